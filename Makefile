@@ -1,0 +1,27 @@
+# make demo : sets everything up, then segments the bundled time-lapse (and opens it in napari where there is a display)
+# make test : sets everything up, then runs the tests
+SHELL := /bin/bash
+VENV := .venv
+STAMP := $(VENV)/.stamp
+OUT ?= demo
+# a virtual screen where there is none
+XVFB = $(if $(DISPLAY),,xvfb-run -a -s '-screen 0 1600x1000x24')
+# byte code is kept (imports are twice as fast), napari neither reads nor writes the user's settings,
+# torch's threads sleep while they wait (they share the cores with a software OpenGL)
+unexport PYTHONDONTWRITEBYTECODE QT_QPA_PLATFORM
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: demo test lint docs clean
+demo: $(STAMP)
+	$(VENV)/bin/rleseg demo --out $(OUT)
+test: export NAPARI_CONFIG :=
+test: lint
+	$(XVFB) $(VENV)/bin/python -m pytest -q
+lint: $(STAMP)
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+docs: $(STAMP)
+	$(XVFB) $(VENV)/bin/python scripts/make_screenshots.py
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+	bash scripts/setup.sh $(VENV) && touch $@
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,118 @@
+"""The numbers every layer shares: what a mask is, and what a window of a stack is."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from rleseg_core.errors import SchemeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSpec:
+    """Shape and classes of the masks a tokenizer encodes.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Rows and columns of the mask in mask pixels (S, S in the paper).
+    class_names : tuple of str
+        Names of the C foreground classes; class id k is ``class_names[k - 1]``, id 0 is background.
+    n_frames : int
+        N, the frames of a temporal window; 1 for images.
+
+    Raises
+    ------
+    SchemeError
+        If a number is not positive, or a class name is empty or used twice.
+    """
+
+    size: tuple[int, int]
+    class_names: tuple[str, ...]
+    n_frames: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", tuple(int(side) for side in self.size))
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        if len(self.size) != 2 or min(self.size) < 1 or self.n_frames < 1:
+            raise SchemeError(
+                f"a mask needs a positive number of rows, columns and frames, got size {self.size} "
+                f"and {self.n_frames} frames"
+            )
+        if not self.class_names or "" in self.class_names:
+            raise SchemeError(f"each foreground class needs a name, got {self.class_names}")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise SchemeError(f"class names must differ, got {self.class_names}")
+
+    @property
+    def n_classes(self) -> int:
+        """C, the number of foreground classes."""
+        return len(self.class_names)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, rows, columns)."""
+        return (self.n_frames, *self.size)
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels of one frame."""
+        return self.size[0] * self.size[1]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values for a JSON header."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> Self:
+        """The spec that `to_json` gave."""
+        return cls(**values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSpec:
+    """How a stack is cut into the windows a model sees (Sec. III-B, IV).
+
+    Parameters
+    ----------
+    patch : int
+        P, the side of a square patch in resized-image pixels; the model's input side.
+    patch_stride : int
+        Step between neighbouring patches in resized-image pixels; P for no overlap. The last patch
+        of a row or column is moved back so that it ends flush with the image.
+    image_size : int or None
+        I, the longer side of a frame after resizing, the aspect ratio kept; None leaves it as it is.
+    n_frames : int
+        N, consecutive frames of a window; 1 for images.
+    frame_stride : int
+        Step between the first frames of neighbouring windows; the last window ends flush.
+
+    Raises
+    ------
+    SchemeError
+        If a number is not positive, or a stride would leave pixels or frames out.
+    """
+
+    patch: int
+    patch_stride: int
+    image_size: int | None = None
+    n_frames: int = 1
+    frame_stride: int = 1
+
+    def __post_init__(self) -> None:
+        numbers = (self.patch, self.patch_stride, self.n_frames, self.frame_stride)
+        if min(numbers) < 1 or (self.image_size is not None and self.image_size < 1):
+            raise SchemeError(f"the numbers of a window must be positive, got {self}")
+        if self.patch_stride > self.patch or self.frame_stride > self.n_frames:
+            raise SchemeError(
+                f"windows would leave gaps: patch_stride {self.patch_stride} must be at most patch "
+                f"{self.patch}, and frame_stride {self.frame_stride} at most n_frames {self.n_frames}"
+            )
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values for a JSON header."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> Self:
+        """The spec that `to_json` gave."""
+        return cls(**values)  # type: ignore[arg-type]
