@@ -1,0 +1,59 @@
+"""Files that are either whole or not there."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Temporary name beside `path` that becomes `path` only if the block ends well.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the file (or folder) is to be; its parents are made.
+
+    Yields
+    ------
+    Path
+        A name with the same suffix in the same folder, to write to. On an error it is removed and
+        `path` is left as it was. A folder replaces an older folder of that name.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.stem}-{uuid4().hex[:8]}{target.suffix}")
+    try:
+        yield draft
+        if draft.is_dir():
+            _replace_folder(draft, target)
+        else:
+            _flush_to_disk(draft)
+            os.replace(draft, target)
+    finally:
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Make sure the bytes are on the disk before the name is (a crash must not leave an empty file)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace_folder(draft: Path, target: Path) -> None:
+    if target.is_dir():
+        old = target.with_name(f".{target.stem}-{uuid4().hex[:8]}.old")
+        target.rename(old)
+        draft.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        draft.rename(target)

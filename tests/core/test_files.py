@@ -1,0 +1,37 @@
+import pytest
+
+from rleseg_core.files import whole_file
+
+
+def test_file_appears_only_when_the_block_ends_well(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with whole_file(path) as draft:
+        draft.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_failed_write_keeps_the_older_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def write_half():
+        with whole_file(path) as draft:
+            draft.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_half()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_folder_replaces_an_older_folder(tmp_path):
+    target = tmp_path / "masks.zarr"
+    for text in ("first", "second"):
+        with whole_file(target) as draft:
+            draft.mkdir()
+            (draft / "0").write_text(text)
+    assert (target / "0").read_text() == "second"
+    assert [p.name for p in tmp_path.iterdir()] == ["masks.zarr"]
