@@ -6,7 +6,7 @@ class RlesegError(Exception):
 
 
 class SchemeError(RlesegError):
-    """A tokenization, or a model for it, that cannot be built; the message gives the values and the remedy."""
+    """A tokenization, or a model for it, that cannot be built; the message gives the remedy."""
 
 
 class DataError(RlesegError):

@@ -41,7 +41,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def _flush_to_disk(path: Path) -> None:
-    """Make sure the bytes are on the disk before the name is (a crash must not leave an empty file)."""
+    """Put the bytes on the disk before the name: a crash must not leave an empty file."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -30,7 +30,8 @@ def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -
     """
     if truth.shape != predicted.shape:
         raise DataError(
-            f"predicted masks are {predicted.shape}, the truth is {truth.shape}; both must have one shape"
+            f"predicted masks are {predicted.shape}, the truth is {truth.shape}; "
+            "both must have one shape"
         )
     highest = max(int(truth.max(initial=0)), int(predicted.max(initial=0)))
     if highest > n_classes:
@@ -44,7 +45,7 @@ def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScores:
-    """Scores of one class, pooled over all pixels; nan where the class is neither there nor predicted."""
+    """Scores of one class over all pixels; nan where it is neither there nor predicted."""
 
     name: str
     dice: float
@@ -60,9 +61,9 @@ class Scores:
 
     Notes
     -----
-    The paper's eq. (1) is recall and eq. (2), which it calls precision, is intersection over union: here
-    `iou`, beside the true `precision`. `mean_dice` is the plain mean over classes that occur;
-    `pixel_accuracy` is the share of pixels, background included, with the right class.
+    The paper's eq. (1) is recall and eq. (2), which it calls precision, is intersection over
+    union: here `iou`, beside the true `precision`. `mean_dice` is the plain mean over classes that
+    occur; `pixel_accuracy` is the share of pixels, background included, with the right class.
     """
 
     classes: tuple[ClassScores, ...]

@@ -80,7 +80,7 @@ class WindowSpec:
         Step between neighbouring patches in resized-image pixels; P for no overlap. The last patch
         of a row or column is moved back so that it ends flush with the image.
     image_size : int or None
-        I, the longer side of a frame after resizing, the aspect ratio kept; None leaves it as it is.
+        I, the longer side of a frame after resizing, the aspect ratio kept; None: no resizing.
     n_frames : int
         N, consecutive frames of a window; 1 for images.
     frame_stride : int
@@ -105,7 +105,8 @@ class WindowSpec:
         if self.patch_stride > self.patch or self.frame_stride > self.n_frames:
             raise SchemeError(
                 f"windows would leave gaps: patch_stride {self.patch_stride} must be at most patch "
-                f"{self.patch}, and frame_stride {self.frame_stride} at most n_frames {self.n_frames}"
+                f"{self.patch}, and frame_stride {self.frame_stride} at most n_frames "
+                f"{self.n_frames}"
             )
 
     def to_json(self) -> dict[str, object]:
