@@ -1,0 +1,233 @@
+"""Models on disk: one safetensors file of weights with a JSON header that says what they are."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rleseg_core.errors import CheckpointError
+from rleseg_core.files import whole_file
+from rleseg_core.spec import MaskSpec, WindowSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "rleseg-1"
+_KEY = "rleseg"
+_WEIGHTS, _STATE = "model.", "state."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What a model file says of itself; read without torch.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    model, scheme : dict
+        JSON forms of `rleseg_core.model.ModelConfig` and `rleseg_core.tokens.Scheme`.
+    mask_spec : MaskSpec
+        Size, frames and class names of the masks it writes.
+    window_spec : WindowSpec
+        The windows it reads.
+    step : int
+        Optimizer steps it was trained for.
+    card : dict
+        For people: name, data, recipe, figures, licence, base model.
+    training : dict
+        What a run needs to go on: its settings and counters; empty in a released model.
+    """
+
+    path: Path
+    model: dict[str, object]
+    scheme: dict[str, object]
+    mask_spec: MaskSpec
+    window_spec: WindowSpec
+    step: int
+    card: dict[str, object] = field(default_factory=dict)
+    training: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name on its card, or else of its file."""
+        return str(self.card.get("name") or self.path.stem)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model file read whole: `info`, the weights, and the state of its training."""
+
+    info: ModelInfo
+    weights: dict[str, "Tensor"]
+    state: dict[str, "Tensor"]
+
+
+def save_checkpoint(
+    info: ModelInfo, weights: Mapping[str, "Tensor"], state: Mapping[str, "Tensor"] | None = None
+) -> Path:
+    """Write a model file whole, or leave the older one.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        The header; `info.path` says where.
+    weights : mapping of str to Tensor
+        The model's state dict, any dtype and device.
+    state : mapping of str to Tensor, optional
+        Optimizer moments and random generators, for a run that is to go on.
+
+    Returns
+    -------
+    Path
+        `info.path`.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {_WEIGHTS + name: value for name, value in weights.items()}
+    tensors |= {_STATE + name: value for name, value in (state or {}).items()}
+    tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    header = {
+        "format": FORMAT,
+        "model": info.model,
+        "scheme": info.scheme,
+        "mask_spec": info.mask_spec.to_json(),
+        "window_spec": info.window_spec.to_json(),
+        "step": info.step,
+        "card": info.card,
+        "training": info.training,
+    }
+    with whole_file(info.path) as draft:
+        save_file(tensors, draft, metadata={_KEY: json.dumps(header)})
+    return info.path
+
+
+def read_info(path: str | Path) -> ModelInfo:
+    """What a model file says of itself, without reading its weights.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, cut short, or not one of ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"there is no model file {path}; `rleseg models` lists the installed ones"
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = (file.metadata() or {}).get(_KEY)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a model of rleseg, or is cut short ({error}); choose a .safetensors "
+            "file that `rleseg train` wrote"
+        ) from error
+    if header is None:
+        raise CheckpointError(
+            f"{path} holds weights of another program (it has no rleseg header); choose a "
+            ".safetensors file that `rleseg train` wrote"
+        )
+    return _parse_header(path, json.loads(header))
+
+
+def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
+    """A model file read whole.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    device : str
+        Where the weights go.
+
+    Returns
+    -------
+    Checkpoint
+        Weights stored as float16 come as float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, cut short, or not one of ours.
+    """
+    from safetensors.torch import load_file
+
+    info = read_info(path)
+    tensors = load_file(info.path, device=device)
+    weights = {
+        name.removeprefix(_WEIGHTS): value.float() if value.is_floating_point() else value
+        for name, value in tensors.items()
+        if name.startswith(_WEIGHTS)
+    }
+    state = {
+        name.removeprefix(_STATE): value
+        for name, value in tensors.items()
+        if name.startswith(_STATE)
+    }
+    return Checkpoint(info=info, weights=weights, state=state)
+
+
+def model_folders() -> list[Path]:
+    """Where models are looked for: ours, the user's, and those that RLESEG_MODELS names."""
+    from platformdirs import user_data_path
+
+    named = [Path(part) for part in os.environ.get("RLESEG_MODELS", "").split(os.pathsep) if part]
+    return [Path(__file__).parent / "models", user_data_path("rleseg") / "models", *named]
+
+
+def list_models() -> list[ModelInfo]:
+    """Installed models, the bundled ones first; files that cannot be read are left out."""
+    found = []
+    for folder in model_folders():
+        for path in sorted(folder.glob("*.safetensors")):
+            try:
+                found.append(read_info(path))
+            except CheckpointError:
+                continue
+    return found
+
+
+def find_model(name: str | Path) -> Path:
+    """Path of a model given by its path or by the name of an installed one.
+
+    Raises
+    ------
+    CheckpointError
+        If there is neither; the message lists the installed names.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    models = {info.path.stem: info.path for info in reversed(list_models())}
+    if str(name) in models:
+        return models[str(name)]
+    raise CheckpointError(
+        f"there is no model file {name}, nor an installed model of that name "
+        f"(installed: {', '.join(sorted(models)) or 'none'})"
+    )
+
+
+def _parse_header(path: Path, header: dict[str, object]) -> ModelInfo:
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {header.get('format')!r}, this version reads {FORMAT!r}; "
+            "update napari-rleseg"
+        )
+    try:
+        return ModelInfo(
+            path=path,
+            model=dict(header["model"]),  # type: ignore[call-overload]
+            scheme=dict(header["scheme"]),  # type: ignore[call-overload]
+            mask_spec=MaskSpec.from_json(header["mask_spec"]),  # type: ignore[arg-type]
+            window_spec=WindowSpec.from_json(header["window_spec"]),  # type: ignore[arg-type]
+            step=int(header["step"]),  # type: ignore[call-overload]
+            card=dict(header.get("card") or {}),  # type: ignore[call-overload]
+            training=dict(header.get("training") or {}),  # type: ignore[call-overload]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} has a damaged header ({error}); restore the file") from error
