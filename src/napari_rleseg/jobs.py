@@ -1,0 +1,335 @@
+"""Jobs: generators run away from the viewer's thread, their reports brought back to it.
+
+The only module that starts a thread or a process. A job is a generator function named by its import
+path; it yields small reports and returns its product. A `Runner` tells about it by signals that
+always arrive in the viewer's thread: ``reported`` (a list, gathered over at least 16 ms), and then
+one of ``finished``, ``failed`` and ``cancelled``, after which the runner can be started again.
+"""
+
+import ast
+import functools
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Client, Connection
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from napari.utils.notifications import notification_manager, show_error
+from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
+
+from napari_rleseg.child import Message, failure, load, messages
+
+POLL_S = 0.05
+GRACE_S = 2.0  # a job that was asked to stop has this long before its process is terminated
+
+_log = logging.getLogger(__name__)
+
+Job = str | Callable[..., Generator[object, None, object]]
+
+
+class JobFailed(Exception):
+    """What a job raised; its text holds the traceback of the place where it ran."""
+
+
+def default_threads() -> int:
+    """Threads for a model, one core being left to the viewer."""
+    return max(1, (os.cpu_count() or 2) - 1)
+
+
+def show_failure(sentence: str, details: str) -> None:
+    """Tell the user that a job failed; `details` is the traceback of what was not foreseen."""
+    if details:
+        error = JobFailed(f"{sentence}\n\n{details}")
+        notification_manager.receive_error(JobFailed, error, error.__traceback__)
+    else:
+        show_error(sentence)
+
+
+@dataclass
+class _Run:
+    """One job, and how the viewer speaks to the thread that watches it."""
+
+    target: str
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
+    stop: threading.Event = field(default_factory=threading.Event)
+    close: threading.Event = field(default_factory=threading.Event)  # stop, and forget the process
+
+    def stopped(self) -> bool:
+        return self.stop.is_set() or self.close.is_set()
+
+
+class Runner(QObject):
+    """What runs one job at a time and tells about it: a `ProcessRunner` or an `InProcessRunner`.
+
+    Parameters
+    ----------
+    title : str
+        What the jobs do, as napari names it when it is closed while one runs.
+    parent : QObject or None
+        Owner.
+    """
+
+    started = Signal()
+    reported = Signal(list)
+    finished = Signal(object)
+    failed = Signal(str, str)  # a sentence, and a traceback or nothing
+    cancelled = Signal()
+    stopped = Signal()  # after any of the last three
+
+    def __init__(self, title: str = "RLE Seg", parent: QObject | None = None):
+        super().__init__(parent)
+        self._title = title
+        self._run: _Run | None = None
+        self._worker: GeneratorWorker | None = None  # kept: Qt does not
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is running."""
+        return self._run is not None
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether the running job has been asked to stop."""
+        return self._run is not None and self._run.stopped()
+
+    def start(self, job: Job, *args: object, **kwargs: object) -> None:
+        """Run a generator function, given itself or by name as ``"package.module:function"``.
+
+        Raises
+        ------
+        RuntimeError
+            If a job is running.
+        """
+        if self.busy:
+            raise RuntimeError("this runner is busy; cancel its job or wait for it")
+        target = job if isinstance(job, str) else f"{job.__module__}:{job.__qualname__}"
+        run = self._run = _Run(target, args, kwargs)
+        self._worker = create_worker(_Titled(self._title, self._watch, run))
+        self._worker.yielded.connect(self._receive)
+        self._worker.aborted.connect(self._abort)
+        self._worker.start()
+        self.started.emit()
+
+    def cancel(self) -> None:
+        """Ask the job to stop; nothing happens when there is none."""
+        if self._run is not None:
+            self._run.stop.set()
+
+    def close(self) -> None:
+        """Stop the job, if there is one, and give back what the runner holds; no signal follows."""
+        if self._run is not None:
+            self._run.close.set()
+        self._run = None
+
+    def _watch(self, run: _Run) -> Generator[tuple[_Run, list[Message]], None, None]:
+        # superqt swallows a RuntimeError of this generator and does not close it: none leaves it
+        pool = QThreadPool.globalInstance()
+        pool.releaseThread()  # a job takes none of the few threads that all plugins share
+        try:
+            for batch in self._messages(run):
+                yield run, batch
+        finally:
+            pool.reserveThread()
+
+    def _messages(self, run: _Run) -> Generator[list[Message], None, None]:
+        raise NotImplementedError
+
+    def _receive(self, item: tuple[_Run, list[Message]]) -> None:
+        run, batch = item
+        for kind, *content in batch:
+            if run is not self._run:
+                return  # a job that was closed
+            if kind == "reports":
+                self.reported.emit(*content)
+                continue
+            self._run = None
+            getattr(self, str(kind)).emit(*content)
+            self.stopped.emit()
+
+    def _abort(self) -> None:  # napari is being closed
+        if self.busy:
+            self.close()
+            self.cancelled.emit()
+            self.stopped.emit()
+
+
+class InProcessRunner(Runner):
+    """Runs its jobs in a thread: for tests and for scripts that want no second process."""
+
+    def _messages(self, run: _Run) -> Generator[list[Message], None, None]:
+        try:
+            job = load(run.target)(*run.args, **run.kwargs)
+        except Exception as error:  # noqa: BLE001 whatever it is, the user must hear of it
+            yield [failure(error)]
+            return
+        for message in messages(job, run.stopped):
+            yield [message]
+
+
+class ProcessRunner(Runner):
+    """Runs its jobs in a process of its own, which it keeps, with what the jobs keep in it.
+
+    Parameters
+    ----------
+    title : str
+        What the jobs do, as napari names it when it is closed while one runs.
+    threads : int or None
+        Threads of torch and numpy there, from the next start on; None leaves a core to the viewer.
+    keep : bool
+        Whether the process outlives a job, so that the next finds its model loaded.
+    parent : QObject or None
+        Owner.
+    """
+
+    def __init__(
+        self,
+        title: str = "RLE Seg",
+        *,
+        threads: int | None = None,
+        keep: bool = True,
+        parent: QObject | None = None,
+    ):
+        super().__init__(title, parent)
+        self.threads = threads
+        self._keep = keep
+        self._child: _Child | None = None
+
+    def cancel(self) -> None:
+        """Ask the job to stop, and terminate its process when it has not done so in two seconds."""
+        run = self._run
+        if run is not None and not run.stopped():
+            super().cancel()
+            QTimer.singleShot(int(GRACE_S * 1000), functools.partial(self._terminate, run))
+
+    def close(self) -> None:
+        """Stop the job, if there is one, and end the process."""
+        if self.busy:
+            super().close()  # the watching thread ends the process
+        else:
+            self.release()
+
+    def release(self) -> None:
+        """End the process if it is idle: its memory, on the graphics card too, is given back."""
+        if not self.busy and self._child is not None:
+            self._child.end(0.2)
+            self._child = None
+
+    def _terminate(self, run: _Run) -> None:
+        if run is self._run and self._child is not None:
+            self._child.process.terminate()
+
+    def _abort(self) -> None:
+        child, self._child = self._child, None
+        super()._abort()
+        if child is not None:
+            child.end(GRACE_S)
+
+    def _messages(self, run: _Run) -> Generator[list[Message], None, None]:
+        child = self._child
+        try:
+            if child is None or child.process.poll() is not None:
+                child = self._child = _Child(self.threads or default_threads())
+                child.connect()
+            child.connection.send(("run", run.target, run.args, run.kwargs))
+            told = False
+            while True:
+                batch = [child.connection.recv()] if child.connection.poll(POLL_S) else []
+                if run.close.is_set():
+                    self._child = None
+                    child.end(GRACE_S)  # it stops when it finds the connection closed
+                    return
+                if run.stop.is_set() and not told:
+                    child.connection.send(("cancel",))
+                    told = True
+                done = bool(batch) and batch[0][0] != "reports"
+                if done and not self._keep:
+                    self._child = None
+                    child.end(GRACE_S)
+                yield batch  # an empty one too: here napari's wish to quit is seen
+                if done:
+                    return
+        except (EOFError, OSError) as error:
+            self._child = None
+            last = failure(error) if child is None else child.obituary()
+            yield [("cancelled",) if run.stopped() else last]
+        except Exception as error:  # noqa: BLE001 arguments that cannot be pickled, and the like
+            yield [failure(error)]
+
+
+class _Child:
+    """A process that serves jobs, and the connection to it."""
+
+    connection: Connection
+
+    def __init__(self, threads: int):
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 closed in `end`
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "OMP_NUM_THREADS": str(threads),
+            "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep: the viewer draws meanwhile
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "napari_rleseg.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=environment,
+        )
+
+    def connect(self) -> None:
+        """Wait until the process answers; EOFError if it dies before."""
+        key = secrets.token_bytes(32)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(key.hex().encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError as error:
+            raise EOFError from error
+        address = self.process.stdout.readline()
+        if not address:
+            raise EOFError
+        self.connection = Client(ast.literal_eval(address.decode()), authkey=key)
+
+    def end(self, grace: float) -> None:
+        """Close the connection, which ends the process; kill what is not gone after `grace` s."""
+        if hasattr(self, "connection"):
+            self.connection.close()
+        try:
+            self.process.wait(grace)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self._log):
+            if stream is not None:
+                stream.close()
+
+    def obituary(self) -> Message:
+        """The message of a process that died: why, and the last it wrote."""
+        code = self.process.wait()
+        self._log.seek(0)
+        words = self._log.read()[-4000:].decode(errors="replace").strip()
+        self.end(0.0)
+        _log.warning("the process of a job ended with code %s: %s", code, words)
+        why = f"was ended by signal {-code}" if code < 0 else f"stopped with exit code {code}"
+        hint = ", often for want of memory" if code == -9 else ""
+        return ("failed", f"The process of this job {why}{hint}. You can start it again.", words)
+
+
+class _Titled(functools.partial[Generator[object, None, None]]):
+    """A generator function that napari can name in its question on closing."""
+
+    def __new__(cls, title: str, *args: object) -> "_Titled":
+        self = super().__new__(cls, *args)  # type: ignore[arg-type]
+        self.title = title  # type: ignore[attr-defined]
+        return self
+
+    def __str__(self) -> str:
+        return str(self.title)  # type: ignore[attr-defined]

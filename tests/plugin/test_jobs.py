@@ -1,0 +1,187 @@
+import itertools
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from napari_rleseg import jobs
+from napari_rleseg.child import FLUSH_S
+from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
+
+pytestmark = pytest.mark.gui
+LONG = 30_000
+
+
+@pytest.fixture(autouse=True)
+def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+
+
+@pytest.fixture(params=[InProcessRunner, ProcessRunner])
+def runner(request: pytest.FixtureRequest, qtbot):
+    runner = request.param()
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def process(qtbot):
+    runner = ProcessRunner(threads=1)
+    yield runner
+    runner.close()
+
+
+def listen(runner: Runner) -> list:
+    """Names and contents of all signals, in order."""
+    heard: list = []
+    runner.reported.connect(lambda reports: heard.append(("reported", reports)))
+    runner.finished.connect(lambda product: heard.append(("finished", product)))
+    runner.failed.connect(lambda sentence, details: heard.append(("failed", sentence, details)))
+    runner.cancelled.connect(lambda: heard.append(("cancelled",)))
+    return heard
+
+
+def run(runner: Runner, qtbot, job: str, *args: object) -> list:
+    heard = listen(runner)
+    with qtbot.waitSignal(runner.stopped, timeout=LONG):
+        runner.start(f"toy_jobs:{job}", *args)
+    return heard
+
+
+def test_every_report_arrives_in_order_and_then_the_product(runner, qtbot):
+    heard = run(runner, qtbot, "count", 5000)
+    reports = [report for kind, content in heard[:-1] for report in content if kind == "reported"]
+    assert reports == list(range(5000))
+    assert heard[-1] == ("finished", "5000 counted")
+    assert not runner.busy
+
+
+def test_reports_are_gathered_into_few_signals(runner, qtbot):
+    heard = run(runner, qtbot, "count", 200, 0.002)
+    seconds = 200 * 0.0025 + 0.5
+    assert len(heard) < seconds / FLUSH_S
+
+
+def test_runner_can_be_started_again_from_the_slot_of_its_last_signal(runner, qtbot):
+    products: list[str] = []
+
+    def again(product: str) -> None:
+        products.append(product)
+        if len(products) < 3:
+            runner.start("toy_jobs:count", len(products))
+
+    runner.finished.connect(again)
+    runner.start("toy_jobs:count", 0)
+    qtbot.waitUntil(lambda: len(products) == 3, timeout=LONG)
+    assert products == ["0 counted", "1 counted", "2 counted"]
+
+
+def test_second_job_at_once_is_refused(runner, qtbot):
+    with qtbot.waitSignal(runner.stopped, timeout=LONG):
+        runner.start("toy_jobs:count", 3)
+        with pytest.raises(RuntimeError, match="busy"):
+            runner.start("toy_jobs:count", 3)
+
+
+def test_cancelled_job_runs_its_finally(runner, qtbot, tmp_path):
+    heard = listen(runner)
+    with qtbot.waitSignal(runner.reported, timeout=LONG):
+        runner.start("toy_jobs:tidy", tmp_path / "note")
+    with qtbot.waitSignal(runner.cancelled, timeout=LONG):
+        runner.cancel()
+        assert runner.cancelling
+    assert (tmp_path / "note").read_text() == "closed"
+    assert heard[-1] == ("cancelled",)
+
+
+def test_runtime_error_is_told_with_its_traceback(runner, qtbot):
+    (_, sentence, details) = run(runner, qtbot, "out_of_memory")[-1]
+    assert sentence == "RuntimeError: CUDA out of memory"
+    assert "toy_jobs.py" in details
+
+
+def test_error_meant_for_the_user_is_told_as_it_is(runner, qtbot):
+    assert run(runner, qtbot, "bad_input")[-1] == ("failed", "mask is (1, 2), image is (3, 4)", "")
+
+
+@pytest.mark.parametrize(("job", "error"), [("missing", "AttributeError"), ("count", "TypeError")])
+def test_job_that_cannot_start_fails(runner, qtbot, job, error):
+    assert run(runner, qtbot, job)[-1][1].startswith(error)
+    assert run(runner, qtbot, "count", 1)[-1] == ("finished", "1 counted")
+
+
+def test_function_that_raises_at_once_fails(runner, qtbot):
+    assert run(runner, qtbot, "not_a_generator", 7)[-1][1] == "ValueError: 7"
+
+
+def test_no_signal_after_close(runner, qtbot, tmp_path):
+    heard = listen(runner)
+    with qtbot.waitSignal(runner.reported, timeout=LONG):
+        runner.start("toy_jobs:tidy", tmp_path / "note")
+    runner.close()
+    n = len(heard)
+    qtbot.waitUntil(lambda: (tmp_path / "note").exists(), timeout=LONG)
+    qtbot.wait(100)
+    assert len(heard) == n
+    assert not runner.busy
+
+
+def test_process_is_kept_and_sleeps_when_idle(process, qtbot):
+    first = run(process, qtbot, "environment")[-1][1]
+    second = run(process, qtbot, "environment")[-1][1]
+    assert first == second
+    assert first[0] != os.getpid()
+    assert first[1] == {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
+
+
+def test_released_process_is_replaced(process, qtbot):
+    first = run(process, qtbot, "environment")[-1][1][0]
+    process.release()
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+    assert run(process, qtbot, "environment")[-1][1][0] != first
+
+
+def test_process_of_one_job_ends_with_it(qtbot):
+    runner = ProcessRunner(keep=False)
+    pid = run(runner, qtbot, "environment")[-1][1][0]
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_job_that_does_not_stop_is_terminated(process, qtbot):
+    with qtbot.waitSignal(process.reported, timeout=LONG):
+        process.start("toy_jobs:deaf")
+    began = time.monotonic()
+    with qtbot.waitSignal(process.cancelled, timeout=LONG):
+        process.cancel()
+    assert jobs.GRACE_S - 0.2 < time.monotonic() - began < jobs.GRACE_S + 1
+    assert run(process, qtbot, "count", 2)[-1] == ("finished", "2 counted")
+
+
+def test_dead_process_fails_once_and_the_runner_goes_on(process, qtbot):
+    heard = run(process, qtbot, "dies")
+    assert [kind for kind, *_ in heard].count("failed") == 1
+    assert heard[-1][1].startswith("The process of this job stopped with exit code 3.")
+    assert run(process, qtbot, "count", 2)[-1] == ("finished", "2 counted")
+
+
+def test_product_that_cannot_be_sent_fails(process, qtbot):
+    assert "pickle" in run(process, qtbot, "unpicklable")[-1][1]
+    assert run(process, qtbot, "count", 2)[-1] == ("finished", "2 counted")
+
+
+def test_argument_that_cannot_be_sent_fails(process, qtbot):
+    assert run(process, qtbot, "count", lambda: None)[-1][0] == "failed"
+    assert run(process, qtbot, "count", 2)[-1] == ("finished", "2 counted")
+
+
+def test_viewer_is_not_held_up_by_many_reports(process, qtbot):
+    ticks: list[float] = []
+    timer = jobs.QTimer()
+    timer.timeout.connect(lambda: ticks.append(time.monotonic()))
+    timer.start(5)
+    run(process, qtbot, "count", 20_000)
+    timer.stop()
+    assert max(b - a for a, b in itertools.pairwise(ticks)) < 0.1
