@@ -1,0 +1,93 @@
+"""Label stacks on disk, as TIFF or zarr."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import zarr
+
+from rleseg_core.errors import DataError
+from rleseg_core.files import whole_file
+
+SUFFIXES = (".tif", ".tiff", ".zarr")
+
+
+def check_output(path: str | Path) -> Path:
+    """The path, if `write_labels` can write to it.
+
+    Raises
+    ------
+    DataError
+        If the suffix is not one of ours.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"cannot write labels to {path}: the name must end in .tif, .tiff or .zarr")
+    return path
+
+
+def write_labels(
+    path: str | Path,
+    labels: np.ndarray,
+    class_names: Sequence[str] = (),
+    provenance: Mapping[str, object] | None = None,
+) -> Path:
+    """Write a label stack whole, or leave the older file.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.tif``: one page a frame, zlib. ``.zarr``: one chunk a frame.
+    labels : (T, Y, X) integer
+        Class or instance ids, a numpy or zarr array.
+    class_names : sequence of str
+        Names of the class ids from 1 on.
+    provenance : mapping, optional
+        What made the labels (model, version, date, …), kept in the TIFF description (JSON) or in
+        the zarr attributes, under 'rleseg'.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    DataError
+        If the suffix is not one of ours.
+    """
+    target = check_output(path)
+    record = {"class_names": list(class_names), **(provenance or {})}
+    with whole_file(target) as draft:
+        if target.suffix.lower() == ".zarr":
+            _write_zarr(draft, labels, record)
+        else:
+            _write_tiff(draft, labels, record)
+    return target
+
+
+def _write_tiff(path: Path, labels: np.ndarray, record: Mapping[str, object]) -> None:
+    with tifffile.TiffWriter(path, bigtiff=labels.size * labels.dtype.itemsize > 1 << 31) as tiff:
+        tiff.write(
+            (labels[frame] for frame in range(labels.shape[0])),
+            shape=labels.shape,
+            dtype=labels.dtype,
+            compression="zlib",
+            photometric="minisblack",
+            metadata={"axes": "TYX", "rleseg": json.dumps(record)},
+        )
+
+
+def _write_zarr(path: Path, labels: np.ndarray, record: Mapping[str, object]) -> None:
+    array = zarr.create_array(
+        store=path,
+        shape=labels.shape,
+        chunks=(1, *labels.shape[1:]),
+        dtype=labels.dtype,
+        dimension_names=("t", "y", "x"),
+        attributes={"rleseg": dict(record)},
+    )
+    for frame in range(labels.shape[0]):
+        array[frame] = labels[frame]
