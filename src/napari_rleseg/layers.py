@@ -1,0 +1,156 @@
+"""Arrays ⇄ napari layers: names, colours, scale, and where the data are from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from rleseg_core.errors import DataError
+
+if TYPE_CHECKING:
+    import zarr
+    from napari.viewer import Viewer
+
+    from rleseg_core.data import ImageStack
+
+NOTES = "napari_rleseg"  # our entry in a layer's metadata
+
+# Okabe and Ito's colours: told apart by people who see red and green alike
+PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#999999")
+
+
+def class_colour(class_id: int) -> str:
+    """Colour of a class, ``"#rrggbb"``; the palette begins anew after its end."""
+    return PALETTE[(class_id - 1) % len(PALETTE)]
+
+
+def class_colormap(class_names: Sequence[str]) -> DirectLabelColormap:
+    """Colours of a labels layer whose values are class ids; the background is transparent."""
+    colours: dict[int | None, str] = {None: "#ff0000", 0: "transparent"}
+    colours |= {index: class_colour(index) for index in range(1, len(class_names) + 1)}
+    return DirectLabelColormap(color_dict=colours)
+
+
+def class_features(class_names: Sequence[str]) -> dict[str, list[str]]:
+    """Table of a labels layer, one row a class id: napari shows it in the status bar."""
+    return {"class": ["background", *class_names]}
+
+
+def notes(layer: Image | Labels) -> dict[str, object]:
+    """What we keep with a layer: 'path' of its file, 'class_names', 'provenance'."""
+    return layer.metadata.setdefault(NOTES, {})
+
+
+def class_names_of(layer: Labels) -> tuple[str, ...]:
+    """Class names of a labels layer of ours, or none."""
+    names = notes(layer).get("class_names", ())
+    return tuple(str(name) for name in names) if isinstance(names, list | tuple) else ()
+
+
+def stack_shape(layer: Image | Labels) -> tuple[int, int, int]:
+    """(T, Y, X) of a layer that holds a stack or one frame.
+
+    Raises
+    ------
+    DataError
+        If it has more axes, or is multiscale.
+    """
+    if layer.multiscale:
+        raise DataError(
+            f"layer {layer.name!r} is multiscale; load the file in the Load tab instead"
+        )
+    if layer.ndim not in (2, 3):
+        raise DataError(
+            f"layer {layer.name!r} has {layer.ndim} axes; a time-lapse has 3 (T, Y, X). "
+            "Split the others in Layers ▸ Data"
+        )
+    shape = tuple(int(side) for side in layer.data.shape[: layer.ndim])
+    return (1, *shape) if layer.ndim == 2 else shape  # type: ignore[return-value]
+
+
+def stack_transform(layer: Image | Labels) -> dict[str, tuple[float, ...]]:
+    """Scale and translation (T, Y, X) that put a stack of results onto a layer."""
+    return {
+        "scale": (1.0,) * (3 - layer.ndim) + tuple(layer.scale),
+        "translate": (0.0,) * (3 - layer.ndim) + tuple(layer.translate),
+    }
+
+
+def show_image(
+    viewer: "Viewer",
+    stack: "ImageStack",
+    limits: tuple[float, float] | None = None,
+    scale: Sequence[float] | None = None,
+) -> Image:
+    """Add a lazy image stack to the viewer.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where.
+    stack : ImageStack
+        (T, Y, X, C); grey for one channel, colour for three or four.
+    limits : (float, float), optional
+        Contrast limits; without them napari reads a frame to find some.
+    scale : sequence of float, optional
+        Of the axes (T, Y, X).
+    """
+    data, colour = stack.data, stack.shape[3] >= 3
+    return viewer.add_image(
+        data if colour else data[..., 0],
+        name=stack.name or "images",
+        rgb=colour,
+        contrast_limits=None if colour else limits,
+        scale=scale,
+        metadata={NOTES: {"path": None if stack.path is None else str(stack.path)}},
+    )
+
+
+def show_labels(
+    viewer: "Viewer",
+    data: "zarr.Array | np.ndarray",
+    class_names: Sequence[str],
+    *,
+    name: str,
+    image: Image | None = None,
+    path: Path | None = None,
+    provenance: Mapping[str, object] | None = None,
+) -> Labels:
+    """Add class masks to the viewer, coloured and named by class.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where.
+    data : (T, Y, X) integer array
+        Class ids, 0 = background. A zarr array is handed to napari as it is: what is painted then
+        reaches the disk at once (dask would lose it).
+    class_names : sequence of str
+        Names of the classes 1, 2, …
+    name : str
+        Of the layer.
+    image : Image, optional
+        The layer that the masks belong to; they take its scale and place.
+    path : Path, optional
+        Where `data` lie.
+    provenance : mapping, optional
+        What made the masks.
+    """
+    return viewer.add_labels(
+        data,
+        name=name,
+        colormap=class_colormap(class_names),
+        features=class_features(class_names),
+        opacity=0.55,
+        metadata={
+            NOTES: {
+                "path": None if path is None else str(path),
+                "class_names": tuple(class_names),
+                "provenance": dict(provenance or {}),
+            }
+        },
+        **({} if image is None else stack_transform(image)),
+    )

@@ -1,0 +1,244 @@
+"""What one viewer works on: image, model, result, corrections, and the processes that compute."""
+
+import weakref
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import zarr
+from napari.layers import Image, Labels
+from platformdirs import user_data_path
+from psygnal import Signal
+
+from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
+from napari_rleseg.layers import notes, show_labels, stack_shape
+from napari_rleseg.preferences import preference
+from rleseg_core.checkpoint import ModelInfo
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from rleseg_core.corrections import CorrectionLog
+
+_SESSIONS: "weakref.WeakKeyDictionary[Viewer, Session]" = weakref.WeakKeyDictionary()
+
+
+class Session:
+    """State that the widgets of one viewer share; each viewer has its own, see `Session.of`.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Kept weakly.
+
+    Attributes
+    ----------
+    image : Image or None
+        The time-lapse at work.
+    result : Labels or None
+        Its masks, as the model writes them and a person corrects them.
+    model : ModelInfo or None
+        The model to segment with.
+    corrections : CorrectionLog or None
+        What was corrected in `result`.
+    inference, training, reading : Runner
+        Where jobs run: one process that keeps its model, one process a training, and a thread.
+    """
+
+    image_changed = Signal(object)
+    result_changed = Signal(object)
+    model_changed = Signal(object)
+    corrections_changed = Signal()
+    models_changed = Signal()  # a new model was written or found
+
+    def __init__(self, viewer: "Viewer"):
+        self._viewer = weakref.ref(viewer)
+        self._image: Image | None = None
+        self._result: Labels | None = None
+        self._model: ModelInfo | None = None
+        self._corrections: CorrectionLog | None = None
+        self._folder: Path | None = None
+        threads = int(str(preference("inference", "threads"))) or None
+        self.reading: Runner = InProcessRunner("RLE Seg: reading images")
+        self.inference: Runner
+        self.training: Runner
+        if preference("inference", "separate_process"):
+            self.inference = ProcessRunner("RLE Seg: segmenting", threads=threads)
+            self.training = ProcessRunner("RLE Seg: training", threads=threads, keep=False)
+        else:
+            self.inference = InProcessRunner("RLE Seg: segmenting")
+            self.training = InProcessRunner("RLE Seg: training")
+        viewer.layers.events.removed.connect(self._forget_layer)
+
+    @classmethod
+    def of(cls, viewer: "Viewer") -> "Session":
+        """The session of a viewer, begun when first asked for."""
+        viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands out a proxy
+        if viewer not in _SESSIONS:
+            _SESSIONS[viewer] = cls(viewer)
+        return _SESSIONS[viewer]
+
+    @property
+    def viewer(self) -> "Viewer":
+        """The viewer.
+
+        Raises
+        ------
+        ReferenceError
+            If it is gone.
+        """
+        viewer = self._viewer()
+        if viewer is None:
+            raise ReferenceError("the viewer of this session is closed")
+        return viewer
+
+    @property
+    def image(self) -> Image | None:
+        """The time-lapse at work."""
+        return self._image
+
+    @image.setter
+    def image(self, layer: Image | None) -> None:
+        if layer is not self._image:
+            self._image = layer
+            self._folder = None
+            self.image_changed.emit(layer)
+
+    @property
+    def result(self) -> Labels | None:
+        """Masks of `image`."""
+        return self._result
+
+    @result.setter
+    def result(self, layer: Labels | None) -> None:
+        if layer is not self._result:
+            self._result = layer
+            self.result_changed.emit(layer)
+
+    @property
+    def model(self) -> ModelInfo | None:
+        """The model to segment with."""
+        return self._model
+
+    @model.setter
+    def model(self, info: ModelInfo | None) -> None:
+        if info is not self._model:
+            self._model = info
+            self.model_changed.emit(info)
+
+    @property
+    def corrections(self) -> "CorrectionLog | None":
+        """What was corrected in `result`."""
+        return self._corrections
+
+    @corrections.setter
+    def corrections(self, log: "CorrectionLog | None") -> None:
+        self._corrections = log
+        self.corrections_changed.emit()
+
+    @property
+    def folder(self) -> Path:
+        """Where what belongs to `image` is kept; a new folder for each image of each session."""
+        if self._folder is None:
+            name = "".join(c if c.isalnum() or c in "-_" else "-" for c in self._name())
+            stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+            self._folder = sessions_folder() / f"{name}-{stamp}.rleseg"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    @folder.setter
+    def folder(self, path: Path) -> None:
+        self._folder = Path(path)
+
+    def new_path(self, name: str) -> Path:
+        """A path in the session's folder that is not there yet: ``name``, ``name-2`` and so on."""
+        stem, suffix = Path(name).stem, Path(name).suffix
+        path, number = self.folder / name, 1
+        while path.exists():
+            number += 1
+            path = self.folder / f"{stem}-{number}{suffix}"
+        return path
+
+    def new_result(self, class_names: tuple[str, ...], provenance: dict[str, object]) -> Labels:
+        """An empty result for `image`, on disk and in the viewer, one chunk a frame."""
+        if self.image is None:
+            raise ValueError("there is no image to segment")
+        shape = stack_shape(self.image)
+        path = self.new_path("segmentation.zarr")
+        data = zarr.create_array(
+            path,
+            shape=shape,
+            chunks=(1, *shape[1:]),
+            dtype="uint8" if len(class_names) < 256 else "uint16",
+            attributes={"class_names": list(class_names), "provenance": provenance},
+        )
+        self.result = show_labels(
+            self.viewer,
+            data,
+            class_names,
+            name=f"{self.image.name} masks",
+            image=self.image,
+            path=path,
+            provenance=provenance,
+        )
+        return self.result
+
+    def image_path(self) -> Path | None:
+        """File or folder that holds `image` as it is, for another process to read; None if none."""
+        if self.image is None:
+            return None
+        path = notes(self.image).get("path")
+        return Path(str(path)) if path and Path(str(path)).exists() else None
+
+    def when_image_is_on_disk(self, then: Callable[[Path], None]) -> None:
+        """Call `then` with the path of `image`, after writing it into the session if it has none.
+
+        The writing is a job of `reading`, which can be cancelled; its signals tell of failure.
+        """
+        path = self.image_path()
+        if path is not None:
+            then(path)
+            return
+        image = self.image
+        if image is None:
+            raise ValueError("there is no image")
+        target = self.new_path("images.zarr")
+
+        def keep(product: object) -> None:
+            if isinstance(product, Path):
+                notes(image)["path"] = str(product)
+                then(product)
+
+        def forget() -> None:
+            self.reading.finished.disconnect(keep)
+            self.reading.stopped.disconnect(forget)
+
+        self.reading.finished.connect(keep)
+        self.reading.stopped.connect(forget)
+        data = image.data
+        self.reading.start(
+            "napari_rleseg.tasks:save_images", data, stack_shape(image), target, image.name
+        )
+
+    def close(self) -> None:
+        """Stop all jobs and give back their processes."""
+        for runner in (self.reading, self.inference, self.training):
+            runner.close()
+        if self._corrections is not None:
+            self._corrections.close()
+
+    def _forget_layer(self, event: object) -> None:
+        layer = getattr(event, "value", None)
+        if layer is self._image:
+            self.image = None
+        if layer is self._result:
+            self.result = None
+
+    def _name(self) -> str:
+        return self._image.name if self._image is not None else "session"
+
+
+def sessions_folder() -> Path:
+    """Where the sessions of this user are kept."""
+    return user_data_path("rleseg") / "sessions"
