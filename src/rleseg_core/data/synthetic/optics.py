@@ -1,0 +1,270 @@
+"""What a phase-contrast microscope shows of the cells, and which pixel belongs to which."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from rleseg_core.data.synthetic.cells import IPSC, N_ANGLES, Cell
+
+_TILE = 128  # side of the periodic textures; a power of two
+
+
+@dataclass(frozen=True, slots=True)
+class _Patch:
+    """A cell's polar coordinates in its bounding box, all (rows, cols) of that box."""
+
+    cell: Cell
+    box: tuple[slice, slice]
+    down: np.ndarray  # float32, pixels from the centre
+    right: np.ndarray  # float32
+    distance: np.ndarray  # float32
+    bins: np.ndarray  # intp, index into the angles
+    depth: np.ndarray  # float32, 1 at the centre, 0 on the outline, negative outside
+
+
+@dataclass(slots=True)
+class _Speck:
+    """A floating bit of debris."""
+
+    position: np.ndarray
+    velocity: np.ndarray
+    radius: float
+    brightness: float
+
+
+def _patch(cell: Cell, size: tuple[int, int]) -> _Patch:
+    outline = cell.outline()
+    reach = int(outline.max()) + 2
+    row, col = cell.position
+    rows = slice(max(0, int(row) - reach), min(size[0], int(row) + reach + 1))
+    cols = slice(max(0, int(col) - reach), min(size[1], int(col) + reach + 1))
+    down = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(row)
+    right = np.arange(cols.start, cols.stop, dtype=np.float32)[None, :] - np.float32(col)
+    distance = np.hypot(down, right)
+    turns = np.arctan2(down, right) * np.float32(N_ANGLES / (2 * np.pi))
+    bins = (turns + np.float32(N_ANGLES / 2 + 0.5)).astype(np.intp) % N_ANGLES
+    return _Patch(cell, (rows, cols), down, right, distance, bins, 1 - distance / outline[bins])
+
+
+def _assign(patches: list[_Patch], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Owner of each pixel, and how deep the pixel lies inside it.
+
+    Where outlines overlap the cell in which the pixel lies deeper wins. What a cell owns stays
+    star-convex, hence in one piece: beyond a lost pixel it owns nothing more in that direction.
+
+    Returns
+    -------
+    owner : (Y, X) int32
+        Cell id, 0 = background.
+    margin : (Y, X) float32
+        0 on an outline or on the border of two touching cells, up to 1 at a centre.
+    """
+    owner = np.zeros(size, np.int32)
+    best = np.zeros(size, np.float32)
+    second = np.zeros(size, np.float32)
+    for patch in patches:
+        first, runner_up, ids = best[patch.box], second[patch.box], owner[patch.box]
+        wins = patch.depth > first
+        np.maximum(runner_up, np.where(wins, first, patch.depth), out=runner_up)
+        np.maximum(first, patch.depth, out=first)
+        ids[wins] = patch.cell.id
+    for patch in patches:
+        ids = owner[patch.box]
+        lost = (patch.depth > 0) & (ids != patch.cell.id)
+        if lost.any():
+            reach = np.full(N_ANGLES, np.inf, np.float32)
+            np.minimum.at(reach, patch.bins[lost], patch.distance[lost])
+            reach = ndimage.minimum_filter1d(reach, 5, mode="wrap")
+            ids[(ids == patch.cell.id) & (patch.distance > reach[patch.bins])] = 0
+    return owner, best - second
+
+
+def _smooth_noise(rng: np.random.Generator, size: tuple[int, int], sigma: float) -> np.ndarray:
+    """Noise with mean 0 and standard deviation 1, smooth over `sigma` pixels, periodic."""
+    noise = ndimage.gaussian_filter(
+        rng.standard_normal(size, dtype=np.float32), sigma, mode="wrap", truncate=3
+    )
+    noise -= noise.mean()
+    return noise / (noise.std() + 1e-6)
+
+
+def _dots(
+    rng: np.random.Generator, size: tuple[int, int], share: float, sigma: float
+) -> np.ndarray:
+    """Sparse round dots of height about 1, periodic; `share` of the pixels are centres."""
+    seeds = np.where(rng.random(size) < share, rng.uniform(0.4, 1.0, size), 0).astype(np.float32)
+    return ndimage.gaussian_filter(seeds, sigma, mode="wrap") * np.float32(2 * np.pi * sigma**2)
+
+
+class Microscope:
+    """A field of view: fixed illumination, dirt and textures, and floating debris.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Rows and columns of a frame.
+    scale : float
+        Cell radius over 17 px; all optical lengths grow with it.
+    contrast, halo, illumination, noise, blur, debris : float
+        As in `SyntheticConfig`.
+    rng : Generator
+        Source of all randomness.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int],
+        scale: float,
+        contrast: float,
+        halo: float,
+        illumination: float,
+        noise: float,
+        blur: float,
+        debris: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self._size = size
+        self._scale = scale
+        self._rng = rng
+        self._contrast = contrast * rng.uniform(0.8, 1.2)
+        self._halo = halo * rng.uniform(0.85, 1.15)
+        self._noise = noise * rng.uniform(0.7, 1.3)
+        self._blur = blur * rng.uniform(0.7, 1.3)
+        tile = (_TILE, _TILE)
+        self._grain = _smooth_noise(rng, tile, 1.1 * scale)
+        self._vesicles = _dots(rng, tile, 0.010 / scale**2, 1.0 * scale)
+        self._field = self._draw_field(illumination)
+        self._dirt = self._draw_dirt(debris)
+        n_specks = rng.poisson(debris * 3.5e-5 * size[0] * size[1] / scale**2)
+        self._specks = [self._new_speck(rng.random(2) * size) for _ in range(n_specks)]
+
+    def expose(self, cells: list[Cell]) -> tuple[np.ndarray, np.ndarray]:
+        """The picture of the cells and their label map.
+
+        Returns
+        -------
+        image : (Y, X) uint8
+            Grey values.
+        instances : (Y, X) int32
+            Cell ids, 0 = background.
+        """
+        patches = [_patch(cell, self._size) for cell in cells]
+        owner, margin = _assign(patches, self._size)
+        phase = np.zeros(self._size, np.float32)
+        detail = np.zeros(self._size, np.float32)
+        for patch in patches:
+            own = owner[patch.box] == patch.cell.id
+            thickness, texture = self._draw_cell(patch, margin[patch.box])
+            phase[patch.box][own] = thickness[own]
+            detail[patch.box][own] = texture[own]
+        self._draw_specks(phase, detail)
+        near = ndimage.gaussian_filter(phase, 1.8 * self._scale, truncate=2.5)
+        near *= np.where(owner == 0, np.float32(3.6), np.float32(1.0))  # the halo lies outside
+        far = ndimage.gaussian_filter(phase, 5.5 * self._scale, truncate=2.5)
+        picture = self._contrast * (self._halo * (0.72 * near + 0.30 * far) - phase + detail)
+        picture += self._dirt
+        picture += 100
+        picture *= self._field * np.float32(1 + self._rng.normal(0, 0.006))
+        if self._blur > 0:
+            picture = ndimage.gaussian_filter(picture, self._blur, truncate=3)
+        shot = np.sqrt(np.maximum(picture, 0) / 100)  # shot noise grows with the root of the light
+        picture += self._noise * shot * self._rng.standard_normal(self._size, dtype=np.float32)
+        picture += 0.4 * self._noise * self._rng.standard_normal(self._size, dtype=np.float32)
+        return np.clip(np.rint(picture), 0, 255).astype(np.uint8), owner
+
+    def drift(self, vanished: list[Cell]) -> None:
+        """Move the debris by one frame; vanished cells leave a speck behind."""
+        for speck in self._specks:
+            speck.velocity = 0.9 * speck.velocity + self._rng.normal(0, 0.5 * self._scale, 2)
+            speck.position = (speck.position + speck.velocity) % self._size
+        self._specks += [self._new_speck(cell.position.copy()) for cell in vanished]
+
+    def _new_speck(self, position: np.ndarray) -> _Speck:
+        rng = self._rng
+        radius = float(np.clip(rng.lognormal(0.5, 0.35), 1.0, 4.0)) * self._scale
+        return _Speck(position, rng.normal(0, 1, 2), radius, rng.uniform(40, 110))
+
+    def _draw_field(self, illumination: float) -> np.ndarray:
+        """Relative brightness: a tilted, off-centre vignette with slow stains."""
+        rng = self._rng
+        down = np.linspace(-1, 1, self._size[0], dtype=np.float32)[:, None]
+        right = np.linspace(-1, 1, self._size[1], dtype=np.float32)[None, :]
+        tilt = rng.normal(0, 0.5, 2)
+        centre = rng.normal(0, 0.3, 2)
+        bowl = (down - centre[0]) ** 2 + (right - centre[1]) ** 2
+        stains = _smooth_noise(rng, self._size, 14 * self._scale)
+        uneven = tilt[0] * down + tilt[1] * right - 0.5 * bowl + 0.12 * stains
+        field = rng.uniform(0.88, 1.15) + illumination * (uneven - uneven.mean())
+        return np.maximum(field, 0.2).astype(np.float32)
+
+    def _draw_dirt(self, debris: float) -> np.ndarray:
+        """Grey offsets of the dish: a faint texture and small dark blotches that never move."""
+        rng, scale = self._rng, self._scale
+        texture = 1.6 * _smooth_noise(rng, self._size, 2.2 * scale)
+        places = ndimage.gaussian_filter(
+            (rng.random(self._size) < debris * 2.5e-4 / scale**2).astype(np.float32),
+            2.6 * scale,
+            truncate=3,
+        ) * np.float32(2 * np.pi * (2.6 * scale) ** 2)
+        rough = _smooth_noise(rng, self._size, 1.0 * scale)
+        return texture - 26 * np.clip(places * (0.35 + rough), 0, 1)
+
+    def _draw_cell(self, patch: _Patch, margin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Phase delay and grey offsets of one cell in its box, both (rows, cols) float32."""
+        cell, look = patch.cell, patch.cell.look
+        cosine, sine = np.float32(np.cos(cell.heading)), np.float32(np.sin(cell.heading))
+        along = patch.right * cosine + patch.down * sine
+        across = patch.down * cosine - patch.right * sine
+        radius = np.float32(cell.radius)
+        inner = np.clip(margin, 0, 1)
+        edge = np.clip(inner * radius / (2.2 * self._scale), 0, 1)
+        tile_row = (across + 997 * look[4]).astype(np.intp) & (_TILE - 1)
+        tile_col = (along + 997 * look[5]).astype(np.intp) & (_TILE - 1)
+        grain = self._grain[tile_row, tile_col]
+        vesicles = self._vesicles[tile_row, tile_col]
+
+        shift = radius * np.float32(0.3 * (look[6] - 0.5))
+        nucleus_radius = radius * (0.52 if cell.kind == IPSC else 0.36)
+        from_nucleus = ((along - shift) ** 2 + 1.4 * across**2) / nucleus_radius**2
+        nucleus = np.exp(-(from_nucleus**2))
+        nucleoli = np.zeros_like(nucleus)
+        for angle in (6.28 * look[6], 6.28 * look[6] + 2.2 + look[7]):
+            offset = 0.42 * nucleus_radius
+            spot = (along - shift - offset * np.cos(angle)) ** 2
+            spot = spot + (across - offset * np.sin(angle)) ** 2
+            nucleoli += np.exp(-spot / np.float32((1.5 * self._scale) ** 2))
+
+        dome = (inner * (2 - inner)) ** np.float32(0.35)
+        if cell.kind == IPSC:
+            height = (85 + 50 * look[0]) * dome
+            tone = -16 + 34 * look[1]
+            texture = 10 * grain + 16 * vesicles - 30 * nucleoli + 8 * nucleus
+        else:
+            height = (30 + 26 * look[0]) * (0.75 * edge + 0.25 * dome)
+            tone = -30 + 28 * look[1]
+            texture = 7 * grain - 48 * vesicles * (1 - nucleus) - 44 * nucleoli + 24 * nucleus
+        rounding = np.float32(cell.roundness)
+        ball = (120 + 60 * look[2]) * dome
+        height = (1 - rounding) * height + rounding * ball
+        texture = (
+            (1 - 0.6 * rounding) * texture
+            + ((1 - rounding) * tone + 30 * rounding) * edge
+            + 16 * rounding * grain * inner
+        )
+        fade = np.float32(cell.fade)
+        return (fade * height).astype(np.float32), (fade * edge * texture).astype(np.float32)
+
+    def _draw_specks(self, phase: np.ndarray, detail: np.ndarray) -> None:
+        for speck in self._specks:
+            reach = int(3 * speck.radius) + 1
+            row, col = speck.position
+            rows = slice(max(0, int(row) - reach), int(row) + reach + 1)
+            cols = slice(max(0, int(col) - reach), int(col) + reach + 1)
+            window = detail[rows, cols]
+            down = np.arange(rows.start, rows.start + window.shape[0])[:, None] - row
+            right = np.arange(cols.start, cols.start + window.shape[1])[None, :] - col
+            blob = np.exp(-(down**2 + right**2) / speck.radius**2)
+            window += speck.brightness * blob
+            phase[rows, cols] += 0.3 * speck.brightness * blob
