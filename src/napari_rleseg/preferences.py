@@ -5,6 +5,7 @@ from napari.settings import get_plugin_settings
 DEFAULTS: dict[tuple[str, str], object] = {
     ("inference", "device"): "auto",
     ("inference", "threads"): 0,
+    ("inference", "batch_size"): 0,
     ("inference", "separate_process"): True,
     ("animation", "frame_rate"): 30,
     ("animation", "load"): 40,

@@ -217,9 +217,7 @@ class Session:
         self.reading.finished.connect(keep)
         self.reading.stopped.connect(forget)
         data = image.data
-        self.reading.start(
-            "napari_rleseg.tasks:save_images", data, stack_shape(image), target, image.name
-        )
+        self.reading.start("napari_rleseg.tasks:save_stack", data, stack_shape(image), target)
 
     def close(self) -> None:
         """Stop all jobs and give back their processes."""

@@ -1,0 +1,183 @@
+"""The segmentation of a session's image: the job, and its masks in the viewer as they come."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari.layers import Labels
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_rleseg import tasks
+from napari_rleseg.jobs import Runner, show_failure
+from napari_rleseg.layers import class_names_of, notes, stack_shape
+from napari_rleseg.session import Session
+from rleseg_core.checkpoint import ModelInfo
+from rleseg_core.errors import DataError
+
+REFRESH_MS = 100  # while windows come in, the layer is drawn anew and followed at most this often
+
+
+class Segmentation(QObject):
+    """Runs `tasks.segment` and shows what it writes.
+
+    The process writes the masks into the zarr array that the result layer shows; here the layer is
+    only drawn anew, so that no array is touched in the viewer's thread.
+
+    Parameters
+    ----------
+    session : Session
+        Image, result, and the process.
+    parent : QObject or None
+        Owner.
+
+    Attributes
+    ----------
+    follow : bool
+        Whether the viewer shows the frame that is being segmented; set to False when the user
+        moves to another one.
+    """
+
+    began = Signal()
+    progressed = Signal(object)  # tasks.SegmentReport
+    ended = Signal(str)  # 'finished', 'cancelled' or 'failed'
+
+    def __init__(self, session: Session, parent: QObject | None = None):
+        super().__init__(parent)
+        self.follow = True
+        self.running = False
+        self.cancelling = False
+        self._session = session
+        self._layer: Labels | None = None
+        self._dirty: set[int] = set()
+        self._newest = 0
+        self._shown: int | None = None  # the frame that we moved the viewer to
+        self._timer = QTimer(self)
+        self._timer.setInterval(REFRESH_MS)
+        self._timer.timeout.connect(self._refresh)
+        self._runner: Runner | None = None  # which of the two works for us
+        for runner in (session.reading, session.inference):
+            runner.cancelled.connect(functools.partial(self._stop, runner))
+            runner.failed.connect(functools.partial(self._fail, runner))
+        session.inference.reported.connect(self._report)
+        session.inference.finished.connect(self._finish)
+
+    def start(
+        self,
+        model: ModelInfo,
+        settings: tasks.SegmentSettings,
+        frames: Sequence[int] | None = None,
+    ) -> None:
+        """Segment frames of the session's image, all by default.
+
+        The result of before is written over in these frames, unless it was corrected or is another
+        model's: then a new layer is made.
+
+        Raises
+        ------
+        DataError
+            If there is no image, or another job is running.
+        """
+        session = self._session
+        if session.image is None:
+            raise DataError("there is no image to segment; open one in the Load tab")
+        if self.running or session.inference.busy or session.reading.busy:
+            raise DataError("another job is running; cancel it or wait for it")
+        shape = stack_shape(session.image)
+        names = model.mask_spec.class_names
+        if not self._can_take(session.result, shape, names):
+            if session.result is not None:
+                session.result.visible = False
+            session.new_result(names, tasks.provenance(settings, model.name))
+        assert session.result is not None
+        self._layer = session.result
+        self._layer.editable = False  # nobody paints where the model writes
+        self._newest, self._shown = (frames[0] if frames else 0), None
+        self.running, self.cancelling = True, False
+        result = Path(str(notes(self._layer)["path"]))
+        self._runner = session.reading
+        self.began.emit()
+        session.when_image_is_on_disk(
+            lambda images: self._segment(images, result, settings, frames)
+        )
+
+    def cancel(self) -> None:
+        """Ask it to stop; the masks that are done stay."""
+        if self.running:
+            self.cancelling = True
+            self._session.reading.cancel()
+            self._session.inference.cancel()
+
+    def _can_take(
+        self, layer: Labels | None, shape: tuple[int, ...], names: tuple[str, ...]
+    ) -> bool:
+        if layer is None or self._session.corrections is not None:
+            return False
+        path = Path(str(notes(layer).get("path")))
+        ours = path.parent == self._session.folder
+        return ours and tuple(layer.data.shape) == shape and class_names_of(layer) == names
+
+    def _segment(
+        self,
+        images: Path,
+        result: Path,
+        settings: tasks.SegmentSettings,
+        frames: Sequence[int] | None,
+    ) -> None:
+        if self.cancelling:
+            self._end("cancelled")
+            return
+        self._runner = self._session.inference
+        if self._runner.busy:  # the animation took it while the images were being written
+            self._fail(self._runner, "another job is running; wait for it or cancel it", "")
+            return
+        self._timer.start()
+        self._runner.start("napari_rleseg.tasks:segment", images, result, settings, frames)
+
+    def _report(self, reports: list[object]) -> None:
+        if self._runner is not self._session.inference:
+            return  # of the animation
+        for report in reports:
+            assert isinstance(report, tasks.SegmentReport)
+            self._dirty.add(report.frame)
+            self._newest = report.frame
+        self.progressed.emit(reports[-1])
+
+    def _finish(self, _: object) -> None:
+        if self._runner is self._session.inference:
+            self._end("finished")
+
+    def _stop(self, runner: Runner) -> None:
+        if runner is self._runner:
+            self._end("cancelled")
+
+    def _fail(self, runner: Runner, sentence: str, details: str) -> None:
+        if runner is self._runner:
+            self._end("failed")
+            show_failure(sentence, details)
+
+    def _end(self, how: str) -> None:
+        self._timer.stop()
+        self._runner = None
+        self.running = self.cancelling = False
+        self._refresh()
+        if self._layer is not None:
+            self._layer.editable = True  # napari forgets the history of what is no longer there
+            self._layer.refresh()
+            self._layer = None
+        self.ended.emit(how)
+
+    def _refresh(self) -> None:
+        """Draw the layer anew if something came into the frame that is shown; follow the newest."""
+        dims = self._session.viewer.dims
+        axis = dims.ndim - 3
+        here = int(dims.point[axis] / max(dims.range[axis].step, 1e-9)) if axis >= 0 else 0
+        if self.follow and self._shown is not None and here != self._shown:
+            self.follow = False  # the user looks elsewhere
+        if self.running and self.follow and axis >= 0 and self._dirty and here != self._newest:
+            dims.set_current_step(axis, self._newest)
+            here = self._newest
+        if self._layer is not None and here in self._dirty and self._layer.visible:
+            self._layer.refresh(thumbnail=False, highlight=False, extent=False)
+        if self._dirty:
+            self._shown = here
+        self._dirty.clear()

@@ -1,0 +1,220 @@
+"""The jobs of the plugin: generators that run in another process or thread (see `jobs`).
+
+Knows neither Qt nor napari; imports torch only in the jobs that compute with it.
+"""
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dask.array as da
+import numpy as np
+import zarr
+
+from rleseg_core.data import ImageStack, LabelledStack, LabelStack, open_labels
+from rleseg_core.files import whole_file
+
+if TYPE_CHECKING:
+    from rleseg_core.inference import Segmenter, StitchRule
+    from rleseg_core.training import StepReport, TrainConfig
+
+_loaded: dict[tuple[Path, float, str], "Segmenter"] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentSettings:
+    """How a stack is segmented.
+
+    Parameters
+    ----------
+    model : Path
+        Model file.
+    device : str
+        'auto', 'cpu', 'cuda', 'mps', …
+    stitch : {'last', 'vote'}
+        What counts where windows overlap.
+    top_p : float or None
+        Nucleus sampling with this mass; None takes the likeliest token.
+    batch_size : int or None
+        Windows at once; None for as many as fit.
+    """
+
+    model: Path
+    device: str = "auto"
+    stitch: "StitchRule" = "last"
+    top_p: float | None = None
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentReport:
+    """Windows done; their masks are in the result already."""
+
+    n_done: int
+    n_windows: int
+    frame: int
+    n_tokens: int
+    seconds: float
+    batch_size: int
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSource:
+    """Images and their true masks on disk.
+
+    Parameters
+    ----------
+    images, labels : Path
+        Stacks of the same (T, Y, X); or, with `images` None, `labels` is a folder of corrections.
+    class_names : tuple of str
+        Of the labels.
+    frames : tuple of int
+        Which frames to learn from.
+    """
+
+    images: Path | None
+    labels: Path
+    class_names: tuple[str, ...]
+    frames: tuple[int, ...]
+
+
+def segmenter(model: Path, device: str = "auto") -> "Segmenter":
+    """A model ready to segment, kept loaded in this process until another is asked for."""
+    from rleseg_core.inference import Segmenter
+
+    key = (Path(model), Path(model).stat().st_mtime if Path(model).exists() else 0.0, device)
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = Segmenter.from_checkpoint(model, device)
+    return _loaded[key]
+
+
+def segment(
+    images: Path, result: Path, settings: SegmentSettings, frames: Sequence[int] | None = None
+) -> Generator[SegmentReport, None, None]:
+    """Segment a stack into a zarr array that the viewer shows."""
+    from rleseg_core.inference import GREEDY
+    from rleseg_core.model import Sampling
+
+    stack = ImageStack.open(images)
+    model = segmenter(settings.model, settings.device)
+    labels = zarr.open_array(result, mode="r+")
+    sampling = GREEDY if settings.top_p is None else Sampling(top_p=settings.top_p)
+    run = model.predict(
+        stack,
+        frames=frames,
+        stitch=settings.stitch,
+        sampling=sampling,
+        batch_size=settings.batch_size,
+        out=labels,
+    )
+    n_tokens, started = 0, time.perf_counter()
+    with closing(run):
+        for window in run:
+            n_tokens += len(window.tokens)
+            yield SegmentReport(
+                n_done=window.n_done,
+                n_windows=window.n_windows,
+                frame=window.frames[0],
+                n_tokens=n_tokens,
+                seconds=time.perf_counter() - started,
+                batch_size=window.batch_size,
+                device=str(model.device),
+            )
+
+
+def provenance(settings: SegmentSettings, model_name: str) -> dict[str, object]:
+    """What is kept with masks: what made them, how and when."""
+    return {
+        "model": model_name,
+        "model_file": str(settings.model),
+        "version": version("napari-rleseg"),
+        "stitch": settings.stitch,
+        "top_p": settings.top_p,
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def open_images(
+    path: Path,
+) -> Generator[None, None, tuple[ImageStack, tuple[float, float] | None]]:
+    """An image stack, and limits for its contrast (None for colour)."""
+    stack = ImageStack.open(path)
+    yield
+    return stack, (stack.intensity_range() if stack.shape[3] < 3 else None)
+
+
+def open_masks(path: Path) -> Generator[None, None, tuple[LabelStack, int]]:
+    """A label stack, and the highest label in its first frame."""
+    stack = open_labels(path)
+    yield
+    return stack, int(stack.frame(0).max(initial=0))
+
+
+def save_stack(
+    data: np.ndarray | da.Array | zarr.Array, shape: tuple[int, int, int], target: Path
+) -> Generator[int, None, Path]:
+    """Write the data of a layer as zarr, one chunk a frame; it appears when it is whole.
+
+    Parameters
+    ----------
+    data : (Y, X[, 3 or 4]) or (T, Y, X[, 3 or 4])
+        Images or labels.
+    shape : (T, Y, X)
+        As which they are read.
+    target : Path
+        New folder, its name ending in ``.zarr``.
+
+    Yields
+    ------
+    int
+        Frames written.
+    """
+    if tuple(data.shape[:3]) != shape:  # one frame
+        data = data[None]
+    channels = tuple(data.shape[3:])
+    with whole_file(target) as draft:
+        array = zarr.create_array(
+            draft,
+            shape=(*shape, *channels),
+            chunks=(1, *shape[1:], *channels),
+            dtype=data.dtype,
+            dimension_names=("t", "y", "x", "c")[: 3 + len(channels)],
+        )
+        for frame in range(shape[0]):
+            array[frame] = np.asarray(data[frame])
+            yield frame + 1
+    return target
+
+
+def fine_tune(
+    base: Path, sources: Sequence[TrainingSource], config: "TrainConfig", run_dir: Path
+) -> Generator["StepReport", None, Path]:
+    """Train a model further on corrected frames and on labels; returns the new model file."""
+    from rleseg_core import training
+
+    stacks = [labelled_stack(source) for source in sources]
+    return (yield from training.fine_tune(base, stacks, config, run_dir))
+
+
+def labelled_stack(source: TrainingSource) -> LabelledStack:
+    """Training data of a source, read lazily."""
+    if source.images is None:
+        from dataclasses import replace
+
+        from rleseg_core.corrections import CorrectedDataset
+
+        (stack,) = CorrectedDataset([source.labels])
+        return replace(stack, frames=source.frames)
+    return LabelledStack(
+        images=ImageStack.open(source.images),
+        classes=open_labels(source.labels).data,
+        class_names=source.class_names,
+        frames=source.frames,
+    )

@@ -1,0 +1,150 @@
+"""Boxes that choose a layer or a model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Layer
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
+
+from napari_rleseg.jobs import show_failure
+from napari_rleseg.session import Session
+from napari_rleseg.widgets.controls import follow, narrow
+from rleseg_core.checkpoint import ModelInfo, list_models, read_info
+from rleseg_core.errors import RlesegError
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+
+class LayerBox(QComboBox):
+    """Chooses one of the viewer's layers of a type.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Whose layers.
+    kind : type of Layer
+        Which of them.
+    none : str or None
+        Entry for no layer at all; without it the first layer is chosen.
+    parent : QWidget or None
+        Owner.
+    """
+
+    chosen = Signal(object)  # Layer or None
+
+    def __init__(
+        self,
+        viewer: "Viewer",
+        kind: type[Layer],
+        *,
+        none: str | None = None,
+        parent: QWidget | None = None,
+    ):
+        super().__init__(parent)
+        narrow(self)
+        self._layers, self._kind, self._none = viewer.layers, kind, none
+        self._last: Layer | None = None
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered, events.renamed):
+            follow(event, self.reset_choices, self)
+        self.currentIndexChanged.connect(self._tell)
+        self.reset_choices()
+
+    @property
+    def layer(self) -> Layer | None:
+        """The chosen layer."""
+        return self.currentData()
+
+    @layer.setter
+    def layer(self, layer: Layer | None) -> None:
+        index = next((i for i in range(self.count()) if self.itemData(i) is layer), -1)
+        if index >= 0:
+            self.setCurrentIndex(index)
+
+    def reset_choices(self, event: object = None) -> None:
+        """Read the layers anew; what was chosen stays so if it is still there."""
+        kept = self.layer
+        self.blockSignals(True)
+        self.clear()
+        if self._none is not None:
+            self.addItem(self._none, None)
+        for layer in self._layers:
+            if isinstance(layer, self._kind):
+                self.addItem(layer.name, layer)
+        self.layer = kept
+        self.blockSignals(False)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.layer is not self._last:
+            self._last = self.layer
+            self.chosen.emit(self._last)
+
+
+class ModelBox(QComboBox):
+    """Chooses one of the installed models, or a model file."""
+
+    chosen = Signal(object)  # ModelInfo or None
+
+    def __init__(self, session: Session, parent: QWidget | None = None):
+        super().__init__(parent)
+        narrow(self)
+        self._browsed: list[ModelInfo] = []
+        follow(session.models_changed, self.reset_choices, self)
+        self.activated.connect(self._activate)
+        self._last = -1
+        self.reset_choices()
+
+    @property
+    def model(self) -> ModelInfo | None:
+        """What the chosen model says of itself."""
+        return self.currentData()
+
+    @model.setter
+    def model(self, info: ModelInfo | None) -> None:
+        if info is None:
+            return
+        index = self._index(info.path)
+        if index < 0:
+            self._browsed.append(info)
+            self.reset_choices()
+            index = self._index(info.path)
+        self.setCurrentIndex(index)
+        self._last = index
+
+    def reset_choices(self) -> None:
+        """Look for installed models anew."""
+        kept = self.model
+        self.clear()
+        installed = list_models()
+        paths = {info.path for info in installed}
+        for info in [*installed, *(info for info in self._browsed if info.path not in paths)]:
+            self.addItem(info.name, info)
+            classes = ", ".join(info.mask_spec.class_names)
+            tip = f"{info.path}\nclasses: {classes}\ntrained for {info.step} steps"
+            self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.addItem("Model file…", None)
+        self._last = max(0, self._index(kept.path)) if kept is not None else 0
+        self.setCurrentIndex(self._last)
+
+    def _activate(self, index: int) -> None:
+        if index == self.count() - 1:
+            self.setCurrentIndex(self._last)
+            name, _ = QFileDialog.getOpenFileName(
+                self, "Choose a model", "", "Models (*.safetensors)"
+            )
+            if not name:
+                return
+            try:
+                self.model = read_info(Path(name))
+            except RlesegError as error:
+                show_failure(str(error), "")
+                return
+        self._last = self.currentIndex()
+        self.chosen.emit(self.model)
+
+    def _index(self, path: Path) -> int:
+        infos = [self.itemData(i) for i in range(self.count())]
+        return next((i for i, info in enumerate(infos) if info and info.path == path), -1)

@@ -1,0 +1,52 @@
+"""What several panels share to lay out and connect their controls."""
+
+import contextlib
+from collections.abc import Callable
+
+from qtpy.QtCore import QObject, Qt
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QScrollArea, QSizePolicy, QWidget
+
+
+def follow(emitter: object, callback: Callable[..., object], owner: QObject) -> None:
+    """Connect a signal of napari or psygnal for as long as `owner` lives."""
+    emitter.connect(callback)  # type: ignore[attr-defined]
+    owner.destroyed.connect(lambda: _unfollow(emitter, callback))
+
+
+def _unfollow(emitter: object, callback: Callable[..., object]) -> None:
+    with contextlib.suppress(ValueError, KeyError, RuntimeError):  # it is gone already
+        emitter.disconnect(callback)  # type: ignore[attr-defined]
+
+
+def form_layout(parent: QWidget | None = None) -> QFormLayout:
+    """Labels at the left, controls that take the rest of the width."""
+    layout = QFormLayout(parent) if parent is not None else QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return layout
+
+
+def text_label(text: str = "") -> QLabel:
+    """Text that wraps, can be selected, and never widens its panel."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def narrow(box: QComboBox) -> QComboBox:
+    """Let long entries not widen the panel."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    return box
+
+
+def scrolled(widget: QWidget) -> QScrollArea:
+    """A panel that scrolls down when the window is low, and never sideways."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(widget)
+    return area

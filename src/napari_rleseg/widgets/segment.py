@@ -1,0 +1,200 @@
+"""The panel that segments: image, model, frames, and one button."""
+
+from napari.layers import Image
+from qtpy.QtCore import QElapsedTimer
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_rleseg.jobs import show_failure
+from napari_rleseg.layers import stack_shape
+from napari_rleseg.segmentation import Segmentation
+from napari_rleseg.session import Session
+from napari_rleseg.tasks import SegmentReport, SegmentSettings
+from napari_rleseg.widgets.advanced import AdvancedSettings
+from napari_rleseg.widgets.choosers import LayerBox, ModelBox
+from napari_rleseg.widgets.controls import follow, form_layout, text_label
+from rleseg_core.errors import DataError, RlesegError
+
+ALL, CURRENT, RANGE = "All frames", "Current frame", "Range"
+
+
+class SegmentWidget(QWidget):
+    """Segments the session's image with a model.
+
+    Parameters
+    ----------
+    session : Session
+        What the viewer works on.
+    parent : QWidget or None
+        Owner.
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None):
+        super().__init__(parent)
+        self._session = session
+        self.segmentation = Segmentation(session, self)
+        self._clock = QElapsedTimer()
+        self.image = LayerBox(session.viewer, Image)
+        self.model = ModelBox(session)
+        self.frames = QComboBox()
+        self.frames.addItems([ALL, CURRENT, RANGE])
+        self.first, self.last = QSpinBox(), QSpinBox()
+        self.advanced = AdvancedSettings(session.inference)
+        self.follow_box = QCheckBox("Follow the frame being segmented")
+        self.follow_box.setChecked(True)
+        self.button = QPushButton("Segment")
+        self.progress = QProgressBar()
+        self.progress.setFormat("%v of %m windows")
+        self.progress.hide()
+        self.status = text_label()
+        self._lay_out()
+        self.image.chosen.connect(self._choose_image)
+        self.model.chosen.connect(self._choose_model)
+        self.frames.currentTextChanged.connect(self._show_range)
+        self.button.clicked.connect(self._press)
+        self.follow_box.toggled.connect(self._set_follow)
+        self.segmentation.began.connect(self._began)
+        self.segmentation.progressed.connect(self._progressed)
+        self.segmentation.ended.connect(self._ended)
+        follow(session.image_changed, self._show_image, self)
+        follow(session.model_changed, self._show_model, self)
+        self._choose_image(self.image.layer)
+        self._choose_model(self.model.model)
+        self._show_range()
+
+    @property
+    def settings(self) -> SegmentSettings:
+        """What the controls say.
+
+        Raises
+        ------
+        DataError
+            If there is no model.
+        """
+        model = self.model.model
+        if model is None:
+            raise DataError("no model is installed; choose a model file, or train one")
+        return self.advanced.settings(model.path)
+
+    def chosen_frames(self) -> list[int] | None:
+        """Frames to segment; None for all."""
+        if self.frames.currentText() == CURRENT:
+            dims = self._session.viewer.dims
+            return [int(dims.current_step[-3]) if dims.ndim > 2 else 0]
+        if self.frames.currentText() == RANGE:
+            first, last = sorted((self.first.value(), self.last.value()))
+            return list(range(first, last + 1))
+        return None
+
+    def start(self) -> None:
+        """Begin to segment; what stands against it is told."""
+        try:
+            settings = self.settings
+            model = self.model.model
+            assert model is not None
+            self.segmentation.follow = self.follow_box.isChecked()
+            self.segmentation.start(model, settings, self.chosen_frames())
+        except RlesegError as error:
+            self.status.setText(str(error))
+            show_failure(str(error), "")
+
+    def reset_choices(self, event: object = None) -> None:
+        """Read the viewer's layers anew."""
+        self.image.reset_choices()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        form = form_layout()
+        form.addRow("Image", self.image)
+        form.addRow("Model", self.model)
+        form.addRow("Frames", self.frames)
+        self._range = QWidget()
+        line = QHBoxLayout(self._range)
+        line.setContentsMargins(0, 0, 0, 0)
+        for part in (self.first, QLabel("to"), self.last):
+            line.addWidget(part)
+        line.addStretch()
+        form.addRow("", self._range)
+        layout.addLayout(form)
+        layout.addWidget(self.advanced)
+        for part in (self.follow_box, self.button, self.progress, self.status):
+            layout.addWidget(part)
+        layout.addStretch()
+
+    def _press(self) -> None:
+        if self.segmentation.running:
+            self.segmentation.cancel()
+            self.button.setText("Cancelling…")
+            self.button.setEnabled(False)
+        else:
+            self.start()
+
+    def _set_follow(self, on: bool) -> None:
+        self.segmentation.follow = on
+
+    def _began(self) -> None:
+        self.button.setText("Cancel")
+        self.progress.setRange(0, 0)
+        self.progress.show()
+        self.status.setText("Loading the model…")
+        self._clock.start()
+
+    def _progressed(self, report: SegmentReport) -> None:
+        self.progress.setRange(0, report.n_windows)
+        self.progress.setValue(report.n_done)
+        left = report.seconds / report.n_done * (report.n_windows - report.n_done)
+        speed = report.n_tokens / max(report.seconds, 1e-6)
+        self.status.setText(f"{_clock(left)} left · {speed:,.0f} tokens/s · {report.device}")
+
+    def _ended(self, how: str) -> None:
+        self.button.setText("Segment")
+        self.button.setEnabled(True)
+        done, total = self.progress.value(), self.progress.maximum()
+        self.progress.hide()
+        spent = _clock(self._clock.elapsed() / 1000)
+        self.status.setText(
+            {
+                "finished": f"{total} windows segmented in {spent}",
+                "cancelled": f"Cancelled after {max(done, 0)} of {total} windows; these are kept",
+                "failed": "Failed; see the notification",
+            }[how]
+        )
+
+    def _choose_image(self, layer: Image | None) -> None:
+        self._session.image = layer
+        try:
+            n_frames = stack_shape(layer)[0] if layer is not None else 1
+        except DataError as error:
+            self.status.setText(str(error))
+            n_frames = 1
+        for box in (self.first, self.last):
+            box.setMaximum(n_frames - 1)
+        self.last.setValue(n_frames - 1)
+
+    def _choose_model(self, model: object) -> None:
+        self._session.model = self.model.model
+
+    def _show_image(self, layer: Image | None) -> None:
+        if layer is not None and layer is not self.image.layer:
+            self.image.layer = layer
+
+    def _show_model(self, model: object) -> None:
+        if model is not self.model.model:
+            self.model.model = self._session.model
+
+    def _show_range(self, _: str = "") -> None:
+        self._range.setVisible(self.frames.currentText() == RANGE)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"
