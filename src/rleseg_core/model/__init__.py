@@ -1,0 +1,29 @@
+"""Images in, logits of tokens out; what the tokens mean is not known here."""
+
+from rleseg_core.model.config import SIZES, ModelConfig, StartGrid, model_config
+from rleseg_core.model.decoder import Cache, Memory
+from rleseg_core.model.generate import (
+    GrammarTables,
+    Sampling,
+    Step,
+    generate,
+    generate_tokens,
+    nucleus,
+)
+from rleseg_core.model.pix2seq import Pix2Seq
+
+__all__ = [
+    "SIZES",
+    "Cache",
+    "GrammarTables",
+    "Memory",
+    "ModelConfig",
+    "Pix2Seq",
+    "Sampling",
+    "StartGrid",
+    "Step",
+    "generate",
+    "generate_tokens",
+    "model_config",
+    "nucleus",
+]

@@ -1,0 +1,168 @@
+"""The causal decoder: whole sequences for training, one token at a time for writing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rleseg_core.model.config import ModelConfig
+from rleseg_core.model.layers import (
+    NORM_EPS,
+    CrossAttention,
+    DropPath,
+    KeyValueCache,
+    Mlp,
+    SelfAttention,
+    embedding,
+)
+from rleseg_core.model.pointer import Pointer, PointerMemory, TokenTable
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the encoder leaves of B windows.
+
+    Parameters
+    ----------
+    context : (B, M, D) tensor
+        What cross-attention reads.
+    cells : (B, G, D) tensor or None
+        The image at each start's cell, if starts are pointers.
+    """
+
+    context: Tensor
+    cells: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.context)
+
+    def select(self, rows: Tensor) -> "Memory":
+        """That of some of the windows, `rows` (B',) integers."""
+        return Memory(self.context[rows], None if self.cells is None else self.cells[rows])
+
+
+@dataclass
+class Cache:
+    """Everything of B unfinished sequences that a further step needs.
+
+    Parameters
+    ----------
+    own : list of KeyValueCache
+        Of each layer's self-attention.
+    context : list of (keys, values)
+        Of each layer's cross-attention, (B, H, M, D / H) each.
+    table : (V, D) tensor
+        The vectors of the tokens.
+    pointer : PointerMemory or None
+        If starts are pointers.
+    position : int
+        Where the next token goes.
+    """
+
+    own: list[KeyValueCache]
+    context: list[tuple[Tensor, Tensor]]
+    table: Tensor
+    pointer: PointerMemory | None
+    position: int = 0
+
+    def select(self, rows: Tensor) -> "Cache":
+        """That of some of the sequences, `rows` (B',) integers."""
+        return Cache(
+            own=[cache.select(rows) for cache in self.own],
+            context=[(keys[rows], values[rows]) for keys, values in self.context],
+            table=self.table,
+            pointer=None if self.pointer is None else self.pointer.select(rows),
+            position=self.position,
+        )
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm causal self-attention, cross-attention and MLP; the context is taken as it is."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        dim, n_heads = config.decoder_dim, config.decoder_heads
+        self.self_norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.self_attention = SelfAttention(dim, n_heads, causal=True)
+        self.cross_norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.cross_attention = CrossAttention(dim, n_heads)
+        self.mlp = Mlp(dim, config.decoder_ff, config.dropout, config.drop_path)
+        self.drop_path = DropPath(config.drop_path)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """(B, L, D) to the same."""
+        x = x + self.drop_path(self.self_attention(self.self_norm(x)))
+        x = x + self.drop_path(self.cross_attention(self.cross_norm(x), keys, values))
+        return self.mlp(x)
+
+    def step(
+        self, x: Tensor, keys: Tensor, values: Tensor, cache: KeyValueCache, position: int
+    ) -> Tensor:
+        """One position, (B, 1, D)."""
+        x = x + self.self_attention.step(self.self_norm(x), cache, position)
+        x = x + self.cross_attention(self.cross_norm(x), keys, values)
+        return self.mlp(x)
+
+
+class Decoder(nn.Module):
+    """From the tokens so far to the logits of the next."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        dim = config.decoder_dim
+        self.tokens = TokenTable(config)
+        self.positions = embedding(config.max_tokens, dim)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        pointing = config.starts == "pointer" and config.grid is not None
+        self.pointer = Pointer(config.grid, dim) if pointing and config.grid else None
+
+    def _stack(self) -> Iterable[DecoderLayer]:
+        return cast(Iterable[DecoderLayer], self.layers)
+
+    def _embed(
+        self, tokens: Tensor, table: Tensor, pointer: PointerMemory | None, first: int = 0
+    ) -> Tensor:
+        x = F.embedding(tokens, table) + self.positions[first : first + tokens.shape[1]]
+        if self.pointer is not None and pointer is not None:
+            x = x + self.pointer.embed(tokens, pointer)
+        return x
+
+    def _logits(self, x: Tensor, table: Tensor, pointer: PointerMemory | None) -> Tensor:
+        x = self.norm(x)
+        logits = F.linear(x, table, self.tokens.bias)
+        if self.pointer is not None and pointer is not None:
+            logits = self.pointer.add_logits(logits, x, pointer)
+        return logits
+
+    def _remember(self, memory: Memory) -> PointerMemory | None:
+        if self.pointer is None or memory.cells is None:
+            return None
+        return self.pointer.remember(memory.cells)
+
+    def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
+        """Logits (B, L, V) after each of the tokens (B, L)."""
+        table, pointer = self.tokens(), self._remember(memory)
+        x = self._embed(tokens, table, pointer)
+        for layer in self._stack():
+            x = layer(x, *layer.cross_attention.context(memory.context))
+        return self._logits(x, table, pointer)
+
+    def new_cache(self, memory: Memory, max_tokens: int) -> Cache:
+        """A cache with room for `max_tokens` positions."""
+        context = [layer.cross_attention.context(memory.context) for layer in self._stack()]
+        own = []
+        for keys, _ in context:
+            b, h, _, d = keys.shape
+            own.append(KeyValueCache(*keys.new_zeros(2, b, h, max_tokens, d)))
+        return Cache(own, context, self.tokens(), self._remember(memory))
+
+    def step(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """Logits (B, V) after one more token (B,) of each sequence; moves the cache on."""
+        x = self._embed(tokens[:, None], cache.table, cache.pointer, cache.position)
+        for layer, own, (keys, values) in zip(self._stack(), cache.own, cache.context, strict=True):
+            x = layer.step(x, keys, values, own, cache.position)
+        cache.position += 1
+        return self._logits(x, cache.table, cache.pointer)[:, 0]

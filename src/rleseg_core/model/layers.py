@@ -1,0 +1,131 @@
+"""The parts of a pre-norm transformer, shared by encoder and decoder."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORM_EPS = 1e-6
+
+
+class DropPath(nn.Module):
+    """Drops a residual branch for whole samples, in training only."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` (B, …) with some samples 0 and the others scaled up."""
+        if not self.training or self.rate == 0:
+            return x
+        keep = x.new_empty((len(x),) + (1,) * (x.ndim - 1)).bernoulli_(1 - self.rate)
+        return x * keep / (1 - self.rate)
+
+
+class Mlp(nn.Module):
+    """Residual pre-norm MLP with exact GELU: (B, L, D) to the same."""
+
+    def __init__(self, dim: int, hidden: int, dropout: float, drop_path: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.up = nn.Linear(dim, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.down = nn.Linear(hidden, dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` plus what the MLP makes of it."""
+        hidden = self.dropout(F.gelu(self.up(self.norm(x))))
+        return x + self.drop_path(self.down(hidden))
+
+
+class KeyValueCache:
+    """Keys and values of the positions so far, in memory of a fixed size.
+
+    Parameters
+    ----------
+    keys, values : (B, H, L, D) tensor
+        Room for L positions.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        self.keys, self.values = keys, values
+
+    def append(self, position: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Put in one position, (B, H, 1, D) each; all keys and values up to it come back."""
+        end = position + 1
+        self.keys[:, :, position:end], self.values[:, :, position:end] = key, value
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def select(self, rows: Tensor) -> "KeyValueCache":
+        """That of some of the sequences, `rows` (B',) integers."""
+        return KeyValueCache(self.keys[rows], self.values[rows])
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a sequence to itself."""
+
+    def __init__(self, dim: int, n_heads: int, *, causal: bool) -> None:
+        super().__init__()
+        self.n_heads, self.causal = n_heads, causal
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        b, n, d = x.shape
+        qkv = self.qkv(x).view(b, n, 3, self.n_heads, d // self.n_heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, L, D)
+        return q, k, v
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, D) to the same; each position sees all, or those up to itself if causal."""
+        q, k, v = self._project(x)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def step(self, x: Tensor, cache: KeyValueCache, position: int) -> Tensor:
+        """The next position alone, (B, 1, D); it sees those in the cache and itself."""
+        q, k, v = self._project(x)
+        k, v = cache.append(position, k, v)
+        # no causal flag: with one query it would hide every key but the first
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of a sequence to a context."""
+
+    def __init__(self, dim: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def context(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, H, M, D) of a context (B, M, D): the same for all positions."""
+        b, m, d = context.shape
+        both = self.key_value(context).view(b, m, 2, self.n_heads, d // self.n_heads)
+        k, v = both.permute(2, 0, 3, 1, 4)
+        return k, v
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """(B, L, D) to the same, with what `context` gave."""
+        b, n, d = x.shape
+        q = self.query(x).view(b, n, self.n_heads, d // self.n_heads).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(q, keys, values)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+def initialise(module: nn.Module) -> None:
+    """Fresh weights for the linear layers of `module`: Glorot uniform, bias 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+def embedding(*shape: int) -> nn.Parameter:
+    """A learned table, truncated normal of 0.02."""
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02, a=-0.04, b=0.04))
