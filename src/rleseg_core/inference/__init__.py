@@ -1,0 +1,17 @@
+"""Segmentation of big stacks with a trained model: windows, batches, stitching."""
+
+from rleseg_core.inference.output import PredictionFigures, predict_to_file, provenance
+from rleseg_core.inference.segmenter import GREEDY, Segmenter, WindowResult, source_rectangle
+from rleseg_core.inference.stitch import Stitcher, StitchRule
+
+__all__ = [
+    "GREEDY",
+    "PredictionFigures",
+    "Segmenter",
+    "StitchRule",
+    "Stitcher",
+    "WindowResult",
+    "predict_to_file",
+    "provenance",
+    "source_rectangle",
+]

@@ -1,0 +1,41 @@
+"""The commands put together, and how their errors are told."""
+
+import sys
+
+import typer
+
+from rleseg_core.cli import demo, evaluate, models, predict, synth, tokens, train
+from rleseg_core.cli.console import err
+from rleseg_core.errors import RlesegError
+
+app = typer.Typer(
+    name="rleseg",
+    help="Segment time-lapse images with a model that writes masks as run-length tokens.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("synth")(synth.synth)
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
+app.command("evaluate")(evaluate.evaluate)
+app.command("models")(models.models)
+app.add_typer(tokens.app, name="tokens")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        app(arguments)
+    except RlesegError as error:
+        err.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        sys.exit(1)
+
+
+def _plain(text: str) -> str:
+    """Text in which rich sees no markup."""
+    return text.replace("[", r"\[")

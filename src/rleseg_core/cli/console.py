@@ -1,0 +1,85 @@
+"""What the commands share: consoles, progress bars, JSON."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Device = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, … or mps.", show_default=True)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no tables.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+out = Console()
+err = Console(stderr=True)
+Report = TypeVar("Report")
+Product = TypeVar("Product")
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout, nothing else."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+@contextmanager
+def progress_bar(what: str, quiet: bool) -> Iterator["Bar"]:
+    """A bar on stderr; on a pipe or with `quiet` it stays silent."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=err, disable=quiet or not err.is_terminal) as progress:
+        task = progress.add_task(what, total=None, note="")
+        yield Bar(progress, task)
+
+
+class Bar:
+    """A progress bar with a note at its end."""
+
+    def __init__(self, progress: Progress, task: int) -> None:
+        self._progress, self._task = progress, task
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """Show `done` of `total`."""
+        self._progress.update(self._task, completed=done, total=total, note=note)  # type: ignore[arg-type]
+
+
+def product_of(
+    run: Generator[Report, None, Product], each: Callable[[Report], None] | None = None
+) -> Product:
+    """What a generator of reports returns; `each` is called with every report."""
+    try:
+        while True:
+            try:
+                report = next(run)
+            except StopIteration as end:
+                return end.value
+            if each is not None:
+                each(report)
+    finally:
+        run.close()
+
+
+def has_display() -> bool:
+    """Whether a window can be opened here."""
+    if sys.platform.startswith("linux"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True

@@ -1,0 +1,89 @@
+"""``rleseg predict``: segment a stack with a model."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from rleseg_core.cli.console import (
+    AsJson,
+    Device,
+    Quiet,
+    out,
+    print_json,
+    product_of,
+    progress_bar,
+)
+from rleseg_core.errors import DataError
+
+Frames = Annotated[
+    str | None,
+    typer.Option("--frames", help="Such as 0-9,15; the others stay background. All by default."),
+]
+
+
+def predict(
+    stack: Annotated[Path, typer.Argument(help="TIFF, folder of frames, zarr or video.")],
+    output: Annotated[Path, typer.Option("--out", "-o", help="masks.tif or masks.zarr.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="A model file or name.")] = "demo",
+    stitch: Annotated[
+        Literal["last", "vote"], typer.Option(help="What counts where windows overlap.")
+    ] = "last",
+    sampling: Annotated[
+        Literal["greedy", "nucleus"], typer.Option(help="How the next token is chosen.")
+    ] = "greedy",
+    frames: Frames = None,
+    batch_size: Annotated[int | None, typer.Option(help="Windows at once.", min=1)] = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Segment a stack, and write its masks as TIFF or zarr."""
+    from rleseg_core.data import ImageStack
+    from rleseg_core.data.writers import check_output
+    from rleseg_core.inference import GREEDY, Segmenter, predict_to_file
+    from rleseg_core.model import Sampling
+
+    check_output(output)
+    images = ImageStack.open(stack)
+    chosen = parse_frames(frames, images.n_frames)
+    segmenter = Segmenter.from_checkpoint(model, device)
+    run = predict_to_file(
+        segmenter,
+        images,
+        output,
+        frames=chosen,
+        stitch=stitch,
+        sampling=GREEDY if sampling == "greedy" else Sampling(top_p=0.4),
+        batch_size=batch_size,
+    )
+    with progress_bar("segment", quiet) as bar:
+        figures = product_of(run, lambda result: bar.update(result.n_done, result.n_windows))
+    if as_json:
+        print_json(figures.to_json())
+    elif not quiet:
+        out.print(
+            f"{figures.frames} frames, {figures.windows} windows, {figures.tokens} tokens "
+            f"({figures.tokens_per_s:.0f}/s) in {figures.seconds:.1f} s: {output}"
+        )
+
+
+def parse_frames(text: str | None, n_frames: int) -> list[int] | None:
+    """Frame numbers of a text such as '0-9,15'; None for all.
+
+    Raises
+    ------
+    DataError
+        If the text is not such a list, or names a frame that is not there.
+    """
+    if text is None:
+        return None
+    frames: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdigit() or not (last or first).isdigit():
+            raise DataError(f"frames are given like 0-9,15; got {text!r}")
+        frames += range(int(first), int(last or first) + 1)
+    if not frames or max(frames) >= n_frames:
+        raise DataError(f"the stack has frames 0 to {n_frames - 1}, got {text!r}")
+    return sorted(set(frames))

@@ -1,0 +1,163 @@
+"""``rleseg train``: train a model on images and masks, from scratch or from another model."""
+
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from rleseg_core.cli.console import (
+    AsJson,
+    Bar,
+    Device,
+    Quiet,
+    err,
+    out,
+    print_json,
+    product_of,
+    progress_bar,
+)
+from rleseg_core.cli.evaluate import Classes, Instances
+from rleseg_core.cli.predict import parse_frames
+
+if TYPE_CHECKING:
+    from rleseg_core.data import LabelledStack
+    from rleseg_core.training import StepReport
+
+
+def train(
+    images: Annotated[Path, typer.Argument(help="A stack, or a folder of images.")],
+    masks: Annotated[Path, typer.Argument(help="Its masks: class ids, or instance ids.")],
+    output: Annotated[Path, typer.Option("--out", "-o", help="The new model.safetensors.")],
+    classes: Classes = "ipsc,dfc",
+    instances: Instances = False,
+    base: Annotated[
+        str | None, typer.Option("--from", help="Model file or name to train on from.")
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Checkpoints and log; OUT without its suffix by default.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --run-dir.")] = False,
+    holdout: Annotated[
+        str | None, typer.Option(help="Frames kept for validation, such as 0,10-14.")
+    ] = None,
+    scheme: Annotated[str, typer.Option(help="binary, multiclass or lac.")] = "lac",
+    size: Annotated[str, typer.Option(help="nano, small or paper.")] = "nano",
+    patch: Annotated[int, typer.Option(help="P, the side of a patch.")] = 128,
+    stride: Annotated[int | None, typer.Option(help="Step between patches; 3/4 of P.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="I: frames are resized so that the longer side is this.")
+    ] = None,
+    mask_size: Annotated[int, typer.Option(help="S, the side of a mask.")] = 32,
+    max_tokens: Annotated[int, typer.Option(help="L, tokens of a window at most.")] = 256,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 1000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 16,
+    learning_rate: Annotated[float, typer.Option("--lr", help="The highest.")] = 1e-3,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="auto: by the device.")
+    ] = "auto",
+    validate_every: Annotated[int, typer.Option(min=0, help="Steps.")] = 200,
+    checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of weights, patches and dropout.")] = 0,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model on images and masks."""
+    from rleseg_core.build import new_model
+    from rleseg_core.data import LabelledStack
+    from rleseg_core.spec import MaskSpec, WindowSpec
+    from rleseg_core.tokens import preset
+    from rleseg_core.training import TrainConfig, fine_tune, read_reports
+    from rleseg_core.training import train as train_new
+
+    names = tuple(name.strip() for name in classes.split(","))
+    stack = LabelledStack.from_paths(images, masks, names, instances=instances)
+    kept, held_out = _split(stack, holdout)
+    config = TrainConfig(
+        n_steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup_steps=min(50, steps // 5),
+        precision=precision,
+        validate_every=validate_every,
+        checkpoint_every=checkpoint_every,
+        seed=seed,
+    )
+    folder = run_dir or output.with_suffix("")
+    if base is not None:
+        run = fine_tune(
+            base,
+            kept,
+            config,
+            folder,
+            path=output,
+            validation_stacks=held_out,
+            card={"name": output.stem},
+            device=device,
+            resume=resume,
+        )
+    else:
+        window = WindowSpec(
+            patch=patch, patch_stride=stride or 3 * patch // 4, image_size=image_size
+        )
+        info = new_model(
+            output,
+            size=size,
+            scheme=preset(scheme),
+            mask_spec=MaskSpec(size=(mask_size, mask_size), class_names=names),
+            window_spec=window,
+            max_tokens=max_tokens,
+            card={"name": output.stem},
+        )
+        run = train_new(
+            info,
+            kept,
+            config,
+            folder,
+            validation_stacks=held_out,
+            device=device,
+            resume=resume,
+        )
+    path = _watch(run, quiet)
+    reports = read_reports(folder)
+    best = max((r.validation["mean"] for r in reports if r.validation), default=None)
+    if as_json:
+        last = reports[-1]
+        print_json(
+            {
+                "model": str(path),
+                "steps": last.step,
+                "loss": last.loss,
+                "seconds": last.seconds,
+                "validation_dice": best,
+                "losses": [report.loss for report in reports],
+            }
+        )
+    elif not quiet:
+        dice = "" if best is None else f", best validation Dice {best:.3f}"
+        out.print(f"{path}: {reports[-1].step} steps, loss {reports[-1].loss:.3f}{dice}")
+
+
+def _split(
+    stack: "LabelledStack", holdout: str | None
+) -> tuple[list["LabelledStack"], list["LabelledStack"] | None]:
+    """Training and validation frames as the user named them; None leaves the choice to `train`."""
+    chosen = parse_frames(holdout, stack.images.n_frames)
+    if chosen is None:
+        return [stack], None
+    kept = tuple(frame for frame in stack.frames if frame not in set(chosen))
+    return [replace(stack, frames=kept)], [replace(stack, frames=tuple(chosen))]
+
+
+def _watch(run: Generator["StepReport", None, Path], quiet: bool) -> Path:
+    with progress_bar("train", quiet) as bar:
+        return product_of(run, lambda report: _show(report, bar, quiet))
+
+
+def _show(report: "StepReport", bar: Bar, quiet: bool) -> None:
+    bar.update(report.step, report.n_steps, f"loss {report.loss:.3f}")
+    if report.validation and not quiet:
+        dice = ", ".join(f"{name} {value:.3f}" for name, value in report.validation.items())
+        err.print(f"step {report.step}: loss {report.loss:.3f}, validation Dice {dice}")

@@ -1,0 +1,66 @@
+"""Which device computes, and what to do when its memory is full."""
+
+import os
+from typing import Literal
+
+import torch
+
+from rleseg_core.errors import RlesegError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def available_devices() -> list[str]:
+    """Names that `choose_device` takes on this machine, 'auto' first."""
+    names = ["auto", "cpu"]
+    if torch.cuda.is_available():
+        names += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return names
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; 'auto' is CUDA where there is one, then Apple's, then the CPU.
+
+    Raises
+    ------
+    RlesegError
+        If this machine has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if name not in available_devices():
+        raise RlesegError(
+            f"this machine has no device {name!r}; choose one of {', '.join(available_devices())}"
+        )
+    return torch.device(name)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device (of the host for the CPU and for Apple's GPU)."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not on macOS and Windows
+        return 4 << 30
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full; torch says it in several ways."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error).lower() for words in ("out of memory", "can't allocate memory")
+    )
+
+
+def release_memory(device: torch.device) -> None:
+    """Hand back what torch keeps in reserve on a device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

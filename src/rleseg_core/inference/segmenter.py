@@ -1,0 +1,318 @@
+"""A model ready to segment: the façade a GUI, a script or the command line holds."""
+
+import logging
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+
+from rleseg_core.build import build_model, build_tokenizer
+from rleseg_core.checkpoint import ModelInfo, find_model, load_checkpoint
+from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows, upsample_labels
+from rleseg_core.data.windows import resized_shape
+from rleseg_core.devices import choose_device, free_memory, is_out_of_memory, release_memory
+from rleseg_core.errors import BudgetError, DataError
+from rleseg_core.inference.stitch import Stitcher, StitchRule
+from rleseg_core.model import Pix2Seq, Sampling, generate, generate_tokens
+from rleseg_core.spec import WindowSpec
+from rleseg_core.tokens import Event
+
+logger = logging.getLogger(__name__)
+GREEDY = Sampling()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowResult:
+    """What came out of one window.
+
+    Parameters
+    ----------
+    window : Window
+        Where it was read, in resized pixels.
+    frames : tuple of int
+        Its frames in the stack.
+    rows, cols : slice
+        Its part of the frame, in source pixels.
+    labels : (N, h, w) uint8
+        Stitched class ids there, after this window; 0 = background.
+    tokens : (L,) int32
+        The sequence the model wrote, ending in eos unless it ran out of room.
+    n_done, n_windows : int
+        Windows done so far, and in all.
+    seconds : float
+        Share of the batch's time that fell to this window.
+    batch_size : int
+        Windows that were computed together (smaller after memory ran out).
+    """
+
+    window: Window
+    frames: tuple[int, ...]
+    rows: slice
+    cols: slice
+    labels: np.ndarray
+    tokens: np.ndarray
+    n_done: int
+    n_windows: int
+    seconds: float
+    batch_size: int
+
+
+class Segmenter:
+    """Segments stacks with one model on one device.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        Header of the model.
+    model : Pix2Seq
+        With its weights.
+    device : str
+        'auto', 'cpu', 'cuda', 'cuda:1', 'mps', …
+    """
+
+    def __init__(self, info: ModelInfo, model: Pix2Seq, device: str = "auto") -> None:
+        self.info = info
+        self.device = choose_device(device)
+        self.model = model.to(self.device).eval()
+        self.tokenizer = build_tokenizer(info)
+        self._tables = self.tokenizer.grammar.on(self.device)
+
+    @classmethod
+    def from_checkpoint(cls, model: str | Path, device: str = "auto") -> Self:
+        """Segmenter with a model file, given by path or by the name of an installed model.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such file, or it is not a model.
+        """
+        checkpoint = load_checkpoint(find_model(model))
+        return cls(checkpoint.info, build_model(checkpoint.info, checkpoint.weights), device)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the foreground classes; class id k is ``class_names[k - 1]``."""
+        return self.info.mask_spec.class_names
+
+    def predict(
+        self,
+        stack: ImageStack,
+        *,
+        frames: Sequence[int] | None = None,
+        stitch: StitchRule = "last",
+        sampling: Sampling = GREEDY,
+        batch_size: int | None = None,
+        out: np.ndarray | None = None,
+    ) -> Generator[WindowResult, None, np.ndarray]:
+        """Segment a stack window by window.
+
+        Parameters
+        ----------
+        stack : ImageStack
+            Read lazily, one frame at a time.
+        frames : sequence of int, optional
+            Frames to segment, all by default.
+        stitch : {'last', 'vote'}
+            What counts where windows overlap.
+        sampling : Sampling
+            Greedy by default.
+        batch_size : int, optional
+            Windows at once; by default as many as fit into a part of the free memory.
+        out : (T, Y, X) integer array, optional
+            Where the labels go (a numpy or zarr array); frames that are not segmented stay as they
+            are. A new uint8 array by default.
+
+        Yields
+        ------
+        WindowResult
+            As soon as a batch is done; closing the generator cancels.
+
+        Returns
+        -------
+        (T, Y, X) array
+            Class ids in source pixels.
+
+        Raises
+        ------
+        DataError
+            If a frame is out of range, or `out` has another shape.
+        BudgetError
+            If memory does not suffice for a single window.
+        """
+        n_stack, height, width = stack.shape[:3]
+        chosen = self._check_frames(frames, n_stack)
+        labels = np.zeros((n_stack, height, width), np.uint8) if out is None else out
+        if labels.shape != (n_stack, height, width):
+            raise DataError(
+                f"the labels are {labels.shape}, the stack is {(n_stack, height, width)}; "
+                "both must be (T, Y, X)"
+            )
+        windows = [
+            window
+            for window in plan_windows(stack.shape, self.info.window_spec)
+            if chosen.issuperset(range(*window.frames))
+        ]
+        reader = WindowReader(stack, self.info.window_spec)
+        stitcher = Stitcher(labels, len(self.class_names), stitch)
+        size = batch_size or self._fitting_batch()
+        n_done = 0
+        while n_done < len(windows):
+            batch = windows[n_done : n_done + size]
+            started = time.perf_counter()
+            try:
+                sequences = self._write_tokens(reader, batch, sampling)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                size = self._smaller_batch(len(batch), error)
+                continue
+            seconds = (time.perf_counter() - started) / len(batch)
+            for window, tokens in zip(batch, sequences, strict=True):
+                n_done += 1
+                rows, cols, merged = self._stitch(stitcher, window, tokens, stack.shape)
+                yield WindowResult(
+                    window=window,
+                    frames=tuple(range(*window.frames)),
+                    rows=rows,
+                    cols=cols,
+                    labels=merged,
+                    tokens=tokens,
+                    n_done=n_done,
+                    n_windows=len(windows),
+                    seconds=seconds,
+                    batch_size=len(batch),
+                )
+                if n_done == len(windows) or windows[n_done].frames[0] > window.frames[0]:
+                    stitcher.close_frame(window.frames[0])
+        return labels
+
+    def trace(
+        self, stack: ImageStack, window: Window, sampling: Sampling = GREEDY
+    ) -> Iterator[Event]:
+        """Events of one window, each as soon as the model has written its tokens.
+
+        Parameters
+        ----------
+        stack : ImageStack
+            The images.
+        window : Window
+            One of `plan_windows`.
+        sampling : Sampling
+            Greedy by default.
+        """
+        return self.tokenizer.events(self._live_tokens(stack, window, sampling))
+
+    def _live_tokens(self, stack: ImageStack, window: Window, sampling: Sampling) -> Iterator[int]:
+        images = WindowReader(stack, self.info.window_spec).read(window)
+        with torch.inference_mode():
+            memory = self.model.encode(torch.from_numpy(images)[None].to(self.device))
+            steps = generate(
+                self.model,
+                memory,
+                self._tables,
+                max_tokens=self.model.config.max_tokens,
+                sampling=sampling,
+            )
+            for step in steps:
+                yield int(step.tokens[0])
+
+    def _write_tokens(
+        self, reader: WindowReader, windows: Sequence[Window], sampling: Sampling
+    ) -> list[np.ndarray]:
+        """Token sequences of a batch of windows, int32."""
+        images = torch.from_numpy(np.stack([reader.read(window) for window in windows]))
+        with torch.inference_mode():
+            memory = self.model.encode(images.to(self.device))
+            sequences = generate_tokens(
+                self.model,
+                memory,
+                self._tables,
+                max_tokens=self.model.config.max_tokens,
+                sampling=sampling,
+            )
+        return [tokens.astype(np.int32) for tokens in sequences]
+
+    def _stitch(
+        self, stitcher: Stitcher, window: Window, tokens: np.ndarray, shape: tuple[int, ...]
+    ) -> tuple[slice, slice, np.ndarray]:
+        """Decode a window, bring its mask to source pixels, and stitch it."""
+        rows, cols, covered = source_rectangle(window, shape, self.info.window_spec)
+        patch = self.info.window_spec.patch
+        masks = upsample_labels(
+            self.tokenizer.decode(tokens).classes, (patch, patch), rule="smooth"
+        )
+        masks = masks[:, : covered[0], : covered[1]]
+        size = (rows.stop - rows.start, cols.stop - cols.start)
+        if masks.shape[1:] != size:
+            masks = upsample_labels(masks, size, rule="nearest")
+        merged = [
+            stitcher.add(frame, rows, cols, mask)
+            for frame, mask in zip(range(*window.frames), masks, strict=True)
+        ]
+        return rows, cols, np.stack(merged)
+
+    def _fitting_batch(self) -> int:
+        """Windows whose decoding fits into a tenth (GPU: half) of the free memory."""
+        config, spec = self.model.config, self.info.window_spec
+        elements = (
+            64 * 3 * spec.patch**2 * spec.n_frames
+        )  # activations of the trunk, at their widest
+        elements += 4 * config.max_tokens * config.vocab_size // 64
+        elements += 4 * config.max_tokens * config.decoder_dim * config.decoder_layers
+        share, most = (0.5, 128) if self.device.type == "cuda" else (0.1, 8)
+        return int(np.clip(share * free_memory(self.device) / (4 * elements), 1, most))
+
+    def _smaller_batch(self, size: int, error: BaseException) -> int:
+        release_memory(self.device)
+        if size == 1:
+            raise BudgetError(
+                f"the memory of {self.device} does not suffice for a single window of "
+                f"{self.info.window_spec.patch} pixels; close other programs that use it, or "
+                "choose another device or a smaller model"
+            ) from error
+        logger.warning("out of memory with %d windows at once, going on with %d", size, size // 2)
+        return size // 2
+
+    def _check_frames(self, frames: Sequence[int] | None, n_stack: int) -> set[int]:
+        chosen = set(range(n_stack)) if frames is None else {int(frame) for frame in frames}
+        if not chosen or min(chosen) < 0 or max(chosen) >= n_stack:
+            raise DataError(
+                f"frames must be from 0 to {n_stack - 1} and at least one, got {sorted(chosen)}"
+            )
+        return chosen
+
+
+def source_rectangle(
+    window: Window, shape: tuple[int, ...], spec: WindowSpec
+) -> tuple[slice, slice, tuple[int, int]]:
+    """Part of the source frame that a window covers.
+
+    Parameters
+    ----------
+    window : Window
+        In resized pixels; it may reach beyond a frame smaller than the patch.
+    shape : (T, Y, X[, C])
+        Of the source stack.
+    spec : WindowSpec
+        How frames are resized.
+
+    Returns
+    -------
+    rows, cols : slice
+        In source pixels. Neighbouring windows meet without gap or overlap where they do so resized.
+    covered : (int, int)
+        Rows and columns of the patch that lie inside the frame, in resized pixels.
+    """
+    sides = resized_shape(shape, spec)
+    slices, covered = [], []
+    for (start, stop), resized, source in zip(
+        (window.rows, window.cols), sides, shape[1:3], strict=True
+    ):
+        end = min(stop, resized)
+        slices.append(slice(round(start * source / resized), round(end * source / resized)))
+        covered.append(end - start)
+    return slices[0], slices[1], (covered[0], covered[1])

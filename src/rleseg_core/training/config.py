@@ -1,0 +1,96 @@
+"""How a model is trained."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Self
+
+from rleseg_core.errors import TrainingError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Schedule = Literal["cosine", "linear", "constant"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of a training run.
+
+    Parameters
+    ----------
+    n_steps : int
+        Optimizer steps.
+    batch_size : int
+        Windows per step and device.
+    learning_rate : float
+        The highest, reached after the warm-up.
+    schedule : {'cosine', 'linear', 'constant'}
+        From the warm-up to the end; the first two fall to `final_share` of the highest rate.
+    warmup_steps : int
+        Steps of linear warm-up.
+    final_share : float
+        Share of the highest learning rate that is left at the end, 0 to 1.
+    weight_decay : float
+        Of AdamW, on matrices only (no biases, norms or embeddings).
+    betas : (float, float)
+        Of AdamW.
+    clip_norm : float
+        The gradient is scaled down to this norm where it is larger.
+    eos_weight : float
+        Weight of the end token in the loss; padding weighs nothing.
+    segment_weights : mapping of str to float
+        Weights of the tokens of a vocabulary segment in the loss, 1 where not named.
+    label_smoothing : float
+        Share of the target spread over the vocabulary.
+    precision : {'auto', 'fp32', 'bf16', 'fp16'}
+        'auto' is bf16 on a CUDA device that has it, fp16 on others, and fp32 elsewhere.
+    validate_every, checkpoint_every : int
+        Steps between validations and checkpoints; 0 for only at the end.
+    seed : int
+        Of the weights, the patches, and dropout.
+
+    Raises
+    ------
+    TrainingError
+        If a number is out of its range.
+    """
+
+    n_steps: int = 1000
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    schedule: Schedule = "cosine"
+    warmup_steps: int = 50
+    final_share: float = 0.02
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip_norm: float = 1.0
+    eos_weight: float = 1.0
+    segment_weights: Mapping[str, float] = field(default_factory=dict)
+    label_smoothing: float = 0.0
+    precision: Precision = "auto"
+    validate_every: int = 200
+    checkpoint_every: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_steps < 1 or self.batch_size < 1:
+            raise TrainingError(
+                f"training needs at least one step and one window a step, got {self.n_steps} steps "
+                f"of {self.batch_size}"
+            )
+        if not self.learning_rate > 0 or self.clip_norm <= 0:
+            raise TrainingError(
+                f"learning rate and clip norm must be positive, got {self.learning_rate} and "
+                f"{self.clip_norm}"
+            )
+        if min(self.warmup_steps, self.validate_every, self.checkpoint_every) < 0:
+            raise TrainingError("warmup_steps, validate_every and checkpoint_every must not be < 0")
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values for a JSON header."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> Self:
+        """The settings that `to_json` gave."""
+        settings = dict(values)
+        settings["betas"] = tuple(settings["betas"])  # type: ignore[arg-type]
+        return cls(**settings)  # type: ignore[arg-type]

@@ -1,0 +1,227 @@
+"""From a trained model and a few corrected frames to a better model."""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from rleseg_core.build import build_model, build_tokenizer, with_classes
+from rleseg_core.checkpoint import Checkpoint, ModelInfo, find_model, load_checkpoint
+from rleseg_core.data import LabelledStack, PatchSampler, SampleBatch, grid_samples
+from rleseg_core.errors import TrainingError
+from rleseg_core.tokens import Vocabulary
+from rleseg_core.training.config import TrainConfig
+from rleseg_core.training.reports import StepReport, logged
+from rleseg_core.training.trainer import LAST, Trainer
+
+
+def fine_tune(
+    base: str | Path,
+    stacks: Sequence[LabelledStack],
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    path: Path | None = None,
+    validation_stacks: Sequence[LabelledStack] | None = None,
+    validation_share: float = 0.2,
+    card: Mapping[str, object] | None = None,
+    device: str = "auto",
+    resume: bool = False,
+) -> Generator[StepReport, None, Path]:
+    """Train on from a model with labelled stacks.
+
+    Parameters
+    ----------
+    base : str or Path
+        A model file or the name of an installed model. Where its classes are not those of the
+        stacks, its weights are kept and only the tokens of the classes begin anew.
+    stacks : sequence of LabelledStack
+        Images and their class labels; all with the same class names.
+    config : TrainConfig
+        How to train.
+    run_dir : Path
+        Folder of the run: checkpoints, ``reports.jsonl``.
+    path : Path, optional
+        Where the new model goes; ``model.safetensors`` in `run_dir` by default.
+    validation_stacks : sequence of LabelledStack, optional
+        Held-out frames; by default the last `validation_share` of the frames of `stacks` (none of
+        them if there are fewer than three).
+    validation_share : float
+        0 to 1.
+    card : mapping, optional
+        What people should know of the new model.
+    device : str
+        'auto', 'cpu', 'cuda' or 'mps'.
+    resume : bool
+        Go on with the run in `run_dir`, if there is one, instead of beginning.
+
+    Yields
+    ------
+    StepReport
+        One per step; closing the generator stops, with a checkpoint to go on from.
+
+    Returns
+    -------
+    Path
+        The new model.
+
+    Raises
+    ------
+    TrainingError
+        If there is nothing to learn from, or the loss is no longer a number.
+    CheckpointError
+        If the base cannot be read.
+    """
+    checkpoint = load_checkpoint(find_model(base))
+    info, weights = _adapted(checkpoint, _class_names(stacks))
+    info = replace(
+        info,
+        path=path or run_dir / "model.safetensors",
+        step=0,
+        training={},
+        card={"name": f"{checkpoint.info.name}, fine-tuned", "base": checkpoint.info.name}
+        | dict(card or {}),
+    )
+    return train(
+        info,
+        stacks,
+        config,
+        run_dir,
+        weights=weights,
+        validation_stacks=validation_stacks,
+        validation_share=validation_share,
+        device=device,
+        resume=resume,
+    )
+
+
+def train(
+    info: ModelInfo,
+    stacks: Sequence[LabelledStack],
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    weights: dict[str, Tensor] | None = None,
+    validation_stacks: Sequence[LabelledStack] | None = None,
+    validation_share: float = 0.2,
+    device: str = "auto",
+    resume: bool = False,
+) -> Generator[StepReport, None, Path]:
+    """Train the model of a header (`rleseg_core.build.new_model`) with labelled stacks.
+
+    `info.path` is where it goes, `weights` are what it starts from (fresh ones by default); the
+    other parameters, reports and errors are those of `fine_tune`.
+    """
+    _class_names(stacks)
+    if validation_stacks is None:
+        stacks, validation_stacks = split_frames(stacks, validation_share)
+    sampler = PatchSampler(
+        stacks,
+        info.window_spec,
+        info.mask_spec,
+        batch_size=config.batch_size,
+        seed=config.seed,
+    )
+    validation = _validation_batches(validation_stacks, info)
+    if resume and (run_dir / LAST).is_file():
+        trainer = Trainer.resume(run_dir, sampler, validation=validation, device=device)
+    else:
+        trainer = Trainer(
+            info, config, sampler, run_dir, validation=validation, weights=weights, device=device
+        )
+    return logged(trainer.run(), run_dir)
+
+
+def split_frames(
+    stacks: Sequence[LabelledStack], share: float
+) -> tuple[list[LabelledStack], list[LabelledStack]]:
+    """Training and held-out frames: the last `share` of the labelled frames of each stack.
+
+    Neighbouring frames look alike, so the held-out ones are a block at the end. A stack with fewer
+    than three labelled frames gives none.
+    """
+    kept, held_out = [], []
+    for stack in stacks:
+        frames = list(stack.frames)
+        n_held = round(share * len(frames)) if len(frames) >= 3 else 0
+        n_held = min(max(n_held, 1 if share > 0 and len(frames) >= 3 else 0), len(frames) - 1)
+        kept.append(replace(stack, frames=tuple(frames[: len(frames) - n_held])))
+        if n_held:
+            held_out.append(replace(stack, frames=tuple(frames[len(frames) - n_held :])))
+    return kept, held_out
+
+
+def transfer_weights(
+    weights: Mapping[str, Tensor], old: Vocabulary, fresh: Mapping[str, Tensor], new: Vocabulary
+) -> dict[str, Tensor]:
+    """Weights of a model for another vocabulary.
+
+    Parameters
+    ----------
+    weights, old : mapping of str to Tensor, Vocabulary
+        Of the trained model.
+    fresh, new : mapping of str to Tensor, Vocabulary
+        Of the model to be filled.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Tensors of the same shape are taken over; in those that have a row for each token, the rows
+        of segments of the same name are, as far as both reach; the rest stays fresh.
+    """
+    filled = {}
+    for name, value in fresh.items():
+        trained = weights.get(name)
+        if trained is not None and trained.shape == value.shape and old.size == new.size:
+            filled[name] = trained
+        elif trained is not None and value.ndim and value.shape[0] == new.size:
+            filled[name] = _rows_by_segment(trained, old, value.clone(), new)
+        elif trained is not None and trained.shape == value.shape:
+            filled[name] = trained
+        else:
+            filled[name] = value
+    return filled
+
+
+def _rows_by_segment(trained: Tensor, old: Vocabulary, value: Tensor, new: Vocabulary) -> Tensor:
+    theirs = {segment.name: segment for segment in old.segments}
+    for segment in new.segments:
+        if segment.name in theirs:
+            other = theirs[segment.name]
+            n = min(segment.size, other.size)
+            value[segment.offset : segment.offset + n] = trained[other.offset : other.offset + n]
+    return value
+
+
+def _adapted(
+    checkpoint: Checkpoint, class_names: tuple[str, ...]
+) -> tuple[ModelInfo, dict[str, Tensor]]:
+    """Header and weights for these classes, from a model that may have others."""
+    info = checkpoint.info
+    if info.mask_spec.class_names == class_names:
+        return info, checkpoint.weights
+    adapted = with_classes(info, class_names)
+    fresh = build_model(adapted).state_dict()
+    return adapted, transfer_weights(
+        checkpoint.weights, build_tokenizer(info).vocab, fresh, build_tokenizer(adapted).vocab
+    )
+
+
+def _class_names(stacks: Sequence[LabelledStack]) -> tuple[str, ...]:
+    if not stacks or not any(len(stack.frames) for stack in stacks):
+        raise TrainingError("there are no labelled frames to learn from; correct at least one")
+    names = {tuple(stack.class_names) for stack in stacks}
+    if len(names) > 1:
+        raise TrainingError(f"all stacks must have the same classes, got {sorted(names)}")
+    return names.pop()
+
+
+def _validation_batches(stacks: Sequence[LabelledStack], info: ModelInfo) -> list[SampleBatch]:
+    """All windows of the held-out frames, at most 64 of them, evenly chosen."""
+    if not stacks:
+        return []
+    batches = list(grid_samples(stacks, info.window_spec, info.mask_spec, batch_size=16))
+    keep = np.unique(np.linspace(0, len(batches) - 1, min(4, len(batches))).astype(int))
+    return [batches[index] for index in keep]

@@ -1,0 +1,81 @@
+"""What a training run tells while it goes on."""
+
+import json
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+LOG_NAME = "reports.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """State of a run after one optimizer step.
+
+    Parameters
+    ----------
+    step, n_steps : int
+        Steps done, and to be done.
+    loss : float
+        Weighted cross-entropy of the step's batch, nats per token.
+    learning_rate : float
+        Of this step.
+    tokens_per_s : float
+        Target tokens per second of this step.
+    seconds : float
+        Since this process began to train.
+    validation : dict of str to float
+        Dice of each class and their mean (key 'mean'), decoded on held-out windows at mask
+        resolution; empty where this step did not validate.
+    message : str
+        Something to show to the user, or empty.
+    """
+
+    step: int
+    n_steps: int
+    loss: float
+    learning_rate: float
+    tokens_per_s: float
+    seconds: float
+    validation: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""
+
+
+def logged(
+    run: Generator[StepReport, None, Path], folder: Path
+) -> Generator[StepReport, None, Path]:
+    """The same run, each report also appended to ``folder / 'reports.jsonl'``.
+
+    Another process can follow the run, or show it again later, with `read_reports`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOG_NAME).open("a") as log:
+        try:
+            while True:
+                try:
+                    report = next(run)
+                except StopIteration as end:
+                    return end.value
+                log.write(json.dumps(asdict(report)) + "\n")
+                log.flush()
+                yield report
+        finally:
+            run.close()
+
+
+def read_reports(folder: Path) -> list[StepReport]:
+    """Reports of the run in a folder; a line cut short by a crash is left out.
+
+    Where a resumed run repeats steps, the later report of a step stands.
+    """
+    path = folder / LOG_NAME
+    if not path.is_file():
+        return []
+    reports: dict[int, StepReport] = {}
+    for line in path.read_text().splitlines():
+        try:
+            report = StepReport(**json.loads(line))
+        except (json.JSONDecodeError, TypeError):
+            continue
+        reports[report.step] = report
+    return [reports[step] for step in sorted(reports)]

@@ -1,0 +1,282 @@
+"""The training loop: a generator of reports that leaves a model file."""
+
+import logging
+import math
+import time
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor, nn
+
+from rleseg_core.build import build_model, build_tokenizer
+from rleseg_core.checkpoint import Checkpoint, ModelInfo, load_checkpoint, save_checkpoint
+from rleseg_core.data import PatchSampler, SampleBatch
+from rleseg_core.devices import choose_device
+from rleseg_core.errors import TrainingError
+from rleseg_core.model import Memory, Pix2Seq
+from rleseg_core.training.batch import TrainingBatch, tokenize
+from rleseg_core.training.config import TrainConfig
+from rleseg_core.training.loss import token_loss, vocabulary_weights
+from rleseg_core.training.optim import (
+    learning_rate,
+    make_optimizer,
+    optimizer_tensors,
+    restore_optimizer,
+)
+from rleseg_core.training.reports import StepReport
+from rleseg_core.training.validation import validate
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+logger = logging.getLogger(__name__)
+
+
+class Trainer:
+    """Trains one model in one folder.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        What is trained; `info.path` is where the finished model is written.
+    config : TrainConfig
+        How.
+    sampler : PatchSampler
+        Training batches, a function of the step alone, so that a resumed run sees the same ones.
+    run_dir : Path
+        Folder of ``last.safetensors`` (weights, optimizer, random state: everything to go on) and
+        ``best.safetensors`` (highest mean Dice so far).
+    validation : sequence of SampleBatch
+        Held-out windows; none for no validation.
+    weights : dict of str to Tensor, optional
+        To start from, instead of fresh ones.
+    device : str
+        'auto', 'cpu', 'cuda' or 'mps'.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        config: TrainConfig,
+        sampler: PatchSampler,
+        run_dir: Path,
+        *,
+        validation: Sequence[SampleBatch] = (),
+        weights: dict[str, Tensor] | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.info, self.config, self.sampler, self.run_dir = info, config, sampler, Path(run_dir)
+        self.validation = validation
+        self.tokenizer = build_tokenizer(info)
+        torch.manual_seed(config.seed)
+        self.model = build_model(info, weights)
+        self.device = choose_device(device)
+        self.step = 0
+        self.best_dice = -math.inf
+        self._state: dict[str, Tensor] = {}
+
+    @classmethod
+    def resume(
+        cls,
+        run_dir: Path,
+        sampler: PatchSampler,
+        *,
+        validation: Sequence[SampleBatch] = (),
+        device: str = "auto",
+    ) -> Self:
+        """The run of a folder at its last checkpoint; its losses go on as they would have.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no checkpoint to go on from.
+        """
+        checkpoint = load_checkpoint(Path(run_dir) / LAST)
+        training = checkpoint.info.training
+        config = TrainConfig.from_json(training["config"])  # type: ignore[arg-type]
+        info = replace(checkpoint.info, path=Path(str(training["path"])), training={})
+        trainer = cls(
+            info,
+            config,
+            sampler,
+            run_dir,
+            validation=validation,
+            weights=checkpoint.weights,
+            device=device,
+        )
+        trainer._restore(checkpoint)
+        return trainer
+
+    def run(self) -> Generator[StepReport, None, Path]:
+        """Train, one report per step.
+
+        Returns
+        -------
+        Path
+            The finished model: the best one where there was validation, else the last.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is no longer a number. The last good checkpoint is kept.
+
+        Notes
+        -----
+        Closing the generator stops after the current step and writes ``last.safetensors``.
+        """
+        from accelerate import Accelerator
+
+        config = self.config
+        accelerator = Accelerator(
+            mixed_precision=self._mixed_precision(), cpu=self.device.type == "cpu"
+        )
+        optimizer = make_optimizer(self.model, config)
+        network, optimizer = accelerator.prepare(_Network(self.model), optimizer)
+        if self._state:
+            restore_optimizer(optimizer.optimizer, self._state)
+            _restore_random_state(self._state)
+            self._state = {}
+        weights = vocabulary_weights(
+            self.tokenizer.vocab, config.eos_weight, config.segment_weights
+        ).to(accelerator.device)
+        network.train()
+        healthy, saved_at, began = True, -1, time.perf_counter()
+        if self.step == 0:
+            saved_at = self._save(optimizer)
+        try:
+            for batch in self._batches(accelerator):
+                started = time.perf_counter()
+                rate = learning_rate(self.step, config)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                loss = token_loss(
+                    network(batch.images, batch.inputs),
+                    batch.targets,
+                    weights,
+                    label_smoothing=config.label_smoothing,
+                )
+                value = float(loss.detach())
+                healthy = math.isfinite(value)
+                if not healthy:
+                    raise TrainingError(
+                        f"the loss became {value} at step {self.step + 1}; the last good "
+                        f"checkpoint (step {max(saved_at, 0)}) is kept in {self.run_dir}; try a "
+                        f"lower learning rate than {config.learning_rate:g}"
+                    )
+                accelerator.backward(loss)
+                accelerator.clip_grad_norm_(network.parameters(), config.clip_norm)
+                optimizer.step()
+                optimizer.zero_grad()
+                self.step += 1
+                seconds = time.perf_counter() - started
+                scores = self._validate(accelerator.device) if self._due("validate") else {}
+                if accelerator.is_main_process and self._due("checkpoint"):
+                    saved_at = self._save(optimizer)
+                yield StepReport(
+                    step=self.step,
+                    n_steps=config.n_steps,
+                    loss=value,
+                    learning_rate=rate,
+                    tokens_per_s=int(batch.n_tokens.sum()) / seconds,
+                    seconds=time.perf_counter() - began,
+                    validation=scores,
+                )
+        finally:
+            if healthy and saved_at != self.step and accelerator.is_main_process:
+                self._save(optimizer)
+        return self._finish()
+
+    def _batches(self, accelerator: "Accelerator") -> Generator[TrainingBatch, None, None]:
+        """Batches from the current step on; the next one is cut while the model learns."""
+        n, rank = accelerator.num_processes, accelerator.process_index
+        steps = range(self.step, self.config.n_steps)
+        with ThreadPoolExecutor(1, "patches") as pool:
+            coming = pool.submit(self.sampler.batch, self.step * n + rank)
+            for step in steps:
+                samples = coming.result()
+                if step + 1 < self.config.n_steps:
+                    coming = pool.submit(self.sampler.batch, (step + 1) * n + rank)
+                yield tokenize(
+                    samples, self.tokenizer, self.model.config.max_tokens, accelerator.device
+                )
+
+    def _validate(self, device: torch.device) -> dict[str, float]:
+        if not self.validation:
+            return {}
+        scores = validate(self.model, self.tokenizer, self.validation, device)
+        if scores.mean_dice > self.best_dice:
+            self.best_dice = scores.mean_dice
+            save_checkpoint(self._info(BEST), self.model.state_dict())
+        dice = {row.name: row.dice for row in scores.classes}
+        return {**dice, "mean": scores.mean_dice}
+
+    def _due(self, what: str) -> bool:
+        every = self.config.validate_every if what == "validate" else self.config.checkpoint_every
+        return self.step == self.config.n_steps or (every > 0 and self.step % every == 0)
+
+    def _info(self, name: str) -> ModelInfo:
+        return replace(self.info, path=self.run_dir / name, step=self.step)
+
+    def _save(self, optimizer: torch.optim.Optimizer) -> int:
+        training = {
+            "config": self.config.to_json(),
+            "path": str(self.info.path),
+            "best_dice": self.best_dice if math.isfinite(self.best_dice) else None,
+        }
+        state = optimizer_tensors(optimizer) | _random_state()
+        info = replace(self._info(LAST), training=training)
+        save_checkpoint(info, self.model.state_dict(), state)
+        return self.step
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.step = checkpoint.info.step
+        best = checkpoint.info.training.get("best_dice")
+        self.best_dice = float(best) if isinstance(best, int | float) else -math.inf
+        self._state = checkpoint.state
+
+    def _finish(self) -> Path:
+        """Write the finished model to its place."""
+        best = self.run_dir / BEST
+        weights = self.model.state_dict()
+        info = replace(self.info, step=self.step)
+        if self.validation and best.is_file():
+            chosen = load_checkpoint(best)
+            weights, info = chosen.weights, replace(self.info, step=chosen.info.step)
+        return save_checkpoint(info, weights)
+
+    def _mixed_precision(self) -> str:
+        if self.config.precision != "auto":
+            return "no" if self.config.precision == "fp32" else self.config.precision
+        if self.device.type != "cuda":
+            return "no"
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+class _Network(nn.Module):
+    """Encoder and decoder behind one `forward`, as accelerate and DDP want it."""
+
+    def __init__(self, model: Pix2Seq) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, inputs: Tensor) -> Tensor:
+        memory: Memory = self.model.encode(images)
+        return self.model(memory, inputs)
+
+
+def _random_state() -> dict[str, Tensor]:
+    state = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["random.cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _restore_random_state(state: dict[str, Tensor]) -> None:
+    torch.set_rng_state(state["random.cpu"].cpu())
+    if "random.cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["random.cuda"].cpu())
