@@ -1,0 +1,82 @@
+"""The corrected frames of sessions, as training data."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dask.array as da
+import numpy as np
+
+from rleseg_core.corrections.log import CorrectionLog
+from rleseg_core.corrections.session import IMAGES
+
+if TYPE_CHECKING:
+    from rleseg_core.data import ImageStack, LabelledStack
+from rleseg_core.errors import DataError
+
+
+class CorrectedDataset:
+    """The corrected frames of correction sessions, as training data.
+
+    Parameters
+    ----------
+    folders : iterable of str or Path
+        Folders of sessions.
+
+    Raises
+    ------
+    DataError
+        If a folder holds no session, its images cannot be found, or the sessions' classes differ.
+    """
+
+    def __init__(self, folders: Iterable[str | Path]):
+        self.logs = [CorrectionLog(folder) for folder in folders]
+        names = {log.class_names for log in self.logs}
+        if len(names) != 1:
+            raise DataError(f"sessions to train on must have the same classes, got {sorted(names)}")
+        self.class_names: tuple[str, ...] = names.pop()
+
+    @property
+    def n_frames(self) -> int:
+        """Corrected frames in all."""
+        return sum(len(log.corrected_frames()) for log in self.logs)
+
+    def __len__(self) -> int:
+        return sum(bool(log.corrected_frames()) for log in self.logs)
+
+    def __iter__(self) -> Iterator["LabelledStack"]:
+        from rleseg_core.data import LabelledStack
+
+        for log in self.logs:
+            frames = log.corrected_frames()
+            if not frames:
+                continue
+            yield LabelledStack(
+                images=_open_images(log),
+                classes=_lazy_labels(log),
+                class_names=log.class_names,
+                frames=tuple(frames),
+            )
+
+
+def _open_images(log: CorrectionLog) -> "ImageStack":
+    from rleseg_core.data import ImageStack
+
+    kept = log.folder / IMAGES
+    source = kept if kept.exists() else log.image_path
+    if source is None or not source.exists():
+        raise DataError(
+            f"the images of {log.folder} are not found at {source}; put them back, or start the "
+            "session from an image that is open"
+        )
+    return ImageStack.open(source)
+
+
+def _lazy_labels(log: CorrectionLog) -> da.Array:
+    n_frames, *size = log.shape
+    return da.map_blocks(
+        lambda block_info: log.frame(block_info[None]["chunk-location"][0])[None],
+        chunks=((1,) * n_frames, *((side,) for side in size)),
+        dtype=log.prediction.dtype,
+        meta=np.empty((0, 0, 0), log.prediction.dtype),
+    )

@@ -1,0 +1,96 @@
+"""One change of one frame, as runs."""
+
+import base64
+import zlib
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from rleseg_core.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """Pixels of one frame that changed, as runs over the frame in row-major order.
+
+    Parameters
+    ----------
+    frame : int
+        Frame of the stack.
+    starts, lengths : (R,) int64
+        First pixel and number of pixels of each run; the runs are sorted and do not overlap.
+    before, after : (R,) int64
+        Label of the run's pixels before and after the change.
+    """
+
+    frame: int
+    starts: np.ndarray
+    lengths: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels that changed."""
+        return int(self.lengths.sum())
+
+    def pixels(self) -> np.ndarray:
+        """Flat positions of the changed pixels, (n_pixels,) int64, rising."""
+        first = np.cumsum(self.lengths) - self.lengths
+        return np.arange(self.n_pixels) + np.repeat(self.starts - first, self.lengths)
+
+    def apply(self, labels: np.ndarray) -> np.ndarray:
+        """Make the change in `labels` (Y, X), in place, and return them."""
+        return self._put(labels, self.after)
+
+    def revert(self, labels: np.ndarray) -> np.ndarray:
+        """Take the change back in `labels` (Y, X), in place, and return them."""
+        return self._put(labels, self.before)
+
+    def _put(self, labels: np.ndarray, values: np.ndarray) -> np.ndarray:
+        labels[np.unravel_index(self.pixels(), labels.shape)] = np.repeat(values, self.lengths)
+        return labels
+
+    def to_text(self) -> str:
+        """The runs as printable text, compressed."""
+        gaps = np.diff(self.starts, prepend=0)
+        table = np.stack([gaps, self.lengths, self.before, self.after]).astype("<i8")
+        return base64.b64encode(zlib.compress(table.tobytes())).decode("ascii")
+
+    @classmethod
+    def from_text(cls, frame: int, text: str) -> Self:
+        """The correction that `to_text` wrote."""
+        table = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8").reshape(4, -1)
+        table = table.astype(np.int64)
+        return cls(frame, np.cumsum(table[0]), table[1], table[2], table[3])
+
+
+def diff_labels(before: np.ndarray, after: np.ndarray, frame: int = 0) -> Correction:
+    """The change that makes `after` of `before`.
+
+    Parameters
+    ----------
+    before, after : (Y, X) int
+        Labels of the same frame.
+    frame : int
+        Its number in the stack.
+
+    Raises
+    ------
+    DataError
+        If the shapes differ.
+    """
+    if before.shape != after.shape or before.ndim != 2:
+        raise DataError(
+            f"labels to compare must be two (Y, X) arrays of one shape, got {before.shape} and "
+            f"{after.shape}"
+        )
+    pixels = np.flatnonzero(before != after)
+    old = before.reshape(-1)[pixels].astype(np.int64)
+    new = after.reshape(-1)[pixels].astype(np.int64)
+    opens = np.ones(len(pixels), bool)
+    opens[1:] = (np.diff(pixels) != 1) | (np.diff(old) != 0) | (np.diff(new) != 0)
+    first = np.flatnonzero(opens)
+    lengths = np.diff(first, append=len(pixels))
+    return Correction(frame, pixels[first], lengths, old[first], new[first])

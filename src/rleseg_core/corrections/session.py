@@ -1,0 +1,126 @@
+"""The folder of a correction session: its header, and the prediction as the model wrote it."""
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import zarr
+
+from rleseg_core.errors import DataError
+from rleseg_core.files import whole_file
+
+FORMAT = "rleseg corrections 1"
+HEADER, LOG = "session.json", "corrections.jsonl"
+PREDICTION, LABELS, IMAGES = "prediction.zarr", "labels.zarr", "images.zarr"
+
+
+@dataclass(frozen=True)
+class FrameKept:
+    """Report of `keep_prediction`: this frame is on the disk."""
+
+    frame: int
+    n_frames: int
+
+
+def keep_prediction(
+    folder: str | Path,
+    prediction: zarr.Array | np.ndarray | da.Array,
+    *,
+    class_names: Sequence[str],
+    provenance: Mapping[str, object] | None = None,
+    image_path: str | Path | None = None,
+    images: np.ndarray | da.Array | zarr.Array | None = None,
+) -> Generator[FrameKept, None, Path]:
+    """Make the folder of a new correction session; it appears when it is complete.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The new folder.
+    prediction : (T, Y, X) int
+        Class ids, 0 = background.
+    class_names : sequence of str
+        Names of the classes 1, 2, …
+    provenance : mapping, optional
+        Where the prediction is from (model, version, parameters), as JSON values.
+    image_path : str or Path, optional
+        File or folder of the images that were segmented.
+    images : (T, Y, X[, C]), optional
+        The images themselves, copied into the session: for images that are in no file.
+
+    Yields
+    ------
+    FrameKept
+        After each frame.
+
+    Returns
+    -------
+    Path
+        `folder`, to be opened as a `CorrectionLog`.
+
+    Raises
+    ------
+    DataError
+        If the prediction is not (T, Y, X) integers, the images do not fit it, or `folder` exists.
+    """
+    folder = Path(folder)
+    if len(prediction.shape) != 3 or not np.issubdtype(prediction.dtype, np.integer):
+        raise DataError(
+            f"a prediction must be (T, Y, X) integers, got {prediction.shape} {prediction.dtype}"
+        )
+    if images is not None and tuple(images.shape[:3]) != tuple(prediction.shape):
+        raise DataError(
+            f"images {images.shape} do not fit the prediction {prediction.shape}; "
+            "both must be (T, Y, X)"
+        )
+    if folder.exists():
+        raise DataError(f"{folder} is already there; open that session or choose another folder")
+    header = {
+        "format": FORMAT,
+        "shape": [int(side) for side in prediction.shape],
+        "dtype": np.dtype(prediction.dtype).name,
+        "class_names": list(class_names),
+        "image": None if image_path is None else str(Path(image_path).resolve()),
+        "created": now(),
+        "provenance": dict(provenance or {}),
+    }
+    with whole_file(folder) as draft:
+        draft.mkdir()
+        kept, labels = (_new_array(draft / name, prediction) for name in (PREDICTION, LABELS))
+        copies = [(prediction, kept), (prediction, labels)]
+        if images is not None:
+            copies.append((images, _new_array(draft / IMAGES, images)))
+        n_frames = int(prediction.shape[0])
+        for frame in range(n_frames):
+            for source, target in copies:
+                target[frame] = np.asarray(source[frame])
+            yield FrameKept(frame, n_frames)
+        (draft / LOG).touch()
+        (draft / HEADER).write_text(json.dumps(header, indent=2) + "\n", "utf-8")
+    return folder
+
+
+def read_header(folder: Path) -> dict:
+    """Header of the session in `folder`; DataError if there is none."""
+    try:
+        header = json.loads((folder / HEADER).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder} holds no correction session ({HEADER}: {error})") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise DataError(f"{folder / HEADER} is not the header of a correction session")
+    return header
+
+
+def now() -> str:
+    """The time, as a session writes it: ISO 8601, local, with the offset."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _new_array(path: Path, like: np.ndarray | da.Array | zarr.Array) -> zarr.Array:
+    return zarr.create_array(
+        store=path, shape=like.shape, chunks=(1, *like.shape[1:]), dtype=like.dtype
+    )
