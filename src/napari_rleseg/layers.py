@@ -79,6 +79,36 @@ def stack_transform(layer: Image | Labels) -> dict[str, tuple[float, ...]]:
     }
 
 
+def labels_attributes(
+    class_names: Sequence[str],
+    path: Path | None = None,
+    provenance: Mapping[str, object] | None = None,
+) -> dict[str, object]:
+    """Attributes of a labels layer of class masks: colours, names, and where it is from.
+
+    Parameters
+    ----------
+    class_names : sequence of str
+        Names of the classes 1, 2, …
+    path : Path, optional
+        Where the masks lie.
+    provenance : mapping, optional
+        What made them.
+    """
+    return {
+        "colormap": class_colormap(class_names),
+        "features": class_features(class_names),
+        "opacity": 0.55,
+        "metadata": {
+            NOTES: {
+                "path": None if path is None else str(path),
+                "class_names": tuple(class_names),
+                "provenance": dict(provenance or {}),
+            }
+        },
+    }
+
+
 def show_image(
     viewer: "Viewer",
     stack: "ImageStack",
@@ -142,15 +172,6 @@ def show_labels(
     return viewer.add_labels(
         data,
         name=name,
-        colormap=class_colormap(class_names),
-        features=class_features(class_names),
-        opacity=0.55,
-        metadata={
-            NOTES: {
-                "path": None if path is None else str(path),
-                "class_names": tuple(class_names),
-                "provenance": dict(provenance or {}),
-            }
-        },
+        **labels_attributes(class_names, path, provenance),
         **({} if image is None else stack_transform(image)),
     )

@@ -96,8 +96,8 @@ class Segmentation(QObject):
         result = Path(str(notes(self._layer)["path"]))
         self._runner = session.reading
         self.began.emit()
-        session.when_image_is_on_disk(
-            lambda images: self._segment(images, result, settings, frames)
+        session.when_on_disk(
+            session.image, lambda images: self._segment(images, result, settings, frames)
         )
 
     def cancel(self) -> None:

@@ -6,15 +6,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import zarr
 from napari.layers import Image, Labels
 from platformdirs import user_data_path
 from psygnal import Signal
 
+from napari_rleseg.io import MASKS, write_record
 from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
-from napari_rleseg.layers import notes, show_labels, stack_shape
+from napari_rleseg.layers import notes, show_labels, stack_shape, stack_transform
 from napari_rleseg.preferences import preference
 from rleseg_core.checkpoint import ModelInfo
+from rleseg_core.data.writers import create_labels
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -102,7 +105,8 @@ class Session:
     def image(self, layer: Image | None) -> None:
         if layer is not self._image:
             self._image = layer
-            self._folder = None
+            known = None if layer is None else notes(layer).get("session")
+            self._folder = Path(str(known)) if known else None
             self.image_changed.emit(layer)
 
     @property
@@ -138,6 +142,11 @@ class Session:
         self.corrections_changed.emit()
 
     @property
+    def runners(self) -> tuple[Runner, ...]:
+        """All that may be busy."""
+        return (self.reading, self.inference, self.training)
+
+    @property
     def folder(self) -> Path:
         """Where what belongs to `image` is kept; a new folder for each image of each session."""
         if self._folder is None:
@@ -165,14 +174,9 @@ class Session:
         if self.image is None:
             raise ValueError("there is no image to segment")
         shape = stack_shape(self.image)
-        path = self.new_path("segmentation.zarr")
-        data = zarr.create_array(
-            path,
-            shape=shape,
-            chunks=(1, *shape[1:]),
-            dtype="uint8" if len(class_names) < 256 else "uint16",
-            attributes={"class_names": list(class_names), "provenance": provenance},
-        )
+        path = self.new_path(f"{MASKS}.zarr")
+        dtype = np.dtype(np.uint8 if len(class_names) < 256 else np.uint16)
+        data = create_labels(path, shape, dtype, {"class_names": list(class_names), **provenance})
         self.result = show_labels(
             self.viewer,
             data,
@@ -184,44 +188,54 @@ class Session:
         )
         return self.result
 
-    def image_path(self) -> Path | None:
-        """File or folder that holds `image` as it is, for another process to read; None if none."""
-        if self.image is None:
-            return None
-        path = notes(self.image).get("path")
+    def path_of(self, layer: Image | Labels) -> Path | None:
+        """File or folder that holds a layer as it is, for another process to read; None if none."""
+        path = notes(layer).get("path")
+        if isinstance(layer, Labels) and not isinstance(layer.data, zarr.Array):
+            return None  # it may have been painted on
         return Path(str(path)) if path and Path(str(path)).exists() else None
 
-    def when_image_is_on_disk(self, then: Callable[[Path], None]) -> None:
-        """Call `then` with the path of `image`, after writing it into the session if it has none.
+    def when_on_disk(self, layer: Image | Labels, then: Callable[[Path], None]) -> None:
+        """Call `then` with the path of a layer, after writing it into the session if it has none.
 
         The writing is a job of `reading`, which can be cancelled; its signals tell of failure.
         """
-        path = self.image_path()
-        if path is not None:
+
+        def go(path: Path) -> None:
+            if layer is self.image:
+                self._record(layer, path)
             then(path)
-            return
-        image = self.image
-        if image is None:
-            raise ValueError("there is no image")
-        target = self.new_path("images.zarr")
 
         def keep(product: object) -> None:
-            if isinstance(product, Path):
-                notes(image)["path"] = str(product)
-                then(product)
+            if isinstance(layer, Image):
+                notes(layer)["path"] = str(product)
+            kept.append(Path(str(product)))
 
         def forget() -> None:
             self.reading.finished.disconnect(keep)
             self.reading.stopped.disconnect(forget)
+            for path in kept:
+                go(path)
 
+        kept: list[Path] = []
+        path = self.path_of(layer)
+        if path is not None:
+            go(path)
+            return
         self.reading.finished.connect(keep)
         self.reading.stopped.connect(forget)
-        data = image.data
-        self.reading.start("napari_rleseg.tasks:save_stack", data, stack_shape(image), target)
+        name = "images.zarr" if isinstance(layer, Image) else "truth.zarr"
+        self.reading.start(
+            "napari_rleseg.tasks:save_stack", layer.data, stack_shape(layer), self.new_path(name)
+        )
+
+    def _record(self, image: Image | Labels, path: Path) -> None:
+        scale = [float(side) for side in stack_transform(image)["scale"]]
+        write_record(self.folder, {"image": str(path), "name": image.name, "scale": scale})
 
     def close(self) -> None:
         """Stop all jobs and give back their processes."""
-        for runner in (self.reading, self.inference, self.training):
+        for runner in self.runners:
             runner.close()
         if self._corrections is not None:
             self._corrections.close()

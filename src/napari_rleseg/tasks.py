@@ -6,7 +6,7 @@ Knows neither Qt nor napari; imports torch only in the jobs that compute with it
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,8 @@ from rleseg_core.data import ImageStack, LabelledStack, LabelStack, open_labels
 from rleseg_core.files import whole_file
 
 if TYPE_CHECKING:
+    from napari.types import LayerData
+
     from rleseg_core.inference import Segmenter, StitchRule
     from rleseg_core.training import StepReport, TrainConfig
 
@@ -157,6 +159,22 @@ def open_masks(path: Path) -> Generator[None, None, tuple[LabelStack, int]]:
     return stack, int(stack.frame(0).max(initial=0))
 
 
+def open_session(path: Path) -> "Generator[None, None, list[LayerData]]":
+    """Layer data of an earlier session."""
+    from napari_rleseg.io import read_session
+
+    yield
+    return read_session(str(path))
+
+
+def sample() -> "Generator[None, None, list[LayerData]]":
+    """Layer data of the simulated time-lapse."""
+    from napari_rleseg.sample_data import cells
+
+    yield
+    return cells()
+
+
 def save_stack(
     data: np.ndarray | da.Array | zarr.Array, shape: tuple[int, int, int], target: Path
 ) -> Generator[int, None, Path]:
@@ -194,20 +212,34 @@ def save_stack(
 
 
 def fine_tune(
-    base: Path, sources: Sequence[TrainingSource], config: "TrainConfig", run_dir: Path
+    base: Path,
+    sources: Sequence[TrainingSource],
+    config: "TrainConfig",
+    run_dir: Path,
+    path: Path,
+    name: str,
+    device: str = "auto",
 ) -> Generator["StepReport", None, Path]:
-    """Train a model further on corrected frames and on labels; returns the new model file."""
+    """Train a model further on corrected frames and on labels; returns `path`, the new model."""
     from rleseg_core import training
 
     stacks = [labelled_stack(source) for source in sources]
-    return (yield from training.fine_tune(base, stacks, config, run_dir))
+    n_frames = sum(len(source.frames) for source in sources)
+    card: dict[str, object] = {
+        "name": name,
+        "data": f"{n_frames} frames corrected or labelled in napari",
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+    return (
+        yield from training.fine_tune(
+            base, stacks, config, run_dir, path=path, card=card, device=device
+        )
+    )
 
 
 def labelled_stack(source: TrainingSource) -> LabelledStack:
     """Training data of a source, read lazily."""
     if source.images is None:
-        from dataclasses import replace
-
         from rleseg_core.corrections import CorrectedDataset
 
         (stack,) = CorrectedDataset([source.labels])

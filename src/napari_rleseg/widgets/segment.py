@@ -21,7 +21,7 @@ from napari_rleseg.session import Session
 from napari_rleseg.tasks import SegmentReport, SegmentSettings
 from napari_rleseg.widgets.advanced import AdvancedSettings
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
-from napari_rleseg.widgets.controls import follow, form_layout, text_label
+from napari_rleseg.widgets.controls import clock, follow, form_layout, text_label
 from rleseg_core.errors import DataError, RlesegError
 
 ALL, CURRENT, RANGE = "All frames", "Current frame", "Range"
@@ -107,6 +107,11 @@ class SegmentWidget(QWidget):
             self.status.setText(str(error))
             show_failure(str(error), "")
 
+    def start_with(self, frames: str) -> None:
+        """Begin to segment 'All frames' or the 'Current frame'."""
+        self.frames.setCurrentText(frames)
+        self.start()
+
     def reset_choices(self, event: object = None) -> None:
         """Read the viewer's layers anew."""
         self.image.reset_choices()
@@ -153,14 +158,14 @@ class SegmentWidget(QWidget):
         self.progress.setValue(report.n_done)
         left = report.seconds / report.n_done * (report.n_windows - report.n_done)
         speed = report.n_tokens / max(report.seconds, 1e-6)
-        self.status.setText(f"{_clock(left)} left · {speed:,.0f} tokens/s · {report.device}")
+        self.status.setText(f"{clock(left)} left · {speed:,.0f} tokens/s · {report.device}")
 
     def _ended(self, how: str) -> None:
         self.button.setText("Segment")
         self.button.setEnabled(True)
         done, total = self.progress.value(), self.progress.maximum()
         self.progress.hide()
-        spent = _clock(self._clock.elapsed() / 1000)
+        spent = clock(self._clock.elapsed() / 1000)
         self.status.setText(
             {
                 "finished": f"{total} windows segmented in {spent}",
@@ -193,8 +198,3 @@ class SegmentWidget(QWidget):
 
     def _show_range(self, _: str = "") -> None:
         self._range.setVisible(self.frames.currentText() == RANGE)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"

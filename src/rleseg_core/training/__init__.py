@@ -1,9 +1,17 @@
-"""Training: tokens made on the device, a loop that reports, checkpoints that hold everything."""
+"""Training: batches tokenized on the device, a loop that reports, checkpoints that hold everything.
+
+Importing the package does not import torch: a form that only needs `TrainConfig` opens at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from rleseg_core.training.config import TrainConfig
-from rleseg_core.training.finetune import fine_tune, split_frames, train, transfer_weights
 from rleseg_core.training.reports import StepReport, logged, read_reports
-from rleseg_core.training.trainer import BEST, LAST, Trainer
+
+if TYPE_CHECKING:
+    from rleseg_core.training.finetune import fine_tune, split_frames, train, transfer_weights
+    from rleseg_core.training.trainer import BEST, LAST, Trainer
 
 __all__ = [
     "BEST",
@@ -18,3 +26,11 @@ __all__ = [
     "train",
     "transfer_weights",
 ]
+
+_MODULES = {"BEST": "trainer", "LAST": "trainer", "Trainer": "trainer"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'finetune')}"), name)

@@ -1,0 +1,208 @@
+"""The fine-tuning of a model on what a session holds: data brought to disk, the job, the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from napari.layers import Image, Labels
+from platformdirs import user_data_path
+from qtpy.QtCore import QObject, Signal
+
+from napari_rleseg.jobs import show_failure
+from napari_rleseg.layers import class_names_of, stack_shape
+from napari_rleseg.session import Session
+from napari_rleseg.tasks import TrainingSource
+from rleseg_core.checkpoint import ModelInfo, read_info
+from rleseg_core.errors import DataError, RlesegError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What to learn from.
+
+    Parameters
+    ----------
+    corrected : tuple of int
+        Frames of the session's corrections.
+    labels : Labels or None
+        A layer that holds the truth of `image` in all frames.
+    image : Image or None
+        What `labels` belong to.
+    """
+
+    corrected: tuple[int, ...] = ()
+    labels: Labels | None = None
+    image: Image | None = None
+
+
+class FineTuning(QObject):
+    """Runs `tasks.fine_tune` for a session and keeps the model that comes out."""
+
+    began = Signal()
+    progressed = Signal(list)  # of rleseg_core.training.StepReport
+    ended = Signal(str)  # 'finished', 'cancelled' or 'failed'
+
+    def __init__(self, session: Session, parent: QObject | None = None):
+        super().__init__(parent)
+        self.running = False
+        self.model: ModelInfo | None = None
+        self._session = session
+        self._waiting = False  # for data to be on disk
+        runner = session.training
+        runner.reported.connect(self.progressed)
+        runner.finished.connect(self._finish)
+        runner.cancelled.connect(self._stop)
+        runner.failed.connect(self._fail)
+        session.reading.failed.connect(self._fail_to_read)
+        session.reading.cancelled.connect(self._stop_reading)
+
+    def start(
+        self, base: ModelInfo, truth: Truth, config: object, name: str, device: str = "auto"
+    ) -> None:
+        """Train `base` on with the truth, and write the new model under `name`.
+
+        Parameters
+        ----------
+        base : ModelInfo
+            Model to begin with.
+        truth : Truth
+            What to learn from.
+        config : TrainConfig
+            How.
+        name : str
+            Of the new model, which goes into the user's folder of models.
+        device : str
+            'auto', 'cpu', 'cuda' or 'mps'.
+
+        Raises
+        ------
+        DataError
+            If there is nothing to learn from, or another job is in the way.
+        """
+        session = self._session
+        if self.running or session.training.busy or session.reading.busy:
+            raise DataError("another job is running; stop it or wait for it")
+        path = model_path(name)
+        sources: list[TrainingSource] = []
+        if truth.corrected and session.corrections is not None:
+            log = session.corrections
+            sources.append(
+                TrainingSource(
+                    images=None,
+                    labels=log.folder,
+                    class_names=log.class_names,
+                    frames=truth.corrected,
+                )
+            )
+        if truth.labels is None and not sources:
+            raise DataError("there is nothing to learn from; correct a frame, or choose a layer")
+        labels, image = truth.labels, truth.image
+        frames: tuple[int, ...] = ()
+        if labels is not None:
+            frames = _check(labels, image)
+        run_dir = session.new_path(f"training-{datetime.now():%Y%m%d-%H%M%S}")
+        self.running, self.model = True, None
+        self.began.emit()
+
+        def go() -> None:
+            self._waiting = False
+            session.training.start(
+                "napari_rleseg.tasks:fine_tune",
+                base.path,
+                sources,
+                config,
+                run_dir,
+                path,
+                name,
+                device,
+            )
+
+        if labels is None or image is None:
+            go()
+            return
+
+        def with_images(images: Path) -> None:
+            session.when_on_disk(labels, lambda masks: with_both(images, masks))
+
+        def with_both(images: Path, masks: Path) -> None:
+            names = class_names_of(labels)
+            sources.append(
+                TrainingSource(images=images, labels=masks, class_names=names, frames=frames)
+            )
+            go()
+
+        self._waiting = True
+        session.when_on_disk(image, with_images)
+
+    def cancel(self) -> None:
+        """Ask it to stop; its last checkpoint stays in the folder of the run."""
+        if self._waiting:
+            self._session.reading.cancel()
+        else:
+            self._session.training.cancel()
+
+    def _finish(self, product: object) -> None:
+        try:
+            self.model = read_info(Path(str(product)))
+        except RlesegError as error:
+            self._fail(str(error), "")
+            return
+        self._session.models_changed.emit()
+        self._end("finished")
+
+    def _stop(self) -> None:
+        self._end("cancelled")
+
+    def _fail(self, sentence: str, details: str) -> None:
+        self._end("failed")
+        show_failure(sentence, details)
+
+    def _fail_to_read(self, sentence: str, details: str) -> None:
+        if self._waiting:
+            self._fail(sentence, details)
+
+    def _stop_reading(self) -> None:
+        if self._waiting:
+            self._end("cancelled")
+
+    def _end(self, how: str) -> None:
+        self.running = self._waiting = False
+        self.ended.emit(how)
+
+
+def model_path(name: str) -> Path:
+    """Where a model of that name goes.
+
+    Raises
+    ------
+    DataError
+        If the name is empty, or there is one of that name.
+    """
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in name.strip())
+    if not stem.strip("-."):
+        raise DataError("the new model needs a name")
+    path = user_data_path("rleseg") / "models" / f"{stem}.safetensors"
+    if path.exists():
+        raise DataError(f"there is a model named {name!r} already; choose another name")
+    return path
+
+
+def _check(labels: Labels, image: Image | None) -> tuple[int, ...]:
+    """Frames of the labels, if they can be learnt from."""
+    if image is None:
+        raise DataError(f"choose the image that {labels.name!r} belongs to")
+    if stack_shape(labels) != stack_shape(image):
+        raise DataError(
+            f"masks {labels.name!r} are {stack_shape(labels)}, images {image.name!r} are "
+            f"{stack_shape(image)}; both must be (T, Y, X)"
+        )
+    if not class_names_of(labels):
+        raise DataError(f"the classes of {labels.name!r} have no names; open it in the Load tab")
+    return tuple(range(stack_shape(labels)[0]))
+
+
+def unused_name(base: str, taken: Sequence[str]) -> str:
+    """A name for a model made from `base` that is not taken."""
+    number = next(n for n in range(1, len(taken) + 2) if f"{base}-tuned-{n}" not in taken)
+    return f"{base}-tuned-{number}"

@@ -1,0 +1,119 @@
+"""Reader of our session folders, writer of class masks.
+
+Images of other kinds are opened in the Load tab or by napari itself: a reader of ours for ``.tif``
+would make napari ask at every file which reader to take.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import zarr
+from napari.types import LayerData
+
+from napari_rleseg.layers import NOTES, labels_attributes
+from rleseg_core.data import ImageStack
+from rleseg_core.data.writers import write_labels
+from rleseg_core.errors import DataError
+from rleseg_core.files import whole_file
+
+RECORD = "viewer.json"  # in a session folder: which image its masks belong to
+FORMAT = "rleseg session 1"
+MASKS = "segmentation"
+
+
+def session_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
+    """A function that reads the folder of a session, or None if `path` is something else."""
+    if not isinstance(path, str) or not (Path(path) / RECORD).is_file():
+        return None
+    return read_session
+
+
+def read_session(path: str) -> list[LayerData]:
+    """Image and newest masks of a session folder, as napari's layer data.
+
+    Raises
+    ------
+    DataError
+        If its record is damaged or its image is gone.
+    """
+    folder = Path(path)
+    record = read_record(folder)
+    source = Path(str(record["image"]))
+    if not source.exists():
+        raise DataError(f"the image of {folder} is no longer at {source}; put it back there")
+    stack = ImageStack.open(source)
+    colour = stack.shape[3] >= 3
+    name = str(record.get("name", stack.name))
+    scale = record.get("scale")
+    layers: list[LayerData] = [
+        (
+            stack.data if colour else stack.data[..., 0],
+            {
+                "name": name,
+                "rgb": colour,
+                "scale": scale,
+                "contrast_limits": None if colour else stack.intensity_range(),
+                "metadata": {NOTES: {"path": str(source), "session": str(folder)}},
+            },
+            "image",
+        )
+    ]
+    masks = newest_masks(folder)
+    if masks is not None:
+        data = zarr.open_array(masks, mode="r+")
+        kept = dict(data.attrs.get("rleseg", {}))
+        names = tuple(kept.pop("class_names", ()))
+        attributes = labels_attributes(names, masks, kept)
+        attributes["metadata"][NOTES]["session"] = str(folder)  # type: ignore[index]
+        attributes |= {"name": f"{name} masks", "scale": scale}
+        layers.append((data, attributes, "labels"))
+    return layers
+
+
+def newest_masks(folder: Path) -> Path | None:
+    """The masks that were written last: corrected ones, or those of a model."""
+    found = [*folder.glob(f"{MASKS}*.zarr"), *folder.glob("corrections*/labels.zarr")]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def write_record(folder: Path, record: dict[str, object]) -> Path:
+    """Keep with a session which image it belongs to."""
+    with whole_file(folder / RECORD) as draft:
+        draft.write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n", "utf-8")
+    return folder / RECORD
+
+
+def read_record(folder: Path) -> dict[str, object]:
+    """What `write_record` kept.
+
+    Raises
+    ------
+    DataError
+        If there is none, or it is not one of ours.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder} is not the folder of a session ({error})") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT or "image" not in record:
+        raise DataError(f"{folder / RECORD} is not the record of a session")
+    return record
+
+
+def write_masks(path: str, data: np.ndarray, attributes: dict) -> list[str]:
+    """Write a labels layer as TIFF or zarr with its class names and where it is from.
+
+    Raises
+    ------
+    DataError
+        If it has more axes than (T, Y, X), or the suffix is not one of ours.
+    """
+    shape = tuple(data.shape)
+    if len(shape) not in (2, 3):
+        raise DataError(f"masks are (Y, X) or (T, Y, X), this layer has shape {shape}")
+    stack = data if len(shape) == 3 else data[None]
+    kept = attributes.get("metadata", {}).get(NOTES, {})
+    written = write_labels(path, stack, kept.get("class_names", ()), kept.get("provenance", {}))
+    return [str(written)]

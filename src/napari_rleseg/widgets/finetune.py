@@ -1,0 +1,177 @@
+"""The panel that trains a model further on what was corrected."""
+
+from napari.layers import Image, Labels
+from qtpy.QtWidgets import (
+    QComboBox,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_rleseg.finetuning import FineTuning, Truth, unused_name
+from napari_rleseg.forms import Form
+from napari_rleseg.jobs import show_failure
+from napari_rleseg.preferences import preference
+from napari_rleseg.session import Session
+from napari_rleseg.widgets.choosers import LayerBox, ModelBox
+from napari_rleseg.widgets.controls import clock, form_layout, text_label
+from napari_rleseg.widgets.corrected import CorrectedFrames
+from napari_rleseg.widgets.curves import MEAN, TrainingCurves
+from rleseg_core.checkpoint import list_models
+from rleseg_core.errors import DataError, RlesegError
+from rleseg_core.training import StepReport, TrainConfig
+
+PRESETS = {
+    "Quick": TrainConfig(
+        n_steps=100, batch_size=8, learning_rate=2e-4, warmup_steps=10, validate_every=25
+    ),
+    "Thorough": TrainConfig(
+        n_steps=1000, batch_size=16, learning_rate=3e-4, warmup_steps=50, validate_every=100
+    ),
+}
+SHOWN = ("n_steps", "batch_size", "learning_rate", "validate_every", "seed")
+LABELS = {"n_steps": "Steps", "batch_size": "Batch", "learning_rate": "Learning rate"}
+LABELS |= {"validate_every": "Validate every", "seed": "Seed"}
+OPTIONS: dict[str, dict[str, object]] = {
+    "n_steps": {"min": 1, "max": 1_000_000},
+    "batch_size": {"min": 1, "max": 1024},
+    "learning_rate": {"min": 1e-7, "max": 1.0, "step": 1e-5},
+    "validate_every": {"min": 0, "max": 100_000},
+    "seed": {"min": 0, "max": 2**31 - 1},
+}
+
+
+class FinetuneWidget(QWidget):
+    """Trains the chosen model on corrected frames or on a labels layer, and offers the new one.
+
+    Parameters
+    ----------
+    session : Session
+        What the viewer works on.
+    parent : QWidget or None
+        Owner.
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None):
+        super().__init__(parent)
+        self._session = session
+        self.tuning = FineTuning(session, self)
+        self.base = ModelBox(session)
+        self.name = QLineEdit()
+        self.frames = CorrectedFrames(session)
+        self.truth = LayerBox(session.viewer, Labels, none="none")
+        self.truth.setToolTip("A layer of true masks of the image, to learn from all its frames")
+        self.preset = QComboBox()
+        self.preset.addItems(list(PRESETS))
+        self.form = Form(PRESETS["Quick"], SHOWN, labels=LABELS, options=OPTIONS)
+        self.button = QPushButton("Start training")
+        self.progress = QProgressBar()
+        self.progress.hide()
+        self.curves = TrainingCurves(session.viewer)
+        self.status = text_label()
+        self.use = QPushButton("Use this model")
+        self.use.hide()
+        self._lay_out()
+        self.preset.currentTextChanged.connect(self._choose_preset)
+        self.base.chosen.connect(self._suggest_name)
+        self.button.clicked.connect(self._press)
+        self.use.clicked.connect(self.use_model)
+        self.tuning.began.connect(self._began)
+        self.tuning.progressed.connect(self._progressed)
+        self.tuning.ended.connect(self._ended)
+        self._suggest_name()
+
+    def start(self) -> None:
+        """Begin to train; what stands against it is told."""
+        model = self.base.model
+        try:
+            if model is None:
+                raise DataError("no model is installed; choose a model file to begin with")
+            labels = self.truth.layer
+            image = self._session.image
+            truth = Truth(
+                corrected=self.frames.ticked(),
+                labels=labels if isinstance(labels, Labels) else None,
+                image=image if isinstance(image, Image) else None,
+            )
+            device = str(preference("inference", "device"))
+            self.tuning.start(model, truth, self.form.value, self.name.text(), device)
+        except RlesegError as error:
+            self.status.setText(str(error))
+            show_failure(str(error), "")
+
+    def use_model(self) -> None:
+        """Segment with the new model from now on."""
+        if self.tuning.model is not None:
+            self._session.model = self.tuning.model
+            self.status.setText(f"{self.tuning.model.name} is now the model of the Segment tab")
+            self.use.hide()
+
+    def _press(self) -> None:
+        if self.tuning.running:
+            self.button.setText("Stopping…")
+            self.button.setEnabled(False)
+            self.tuning.cancel()
+        else:
+            self.start()
+
+    def _began(self) -> None:
+        self.button.setText("Stop")
+        self.use.hide()
+        self.progress.setRange(0, 0)
+        self.progress.show()
+        self.curves.clear(self.form.value.n_steps)
+        self.status.setText("Starting…")
+
+    def _progressed(self, reports: list[StepReport]) -> None:
+        last = reports[-1]
+        self.progress.setRange(0, last.n_steps)
+        self.progress.setValue(last.step)
+        self.curves.add(reports)
+        left = last.seconds / max(last.step, 1) * (last.n_steps - last.step)
+        scores = [report.validation for report in reports if report.validation]
+        dice = f"Dice {scores[-1][MEAN]:.3f} · " if scores and MEAN in scores[-1] else ""
+        text = (
+            f"loss {last.loss:.3f}{dice} · {last.tokens_per_s:,.0f} tokens/s · {clock(left)} left"
+        )
+        self.status.setText(last.message or text)
+
+    def _ended(self, how: str) -> None:
+        self.button.setText("Start training")
+        self.button.setEnabled(True)
+        self.progress.hide()
+        model = self.tuning.model
+        if how == "finished" and model is not None:
+            self.status.setText(f"{model.name} is trained and installed.")
+            self.use.setText(f"Use {model.name}")
+            self.use.show()
+            self._suggest_name()
+        elif how == "cancelled":
+            self.status.setText("Stopped; the checkpoints of the run are kept in the session.")
+
+    def _choose_preset(self, name: str) -> None:
+        self.form.value = PRESETS[name]
+
+    def _suggest_name(self, _: object = None) -> None:
+        model = self.base.model
+        if model is not None:
+            self.name.setText(unused_name(model.path.stem, [m.path.stem for m in list_models()]))
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        form = form_layout()
+        form.addRow("Base model", self.base)
+        form.addRow("New name", self.name)
+        form.addRow("Truth layer", self.truth)
+        form.addRow("Preset", self.preset)
+        advanced = QCollapsible("Advanced")
+        advanced.addWidget(self.form)
+        layout.addLayout(form)
+        for part in (self.frames, advanced, self.button, self.progress):
+            layout.addWidget(part)
+        for part in (self.curves, self.status, self.use):
+            layout.addWidget(part)
+        layout.addStretch()

@@ -1,0 +1,192 @@
+"""The panel that opens images, masks and earlier sessions."""
+
+from pathlib import Path
+
+import numpy as np
+from napari.layers import Labels, Layer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFileDialog,
+    QGridLayout,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_rleseg.jobs import show_failure
+from napari_rleseg.layers import show_image, show_labels
+from napari_rleseg.session import Session, sessions_folder
+from napari_rleseg.widgets.controls import form_layout, text_label
+from rleseg_core.data import ImageStack, LabelStack
+
+FILES = (
+    "Images (*.tif *.tiff *.png *.jpg *.jpeg *.bmp *.mp4 *.avi *.mov *.mkv *.npy);;All files (*)"
+)
+MOST_CLASSES = 8  # masks with higher numbers hold instance ids
+
+
+class LoadWidget(QWidget):
+    """Opens stacks lazily, and says what they are.
+
+    Parameters
+    ----------
+    session : Session
+        What the viewer works on.
+    parent : QWidget or None
+        Owner.
+    """
+
+    loaded = Signal(object)  # Layer
+
+    def __init__(self, session: Session, parent: QWidget | None = None):
+        super().__init__(parent)
+        self._session = session
+        self._asked: Path | None = None
+        self.image_file = QPushButton("Image file…")
+        self.image_folder = QPushButton("Folder of frames…")
+        self.masks_file = QPushButton("Masks…")
+        self.masks_folder = QPushButton("Folder of masks…")
+        self.sample = QPushButton("Sample time-lapse")
+        self.earlier = QPushButton("Earlier session…")
+        self.pixel_size = QDoubleSpinBox(minimum=0.0001, maximum=1e6, value=1.0, decimals=4)
+        self.pixel_size.setToolTip("Side of a pixel, in the unit that the viewer is to show")
+        self.class_names = QLineEdit()
+        self.class_names.setPlaceholderText("of masks, as: ipsc, dfc")
+        self.busy = QProgressBar(minimum=0, maximum=0)
+        self.busy.hide()
+        self.info = text_label("Open a time-lapse, or take the sample.")
+        self._lay_out()
+        self.image_file.clicked.connect(self._ask_image_file)
+        self.image_folder.clicked.connect(self._ask_image_folder)
+        self.masks_file.clicked.connect(self._ask_masks_file)
+        self.masks_folder.clicked.connect(self._ask_masks_folder)
+        self.sample.clicked.connect(self.open_sample)
+        self.earlier.clicked.connect(self._ask_session)
+        reading = session.reading
+        reading.started.connect(self._show_busy)
+        reading.stopped.connect(self._show_busy)
+        reading.finished.connect(self._show)
+        reading.failed.connect(self._fail)
+
+    def open_images(self, path: str | Path) -> None:
+        """Open a file or folder of images and show it."""
+        self._open("napari_rleseg.tasks:open_images", path)
+
+    def open_masks(self, path: str | Path) -> None:
+        """Open a file or folder of masks and show it."""
+        self._open("napari_rleseg.tasks:open_masks", path)
+
+    def open_sample(self) -> None:
+        """Show the simulated time-lapse, and its truth, hidden."""
+        self._open("napari_rleseg.tasks:sample", None)
+
+    def _open(self, job: str, path: str | Path | None) -> None:
+        if self._session.reading.busy:
+            self.info.setText("Another file is being read; wait for it.")
+            return
+        self._asked = Path(path) if path else Path()
+        self._session.reading.start(job, *([] if path is None else [self._asked]))
+
+    def _show(self, product: object) -> None:
+        if self._asked is None:  # not our job
+            return
+        self._asked = None
+        match product:
+            case (ImageStack() as stack, (tuple() | None) as limits):
+                layer = show_image(self._session.viewer, stack, limits, self._scale())
+                self._session.image = layer
+                self._tell(layer, stack.shape, str(stack.dtype), str(stack.path or ""))
+            case (LabelStack() as stack, int(highest)):
+                self._show_masks(stack, highest)
+            case list(layers):
+                added = [Layer.create(*data) for data in layers]
+                self._session.viewer.layers.extend(added)
+                self._session.image = added[0]
+                self._tell(added[0], added[0].data.shape, str(added[0].dtype), "simulated")
+
+    def _show_masks(self, stack: LabelStack, highest: int) -> None:
+        names = tuple(name.strip() for name in self.class_names.text().split(",") if name.strip())
+        data, note = stack.data, ""
+        if highest > max(len(names), MOST_CLASSES):
+            names = names[:1] or ("cell",)
+            data, note = (data > 0).astype(np.uint8), f" · {highest} instances in the first frame"
+        names = names or tuple(f"class {number}" for number in range(1, highest + 1)) or ("cell",)
+        layer = show_labels(
+            self._session.viewer,
+            data,
+            names,
+            name=stack.name or "masks",
+            image=self._session.image,
+            path=None if note else stack.path,
+        )
+        self._tell(layer, stack.shape, ", ".join(names) + note, str(stack.path or ""))
+
+    def _tell(self, layer: Layer, shape: tuple[int, ...], what: str, source: str) -> None:
+        frames = f"{shape[0]} frame" + ("s" if shape[0] != 1 else "")
+        kind = "masks" if isinstance(layer, Labels) else "images"
+        self.info.setText(f"{layer.name} ({kind})\n{frames} of {shape[1]} × {shape[2]}, {what}")
+        self.info.setToolTip(source)
+        self.loaded.emit(layer)
+
+    def _fail(self, sentence: str, details: str) -> None:
+        if self._asked is not None:
+            self._asked = None
+            self.info.setText(sentence)
+            show_failure(sentence, details)
+
+    def _show_busy(self) -> None:
+        self.busy.setVisible(self._session.reading.busy)
+
+    def _scale(self) -> tuple[float, float, float]:
+        return (1.0, self.pixel_size.value(), self.pixel_size.value())
+
+    def _ask_image_file(self) -> None:
+        if name := QFileDialog.getOpenFileName(self, "Open images", "", FILES)[0]:
+            self.open_images(name)
+
+    def _ask_image_folder(self) -> None:
+        if name := QFileDialog.getExistingDirectory(self, "Open a folder of frames, or a zarr"):
+            self.open_images(name)
+
+    def _ask_masks_file(self) -> None:
+        if name := QFileDialog.getOpenFileName(self, "Open masks", "", FILES)[0]:
+            self.open_masks(name)
+
+    def _ask_masks_folder(self) -> None:
+        if name := QFileDialog.getExistingDirectory(self, "Open a folder of masks, or a zarr"):
+            self.open_masks(name)
+
+    def _ask_session(self) -> None:
+        start = str(sessions_folder())
+        if name := QFileDialog.getExistingDirectory(self, "Open an earlier session", start):
+            self.open_session(name)
+
+    def open_session(self, path: str | Path) -> None:
+        """Show the image and the newest masks of an earlier session, and go on in its folder."""
+        self._open("napari_rleseg.tasks:open_session", path)
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        grid = QGridLayout()
+        for index, button in enumerate(
+            (
+                self.image_file,
+                self.image_folder,
+                self.masks_file,
+                self.masks_folder,
+                self.sample,
+                self.earlier,
+            )
+        ):
+            grid.addWidget(button, index // 2, index % 2)
+        layout.addLayout(grid)
+        form = form_layout()
+        form.addRow("Pixel size", self.pixel_size)
+        form.addRow("Classes", self.class_names)
+        layout.addLayout(form)
+        layout.addWidget(self.busy)
+        layout.addWidget(self.info)
+        layout.addStretch()
