@@ -96,7 +96,7 @@ class TokenPlayer(QObject):
         """What the events are read with."""
         return self._tokenizer
 
-    def event(self, index: int) -> Event:  # type: ignore[override]
+    def event_at(self, index: int) -> Event:
         """An event that is known."""
         return self._steps[index].event
 
@@ -119,7 +119,7 @@ class TokenPlayer(QObject):
         self._steps: list[_Step] = []
         self._source: Iterator[Event] = iter(())
         self._mailbox: collections.deque[Event] = collections.deque()
-        self._complete = True
+        self._complete, self._live = True, False
         self._position = 0
         self._due = 0.0
         self.grew.emit(0)
@@ -304,7 +304,7 @@ class TokenList(QAbstractListModel):
         """Text or colour of a row; made when it comes into view."""
         if not index.isValid() or index.row() >= self._n_rows:
             return None
-        event = self._player.event(index.row())
+        event = self._player.event_at(index.row())
         if role == Qt.ItemDataRole.DisplayRole:
             return self._text(event)
         if role == Qt.ItemDataRole.DecorationRole and not isinstance(event, MaskEnded):

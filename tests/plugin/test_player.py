@@ -1,0 +1,203 @@
+import time
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from napari_rleseg.player import HIGHLIGHT, TokenList, TokenPlayer
+from rleseg_core.spec import MaskSpec
+from rleseg_core.tokens import MaskEnded, RunPainted, Tokenizer, preset
+
+pytestmark = pytest.mark.gui
+
+SIDE = 24
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.build(preset("lac"), MaskSpec(size=(SIDE, SIDE), class_names=("a", "b")))
+
+
+@pytest.fixture(scope="module")
+def mask():
+    return np.random.default_rng(0).integers(0, 3, (1, SIDE, SIDE)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def events(tokenizer, mask):
+    return list(tokenizer.events(tokenizer.encode(mask).tolist()))
+
+
+@pytest.fixture
+def layer():
+    return Labels(np.ones((1, SIDE, SIDE), np.uint8))
+
+
+@pytest.fixture
+def player(qtbot):
+    player = TokenPlayer()
+    yield player
+    player.clear()
+
+
+def painted(tokenizer, events):
+    """What the layer shows after these events."""
+    labels = np.zeros((1, SIDE, SIDE), np.uint8)
+    for event in events:
+        tokenizer.paint(labels, event)
+    if events and isinstance(events[-1], RunPainted):
+        labels[tokenizer.run_pixels(events[-1])] = HIGHLIGHT
+    return labels
+
+
+def test_loaded_player_shows_the_empty_mask_and_reads_ahead(
+    qtbot, player, tokenizer, layer, events
+):
+    player.load(tokenizer, layer, events)
+    assert not layer.data.any()
+    qtbot.waitUntil(lambda: player.complete)
+    assert (player.n_events, player.position, player.playing) == (len(events), 0, False)
+
+
+def test_steps_forward_and_back_are_exact(player, tokenizer, layer, events):
+    player.load(tokenizer, layer, events)
+    for n in range(1, len(events) + 1):
+        player.step()
+        np.testing.assert_array_equal(layer.data, painted(tokenizer, events[:n]))
+    for n in reversed(range(len(events))):
+        player.step(-1)
+        np.testing.assert_array_equal(layer.data, painted(tokenizer, events[:n]))
+    player.step(-1)
+    assert player.position == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0, 0.5, 0.1])
+def test_seek_shows_the_same_as_playing(player, tokenizer, layer, events, share):
+    player.load(tokenizer, layer, events)
+    player.seek(len(events))
+    player.seek(round(share * len(events)))
+    assert player.position == round(share * len(events))
+    np.testing.assert_array_equal(layer.data, painted(tokenizer, events[: player.position]))
+
+
+def test_runs_that_overlap_are_taken_back_exactly(player, tokenizer, layer):
+    runs = [RunPainted(n, 3 * n, 9, 1 + n % 2, (3, 4)) for n in range(20)]
+    player.load(tokenizer, layer, runs)
+    player.seek(20)
+    for n in reversed(range(20)):
+        player.step(-1)
+        np.testing.assert_array_equal(layer.data, painted(tokenizer, runs[:n]))
+
+
+def test_plays_to_the_end_and_then_from_the_beginning(
+    qtbot, player, tokenizer, layer, events, mask
+):
+    player.speed = 2000
+    player.load(tokenizer, layer, events)
+    player.play()
+    with qtbot.waitSignal(player.playing_changed, check_params_cb=lambda on: not on):
+        pass
+    assert player.position == len(events)
+    np.testing.assert_array_equal(layer.data, mask)
+    player.play()
+    assert player.playing
+    assert player.position == 0
+
+
+def test_speed_is_kept(qtbot, player, tokenizer, layer, events):
+    player.load(tokenizer, layer, events)
+    qtbot.waitUntil(lambda: player.complete)
+    player.speed = 100
+    began = time.perf_counter()
+    player.play()
+    qtbot.wait(800)
+    player.pause()
+    expected = 100 * (time.perf_counter() - began)
+    assert 0.6 * expected < player.position <= expected + 1
+
+
+def test_fed_events_are_shown_as_they_come(qtbot, player, tokenizer, layer, events, mask):
+    player.speed = 5000
+    player.load(tokenizer, layer, live=True)
+    player.play()
+    for first in range(0, len(events), 40):
+        player.feed(events[first : first + 40])
+        known = min(first + 40, len(events))
+        qtbot.waitUntil(lambda known=known: player.position == known)
+        assert player.playing
+    player.finish()
+    qtbot.waitUntil(lambda: not player.playing)
+    assert player.complete
+    np.testing.assert_array_equal(layer.data, mask)
+
+
+def test_iterator_is_taken_a_few_at_a_time(qtbot, player, tokenizer, layer, events):
+    taken = []
+
+    def slow():
+        for event in events:
+            time.sleep(0.002)
+            taken.append(event)
+            yield event
+
+    player.load(tokenizer, layer, slow())
+    assert not taken
+    player.step()
+    assert 1 <= len(taken) <= 2
+    qtbot.waitUntil(lambda: player.complete, timeout=20_000)
+
+
+def test_slow_drawing_makes_updates_rarer(qtbot, player, tokenizer, layer, events):
+    player.load(tokenizer, layer, events)
+    qtbot.waitUntil(lambda: player.complete)
+    positions = []
+    player.moved.connect(positions.append)
+    player.moved.connect(lambda _: time.sleep(0.05))
+    player.speed = 200
+    player.play()
+    qtbot.wait(1000)
+    player.pause()
+    assert len(positions) <= 10  # 50 ms of work and 75 ms of rest
+    assert positions[-1] > 100
+
+
+def test_ten_thousand_runs_do_not_stop_the_viewer(qtbot, player, tokenizer, layer):
+    runs = (RunPainted(n, n % 500, 9, 1 + n % 2, (3, 4)) for n in range(10_000))
+    gaps, last = [], [time.perf_counter()]
+
+    def beat():
+        gaps.append(time.perf_counter() - last[0])
+        last[0] = time.perf_counter()
+
+    from qtpy.QtCore import QTimer
+
+    timer = QTimer()
+    timer.timeout.connect(beat)
+    timer.start(5)
+    player.load(tokenizer, layer, runs)
+    player.speed = 10_000
+    player.play()
+    qtbot.waitUntil(lambda: not player.playing, timeout=20_000)
+    timer.stop()
+    assert player.position == 10_000
+    assert max(gaps) < 0.25
+
+
+def test_list_has_a_row_an_event(qtbot, player, tokenizer, layer, events):
+    rows = TokenList(player)
+    player.load(tokenizer, layer, events)
+    qtbot.waitUntil(lambda: player.complete)
+    assert rows.rowCount() == len(events)
+    first = rows.data(rows.index(0))
+    assert first.startswith("1   start 0 · row 0, col") or first.startswith("1   start ")
+    assert "length" in first
+    assert isinstance(events[-1], MaskEnded)
+    assert rows.data(rows.index(len(events) - 1)).startswith(f"end · {len(events) - 1} runs")
+    player.clear()
+    assert rows.rowCount() == 0
+
+
+def test_tokens_are_those_that_were_played(qtbot, player, tokenizer, layer, events, mask):
+    player.load(tokenizer, layer, events)
+    player.seek(len(events))
+    assert player.tokens() == tokenizer.encode(mask).tolist()[:-1]
