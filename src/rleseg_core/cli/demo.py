@@ -120,4 +120,7 @@ def _table(summary: dict[str, object], dice: dict[str, float]) -> Table:
 def _open_in_napari(folder: Path) -> None:
     """Show the result in the plugin, which is another program to the core."""
     err.print("opening napari; close its window to end the demo")
-    subprocess.run([sys.executable, "-m", "napari_rleseg", str(folder)], check=False)
+    subprocess.run(
+        [sys.executable, "-m", "napari_rleseg", folder / "images.tif", folder / "masks.zarr"],
+        check=False,
+    )

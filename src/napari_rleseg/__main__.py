@@ -1,0 +1,57 @@
+"""``python -m napari_rleseg [IMAGES [MASKS]]``: napari with the workbench open."""
+
+import argparse
+from pathlib import Path
+
+import napari
+import zarr
+from napari.viewer import Viewer
+
+from napari_rleseg.layers import show_image, show_labels
+from napari_rleseg.session import Session
+from rleseg_core.data import ImageStack
+
+
+def open_viewer(
+    images: Path | None = None, masks: Path | None = None, *, show: bool = True
+) -> Viewer:
+    """A viewer with the workbench docked, and a stack and its masks if they are given.
+
+    Parameters
+    ----------
+    images : Path, optional
+        A stack: TIFF, folder of frames, zarr or video.
+    masks : Path, optional
+        A zarr array of class ids that `rleseg predict` wrote; what is painted reaches it at once.
+    show : bool
+        Whether the window is shown.
+    """
+    viewer = Viewer(show=show)
+    if images is not None:
+        stack = ImageStack.open(images)
+        layer = show_image(viewer, stack, stack.intensity_range())
+        session = Session.of(viewer)
+        session.image = layer
+        if masks is not None:
+            data = zarr.open_array(masks, mode="r+")
+            record = dict(data.attrs.get("rleseg", {}))
+            names = record.pop("class_names", ())
+            session.result = show_labels(
+                viewer, data, names, name="masks", image=layer, path=masks, provenance=record
+            )
+    viewer.window.add_plugin_dock_widget("napari-rleseg", "Workbench")
+    return viewer
+
+
+def main() -> None:
+    """Open napari, and leave when its window is closed."""
+    parser = argparse.ArgumentParser(prog="python -m napari_rleseg", description=__doc__)
+    parser.add_argument("images", type=Path, nargs="?")
+    parser.add_argument("masks", type=Path, nargs="?")
+    arguments = parser.parse_args()
+    open_viewer(arguments.images, arguments.masks)
+    napari.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from rleseg_core.cli import main
+
+
+def run(capfd, *arguments):
+    """Exit code, stdout and stderr of a command."""
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    told = capfd.readouterr()
+    return end.value.code or 0, told.out, told.err
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("synthetic")
+    arguments = ["synth", folder, "--frames", 6, "--height", 96, "--width", 96, "--seed", 3, "-q"]
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    assert not end.value.code
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(synthetic, tmp_path_factory) -> Path:
+    """A tiny model, trained for a few steps."""
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    arguments = [
+        *("train", synthetic / "images.tif", synthetic / "classes.tif", "--out", path),
+        *("--size", "test", "--patch", 64, "--mask-size", 16, "--max-tokens", 128, "--steps", 4),
+        *(
+            "--batch-size",
+            2,
+            "--checkpoint-every",
+            2,
+            "--validate-every",
+            0,
+            "--device",
+            "cpu",
+            "-q",
+        ),
+    ]
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    assert not end.value.code
+    return path
+
+
+def assert_one_sentence(code, out, err, *, about):
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert len(err.strip().splitlines()) == 1
+    assert about in err
+
+
+def test_vocabulary_table(capfd):
+    code, out, _ = run(capfd, "tokens", "vocab", "--scheme", "lac", "--mask-size", 80)
+    assert code == 0
+    assert "start" in out
+    assert str(3 + 80 * 80 + 2 * 80) in out
+
+
+def test_vocabulary_as_json(capfd):
+    code, out, _ = run(
+        capfd, "tokens", "vocab", "--scheme", "multiclass", "--start", "coords", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["size"] == 3 + 80 + 80 + 2
+
+
+def test_scheme_over_the_vocabulary_limit(capfd):
+    told = run(capfd, "tokens", "vocab", "--mask-size", 400)
+    assert_one_sentence(*told, about="32,000")
+
+
+def test_unknown_scheme(capfd):
+    assert_one_sentence(*run(capfd, "tokens", "vocab", "--scheme", "morse"), about="morse")
+
+
+def test_tokens_of_a_mask(capfd, tmp_path):
+    mask = np.zeros((4, 4), np.uint8)
+    mask[1, 1:3] = 2
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    code, out, _ = run(capfd, "tokens", "encode", tmp_path / "mask.tif", "--json")
+    assert code == 0
+    assert json.loads(out)["tokens"] == [3 + 5, 3 + 16 + 4 + 1, 2]
+    code, out, _ = run(capfd, "tokens", "encode", tmp_path / "mask.tif")
+    assert "row 1, col 1" in out
+
+
+def test_synth_tells_what_it_wrote(capfd, tmp_path):
+    code, out, _ = run(
+        capfd, "synth", tmp_path / "s", "--frames", 2, "--height", 64, "--width", 80, "--json"
+    )
+    assert code == 0
+    told = json.loads(out)
+    assert tifffile.imread(told["images"]).shape == (2, 64, 80)
+    assert told["class_names"] == ["ipsc", "dfc"]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+def test_predict_and_evaluate(capfd, synthetic, model, tmp_path, suffix):
+    masks = tmp_path / f"masks{suffix}"
+    code, out, err = run(
+        capfd, "predict", synthetic / "images.tif", "-m", model, "-o", masks, "--json"
+    )
+    assert code == 0, err
+    figures = json.loads(out)
+    assert figures["frames"] == 6
+    assert figures["windows"] == 6 * 4
+    assert masks.exists()
+    code, out, _ = run(capfd, "evaluate", masks, synthetic / "classes.tif", "--json")
+    assert code == 0
+    assert set(json.loads(out)["classes"]) == {"ipsc", "dfc"}
+
+
+def test_perfect_masks_score_one(capfd, synthetic):
+    truth = synthetic / "classes.tif"
+    code, out, _ = run(capfd, "evaluate", truth, truth, "--frames", "1-3", "--json")
+    assert code == 0
+    assert json.loads(out)["mean_dice"] == 1.0
+
+
+def test_training_resumes_where_it_stopped(capfd, synthetic, model):
+    told = run(
+        capfd,
+        *("train", synthetic / "images.tif", synthetic / "classes.tif", "--out", model),
+        *("--run-dir", model.with_suffix(""), "--resume", "--size", "test", "--patch", 64),
+        *("--mask-size", 16, "--max-tokens", 128, "--steps", 4, "--device", "cpu", "--json"),
+    )
+    assert told[0] == 0, told[2]
+    assert json.loads(told[1])["steps"] == 4
+
+
+def test_models_lists_the_bundled_one(capfd):
+    code, out, _ = run(capfd, "models", "--json")
+    assert code == 0
+    assert "demo" in [row["name"] for row in json.loads(out)]
+
+
+def test_missing_stack(capfd, model, tmp_path):
+    told = run(capfd, "predict", tmp_path / "missing.tif", "-m", model, "-o", tmp_path / "o.tif")
+    assert_one_sentence(*told, about="missing.tif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_truncated_tiff(capfd, synthetic, model, tmp_path):
+    whole = (synthetic / "images.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    told = run(capfd, "predict", tmp_path / "cut.tif", "-m", model, "-o", tmp_path / "o.tif")
+    assert_one_sentence(*told, about="cut.tif")
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.tif"]
+
+
+def test_masks_of_another_shape(capfd, synthetic, tmp_path):
+    tifffile.imwrite(tmp_path / "small.tif", np.zeros((6, 32, 32), np.uint8))
+    told = run(capfd, "evaluate", tmp_path / "small.tif", synthetic / "classes.tif")
+    assert_one_sentence(*told, about="32")
+    told = run(
+        capfd,
+        *("train", synthetic / "images.tif", tmp_path / "small.tif"),
+        *("--out", tmp_path / "m.safetensors"),
+    )
+    assert_one_sentence(*told, about="32")
+    assert [path.name for path in tmp_path.iterdir()] == ["small.tif"]
+
+
+def test_checkpoint_that_is_not_one(capfd, synthetic, tmp_path):
+    (tmp_path / "fake.safetensors").write_text("nothing of the kind")
+    told = run(
+        capfd,
+        *("predict", synthetic / "images.tif", "-m", tmp_path / "fake.safetensors"),
+        *("-o", tmp_path / "o.tif"),
+    )
+    assert_one_sentence(*told, about="not a model of rleseg")
+    assert [path.name for path in tmp_path.iterdir()] == ["fake.safetensors"]
+
+
+def test_output_of_an_unknown_kind(capfd, synthetic, model, tmp_path):
+    told = run(
+        capfd, "predict", synthetic / "images.tif", "-m", model, "-o", tmp_path / "masks.png"
+    )
+    assert_one_sentence(*told, about=".zarr")
+
+
+@pytest.mark.parametrize("frames", ["0-99", "x", "3-"])
+def test_frames_that_are_not_there(capfd, synthetic, model, tmp_path, frames):
+    told = run(
+        capfd,
+        *("predict", synthetic / "images.tif", "-m", model, "-o", tmp_path / "o.tif"),
+        *("--frames", frames),
+    )
+    assert_one_sentence(*told, about=frames)
+    assert not list(tmp_path.iterdir())
+
+
+def test_device_that_is_not_here(capfd, synthetic, model, tmp_path):
+    told = run(
+        capfd,
+        *("predict", synthetic / "images.tif", "-m", model, "-o", tmp_path / "o.tif"),
+        *("--device", "abacus"),
+    )
+    assert_one_sentence(*told, about="abacus")
+
+
+def test_unknown_option_is_exit_code_2(capfd):
+    assert run(capfd, "predict", "--nothing")[0] == 2

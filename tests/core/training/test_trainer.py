@@ -1,0 +1,197 @@
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rleseg_core.build import build_model, build_tokenizer, new_model
+from rleseg_core.checkpoint import load_checkpoint, read_info
+from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, synthesize
+from rleseg_core.errors import TrainingError
+from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.tokens import preset
+from rleseg_core.training import (
+    LAST,
+    TrainConfig,
+    fine_tune,
+    read_reports,
+    split_frames,
+    train,
+    transfer_weights,
+)
+
+
+def labelled(seed: int, n_frames: int = 4, names: tuple[str, ...] = ("ipsc", "dfc")):
+    sequence = synthesize(SyntheticConfig(n_frames=n_frames, size=(96, 96), seed=seed))
+    classes = np.minimum(sequence.classes, len(names))
+    return LabelledStack(ImageStack.from_array(sequence.images), classes, names)
+
+
+def tiny(path: Path, names: tuple[str, ...] = ("ipsc", "dfc")):
+    return new_model(
+        path,
+        size="test",
+        scheme=preset("lac"),
+        mask_spec=MaskSpec(size=(16, 16), class_names=names),
+        window_spec=WindowSpec(patch=64, patch_stride=48),
+        max_tokens=96,
+    )
+
+
+CONFIG = TrainConfig(
+    n_steps=6, batch_size=2, warmup_steps=2, checkpoint_every=2, validate_every=3, seed=5
+)
+
+
+def start(folder: Path, config: TrainConfig = CONFIG, **options):
+    return train(
+        tiny(folder / "model.safetensors"),
+        [labelled(0)],
+        config,
+        folder,
+        device="cpu",
+        **options,
+    )
+
+
+def product(run):
+    reports = []
+    while True:
+        try:
+            reports.append(next(run))
+        except StopIteration as end:
+            return reports, end.value
+
+
+def test_run_reports_every_step_and_leaves_a_model(tmp_path):
+    reports, path = product(start(tmp_path))
+    assert [report.step for report in reports] == list(range(1, 7))
+    assert all(np.isfinite(report.loss) for report in reports)
+    assert set(reports[2].validation) == {"ipsc", "dfc", "mean"}
+    assert not reports[1].validation
+    assert path == tmp_path / "model.safetensors"
+    assert read_info(path).training == {}
+    assert load_checkpoint(path).state == {}
+    assert read_reports(tmp_path) == reports
+
+
+def test_stopped_run_goes_on_to_the_same_losses(tmp_path):
+    whole, _ = product(start(tmp_path / "whole"))
+    run = start(tmp_path / "parts")
+    first = [next(run) for _ in range(3)]
+    run.close()
+    rest, _ = product(start(tmp_path / "parts", resume=True))
+    assert [report.step for report in rest] == [4, 5, 6]
+    assert [report.loss for report in first + rest] == [report.loss for report in whole]
+    ours = load_checkpoint(tmp_path / "parts" / LAST).weights
+    theirs = load_checkpoint(tmp_path / "whole" / LAST).weights
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
+from pathlib import Path
+from dataclasses import replace
+from test_trainer import CONFIG, start
+for report in start(Path({folder!r}), replace(CONFIG, n_steps=400), resume=True):
+    print(report.step, flush=True)
+"""
+
+
+def test_killed_run_leaves_a_whole_checkpoint_and_goes_on(tmp_path):
+    code = KILLED.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "killed"))
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if int(line) >= 5:
+            os.kill(child.pid, signal.SIGKILL)
+            break
+    child.stdout.close()
+    assert child.wait(30) == -signal.SIGKILL
+
+    checkpoint = load_checkpoint(tmp_path / "killed" / LAST)
+    build_model(checkpoint.info, checkpoint.weights)
+    step = checkpoint.info.step
+    assert step >= 4
+    assert step % CONFIG.checkpoint_every == 0
+
+    torch.set_num_threads(1)
+    config = replace(CONFIG, n_steps=400)
+    resumed = start(tmp_path / "killed", config, resume=True)
+    after = [next(resumed) for _ in range(3)]
+    resumed.close()
+    unbroken = start(tmp_path / "unbroken", config)
+    whole = [next(unbroken) for _ in range(step + 3)]
+    unbroken.close()
+    assert [report.step for report in after] == [step + 1, step + 2, step + 3]
+    assert [report.loss for report in after] == [report.loss for report in whole[step:]]
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    run = start(tmp_path, replace(CONFIG, learning_rate=1e30, clip_norm=1e30, warmup_steps=0))
+    with pytest.raises(TrainingError, match="last good checkpoint"):
+        product(run)
+    checkpoint = load_checkpoint(tmp_path / LAST)
+    assert all(torch.isfinite(value).all() for value in checkpoint.weights.values())
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_fine_tuning_keeps_the_classes_and_names_its_base(tmp_path):
+    _, base = product(start(tmp_path / "base"))
+    before = load_checkpoint(base).weights
+    config = replace(CONFIG, n_steps=2, validate_every=0)
+    _, path = product(fine_tune(base, [labelled(1)], config, tmp_path / "tuned", device="cpu"))
+    info = read_info(path)
+    assert info.card["base"] == "model"
+    assert info.mask_spec.class_names == ("ipsc", "dfc")
+    after = load_checkpoint(path).weights
+    assert not all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_fine_tuning_for_other_classes_keeps_what_fits(tmp_path):
+    _, base = product(start(tmp_path / "base"))
+    config = replace(CONFIG, n_steps=1, learning_rate=1e-9, validate_every=0)
+    run = fine_tune(base, [labelled(1, names=("cell",))], config, tmp_path / "t", device="cpu")
+    _, path = product(run)
+    assert read_info(path).mask_spec.class_names == ("cell",)
+    before, after = load_checkpoint(base), load_checkpoint(path)
+    name = next(key for key in before.weights if key.startswith("trunk"))
+    assert torch.allclose(before.weights[name], after.weights[name], atol=1e-6)
+
+
+def test_rows_of_a_vocabulary_move_with_their_segments(tmp_path):
+    old = build_tokenizer(tiny(tmp_path / "a")).vocab
+    new = build_tokenizer(tiny(tmp_path / "b", ("cell",))).vocab
+    trained = {"rows": torch.arange(float(old.size))[:, None], "bias": torch.ones(3)}
+    fresh = {"rows": torch.full((new.size, 1), -1.0), "bias": torch.zeros(3)}
+    filled = transfer_weights(trained, old, fresh, new)
+    lac, old_lac = new.segment("lac"), old.segment("lac")
+    assert filled["rows"][: lac.offset, 0].tolist() == list(range(lac.offset))
+    assert filled["rows"][lac.offset, 0] == old_lac.offset
+    assert torch.equal(filled["bias"], trained["bias"])
+
+
+def test_held_out_frames_are_a_block_at_the_end():
+    kept, held_out = split_frames([labelled(0, n_frames=10), labelled(1, n_frames=2)], 0.2)
+    assert [tuple(stack.frames) for stack in kept] == [tuple(range(8)), (0, 1)]
+    assert [tuple(stack.frames) for stack in held_out] == [(8, 9)]
+
+
+def test_nothing_to_learn_from_is_said(tmp_path):
+    with pytest.raises(TrainingError, match="correct at least one"):
+        train(tiny(tmp_path / "m"), [], CONFIG, tmp_path)
+    with pytest.raises(TrainingError, match="same classes"):
+        train(
+            tiny(tmp_path / "m"),
+            [labelled(0), labelled(1, names=("cell",))],
+            CONFIG,
+            tmp_path,
+        )
