@@ -47,13 +47,15 @@ class TokenTable(nn.Module):
         self.bias = embedding(config.vocab_size)
         codes = _token_codes(config)
         self.register_buffer("codes", codes, persistent=False)
-        self.project = nn.Linear(codes.shape[1], config.decoder_dim, bias=False)
-        # as loud as the learned rows
-        nn.init.normal_(self.project.weight, std=0.03 / (2 * _N_RATES) ** 0.5)
+        self.project = None
+        if codes.shape[1]:
+            self.project = nn.Linear(codes.shape[1], config.decoder_dim, bias=False)
+            # about as loud as the learned rows
+            nn.init.normal_(self.project.weight, std=0.03 / (2 * _N_RATES) ** 0.5)
 
     def forward(self) -> Tensor:
         """All vectors, (V, D)."""
-        return self.rows + self.project(self.codes) if self.codes.shape[1] else self.rows
+        return self.rows if self.project is None else self.rows + self.project(self.codes)
 
 
 def _token_codes(config: ModelConfig) -> Tensor:

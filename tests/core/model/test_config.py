@@ -1,0 +1,50 @@
+import json
+
+import pytest
+
+from rleseg_core.errors import SchemeError
+from rleseg_core.model import SIZES, ModelConfig, StartGrid, model_config
+
+NUMBERS = {"vocab_size": 100, "max_tokens": 16, "image_size": 64}
+GRID = StartGrid(offset=3, rows=4, cols=4, order="F")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_json_round_trip(size: str) -> None:
+    config = model_config(size, **NUMBERS, grid=GRID, ramps=((19, 8), (27, 8)))
+    assert ModelConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_own_sizes_point_where_they_can_and_the_paper_does_not() -> None:
+    assert model_config("nano", **NUMBERS, grid=GRID).starts == "pointer"
+    assert model_config("nano", **NUMBERS).starts == "table"
+    assert model_config("paper", **NUMBERS, grid=GRID).starts == "table"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"starts": "pointer"}, r"need the grid of flat \(1D\) start tokens"),
+        ({"grid": StartGrid(offset=90, rows=4, cols=4)}, "90 to 105, outside the vocabulary"),
+        ({"ramps": ((95, 6),)}, "ramp takes the ids 95 to 100, outside the vocabulary of 100"),
+        ({"decoder_dim": 30}, "decoder_dim must be a multiple of 4 and of decoder_heads"),
+        ({"encoder_heads": 5}, "got 16 and 5"),
+        ({"trunk_widths": (8, 8)}, "four stages"),
+        ({"vocab_size": 0}, "must be positive"),
+        ({"depth": 3}, "no such setting.*depth"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(SchemeError, match=message):
+        model_config("test", **(NUMBERS | changes))  # type: ignore[arg-type]
+
+
+def test_unknown_size_is_refused() -> None:
+    with pytest.raises(SchemeError, match="no model size 'huge', only paper, small, nano, test"):
+        model_config("huge", **NUMBERS)
+
+
+def test_settings_of_another_version_are_refused() -> None:
+    values = model_config("test", **NUMBERS).to_json() | {"flavour": "sweet"}
+    with pytest.raises(SchemeError, match="not the settings of a model of this version"):
+        ModelConfig.from_json(values)
