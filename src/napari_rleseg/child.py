@@ -31,6 +31,13 @@ def load(target: str) -> Callable[..., Generator[object, None, object]]:
     return function
 
 
+def warm_up(*modules: str) -> Generator[str, None, None]:
+    """Job that imports what later jobs will need."""
+    for name in modules:
+        importlib.import_module(name)
+        yield name
+
+
 def failure(error: BaseException) -> Message:
     """The message of a job that failed: a sentence, and a traceback of what was not foreseen."""
     if isinstance(error, RlesegError):

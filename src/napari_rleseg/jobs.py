@@ -87,6 +87,7 @@ class Runner(QObject):
         super().__init__(parent)
         self._title = title
         self._run: _Run | None = None
+        self._warming: _Run | None = None
         self._worker: GeneratorWorker | None = None  # kept: Qt does not
 
     @property
@@ -110,12 +111,16 @@ class Runner(QObject):
         if self.busy:
             raise RuntimeError("this runner is busy; cancel its job or wait for it")
         target = job if isinstance(job, str) else f"{job.__module__}:{job.__qualname__}"
-        run = self._run = _Run(target, args, kwargs)
-        self._worker = create_worker(_Titled(self._title, self._watch, run))
-        self._worker.yielded.connect(self._receive)
-        self._worker.aborted.connect(self._abort)
-        self._worker.start()
+        self._run = _Run(target, args, kwargs)
+        if self._warming is None:
+            self._launch(self._run)
         self.started.emit()
+
+    def warm_up(self, *modules: str) -> None:
+        """Import modules where the jobs run, if that is idle; a job may be started meanwhile."""
+        if not self.busy and self._warming is None:
+            self._warming = _Run("napari_rleseg.child:warm_up", modules, {})
+            self._launch(self._warming)
 
     def cancel(self) -> None:
         """Ask the job to stop; nothing happens when there is none."""
@@ -124,9 +129,16 @@ class Runner(QObject):
 
     def close(self) -> None:
         """Stop the job, if there is one, and give back what the runner holds; no signal follows."""
-        if self._run is not None:
-            self._run.close.set()
-        self._run = None
+        for run in (self._run, self._warming):
+            if run is not None:
+                run.close.set()
+        self._run = self._warming = None
+
+    def _launch(self, run: _Run) -> None:
+        self._worker = create_worker(_Titled(self._title, self._watch, run))
+        self._worker.yielded.connect(self._receive)
+        self._worker.aborted.connect(self._abort)
+        self._worker.start()
 
     def _watch(self, run: _Run) -> Generator[tuple[_Run, list[Message]], None, None]:
         # superqt swallows a RuntimeError of this generator and does not close it: none leaves it
@@ -144,6 +156,10 @@ class Runner(QObject):
     def _receive(self, item: tuple[_Run, list[Message]]) -> None:
         run, batch = item
         for kind, *content in batch:
+            if run is self._warming and kind != "reports":
+                self._warming = None
+                if self._run is not None:
+                    self._launch(self._run)
             if run is not self._run:
                 return  # a job that was closed
             if kind == "reports":
@@ -154,8 +170,9 @@ class Runner(QObject):
             self.stopped.emit()
 
     def _abort(self) -> None:  # napari is being closed
-        if self.busy:
-            self.close()
+        busy = self.busy
+        Runner.close(self)
+        if busy:
             self.cancelled.emit()
             self.stopped.emit()
 
@@ -210,20 +227,25 @@ class ProcessRunner(Runner):
 
     def close(self) -> None:
         """Stop the job, if there is one, and end the process."""
-        if self.busy:
-            super().close()  # the watching thread ends the process
+        if self.busy or self._warming is not None:
+            super().close()
+            self._child = None  # the watching thread ends the process
         else:
             self.release()
 
     def release(self) -> None:
         """End the process if it is idle: its memory, on the graphics card too, is given back."""
-        if not self.busy and self._child is not None:
+        if not self.busy and self._warming is None and self._child is not None:
             self._child.end(0.2)
             self._child = None
 
     def _terminate(self, run: _Run) -> None:
         if run is self._run and self._child is not None:
             self._child.process.terminate()
+
+    def _forget(self, child: "_Child | None") -> None:
+        if self._child is child:
+            self._child = None
 
     def _abort(self) -> None:
         child, self._child = self._child, None
@@ -233,6 +255,9 @@ class ProcessRunner(Runner):
 
     def _messages(self, run: _Run) -> Generator[list[Message], None, None]:
         child = self._child
+        if run.stopped():
+            yield [("cancelled",)]
+            return
         try:
             if child is None or child.process.poll() is not None:
                 child = self._child = _Child(self.threads or default_threads())
@@ -242,7 +267,7 @@ class ProcessRunner(Runner):
             while True:
                 batch = [child.connection.recv()] if child.connection.poll(POLL_S) else []
                 if run.close.is_set():
-                    self._child = None
+                    self._forget(child)
                     child.end(GRACE_S)  # it stops when it finds the connection closed
                     return
                 if run.stop.is_set() and not told:
@@ -250,13 +275,13 @@ class ProcessRunner(Runner):
                     told = True
                 done = bool(batch) and batch[0][0] != "reports"
                 if done and not self._keep:
-                    self._child = None
+                    self._forget(child)
                     child.end(GRACE_S)
                 yield batch  # an empty one too: here napari's wish to quit is seen
                 if done:
                     return
         except (EOFError, OSError) as error:
-            self._child = None
+            self._forget(child)
             last = failure(error) if child is None else child.obituary()
             yield [("cancelled",) if run.stopped() else last]
         except Exception as error:  # noqa: BLE001 arguments that cannot be pickled, and the like

@@ -185,3 +185,24 @@ def test_viewer_is_not_held_up_by_many_reports(process, qtbot):
     run(process, qtbot, "count", 20_000)
     timer.stop()
     assert max(b - a for a, b in itertools.pairwise(ticks)) < 0.1
+
+
+def test_job_started_while_the_process_warms_up_runs_after_it(process, qtbot):
+    process.warm_up("rleseg_core.spec", "no_such_module_at_all")
+    assert not process.busy
+    assert run(process, qtbot, "count", 2)[-1] == ("finished", "2 counted")
+
+
+def test_job_cancelled_while_the_process_warms_up_is_cancelled(process, qtbot, tmp_path):
+    process.warm_up("rleseg_core.spec")
+    process.start("toy_jobs:tidy", tmp_path / "note")
+    with qtbot.waitSignal(process.cancelled, timeout=LONG):
+        process.cancel()
+
+
+def test_process_that_warms_up_can_be_closed(qtbot):
+    runner = ProcessRunner()
+    runner.warm_up("rleseg_core.spec")
+    runner.close()
+    assert run(runner, qtbot, "count", 2)[-1] == ("finished", "2 counted")
+    runner.close()

@@ -71,6 +71,7 @@ class FinetuneWidget(QWidget):
         self.progress = QProgressBar()
         self.progress.hide()
         self.curves = TrainingCurves(session.viewer)
+        self.curves.hide()
         self.status = text_label()
         self.use = QPushButton("Use this model")
         self.use.hide()
@@ -123,6 +124,7 @@ class FinetuneWidget(QWidget):
         self.use.hide()
         self.progress.setRange(0, 0)
         self.progress.show()
+        self.curves.show()
         self.curves.clear(self.form.value.n_steps)
         self.status.setText("Starting…")
 

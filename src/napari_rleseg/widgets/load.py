@@ -97,15 +97,22 @@ class LoadWidget(QWidget):
         match product:
             case (ImageStack() as stack, (tuple() | None) as limits):
                 layer = show_image(self._session.viewer, stack, limits, self._scale())
-                self._session.image = layer
+                self._show_first(layer)
                 self._tell(layer, stack.shape, str(stack.dtype), str(stack.path or ""))
             case (LabelStack() as stack, int(highest)):
                 self._show_masks(stack, highest)
             case list(layers):
                 added = [Layer.create(*data) for data in layers]
                 self._session.viewer.layers.extend(added)
-                self._session.image = added[0]
+                self._show_first(added[0])
+                if len(added) > 1 and self._session.path_of(added[1]) is not None:
+                    self._session.result = added[1]
                 self._tell(added[0], added[0].data.shape, str(added[0].dtype), "simulated")
+
+    def _show_first(self, image: Layer) -> None:
+        self._session.image = image
+        if self._session.viewer.dims.ndim > 2:
+            self._session.viewer.dims.set_current_step(0, 0)
 
     def _show_masks(self, stack: LabelStack, highest: int) -> None:
         names = tuple(name.strip() for name in self.class_names.text().split(",") if name.strip())

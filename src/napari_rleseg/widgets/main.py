@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 from napari_rleseg.widgets.animate import AnimateWidget
 from napari_rleseg.widgets.correct import CorrectWidget
-from napari_rleseg.widgets.finetune import FinetuneWidget
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.controls import scrolled
+from napari_rleseg.widgets.finetune import FinetuneWidget
 from napari_rleseg.widgets.load import LoadWidget
 from napari_rleseg.widgets.segment import SegmentWidget
 
@@ -46,10 +46,9 @@ class Workbench(QWidget):
         ):
             self.tabs.addTab(scrolled(panel), title)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setContentsMargins(0, 4, 0, 0)
         layout.addWidget(self.tabs)
         self.setMinimumWidth(300)
-        self.load.loaded.connect(lambda: self.show_tab("Segment"))
 
     def show_tab(self, title: str) -> None:
         """Bring the tab of that title to the front."""
@@ -61,8 +60,9 @@ class Workbench(QWidget):
         self.segment.reset_choices()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """End the session when the window that we are docked in is closed."""
+        """Get the process of the models ready, and end the session with the window."""
         super().showEvent(event)
+        self.session.inference.warm_up("rleseg_core.inference")
         window = self.window()
         if window is not self._watched and window is not self:
             self._watched = window

@@ -1,0 +1,178 @@
+"""What a person paints, written to the log of corrections while they work."""
+
+import collections
+from collections.abc import Iterable
+
+import numpy as np
+from napari.components import Dims
+from napari.layers import Labels
+from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
+
+from napari_rleseg.jobs import InProcessRunner
+from rleseg_core.corrections import Correction, CorrectionLog, FrameRecorded, record_changes
+
+QUIET_MS = 300  # after the last stroke
+PATIENCE_MS = 2000  # after the first, if the strokes do not cease
+HISTORY = 100  # strokes that napari can undo
+
+
+class CorrectionRecorder(QObject):
+    """Compares a labels layer with its log whenever something was painted, and records what is new.
+
+    The layer's events only say that something changed: strokes where the viewer is, an undo or redo
+    in any of the frames that were painted last. Frames are read, compared and written in a thread.
+
+    Parameters
+    ----------
+    layer : Labels
+        (T, Y, X), its data the `labels` of the log, so that what is painted is on disk at once.
+    log : CorrectionLog
+        Where changes go; its `prediction` is what they are changes of.
+    dims : Dims
+        Of the viewer: which frame is shown.
+    parent : QObject or None
+        Owner.
+    """
+
+    saved = Signal()  # something was recorded
+    failed = Signal(
+        str, str
+    )  # a sentence, and a traceback or nothing; tried again at the next stroke
+
+    def __init__(
+        self, layer: Labels, log: CorrectionLog, dims: Dims, parent: QObject | None = None
+    ):
+        super().__init__(parent)
+        self.layer, self.log = layer, log
+        self._dims = dims
+        self._dirty: set[int] = set()
+        self._writing: set[int] = set()
+        self._strokes: collections.deque[int] = collections.deque(maxlen=HISTORY)
+        self._waiting = QElapsedTimer()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._flush)
+        self._runner = InProcessRunner("RLE Seg: saving corrections", self)
+        self._runner.reported.connect(self._tell)
+        self._runner.failed.connect(self._fail)
+        self._runner.finished.connect(self._wrote)
+        layer.events.paint.connect(self._painted)
+        layer.events.set_data.connect(self._drawn)
+        dims.events.current_step.connect(self._left)
+
+    @property
+    def frame(self) -> int:
+        """The frame of the layer that is shown."""
+        frame = round(float(self.layer.world_to_data(self._dims.point)[0]))
+        return max(0, min(frame, self.log.shape[0] - 1))
+
+    @property
+    def pending(self) -> bool:
+        """Whether something may not be recorded yet."""
+        return bool(self._dirty or self._writing)
+
+    @property
+    def status(self) -> str:
+        """What is recorded, as a sentence."""
+        changed = self.log.changed_pixels()
+        frames = f"{len(changed)} frame" + ("s" if len(changed) != 1 else "")
+        when = f"saved {self.log.saved[11:19]}" if self.log.saved else "nothing to save yet"
+        return f"{frames} corrected, {sum(changed.values()):,} px changed, {when}"
+
+    def flush(self) -> None:
+        """Record now what is not recorded yet, and wait for it."""
+        self._timer.stop()
+        frames = sorted(self._dirty | self._writing)
+        self._dirty.clear()
+        recorded = list(record_changes(self.log, self.layer.data, frames))
+        if any(report.n_pixels for report in recorded):
+            self.saved.emit()
+
+    def undo(self) -> int | None:
+        """Take the last recorded change back; the frame it was in, or None."""
+        self.flush()
+        return self._show(self.log.undo())
+
+    def redo(self) -> int | None:
+        """Do the last undone change again; the frame it was in, or None."""
+        self.flush()
+        return self._show(self.log.redo())
+
+    def revert(self, frame: int) -> None:
+        """Give a frame its prediction back; this can be undone."""
+        self.flush()
+        self.log.accept(frame, False)
+        self.log.record(frame, np.asarray(self.log.prediction[frame]))
+        self._write(frame)
+
+    def accept(self, frame: int, accepted: bool = True) -> None:
+        """Record that a frame is right, changed or not (or is to be looked at again)."""
+        self.flush()
+        self.log.accept(frame, accepted)
+        self.saved.emit()
+
+    def close(self) -> None:
+        """Record what is left, and stop listening."""
+        self.flush()
+        self.layer.events.paint.disconnect(self._painted)
+        self.layer.events.set_data.disconnect(self._drawn)
+        self._dims.events.current_step.disconnect(self._left)
+        self._runner.close()
+        self.log.close()
+
+    def _painted(self) -> None:
+        if self.layer.n_edit_dimensions > 2:
+            self._mark(range(self.log.shape[0]))
+        else:
+            self._strokes.append(self.frame)
+            self._mark([self.frame])
+
+    def _drawn(self) -> None:
+        # napari tells of an undo only by drawing anew; it may be in a frame that is not shown
+        if self._strokes:
+            self._mark(set(self._strokes))
+
+    def _left(self) -> None:
+        if self._dirty:
+            self._timer.start(0)
+
+    def _mark(self, frames: Iterable[int]) -> None:
+        if not self._dirty:
+            self._waiting.start()
+        self._dirty.update(frames)
+        self._timer.start(max(0, min(QUIET_MS, PATIENCE_MS - self._waiting.elapsed())))
+
+    def _flush(self) -> None:
+        if self._runner.busy or not self._dirty:
+            return  # what is being written first comes back here
+        self._writing, self._dirty = self._dirty, set()
+        self._runner.start(record_changes, self.log, self.layer.data, sorted(self._writing))
+
+    def _tell(self, reports: list[FrameRecorded]) -> None:
+        if any(report.n_pixels for report in reports):
+            self.saved.emit()
+
+    def _wrote(self) -> None:
+        self._writing.clear()
+        self._flush()
+
+    def _fail(self, sentence: str, details: str) -> None:
+        self._dirty |= self._writing
+        self._writing.clear()
+        self.failed.emit(f"The corrections are not saved: {sentence}", details)
+
+    def _show(self, correction: Correction | None) -> int | None:
+        if correction is None:
+            return None
+        self._write(correction.frame)
+        return correction.frame
+
+    def _write(self, frame: int) -> None:
+        self.layer.data[frame] = self.log.frame(frame)
+        mode = self.layer.mode
+        self.layer.editable = False  # napari forgets its history, which is no longer true
+        self.layer.editable = True
+        self.layer.mode = mode
+        self._strokes.clear()
+        self.layer.refresh()
+        self.saved.emit()
