@@ -2,16 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import dask.array as da
 import numpy as np
 
 from rleseg_core.corrections.log import CorrectionLog
 from rleseg_core.corrections.session import IMAGES
-
-if TYPE_CHECKING:
-    from rleseg_core.data import ImageStack, LabelledStack
+from rleseg_core.data import ImageStack, LabelledStack
 from rleseg_core.errors import DataError
 
 
@@ -44,8 +41,7 @@ class CorrectedDataset:
     def __len__(self) -> int:
         return sum(bool(log.corrected_frames()) for log in self.logs)
 
-    def __iter__(self) -> Iterator["LabelledStack"]:
-        from rleseg_core.data import LabelledStack
+    def __iter__(self) -> Iterator[LabelledStack]:
 
         for log in self.logs:
             frames = log.corrected_frames()
@@ -59,8 +55,7 @@ class CorrectedDataset:
             )
 
 
-def _open_images(log: CorrectionLog) -> "ImageStack":
-    from rleseg_core.data import ImageStack
+def _open_images(log: CorrectionLog) -> ImageStack:
 
     kept = log.folder / IMAGES
     source = kept if kept.exists() else log.image_path

@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 import zarr
 
+from rleseg_core.data.writers import create_labels
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
 
@@ -90,10 +91,13 @@ def keep_prediction(
     }
     with whole_file(folder) as draft:
         draft.mkdir()
-        kept, labels = (_new_array(draft / name, prediction) for name in (PREDICTION, LABELS))
-        copies = [(prediction, kept), (prediction, labels)]
+        record = {"class_names": list(class_names), **(provenance or {})}
+        copies = [
+            (prediction, create_labels(draft / name, prediction.shape, prediction.dtype, record))
+            for name in (PREDICTION, LABELS)
+        ]
         if images is not None:
-            copies.append((images, _new_array(draft / IMAGES, images)))
+            copies.append((images, _new_images(draft / IMAGES, images)))
         n_frames = int(prediction.shape[0])
         for frame in range(n_frames):
             for source, target in copies:
@@ -120,7 +124,11 @@ def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def _new_array(path: Path, like: np.ndarray | da.Array | zarr.Array) -> zarr.Array:
+def _new_images(path: Path, like: np.ndarray | da.Array | zarr.Array) -> zarr.Array:
     return zarr.create_array(
-        store=path, shape=like.shape, chunks=(1, *like.shape[1:]), dtype=like.dtype
+        store=path,
+        shape=like.shape,
+        chunks=(1, *like.shape[1:]),
+        dtype=like.dtype,
+        dimension_names=("t", "y", "x", "c")[: len(like.shape)],
     )
