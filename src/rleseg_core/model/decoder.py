@@ -152,9 +152,10 @@ class Decoder(nn.Module):
 
     def new_cache(self, memory: Memory, max_tokens: int) -> Cache:
         """A cache with room for `max_tokens` positions."""
-        context = [layer.cross_attention.context(memory.context) for layer in self._stack()]
-        own = []
-        for keys, _ in context:
+        own, context = [], []
+        for layer in self._stack():
+            keys, values = layer.cross_attention.context(memory.context)
+            context.append((keys.contiguous(), values.contiguous()))
             b, h, _, d = keys.shape
             own.append(KeyValueCache(*keys.new_zeros(2, b, h, max_tokens, d)))
         return Cache(own, context, self.tokens(), self._remember(memory))

@@ -223,7 +223,8 @@ def generate_tokens(
         One a window, ending in eos unless it ran out of room; without bos and pad.
     """
     steps = list(generate(model, memory, grammar, max_tokens=max_tokens, sampling=sampling))
-    written = torch.full((len(memory), len(steps)), grammar.pad)
+    size = (len(memory), len(steps))
+    written = torch.full(size, grammar.pad, device=memory.context.device)
     for k, step in enumerate(steps):
-        written[step.rows.cpu(), k] = step.tokens.cpu()
-    return [row[row != grammar.pad] for row in written.numpy()]
+        written[step.rows, k] = step.tokens
+    return [row[row != grammar.pad] for row in written.cpu().numpy()]

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from rleseg_core.errors import SchemeError
-from rleseg_core.model import Pix2Seq, Sampling, generate, generate_tokens, nucleus
+from rleseg_core.model import Pix2Seq, Sampling, StartGrid, generate, generate_tokens, nucleus
 from rleseg_core.model.generate import draw_without_sync
+from rleseg_core.spec import MaskSpec
+from rleseg_core.tokens import Tokenizer, preset
 
 from .conftest import COLS, FIRST_LENGTH, FIRST_START, ROWS, RunTables, tiny_config
 
@@ -156,6 +158,22 @@ def test_draws_follow_the_probabilities() -> None:
 def test_sampling_out_of_range_is_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(SchemeError, match=message):
         Sampling(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("scheme", "order"), [("binary", "C"), ("lac", "F"), ("multiclass", "C")])
+def test_tokenizers_read_what_is_written(images: Tensor, scheme: str, order: str) -> None:
+    names = ("cell",) if scheme == "binary" else ("ipsc", "dfc")
+    spec = MaskSpec(size=(8, 8), class_names=names)
+    tokenizer = Tokenizer.build(preset(scheme, order=order), spec)
+    grid = StartGrid(offset=3, rows=8, cols=8, order=order)  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    model = Pix2Seq(tiny_config(vocab_size=tokenizer.vocab.size, grid=grid, ramps=())).eval()
+    memory, tables = model.encode(images), tokenizer.grammar.on("cpu")
+    for tokens in generate_tokens(
+        model, memory, tables, max_tokens=24, sampling=Sampling(top_p=1.0, seed=0)
+    ):
+        whole = tokens[: len(tokens) // tokenizer.tokens_per_run * tokenizer.tokens_per_run]
+        tokenizer.decode([*whole[whole != tables.eos], tables.eos], strict=True)
 
 
 @pytest.mark.parametrize("starts", ["pointer", "table"])
