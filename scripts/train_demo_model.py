@@ -43,7 +43,7 @@ def labelled(seed: int, n_frames: int, side: int) -> LabelledStack:
     )
     sequence = synthesize(config)
     images = ImageStack.from_array(sequence.images, name=f"synthetic {seed}")
-    return LabelledStack(images, sequence.classes, sequence.class_names)
+    return LabelledStack(images=images, classes=sequence.classes, class_names=sequence.class_names)
 
 
 def main() -> None:

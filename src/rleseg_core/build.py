@@ -91,14 +91,22 @@ def new_model(
 
 
 def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
-    """Header of the same model for other classes: another vocabulary, everything else alike."""
+    """Header of the same model for other classes: another vocabulary, everything else alike.
+
+    Runs of a single class say no class, so LAC becomes binary there, and binary LAC elsewhere.
+    """
     mask_spec = replace(info.mask_spec, class_names=class_names)
-    tokenizer = Tokenizer.build(Scheme.from_json(info.scheme), mask_spec)
+    scheme = Scheme.from_json(info.scheme)
+    if mask_spec.n_classes == 1:
+        scheme = replace(scheme, symbol=None)
+    elif scheme.symbol is None:
+        scheme = replace(scheme, symbol="length")
+    tokenizer = Tokenizer.build(scheme, mask_spec)
     config = ModelConfig.from_json(info.model)
     grid = start_grid(tokenizer) if config.grid is not None else None
     ramps = length_ramps(tokenizer) if config.ramps else ()
     config = replace(config, vocab_size=tokenizer.vocab.size, grid=grid, ramps=ramps)
-    return replace(info, mask_spec=mask_spec, model=config.to_json())
+    return replace(info, mask_spec=mask_spec, scheme=scheme.to_json(), model=config.to_json())
 
 
 def start_grid(tokenizer: Tokenizer) -> StartGrid | None:

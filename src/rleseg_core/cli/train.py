@@ -42,7 +42,9 @@ def train(
     holdout: Annotated[
         str | None, typer.Option(help="Frames kept for validation, such as 0,10-14.")
     ] = None,
-    scheme: Annotated[str, typer.Option(help="binary, multiclass or lac.")] = "lac",
+    scheme: Annotated[
+        str, typer.Option(help="binary, multiclass or lac; auto: lac, or binary for one class.")
+    ] = "auto",
     size: Annotated[str, typer.Option(help="nano, small or paper.")] = "nano",
     patch: Annotated[int, typer.Option(help="P, the side of a patch.")] = 128,
     stride: Annotated[int | None, typer.Option(help="Step between patches; 3/4 of P.")] = None,
@@ -105,7 +107,7 @@ def train(
         info = new_model(
             output,
             size=size,
-            scheme=preset(scheme),
+            scheme=preset(_scheme_name(scheme, names)),
             mask_spec=MaskSpec(size=(mask_size, mask_size), class_names=names),
             window_spec=window,
             max_tokens=max_tokens,
@@ -138,6 +140,12 @@ def train(
     elif not quiet:
         dice = "" if best is None else f", best validation Dice {best:.3f}"
         out.print(f"{path}: {reports[-1].step} steps, loss {reports[-1].loss:.3f}{dice}")
+
+
+def _scheme_name(scheme: str, class_names: tuple[str, ...]) -> str:
+    if scheme != "auto":
+        return scheme
+    return "binary" if len(class_names) == 1 else "lac"
 
 
 def _split(

@@ -169,7 +169,7 @@ def transfer_weights(
     -------
     dict of str to Tensor
         Tensors of the same shape are taken over; in those that have a row for each token, the rows
-        of segments of the same name are, as far as both reach; the rest stays fresh.
+        of segments that say the same are, as far as both reach; the rest stays fresh.
     """
     filled = {}
     for name, value in fresh.items():
@@ -186,13 +186,18 @@ def transfer_weights(
 
 
 def _rows_by_segment(trained: Tensor, old: Vocabulary, value: Tensor, new: Vocabulary) -> Tensor:
-    theirs = {segment.name: segment for segment in old.segments}
+    theirs = {_role(segment.name): segment for segment in old.segments}
     for segment in new.segments:
-        if segment.name in theirs:
-            other = theirs[segment.name]
+        if _role(segment.name) in theirs:
+            other = theirs[_role(segment.name)]
             n = min(segment.size, other.size)
             value[segment.offset : segment.offset + n] = trained[other.offset : other.offset + n]
     return value
+
+
+def _role(segment: str) -> str:
+    """Segments that say the same: LAC begins with the lengths of the first class."""
+    return "length" if segment == "lac" else segment
 
 
 def _adapted(

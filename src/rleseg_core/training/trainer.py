@@ -223,7 +223,7 @@ class Trainer:
         return replace(self.info, path=self.run_dir / name, step=self.step)
 
     def _save(self, optimizer: torch.optim.Optimizer) -> int:
-        training = {
+        training: dict[str, object] = {
             "config": self.config.to_json(),
             "path": str(self.info.path),
             "best_dice": self.best_dice if math.isfinite(self.best_dice) else None,

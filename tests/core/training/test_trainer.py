@@ -29,14 +29,15 @@ from rleseg_core.training import (
 def labelled(seed: int, n_frames: int = 4, names: tuple[str, ...] = ("ipsc", "dfc")):
     sequence = synthesize(SyntheticConfig(n_frames=n_frames, size=(96, 96), seed=seed))
     classes = np.minimum(sequence.classes, len(names))
-    return LabelledStack(ImageStack.from_array(sequence.images), classes, names)
+    images = ImageStack.from_array(sequence.images)
+    return LabelledStack(images=images, classes=classes, class_names=names)
 
 
 def tiny(path: Path, names: tuple[str, ...] = ("ipsc", "dfc")):
     return new_model(
         path,
         size="test",
-        scheme=preset("lac"),
+        scheme=preset("binary" if len(names) == 1 else "lac"),
         mask_spec=MaskSpec(size=(16, 16), class_names=names),
         window_spec=WindowSpec(patch=64, patch_stride=48),
         max_tokens=96,
@@ -173,9 +174,8 @@ def test_rows_of_a_vocabulary_move_with_their_segments(tmp_path):
     trained = {"rows": torch.arange(float(old.size))[:, None], "bias": torch.ones(3)}
     fresh = {"rows": torch.full((new.size, 1), -1.0), "bias": torch.zeros(3)}
     filled = transfer_weights(trained, old, fresh, new)
-    lac, old_lac = new.segment("lac"), old.segment("lac")
-    assert filled["rows"][: lac.offset, 0].tolist() == list(range(lac.offset))
-    assert filled["rows"][lac.offset, 0] == old_lac.offset
+    lengths, old_lac = new.segment("length"), old.segment("lac")
+    assert filled["rows"][:, 0].tolist() == list(range(old_lac.offset + lengths.size))
     assert torch.equal(filled["bias"], trained["bias"])
 
 
