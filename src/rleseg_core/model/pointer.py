@@ -59,7 +59,11 @@ class TokenTable(nn.Module):
 
 
 def _token_codes(config: ModelConfig) -> Tensor:
-    """What is known beforehand of each token, (V, K); no columns without pointers or ramps."""
+    """What is known beforehand of each token, (V, K); no columns without pointers or ramps.
+
+    The columns that tell ramps of one size apart come last, so that a model for fewer classes has
+    the first columns of one for more.
+    """
     blocks: list[Tensor] = []
 
     def block(offset: int, codes: Tensor) -> Tensor:

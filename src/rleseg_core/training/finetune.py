@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from rleseg_core.build import build_model, build_tokenizer, with_classes
@@ -15,6 +16,8 @@ from rleseg_core.tokens import Vocabulary
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.reports import StepReport, logged
 from rleseg_core.training.trainer import LAST, Trainer
+
+_TOKEN_CODES = "decoder.tokens.project.weight"
 
 
 def fine_tune(
@@ -169,7 +172,9 @@ def transfer_weights(
     -------
     dict of str to Tensor
         Tensors of the same shape are taken over; in those that have a row for each token, the rows
-        of segments that say the same are, as far as both reach; the rest stays fresh.
+        of segments that say the same are, as far as both reach. What projects the codes of tokens
+        has a column for each block of lengths at its end: those that both have are taken over. The
+        rest stays fresh.
     """
     filled = {}
     for name, value in fresh.items():
@@ -180,6 +185,9 @@ def transfer_weights(
             filled[name] = _rows_by_segment(trained, old, value.clone(), new)
         elif trained is not None and trained.shape == value.shape:
             filled[name] = trained
+        elif name == _TOKEN_CODES and trained is not None:
+            n = min(trained.shape[1], value.shape[1])
+            filled[name] = torch.cat((trained[:, :n], value[:, n:]), dim=1)
         else:
             filled[name] = value
     return filled

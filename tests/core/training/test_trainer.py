@@ -179,6 +179,16 @@ def test_rows_of_a_vocabulary_move_with_their_segments(tmp_path):
     assert torch.equal(filled["bias"], trained["bias"])
 
 
+def test_start_tokens_keep_their_vectors_for_other_classes(tmp_path):
+    old, new = tiny(tmp_path / "a"), tiny(tmp_path / "b", ("cell",))
+    base, model = build_model(old), build_model(new)
+    vocabs = [build_tokenizer(info).vocab for info in (old, new)]
+    filled = transfer_weights(base.state_dict(), vocabs[0], model.state_dict(), vocabs[1])
+    model.load_state_dict(filled)
+    kept = vocabs[1].segment("length").offset
+    torch.testing.assert_close(model.decoder.tokens()[:kept], base.decoder.tokens()[:kept])
+
+
 def test_held_out_frames_are_a_block_at_the_end():
     kept, held_out = split_frames([labelled(0, n_frames=10), labelled(1, n_frames=2)], 0.2)
     assert [tuple(stack.frames) for stack in kept] == [tuple(range(8)), (0, 1)]
