@@ -1,0 +1,52 @@
+"""Images and labels: stacks read lazily, windows of them, label algebra, patches to train on."""
+
+from rleseg_core.data.augment import Augmentation
+from rleseg_core.data.dataset import LabelledStack
+from rleseg_core.data.labels import (
+    class_ids,
+    classes_from_instances,
+    resize_labels,
+    subsample_labels,
+    upsample_labels,
+)
+from rleseg_core.data.sampling import PatchSampler, SampleBatch, grid_samples
+from rleseg_core.data.stack import ImageStack, LabelStack, check_same_shape, open_labels
+from rleseg_core.data.synthetic import (
+    CLASS_NAMES,
+    SyntheticConfig,
+    SyntheticSequence,
+    synthesize,
+)
+from rleseg_core.data.windows import (
+    LabelReader,
+    Window,
+    WindowReader,
+    plan_windows,
+    resized_shape,
+)
+
+__all__ = [
+    "CLASS_NAMES",
+    "Augmentation",
+    "ImageStack",
+    "LabelReader",
+    "LabelStack",
+    "LabelledStack",
+    "PatchSampler",
+    "SampleBatch",
+    "SyntheticConfig",
+    "SyntheticSequence",
+    "Window",
+    "WindowReader",
+    "check_same_shape",
+    "class_ids",
+    "classes_from_instances",
+    "grid_samples",
+    "open_labels",
+    "plan_windows",
+    "resize_labels",
+    "resized_shape",
+    "subsample_labels",
+    "synthesize",
+    "upsample_labels",
+]

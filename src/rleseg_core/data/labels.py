@@ -1,0 +1,219 @@
+"""Label algebra: ids to classes, patch pixels to mask pixels and back."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from rleseg_core.errors import DataError
+
+UpsampleRule = Literal["nearest", "smooth"]
+
+_GREY_LEVELS = {2: (255,), 3: (128, 255)}  # by ids in all, background included
+_GREY_TOLERANCE = 2  # video codecs round
+
+
+def classes_from_instances(
+    ids: np.ndarray, class_of_id: Mapping[int, int] | None = None
+) -> np.ndarray:
+    """Class ids of instance ids.
+
+    Parameters
+    ----------
+    ids : (...) integer
+        Instance ids, 0 = background.
+    class_of_id : mapping of int to int, optional
+        Class id (1 to 255) of each instance id; by default every instance is of class 1.
+
+    Returns
+    -------
+    (...) uint8
+        Class ids.
+
+    Raises
+    ------
+    DataError
+        If an instance has no class.
+    """
+    if class_of_id is None:
+        return (ids != 0).astype(np.uint8)
+    present, inverse = np.unique(ids, return_inverse=True)
+    missing = [int(i) for i in present if i != 0 and int(i) not in class_of_id]
+    if missing:
+        raise DataError(f"each instance needs a class; none is given for {_some(missing)}")
+    table = np.array([class_of_id[int(i)] if i != 0 else 0 for i in present], np.uint8)
+    return table[inverse].reshape(ids.shape)
+
+
+def class_ids(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Labels as class ids, grey levels of pictures of masks mapped to ids where need be.
+
+    Parameters
+    ----------
+    labels : (...) integer
+        Class ids; or 0/255 for one class, 0/128/255 for two, softened edges and all.
+    n_classes : int
+        C, the number of foreground classes.
+
+    Returns
+    -------
+    (...) uint8
+        Class ids, 0 to C. Grey levels are taken for such only where an id exceeds C and nine of ten
+        pixels lie within 2 of a level, those near 0 not counted.
+
+    Raises
+    ------
+    DataError
+        If the ids exceed C and are no grey levels either.
+
+    Notes
+    -----
+    The thresholds are those of the published implementation (`mask_vis_to_id`): 128 for one class,
+    64 and 192 for two. It also removes false rims of class 1 between background and class 2; we
+    leave them.
+    """
+    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if low >= 0 and high <= n_classes:
+        return labels.astype(np.uint8, copy=False)
+    levels = _GREY_LEVELS.get(n_classes + 1)
+    if levels is not None and low >= 0 and high <= 255:
+        values = np.bincount(labels.ravel().astype(np.intp, copy=False), minlength=256)
+        near = sum(
+            values[level - _GREY_TOLERANCE : level + _GREY_TOLERANCE + 1].sum() for level in levels
+        )
+        if near >= 0.9 * values[_GREY_TOLERANCE + 1 :].sum() > 0:
+            thresholds = (128,) if n_classes == 1 else (64, 192)
+            return np.searchsorted(thresholds, labels, side="right").astype(np.uint8)
+    raise DataError(
+        f"the mask holds ids from {low} to {high}, but there are {n_classes} classes (0 is "
+        "background); if its ids name objects, open it as instances"
+    )
+
+
+def nearest_index(size: int, source_size: int) -> np.ndarray:
+    """Index of the source pixel under the centre of each of `size` pixels, (size,) intp."""
+    # integers: no rounding can send a centre to the wrong pixel
+    return (2 * np.arange(size, dtype=np.intp) + 1) * source_size // (2 * size)
+
+
+def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Labels on another grid over the same frame, each pixel from the one under its centre.
+
+    Parameters
+    ----------
+    labels : (..., Y, X) integer
+        Any ids.
+    size : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    (..., rows, cols) of the same dtype
+        Ids never mix; `labels` itself where it has that size.
+    """
+    if labels.shape[-2:] == tuple(size):
+        return labels
+    rows = nearest_index(size[0], labels.shape[-2])
+    cols = nearest_index(size[1], labels.shape[-1])
+    return labels[..., rows[:, None], cols]
+
+
+def subsample_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Class of each cell of a coarser grid laid over a label patch.
+
+    A cell takes the class of its centre pixel, so thin objects can vanish (Table 11 gives the
+    cost).
+
+    Parameters
+    ----------
+    labels : (N, P, P) integer
+        Class or instance ids in patch pixels, 0 = background; any number of leading axes.
+    size : (int, int)
+        Rows and columns of the mask, in mask pixels; each must divide P.
+
+    Returns
+    -------
+    (N, S, S) of the same dtype
+        Ids in mask pixels.
+
+    Raises
+    ------
+    DataError
+        If `size` does not divide the patch; the message gives both.
+
+    Notes
+    -----
+    Sec. III-B2. The authors' `subsample_mask` lets any pixel of a cell win, higher classes over
+    lower; we do not. Of an even cell, the pixel below and right of the centre counts.
+    """
+    patch = labels.shape[-2:]
+    if min(size) < 1 or patch[0] % size[0] or patch[1] % size[1]:
+        raise DataError(
+            f"a mask of {tuple(size)} does not divide a patch of {patch}; choose a mask size that "
+            "divides the patch"
+        )
+    return resize_labels(labels, size)
+
+
+def upsample_labels(
+    labels: np.ndarray, size: tuple[int, int], rule: UpsampleRule = "nearest"
+) -> np.ndarray:
+    """Labels of a mask on a finer grid.
+
+    Parameters
+    ----------
+    labels : (N, S, S) integer
+        Class ids in mask pixels; any number of leading axes.
+    size : (int, int)
+        Rows and columns of the result; any.
+    rule : {'nearest', 'smooth'}
+        Replicate cells, or interpolate the plane of each class linearly between the cells' samples
+        and take the class with the highest value, on ties the lowest id. Smooth edges have no
+        steps of a cell's size; a lone cell shrinks to three fifths of its area.
+
+    Returns
+    -------
+    (N, rows, cols) of the same dtype
+        Ids on the finer grid.
+    """
+    if rule == "nearest":
+        return resize_labels(labels, size)
+    to_rows, to_cols_t = _linear(size[0], labels.shape[-2]), _linear(size[1], labels.shape[-1]).T
+    present = np.unique(labels)
+    result = np.full((*labels.shape[:-2], *size), present[0], labels.dtype)
+    if len(present) == 1:
+        return result
+    highest = to_rows @ (labels == present[0]).astype(np.float32) @ to_cols_t
+    for label in present[1:]:
+        value = to_rows @ (labels == label).astype(np.float32) @ to_cols_t
+        wins = value > highest + 1e-5  # ties, up to rounding, go to the lower id
+        np.copyto(result, label, where=wins)
+        np.maximum(highest, value, out=highest)
+    return result
+
+
+def _linear(size: int, source_size: int) -> np.ndarray:
+    """Weights (size, source_size) float32 that interpolate linearly between the cells' samples.
+
+    A cell's sample lies in the pixel that `subsample_labels` takes, half a pixel off the centre of
+    an even cell; interpolating between the centres would shift masks by that.
+    """
+    if size >= source_size:
+        samples = nearest_index(source_size, size).astype(float)
+    else:
+        samples = (np.arange(source_size) + 0.5) * size / source_size - 0.5
+    pixels = np.arange(size)
+    weights = np.zeros((size, source_size), np.float32)
+    if source_size == 1:
+        weights[:] = 1
+        return weights
+    left = np.clip(np.searchsorted(samples, pixels, side="right") - 1, 0, source_size - 2)
+    share = np.clip((pixels - samples[left]) / (samples[left + 1] - samples[left]), 0, 1)
+    weights[pixels, left] = 1 - share
+    weights[pixels, left + 1] = share
+    return weights
+
+
+def _some(values: list[int]) -> str:
+    shown = ", ".join(map(str, values[:5]))
+    return shown if len(values) <= 5 else f"{shown} and {len(values) - 5} more"

@@ -1,0 +1,320 @@
+"""Patches and their masks, at random for training and in a grid for validation."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rleseg_core.data.augment import STILL, Augmentation, View, random_matrix, relight
+from rleseg_core.data.dataset import LabelledStack
+from rleseg_core.data.labels import subsample_labels
+from rleseg_core.data.windows import Window, model_frame, model_labels, plan_windows, resized_shape
+from rleseg_core.errors import DataError
+from rleseg_core.spec import MaskSpec, WindowSpec
+
+_CACHE_BYTES = 1 << 30
+_COARSE = 4  # foreground is remembered on every fourth row and column
+
+
+@dataclass(frozen=True, eq=False)
+class SampleBatch:
+    """Patches and their masks.
+
+    Parameters
+    ----------
+    images : (B, N, 3, P, P) uint8
+        In patch pixels; 0 to 255 is the range 0 to 1 of `WindowReader`.
+    classes : (B, N, S, S) uint8
+        Class ids in mask pixels.
+    instances : (B, N, S, S) int32 or None
+        Ids of objects in mask pixels, where all stacks know them.
+    """
+
+    images: np.ndarray
+    classes: np.ndarray
+    instances: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """A frame as the model sees it: image (Y, X, 1 or 3) uint8, labels (Y, X)."""
+
+    image: np.ndarray
+    classes: np.ndarray
+    instances: np.ndarray | None
+    foreground: tuple[np.ndarray, ...]  # for each class that is there, flat coarse pixels
+
+    @property
+    def n_bytes(self) -> int:
+        arrays = (self.image, self.classes, self.instances, *self.foreground)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+class _Frames:
+    """Prepared frames of labelled stacks, the last used kept in memory."""
+
+    def __init__(self, stacks: Sequence[LabelledStack], spec: WindowSpec, limit: int) -> None:
+        self.stacks, self._spec, self._limit = stacks, spec, limit
+        self._with_instances = all(stack.instances is not None for stack in stacks)
+        self._kept: OrderedDict[tuple[int, int], _Frame] = OrderedDict()
+        self._n_bytes = 0
+
+    def get(self, stack: int, frame: int) -> _Frame:
+        key = (stack, frame)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        prepared = self._kept[key] = self._prepare(self.stacks[stack], frame)
+        self._n_bytes += prepared.n_bytes
+        while self._n_bytes > self._limit and len(self._kept) > 1:
+            self._n_bytes -= self._kept.popitem(last=False)[1].n_bytes
+        return prepared
+
+    def _prepare(self, stack: LabelledStack, frame: int) -> _Frame:
+        image = model_frame(stack.images, frame, self._spec)
+        classes = model_labels(stack.class_frame(frame), self._spec)
+        instances = stack.instance_frame(frame) if self._with_instances else None
+        coarse = classes[::_COARSE, ::_COARSE]
+        return _Frame(
+            image=np.rint(image * 255).astype(np.uint8),
+            classes=classes,
+            instances=None if instances is None else model_labels(instances, self._spec),
+            foreground=tuple(
+                np.flatnonzero(coarse == label).astype(np.int32)
+                for label in np.unique(coarse)
+                if label
+            ),
+        )
+
+
+class PatchSampler:
+    """Endless batches of patches at random places of labelled stacks.
+
+    Parameters
+    ----------
+    stacks : sequence of LabelledStack
+        With the classes of `mask_spec`. Larger stacks are drawn from more often.
+    window_spec : WindowSpec
+        I, P and N; strides do not matter.
+    mask_spec : MaskSpec
+        S, which must divide P, and the classes.
+    batch_size : int
+        B.
+    seed : int
+        A batch depends on it, the step and the data alone, so that training resumes exactly.
+    augment : Augmentation or None
+        How patches are varied; None leaves them as they are.
+    foreground_share : float
+        Share of the patches centred near an object, its class drawn first, so that rare classes
+        are seen as often as common ones; the others are anywhere.
+    cache_bytes : int
+        Memory for frames that are kept ready.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to draw from, or the data do not fit the specs.
+    """
+
+    def __init__(
+        self,
+        stacks: Sequence[LabelledStack],
+        window_spec: WindowSpec,
+        mask_spec: MaskSpec,
+        *,
+        batch_size: int = 16,
+        seed: int = 0,
+        augment: Augmentation | None = Augmentation(),  # noqa: B008 frozen
+        foreground_share: float = 0.75,
+        cache_bytes: int = _CACHE_BYTES,
+    ) -> None:
+        if batch_size < 1 or not 0 <= foreground_share <= 1:
+            raise DataError(
+                "batch_size must be positive and foreground_share between 0 and 1, got "
+                f"{batch_size} and {foreground_share}"
+            )
+        check_fit(stacks, window_spec, mask_spec)
+        self.window_spec, self.mask_spec = window_spec, mask_spec
+        self.batch_size, self.seed = batch_size, seed
+        self.augment = augment or STILL
+        self.foreground_share = foreground_share
+        self._starts = [
+            [start for run in _runs(stack.frames) for start in run[: _n_starts(run, window_spec)]]
+            for stack in stacks
+        ]
+        areas = [np.prod(resized_shape(stack.images.shape, window_spec)) for stack in stacks]
+        weights = np.array(
+            [len(starts) * area for starts, area in zip(self._starts, areas, strict=True)], float
+        )
+        if not weights.sum():
+            raise DataError(
+                f"no stack has {window_spec.n_frames} labelled frames in a row to learn from"
+            )
+        self._weights = weights / weights.sum()
+        self._frames = _Frames(stacks, window_spec, cache_bytes)
+
+    def batch(self, step: int) -> SampleBatch:
+        """Batch of a step; the same for the same step, whatever was drawn before."""
+        rng = np.random.default_rng((self.seed, step))
+        return _collate([self._draw(rng) for _ in range(self.batch_size)])
+
+    def __iter__(self) -> Iterator[SampleBatch]:
+        step = 0
+        while True:
+            yield self.batch(step)
+            step += 1
+
+    def _draw(self, rng: np.random.Generator) -> "_Sample":
+        stack = int(rng.choice(len(self._weights), p=self._weights))
+        start = self._starts[stack][int(rng.integers(len(self._starts[stack])))]
+        frames = [
+            self._frames.get(stack, start + offset) for offset in range(self.window_spec.n_frames)
+        ]
+        view = View(
+            random_matrix(self.augment, rng),
+            self._centre(frames[int(rng.integers(len(frames)))], rng),
+            self.window_spec.patch,
+        )
+        size = self.mask_spec.size
+        return (
+            relight(np.stack([view.image(frame.image) for frame in frames]), self.augment, rng),
+            np.stack([view.labels(frame.classes, size) for frame in frames]),
+            [view.labels(f.instances, size) for f in frames if f.instances is not None],
+        )
+
+    def _centre(self, frame: _Frame, rng: np.random.Generator) -> tuple[float, float]:
+        """Centre of a patch that lies inside the frame, on its pixel grid."""
+        patch = self.window_spec.patch
+        room = [length - patch for length in frame.classes.shape]
+        start = [int(rng.integers(most + 1)) for most in room]
+        if frame.foreground and rng.random() < self.foreground_share:
+            pixels = frame.foreground[int(rng.integers(len(frame.foreground)))]
+            place = int(pixels[int(rng.integers(len(pixels)))])
+            width = -(-frame.classes.shape[1] // _COARSE)
+            jitter = rng.integers(-(patch // 4), patch // 4 + 1, size=2)
+            for axis, coarse in enumerate(divmod(place, width)):
+                first = coarse * _COARSE + int(jitter[axis]) - patch // 2
+                start[axis] = min(max(first, 0), room[axis])
+        return start[0] + patch / 2, start[1] + patch / 2
+
+
+def grid_samples(
+    stacks: Sequence[LabelledStack],
+    window_spec: WindowSpec,
+    mask_spec: MaskSpec,
+    *,
+    batch_size: int = 16,
+) -> Iterator[SampleBatch]:
+    """All windows of the labelled frames of stacks, as inference would cut them.
+
+    Parameters
+    ----------
+    stacks, window_spec, mask_spec
+        As of `PatchSampler`; strides count here.
+    batch_size : int
+        B; the last batch may be smaller.
+
+    Yields
+    ------
+    SampleBatch
+        In the order of the stacks and of `plan_windows`.
+
+    Raises
+    ------
+    DataError
+        If the data do not fit the specs.
+    """
+    check_fit(stacks, window_spec, mask_spec)
+    frames = _Frames(stacks, window_spec, limit=_CACHE_BYTES // 4)
+    samples: list[_Sample] = []
+    for index, stack in enumerate(stacks):
+        for window in labelled_windows(stack, window_spec):
+            samples.append(_cut(frames, index, window, mask_spec))
+            if len(samples) == batch_size:
+                yield _collate(samples)
+                samples = []
+    if samples:
+        yield _collate(samples)
+
+
+def labelled_windows(stack: LabelledStack, spec: WindowSpec) -> list[Window]:
+    """Windows of a stack all of whose frames are labelled, each run of frames covered flush."""
+    windows = []
+    for run in _runs(stack.frames):
+        if len(run) >= spec.n_frames:
+            for window in plan_windows((len(run), *stack.images.shape[1:]), spec):
+                first, stop = window.frames
+                frames = (run[0] + first, run[0] + stop)
+                windows.append(Window(frames, window.rows, window.cols))
+    return windows
+
+
+def check_fit(
+    stacks: Sequence[LabelledStack], window_spec: WindowSpec, mask_spec: MaskSpec
+) -> None:
+    """Check that stacks can give samples of these specs.
+
+    Raises
+    ------
+    DataError
+        If classes differ, the mask does not divide the patch, or the specs' windows differ.
+    """
+    if not stacks:
+        raise DataError("there are no labelled stacks to draw from")
+    for stack in stacks:
+        if stack.class_names != mask_spec.class_names:
+            raise DataError(
+                f"the labels have the classes {stack.class_names}, the masks "
+                f"{mask_spec.class_names}; both need the same"
+            )
+    if window_spec.n_frames != mask_spec.n_frames:
+        raise DataError(
+            f"windows have {window_spec.n_frames} frames, masks {mask_spec.n_frames}; both need "
+            "the same"
+        )
+    patch = window_spec.patch
+    subsample_labels(np.zeros((patch, patch), np.uint8), mask_spec.size)
+
+
+_Sample = tuple[np.ndarray, np.ndarray, list[np.ndarray]]  # (N, P, P, C), (N, S, S), N × (S, S)
+
+
+def _cut(frames: _Frames, stack: int, window: Window, mask_spec: MaskSpec) -> _Sample:
+    place = (slice(*window.rows), slice(*window.cols))
+    parts = [frames.get(stack, frame) for frame in range(*window.frames)]
+    size = mask_spec.size
+    return (
+        np.stack([part.image[place] for part in parts]),
+        np.stack([subsample_labels(part.classes[place], size) for part in parts]),
+        [subsample_labels(p.instances[place], size) for p in parts if p.instances is not None],
+    )
+
+
+def _collate(samples: list[_Sample]) -> SampleBatch:
+    n_frames, *patch = samples[0][0].shape[:3]
+    images = np.empty((len(samples), n_frames, 3, *patch), np.uint8)
+    for image, (patches, _, _) in zip(images, samples, strict=True):
+        image[:] = patches.transpose(0, 3, 1, 2)  # grey goes to all three channels
+    instances = None
+    if samples[0][2]:
+        instances = np.stack([np.stack(ids) for _, _, ids in samples])
+    return SampleBatch(images, np.stack([classes for _, classes, _ in samples]), instances)
+
+
+def _runs(frames: Sequence[int]) -> list[list[int]]:
+    """Ascending frames, parted where one is missing."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][-1] + 1:
+            runs[-1].append(frame)
+        else:
+            runs.append([frame])
+    return runs
+
+
+def _n_starts(run: list[int], spec: WindowSpec) -> int:
+    return max(0, len(run) - spec.n_frames + 1)

@@ -1,0 +1,280 @@
+"""Stacks: images and labels over time, read when they are looked at."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, Self
+
+import dask.array as da
+import numpy as np
+
+from rleseg_core.data.axes import arrange, guess_axes
+from rleseg_core.errors import DataError, RlesegError
+
+_SAMPLED_FRAMES = 8
+_SAMPLED_SIDE = 512
+
+
+class ArrayLike(Protocol):
+    """What numpy, dask and zarr arrays have in common."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the elements."""
+
+    def __getitem__(self, key: int, /) -> object:
+        """Part of the array, convertible by `numpy.asarray`."""
+
+
+class Shaped(Protocol):
+    """Anything with axes."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+
+@contextmanager
+def reading(what: object) -> Iterator[None]:
+    """Turn whatever a decoder raises into a `DataError` that names what was read."""
+    try:
+        yield
+    except (RlesegError, MemoryError):
+        raise
+    except Exception as error:  # each library has errors of its own
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"cannot read {what}: {reason}") from error
+
+
+def frame_of(labels: ArrayLike, frame: int) -> np.ndarray:
+    """One frame of a (T, Y, X) array of any kind, in memory."""
+    with reading(f"frame {frame} of the labels"):
+        return np.asarray(labels[frame])
+
+
+class _Stack:
+    """Frames over time, backed by a dask array; see the subclasses."""
+
+    def __init__(self, data: da.Array, name: str = "", path: Path | None = None) -> None:
+        self.data = data
+        self.name = name
+        self.path = path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis, frames first."""
+        return tuple(int(length) for length in self.data.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the elements."""
+        return self.data.dtype
+
+    @property
+    def n_frames(self) -> int:
+        """T, the number of frames."""
+        return self.shape[0]
+
+    def frame(self, frame: int) -> np.ndarray:
+        """One frame, in memory.
+
+        Raises
+        ------
+        DataError
+            If there is no such frame, or it cannot be read.
+        """
+        if not 0 <= frame < self.n_frames:
+            raise DataError(f"there is no frame {frame}; frames are 0 to {self.n_frames - 1}")
+        with reading(f"frame {frame} of {self.path or self.name or 'the stack'}"):
+            data = self.data[frame]
+            # for a chunk or two, threads cost more than they save
+            return np.asarray(data.compute(scheduler="sync" if data.npartitions < 4 else None))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} {self.shape} {self.dtype}>"
+
+
+class ImageStack(_Stack):
+    """Images over time, lazily read.
+
+    Made by `open` or `from_array`.
+
+    Attributes
+    ----------
+    data : (T, Y, X, C) dask array
+        In source pixels; C is 1 for grey.
+    name : str
+        For people.
+    path : Path or None
+        Where it was read from.
+    """
+
+    _range: tuple[float, float] | None = None
+
+    @classmethod
+    def open(cls, path: str | Path, *, axes: str | None = None) -> Self:
+        """Stack of a file or folder, read when its frames are.
+
+        Parameters
+        ----------
+        path : str or Path
+            A TIFF (multi-page, OME, ImageJ), a zarr array or OME-Zarr group (its finest level), a
+            video, a picture, or a folder of pictures of one size, in natural order of their names.
+        axes : str, optional
+            A letter for each axis of the array in the file, where it names them wrongly.
+
+        Raises
+        ------
+        DataError
+            If it is missing, damaged or of a kind we cannot read.
+        """
+        from rleseg_core.data.readers import open_source
+
+        source = open_source(path, axes=axes)
+        return cls(source.data, source.name, source.path)
+
+    @classmethod
+    def from_array(cls, array: ArrayLike, axes: str | None = None, name: str = "") -> Self:
+        """Stack over a numpy, dask or zarr array.
+
+        Parameters
+        ----------
+        array : (Y, X), (T, Y, X), (Y, X, 3 or 4) uint8, or (T, Y, X, C)
+            Real numbers; not copied.
+        axes : str, optional
+            A letter for each axis (T, Z, C, Y, X), where the array is none of these.
+        name : str
+            For people.
+
+        Raises
+        ------
+        DataError
+            If the axes or the values cannot be those of images.
+        """
+        return cls(image_data(as_dask(array), axes, name or "the array"), name)
+
+    def intensity_range(self) -> tuple[float, float]:
+        """Values that become 0 and 1 for a model: (0, 255) for uint8, else robust extremes.
+
+        The extremes are the percentiles 0.1 and 99.9 of a sample of pixels of up to 8 frames, the
+        same for all frames and channels; low < high.
+        """
+        if self._range is None:
+            self._range = (0.0, 255.0) if self.dtype == np.uint8 else self._sampled_range()
+        return self._range
+
+    def _sampled_range(self) -> tuple[float, float]:
+        frames = np.unique(np.linspace(0, self.n_frames - 1, _SAMPLED_FRAMES).astype(int))
+        step = max(1, max(self.shape[1:3]) // _SAMPLED_SIDE)
+        sample = np.stack([self.frame(int(t))[::step, ::step] for t in frames]).astype(np.float64)
+        sample = sample[np.isfinite(sample)]
+        low, high = np.percentile(sample, (0.1, 99.9)) if sample.size else (0.0, 1.0)
+        if high <= low:  # hardly anything is not background, or nothing at all
+            low, high = (sample.min(), sample.max()) if sample.size else (0.0, 1.0)
+        return float(low), float(high if high > low else low + 1)
+
+
+class LabelStack(_Stack):
+    """Masks over time, lazily read: class ids or instance ids, 0 = background.
+
+    Made by `open` or `from_array`.
+
+    Attributes
+    ----------
+    data : (T, Y, X) dask array
+        Integers, in source pixels.
+    name : str
+        For people.
+    path : Path or None
+        Where it was read from.
+    """
+
+    @classmethod
+    def open(cls, path: str | Path, *, axes: str | None = None) -> Self:
+        """Stack of a file or folder, as `ImageStack.open`.
+
+        Pictures with a palette are read by index, never by colour; grey ones that are stored as
+        colour are taken as grey.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read, or holds fractions or colours instead of ids.
+        """
+        from rleseg_core.data.readers import open_source
+
+        source = open_source(path, axes=axes, labels=True)
+        return cls.from_data(source.data, source.name, source.path)
+
+    @classmethod
+    def from_array(cls, array: ArrayLike, axes: str | None = None, name: str = "") -> Self:
+        """Stack over a numpy, dask or zarr array of integers, as `ImageStack.from_array`."""
+        return cls.from_data(image_data(as_dask(array), axes, name or "the mask"), name)
+
+    @classmethod
+    def from_data(cls, data: da.Array, name: str, path: Path | None = None) -> Self:
+        """Stack over (T, Y, X, C) as readers give it, checked to hold ids."""
+        what = str(path or name or "the mask")
+        if data.dtype.kind not in "ui":
+            raise DataError(
+                f"{what} holds {data.dtype} values; a mask needs integer ids, 0 = background"
+            )
+        if data.shape[3] == 1:
+            return cls(data[..., 0], name, path)
+        data = data.rechunk({3: -1})
+        with reading(what):
+            grey_of_colour(data[0].compute(scheduler="sync"), what)
+        grey = data.map_blocks(grey_of_colour, what, drop_axis=3, dtype=data.dtype)
+        return cls(grey, name, path)
+
+
+def open_labels(path: str | Path, *, axes: str | None = None) -> LabelStack:
+    """Label stack of a file or folder; `LabelStack.open`."""
+    return LabelStack.open(path, axes=axes)
+
+
+def check_same_shape(images: Shaped, labels: Shaped) -> None:
+    """Check that two stacks, channels aside, have the same (T, Y, X).
+
+    Raises
+    ------
+    DataError
+        If they do not; the message gives both.
+    """
+    if images.shape[:3] != labels.shape[:3]:
+        raise DataError(
+            f"the mask is {labels.shape[:3]}, the image is {images.shape[:3]}; both must be the "
+            "same (T, Y, X)"
+        )
+
+
+def grey_of_colour(labels: np.ndarray, what: str) -> np.ndarray:
+    """Ids (...) of a mask (..., C) whose colour channels are all the same; a fourth is ignored."""
+    first = labels[..., 0]
+    for channel in range(1, min(labels.shape[-1], 3)):
+        if not np.array_equal(first, labels[..., channel]):
+            raise DataError(
+                f"{what} is a colour picture, from which ids cannot be read; save the mask as "
+                "integer ids, one channel, 0 = background"
+            )
+    return first
+
+
+def as_dask(array: ArrayLike) -> da.Array:
+    """Dask array over anything array-like, not copied."""
+    if isinstance(array, da.Array):
+        return array
+    chunks = -1 if isinstance(array, np.ndarray) else "auto"
+    return da.from_array(array, chunks=getattr(array, "chunks", chunks), name=False)
+
+
+def image_data(data: da.Array, axes: str | None, what: str) -> da.Array:
+    """Array of real numbers as (T, Y, X, C), a chunk a frame at least; bool as uint8."""
+    if data.dtype.kind not in "buif":
+        raise DataError(f"{what} holds {data.dtype} values; images and masks need real numbers")
+    data = arrange(data, axes or guess_axes(data.shape, str(data.dtype)), what).rechunk({0: 1})
+    return data.astype(np.uint8) if data.dtype == bool else data

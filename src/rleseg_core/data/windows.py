@@ -1,0 +1,229 @@
+"""Windows: which parts of a stack a model sees, and what it sees there."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from rleseg_core.data.labels import resize_labels
+from rleseg_core.data.stack import ArrayLike, ImageStack, frame_of
+from rleseg_core.errors import DataError
+from rleseg_core.spec import WindowSpec
+
+
+@dataclass(frozen=True)
+class Window:
+    """A box of a resized stack: half-open ranges of frames, rows and columns.
+
+    Parameters
+    ----------
+    frames : (int, int)
+        First frame, and the one after the last.
+    rows, cols : (int, int)
+        In resized pixels; they reach beyond a frame that is smaller than the patch.
+    """
+
+    frames: tuple[int, int]
+    rows: tuple[int, int]
+    cols: tuple[int, int]
+
+
+def resized_shape(shape: tuple[int, ...], spec: WindowSpec) -> tuple[int, int]:
+    """Rows and columns of a frame of a stack after resizing.
+
+    Parameters
+    ----------
+    shape : (T, Y, X[, C])
+        Of the stack, in source pixels.
+    spec : WindowSpec
+        With the image size I.
+
+    Returns
+    -------
+    (int, int)
+        The longer side is I, the other in proportion (at least 1); both as they are without I.
+    """
+    height, width = int(shape[1]), int(shape[2])
+    if spec.image_size is None:
+        return height, width
+    scale = spec.image_size / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def plan_windows(shape: tuple[int, ...], spec: WindowSpec) -> list[Window]:
+    """Windows that cover a stack.
+
+    Parameters
+    ----------
+    shape : (T, Y, X[, C])
+        Of the stack, in source pixels.
+    spec : WindowSpec
+        Sizes and strides.
+
+    Returns
+    -------
+    list of Window
+        Frame by frame, then row by row. Every pixel of every frame is covered, and the last windows
+        end flush with the stack (Sec. III-B1). Only a frame smaller than the patch is exceeded.
+
+    Raises
+    ------
+    DataError
+        If the stack has fewer frames than a window.
+    """
+    if shape[0] < spec.n_frames:
+        raise DataError(
+            f"the stack has {shape[0]} frames, but the model sees {spec.n_frames} at a time; open "
+            "a longer stack or choose another model"
+        )
+    height, width = resized_shape(shape, spec)
+    return [
+        Window((t, t + spec.n_frames), (y, y + spec.patch), (x, x + spec.patch))
+        for t in _starts(int(shape[0]), spec.n_frames, spec.frame_stride)
+        for y in _starts(height, spec.patch, spec.patch_stride)
+        for x in _starts(width, spec.patch, spec.patch_stride)
+    ]
+
+
+def _starts(length: int, side: int, stride: int) -> list[int]:
+    last = max(length - side, 0)
+    return [*range(0, last, stride), last]
+
+
+def resize_image(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Frame on another grid, linearly, averaged over the area of a pixel where it shrinks.
+
+    Parameters
+    ----------
+    frame : (Y, X, C) float32
+        Any range.
+    size : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    (rows, cols, C) float32
+        `frame` itself where it has that size.
+    """
+    if frame.shape[:2] == tuple(size):
+        return frame
+    planes = [
+        Image.fromarray(np.ascontiguousarray(frame[..., channel])).resize(
+            (size[1], size[0]), Image.Resampling.BILINEAR
+        )
+        for channel in range(frame.shape[2])
+    ]
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
+
+
+def model_frame(stack: ImageStack, frame: int, spec: WindowSpec) -> np.ndarray:
+    """A frame as models see it, but for the patches.
+
+    Parameters
+    ----------
+    stack : ImageStack
+        The images.
+    frame : int
+        Its index.
+    spec : WindowSpec
+        With the image size I.
+
+    Returns
+    -------
+    (rows, cols, 1 or 3) float32
+        Resized, in [0, 1]; one channel for grey, else the first three (two get an empty third).
+        Sides shorter than the patch are filled up with their last row or column.
+    """
+    image = stack.frame(frame)
+    low, high = stack.intensity_range()
+    image = _three_or_one(image).astype(np.float32)
+    image -= np.float32(low)
+    image *= np.float32(1 / (high - low))
+    np.clip(np.nan_to_num(image, copy=False), 0, 1, out=image)
+    return fill_up(resize_image(image, resized_shape(stack.shape, spec)), spec.patch)
+
+
+def model_labels(labels: np.ndarray, spec: WindowSpec) -> np.ndarray:
+    """Labels (Y, X) of a frame on the grid of `model_frame`, filled up alike; same dtype."""
+    return fill_up(resize_labels(labels, resized_shape((1, *labels.shape), spec)), spec.patch)
+
+
+def fill_up(frame: np.ndarray, side: int) -> np.ndarray:
+    """Frame (Y, X, ...) with sides of at least `side`, its last row and column repeated."""
+    missing = [max(0, side - length) for length in frame.shape[:2]]
+    if not any(missing):
+        return frame
+    widths = [(0, missing[0]), (0, missing[1]), *((0, 0) for _ in frame.shape[2:])]
+    return np.pad(frame, widths, mode="edge")
+
+
+def _three_or_one(image: np.ndarray) -> np.ndarray:
+    if image.shape[2] == 2:
+        return np.concatenate([image, np.zeros_like(image[..., :1])], axis=2)
+    return image[..., : 3 if image.shape[2] > 3 else image.shape[2]]
+
+
+class _FrameCache:
+    """Keeps the last few prepared frames: the patches of a frame are read one after another."""
+
+    def __init__(self, prepare: Callable[[int], np.ndarray], size: int) -> None:
+        self._prepare, self._size = prepare, size
+        self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        if frame in self._frames:
+            self._frames.move_to_end(frame)
+        else:
+            self._frames[frame] = self._prepare(frame)
+            if len(self._frames) > self._size:
+                self._frames.popitem(last=False)
+        return self._frames[frame]
+
+
+class WindowReader:
+    """Reads the images of windows; a frame is resized once for all its patches.
+
+    Parameters
+    ----------
+    stack : ImageStack
+        The images.
+    spec : WindowSpec
+        With which the windows were planned.
+    """
+
+    def __init__(self, stack: ImageStack, spec: WindowSpec) -> None:
+        self._frames = _FrameCache(
+            lambda frame: model_frame(stack, frame, spec), size=spec.n_frames + 1
+        )
+
+    def read(self, window: Window) -> np.ndarray:
+        """Images of a window, (N, 3, P, P) float32 in [0, 1]; grey is in all three channels."""
+        rows, cols = slice(*window.rows), slice(*window.cols)
+        patches = np.stack([self._frames[t][rows, cols] for t in range(*window.frames)])
+        images = np.empty((len(patches), 3, *patches.shape[1:3]), np.float32)
+        images[:] = patches.transpose(0, 3, 1, 2)  # one channel goes to all three
+        return images
+
+
+class LabelReader:
+    """Reads the labels of windows, as `WindowReader` does the images.
+
+    Parameters
+    ----------
+    labels : (T, Y, X) integer array
+        A numpy, dask or zarr array in source pixels.
+    spec : WindowSpec
+        With which the windows were planned.
+    """
+
+    def __init__(self, labels: ArrayLike, spec: WindowSpec) -> None:
+        self._frames = _FrameCache(
+            lambda frame: model_labels(frame_of(labels, frame), spec), size=spec.n_frames + 1
+        )
+
+    def read(self, window: Window) -> np.ndarray:
+        """Labels of a window, (N, P, P) in patch pixels, of the labels' dtype."""
+        rows, cols = slice(*window.rows), slice(*window.cols)
+        return np.stack([self._frames[t][rows, cols] for t in range(*window.frames)])

@@ -1,0 +1,119 @@
+import time
+
+import numpy as np
+import pytest
+
+from rleseg_core.data import (
+    class_ids,
+    classes_from_instances,
+    resize_labels,
+    subsample_labels,
+    upsample_labels,
+)
+from rleseg_core.errors import DataError
+
+
+def test_every_instance_is_of_the_single_class():
+    ids = np.array([[0, 7], [70000, 1]], np.uint32)
+    assert classes_from_instances(ids).tolist() == [[0, 1], [1, 1]]
+
+
+def test_instances_take_their_mapped_class():
+    ids = np.array([[[0, 5], [900, 5]]], np.uint16)
+    classes = classes_from_instances(ids, {5: 2, 900: 1})
+    assert classes.dtype == np.uint8
+    assert classes.tolist() == [[[0, 2], [1, 2]]]
+
+
+def test_instance_without_class_is_named():
+    with pytest.raises(DataError, match="none is given for 3, 9"):
+        classes_from_instances(np.array([0, 3, 9]), {1: 1})
+
+
+@pytest.mark.parametrize(
+    ("values", "n_classes", "expected"),
+    [
+        ([0, 1, 2], 2, [0, 1, 2]),
+        ([0, 255, 255], 1, [0, 1, 1]),
+        ([0, 128, 255], 2, [0, 1, 2]),
+        ([1, 127, 254], 2, [0, 1, 2]),
+        ([0] * 20 + [128] * 9 + [255] * 9 + [63, 191], 2, [0] * 20 + [1] * 9 + [2] * 9 + [0, 1]),
+    ],
+)
+def test_grey_levels_stand_for_classes(values, n_classes, expected):
+    assert class_ids(np.array(values, np.uint16), n_classes).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "n_classes"), [([0, 3], 2), (range(105), 1), ([0, 255], 3), ([-1, 0], 2)]
+)
+def test_other_ids_are_refused_with_the_number_of_classes(values, n_classes):
+    with pytest.raises(DataError, match=f"there are {n_classes} classes"):
+        class_ids(np.array(values), n_classes)
+
+
+@pytest.mark.parametrize(("side", "cells"), [(8, 2), (8, 8), (9, 3), (12, 4), (128, 32)])
+def test_cell_takes_its_centre_pixel(side, cells):
+    labels = np.arange(side * side).reshape(1, side, side)
+    step = side // cells
+    expected = labels[:, step // 2 :: step, step // 2 :: step]
+    np.testing.assert_array_equal(subsample_labels(labels, (cells, cells)), expected)
+
+
+def test_mask_that_does_not_divide_the_patch_is_refused():
+    with pytest.raises(DataError, match=r"\(3, 4\) does not divide a patch of \(8, 8\)"):
+        subsample_labels(np.zeros((1, 8, 8), np.uint8), (3, 4))
+
+
+@pytest.mark.parametrize("rule", ["nearest", "smooth"])
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
+def test_upsampled_mask_subsamples_to_itself(rule, factor):
+    rng = np.random.default_rng(factor)
+    coarse = np.kron(rng.integers(0, 3, (2, 5, 4)), np.ones((1, 3, 3), int)).astype(np.uint8)
+    coarse[0] = 0
+    fine = upsample_labels(coarse, (15 * factor, 12 * factor), rule)
+    assert fine.dtype == np.uint8
+    np.testing.assert_array_equal(subsample_labels(fine, (15, 12)), coarse)
+
+
+def test_nearest_is_replication_and_any_size_will_do():
+    coarse = np.random.default_rng(0).integers(0, 4, (1, 4, 6))
+    np.testing.assert_array_equal(
+        upsample_labels(coarse, (12, 18)), coarse.repeat(3, axis=1).repeat(3, axis=2)
+    )
+    assert upsample_labels(coarse, (7, 11)).shape == (1, 7, 11)
+    assert upsample_labels(coarse, (7, 11), "smooth").shape == (1, 7, 11)
+
+
+def test_smooth_edges_follow_a_disc_more_closely_than_replication():
+    rows, cols = np.mgrid[:128, :128]
+    disc = (np.hypot(rows - 63.5, cols - 63.5) < 40).astype(np.uint8)[None]
+    coarse = subsample_labels(disc, (32, 32))
+    wrong = [(upsample_labels(coarse, (128, 128), r) != disc).sum() for r in ("nearest", "smooth")]
+    assert wrong[1] < 0.8 * wrong[0]
+
+
+def test_ties_between_classes_go_to_the_lower_id():
+    coarse = np.array([[[2, 1], [1, 2]]], np.uint8)
+    fine = upsample_labels(coarse, (3, 3), "smooth")
+    assert fine[0].tolist() == [[2, 1, 1], [1, 1, 1], [1, 1, 2]]
+
+
+@pytest.mark.parametrize("value", [0, 3])
+def test_uniform_mask_stays_uniform(value):
+    fine = upsample_labels(np.full((2, 1, 5), value), (6, 20), "smooth")
+    assert (fine == value).all()
+
+
+def test_labels_of_that_size_are_given_back_as_they_are():
+    labels = np.zeros((1, 4, 4))
+    assert resize_labels(labels, (4, 4)) is labels
+
+
+def test_smooth_upsampling_keeps_up_with_the_decoder():
+    coarse = np.kron(np.random.default_rng(0).integers(0, 3, (8, 8)), np.ones((4, 4), int))[None]
+    upsample_labels(coarse, (128, 128), "smooth")
+    started = time.perf_counter()
+    for _ in range(20):
+        upsample_labels(coarse, (128, 128), "smooth")
+    assert (time.perf_counter() - started) / 20 < 0.02  # far above the usual 0.5 ms

@@ -1,0 +1,204 @@
+import time
+
+import numpy as np
+import pytest
+
+from rleseg_core.data import (
+    Augmentation,
+    ImageStack,
+    LabelledStack,
+    PatchSampler,
+    SyntheticConfig,
+    grid_samples,
+    synthesize,
+)
+from rleseg_core.data.augment import View, random_matrix
+from rleseg_core.errors import DataError
+from rleseg_core.spec import MaskSpec, WindowSpec
+
+NAMES = ("ipsc", "dfc")
+
+
+def labelled(shape=(4, 48, 64), *, instances=True, frames=None, dtype=np.uint8):
+    """Squares whose grey value is 100 times their class; instance ids count them."""
+    classes, ids = np.zeros(shape, np.uint8), np.zeros(shape, np.int32)
+    for t in range(shape[0]):
+        classes[t, 4:14, 6 + t : 16 + t], ids[t, 4:14, 6 + t : 16 + t] = 1, 5
+        classes[t, 30:44, 40:54], ids[t, 30:44, 40:54] = 2, 9
+    images = (classes * (100 if dtype == np.uint8 else 20000)).astype(dtype)
+    return LabelledStack(
+        images=ImageStack.from_array(images),
+        classes=classes,
+        class_names=NAMES,
+        instances=ids if instances else None,
+        frames=frames,
+    )
+
+
+def specs(patch=16, size=4, n_frames=1):
+    return (
+        WindowSpec(patch=patch, patch_stride=patch, n_frames=n_frames),
+        MaskSpec(size=(size, size), class_names=NAMES, n_frames=n_frames),
+    )
+
+
+@pytest.mark.parametrize("n_frames", [1, 3])
+def test_batch_has_the_shapes_of_the_specs(n_frames):
+    sampler = PatchSampler([labelled()], *specs(n_frames=n_frames), batch_size=5)
+    batch = sampler.batch(0)
+    assert len(batch) == 5
+    assert batch.images.shape == (5, n_frames, 3, 16, 16)
+    assert batch.images.dtype == np.uint8
+    assert batch.classes.shape == batch.instances.shape == (5, n_frames, 4, 4)
+    assert batch.classes.dtype == np.uint8
+    assert batch.instances.dtype == np.int32
+
+
+def test_batch_depends_on_seed_and_step_alone():
+    one, other = (PatchSampler([labelled()], *specs(), seed=3, batch_size=4) for _ in range(2))
+    later = one.batch(7)
+    other.batch(0)
+    again = other.batch(7)
+    np.testing.assert_array_equal(later.images, again.images)
+    np.testing.assert_array_equal(later.classes, again.classes)
+    assert not np.array_equal(one.batch(8).images, later.images)
+    reseeded = PatchSampler([labelled()], *specs(), seed=4, batch_size=4)
+    assert not np.array_equal(reseeded.batch(7).images, later.images)
+
+
+@pytest.mark.parametrize("augment", [None, Augmentation(warped_share=1, noise=0)])
+def test_labels_follow_the_image(augment):
+    plain = Augmentation(
+        warped_share=0 if augment is None else 1,
+        turns=augment is not None,
+        brightness=0,
+        contrast=0,
+        gamma=0,
+        noise=0,
+    )
+    window, mask = specs(patch=32, size=32)
+    batch = PatchSampler(
+        [labelled()], window, mask, batch_size=24, augment=None if augment is None else plain
+    ).batch(0)
+    seen = np.rint(batch.images[:, :, 0] / 100).astype(int)
+    agree = (seen == batch.classes).mean()
+    assert agree == 1 if augment is None else agree > 0.95  # edges are interpolated
+    assert ((batch.instances > 0) == (batch.classes > 0)).all()
+    assert set(np.unique(batch.instances)) == {0, 5, 9}
+
+
+def test_view_without_turning_is_a_crop():
+    frame = np.random.default_rng(0).integers(0, 256, (20, 30, 1), dtype=np.uint8)
+    for side, start in ((8, (3, 5)), (7, (13, 23))):
+        view = View(np.eye(2), (start[0] + side / 2, start[1] + side / 2), side)
+        box = (slice(start[0], start[0] + side), slice(start[1], start[1] + side))
+        np.testing.assert_array_equal(view.image(frame), frame[box])
+
+
+def test_turned_views_are_the_eight_of_a_square():
+    frame = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+    rng = np.random.default_rng(0)
+    flat = Augmentation(warped_share=0)
+    found = {View(random_matrix(flat, rng), (4, 4), 8).image(frame).tobytes() for _ in range(100)}
+    expected = {np.rot90(face, k).tobytes() for face in (frame, frame[:, ::-1]) for k in range(4)}
+    assert found == expected
+
+
+def test_magnified_view_shows_less_and_beyond_the_edge_is_mirrored():
+    frame = np.broadcast_to(np.arange(64, dtype=np.uint8)[:, None, None] * 4, (64, 64, 1)).copy()
+    twice = View(np.eye(2) / 2, (32, 32), 16).image(frame)[..., 0]
+    assert (int(twice[-1, 0]) - int(twice[0, 0])) == pytest.approx(4 * 7.5, abs=1)
+    half = View(np.eye(2) * 2, (0, 32), 16).image(frame)[..., 0].astype(int)
+    np.testing.assert_allclose(half[:8][::-1], half[8:], atol=8)
+
+
+def test_foreground_share_is_met():
+    shape = (2, 200, 200)
+    classes = np.zeros(shape, np.uint8)
+    classes[:, 100:108, 100:108] = 2
+    stack = LabelledStack(
+        images=ImageStack.from_array(np.zeros(shape, np.uint8)), classes=classes, class_names=NAMES
+    )
+    for share, low, high in ((1.0, 1, 1), (0.0, 0, 0.2), (0.5, 0.35, 0.75)):
+        sampler = PatchSampler(
+            [stack], *specs(patch=32, size=32), batch_size=100, augment=None, foreground_share=share
+        )
+        seen = sampler.batch(0).classes.any(axis=(1, 2, 3)).mean()
+        assert low <= seen <= high
+
+
+def test_only_labelled_frames_are_drawn():
+    stack = labelled((6, 32, 64), frames=(1, 2, 5))
+    images = np.zeros((6, 32, 64), np.uint8) + np.arange(6, dtype=np.uint8)[:, None, None]
+    stack = LabelledStack(
+        images=ImageStack.from_array(images),
+        classes=stack.classes,
+        class_names=NAMES,
+        frames=(1, 2, 5),
+    )
+    one = PatchSampler([stack], *specs(), batch_size=64, augment=None).batch(0)
+    assert set(np.unique(one.images)) == {1, 2, 5}
+    assert one.instances is None
+    two = PatchSampler([stack], *specs(n_frames=2), batch_size=8, augment=None).batch(0)
+    assert {tuple(pair) for pair in two.images[:, :, 0, 0, 0].tolist()} == {(1, 2)}
+    with pytest.raises(DataError, match="no stack has 3 labelled frames in a row"):
+        PatchSampler([stack], *specs(n_frames=3))
+
+
+def test_frames_that_do_not_fit_the_cache_are_read_again():
+    sampler = PatchSampler([labelled()], *specs(), cache_bytes=1, batch_size=8)
+    kept = PatchSampler([labelled()], *specs(), batch_size=8)
+    for step in range(3):
+        np.testing.assert_array_equal(sampler.batch(step).images, kept.batch(step).images)
+
+
+def test_frame_smaller_than_the_patch_can_be_drawn():
+    stack = labelled((2, 48, 64))
+    batch = PatchSampler([stack], *specs(patch=80, size=8)).batch(0)
+    assert batch.images.shape[-2:] == (80, 80)
+
+
+def test_grid_samples_are_all_windows_in_order():
+    stack = labelled((3, 48, 64), frames=(0, 2))
+    batches = list(grid_samples([stack, stack], *specs(), batch_size=10))
+    assert [len(batch) for batch in batches] == [10] * 4 + [8]
+    images = np.concatenate([batch.images for batch in batches])
+    assert images.shape == (2 * 2 * 3 * 4, 1, 3, 16, 16)
+    classes = np.concatenate([batch.classes for batch in batches])
+    whole = classes[12:24, 0].reshape(3, 4, 4, 4).transpose(0, 2, 1, 3).reshape(12, 16)
+    np.testing.assert_array_equal(whole, stack.classes[2][2::4, 2::4])
+
+
+def test_specs_that_do_not_fit_are_refused():
+    window, mask = specs()
+    with pytest.raises(DataError, match="no labelled stacks"):
+        PatchSampler([], window, mask)
+    with pytest.raises(DataError, match="both need the same"):
+        PatchSampler([labelled()], window, MaskSpec(size=(4, 4), class_names=("cell",)))
+    with pytest.raises(DataError, match="windows have 1 frames, masks 2"):
+        PatchSampler([labelled()], window, specs(n_frames=2)[1])
+    with pytest.raises(DataError, match="does not divide"):
+        next(grid_samples([labelled()], window, MaskSpec(size=(5, 5), class_names=NAMES)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_batch_is_cheap(dtype):
+    sequence = synthesize(SyntheticConfig(n_frames=3, size=(256, 256)))
+    stack = LabelledStack(
+        images=ImageStack.from_array(sequence.images.astype(dtype)),
+        classes=sequence.classes,
+        class_names=sequence.class_names,
+        instances=sequence.instances,
+    )
+    sampler = PatchSampler([stack], *specs(patch=128, size=32), batch_size=16)
+    sampler.batch(0)
+    started = time.perf_counter()
+    for step in range(10):
+        sampler.batch(step)
+    assert (time.perf_counter() - started) / 10 < 0.1  # 15 ms on an idle core
+
+
+@pytest.mark.parametrize("change", [{"scale": (2, 1)}, {"contrast": 1.5}, {"noise": -1}])
+def test_augmentation_out_of_range_is_refused(change):
+    with pytest.raises(DataError):
+        Augmentation(**change)
