@@ -13,7 +13,12 @@ The log and the prediction are the truth: whatever becomes of ``labels.zarr``, t
 
 from rleseg_core.corrections.dataset import CorrectedDataset
 from rleseg_core.corrections.delta import Correction, diff_labels
-from rleseg_core.corrections.log import CorrectionLog, FrameRecorded, record_changes
+from rleseg_core.corrections.log import (
+    CorrectionLog,
+    FrameRecorded,
+    record_changes,
+    recover,
+)
 from rleseg_core.corrections.session import FrameKept, keep_prediction
 
 __all__ = [
@@ -25,4 +30,5 @@ __all__ = [
     "diff_labels",
     "keep_prediction",
     "record_changes",
+    "recover",
 ]

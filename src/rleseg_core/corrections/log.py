@@ -1,11 +1,11 @@
 """The log of a correction session: one line a change, each with its checksum, only appended to."""
 
+import collections
 import json
 import logging
 import os
 import threading
 import zlib
-from collections import OrderedDict
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,7 @@ class CorrectionLog:
         self._changes: list[tuple[Correction, int]] = []  # with the pixels unlike the prediction
         self._undone: list[tuple[Correction, int]] = []
         self._accepted: set[int] = set()
-        self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._frames: collections.OrderedDict[int, np.ndarray] = collections.OrderedDict()
         self._ends_whole = True
         self._file: BinaryIO | None = None
         self._read()
@@ -106,15 +106,17 @@ class CorrectionLog:
         images: np.ndarray | da.Array | zarr.Array | None = None,
     ) -> Self:
         """A new session; see `keep_prediction`, which does the same frame by frame."""
-        for _ in keep_prediction(
-            folder,
-            prediction,
-            class_names=class_names,
-            provenance=provenance,
-            image_path=image_path,
-            images=images,
-        ):
-            pass
+        collections.deque(
+            keep_prediction(
+                folder,
+                prediction,
+                class_names=class_names,
+                provenance=provenance,
+                image_path=image_path,
+                images=images,
+            ),
+            maxlen=0,
+        )
         return cls(folder)
 
     @property
@@ -286,6 +288,16 @@ def record_changes(
             labels[frame] = log.frame(frame)
             continue
         yield log.record(frame, current)
+
+
+def recover(folder: str | Path) -> Generator[FrameRecorded, None, CorrectionLog]:
+    """Open a session that may have been killed, and bring its masks and its log together.
+
+    Returns the log; what had reached the masks but not the log is recorded now.
+    """
+    log = CorrectionLog(folder)
+    yield from record_changes(log, log.labels, range(log.shape[0]))
+    return log
 
 
 def _seal(text: str) -> bytes:

@@ -1,0 +1,305 @@
+"""The correction of a session's masks: begin, go on with an earlier one, review, end."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_rleseg.jobs import InProcessRunner, show_failure
+from napari_rleseg.layers import class_names_of, notes, show_labels, stack_shape
+from napari_rleseg.recorder import CorrectionRecorder
+from napari_rleseg.session import Session, sessions_folder
+from rleseg_core.corrections import (
+    CorrectionLog,
+    FrameKept,
+    FrameRecorded,
+    keep_prediction,
+    recover,
+)
+from rleseg_core.errors import DataError
+
+FOLDER = "corrections"
+OUTLINE = 2  # pixels, of the prediction drawn over the corrected masks
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A correction session on disk that can be gone on with."""
+
+    folder: Path
+    title: str
+
+
+class Correcting(QObject):
+    """Owns the recorder of a session, and what it records into.
+
+    Parameters
+    ----------
+    session : Session
+        Its `result` and `corrections` are set.
+    parent : QObject or None
+        Owner.
+
+    Attributes
+    ----------
+    recorder : CorrectionRecorder or None
+        Of the corrections under way.
+    """
+
+    began = Signal()
+    progressed = Signal(int, int)  # frames copied, of all
+    opened = Signal()
+    changed = Signal()  # something was recorded, accepted or taken back
+    ended = Signal()
+    failed = Signal(str)
+
+    def __init__(self, session: Session, parent: QObject | None = None):
+        super().__init__(parent)
+        self._session = session
+        self.recorder: CorrectionRecorder | None = None
+        self._source: Labels | None = None
+        self._compare: Labels | None = None
+        self._waiting = False  # for the image to be written to disk
+        self._runner = InProcessRunner("RLE Seg: keeping the prediction", self)
+        self._runner.reported.connect(self._report)
+        self._runner.finished.connect(self._open)
+        self._runner.failed.connect(self._fail)
+        self._runner.cancelled.connect(self._stop)
+        session.reading.failed.connect(self._fail_to_write)
+        session.reading.cancelled.connect(self._stop_waiting)
+        session.viewer.layers.events.removed.connect(self._removed)
+
+    @property
+    def busy(self) -> bool:
+        """Whether corrections are being begun."""
+        return self._waiting or self._runner.busy
+
+    def start(self, layer: Labels, class_names: Sequence[str] = ()) -> None:
+        """Keep the masks of a layer as the prediction, and correct a copy.
+
+        Raises
+        ------
+        DataError
+            If there is no image, the masks do not fit it, or another job is running.
+        """
+        session = self._session
+        if session.image is None:
+            raise DataError("there is no image to correct masks of; open one in the Load tab")
+        shape, image_shape = stack_shape(layer), stack_shape(session.image)
+        if shape != image_shape:
+            raise DataError(f"masks are {shape}, the image is {image_shape}; both must be the same")
+        self._check_idle()
+        self.finish()
+        names = tuple(class_names) or class_names_of(layer)
+        if not names:
+            raise DataError(f"the classes of layer {layer.name!r} have no names; give some")
+        self._source, self._waiting = layer, True
+        self.began.emit()
+        session.when_on_disk(session.image, lambda images: self._keep(layer, names, images))
+
+    def resume(self, folder: Path) -> None:
+        """Go on with an earlier session; what reached the masks but not the log is recorded first.
+
+        Raises
+        ------
+        DataError
+            If another job is running.
+        """
+        self._check_idle()
+        self.finish()
+        self.began.emit()
+        self._runner.start(recover, folder)
+
+    def earlier(self) -> list[Earlier]:
+        """Sessions on disk that belong to the session's image, the newest first."""
+        image = self._session.image
+        path = None if image is None else self._session.path_of(image)
+        if path is None:
+            return []
+        here = self.recorder.log.folder if self.recorder is not None else None
+        found = []
+        for header in sessions_folder().glob(f"*/{FOLDER}*/session.json"):
+            try:
+                of = json.loads(header.read_text("utf-8"))["image"]
+                when = (header.parent / "corrections.jsonl").stat().st_mtime
+            except (OSError, ValueError, KeyError):
+                continue
+            if of == str(path.resolve()) and header.parent != here:
+                found.append((when, header.parent))
+        return [
+            Earlier(folder, _title(folder, when)) for when, folder in sorted(found, reverse=True)
+        ]
+
+    def accept(self, accepted: bool = True) -> None:
+        """Record that the frame that is shown is right (or is to be looked at again)."""
+        if self.recorder is not None:
+            self.recorder.accept(self.recorder.frame, accepted)
+
+    def revert(self) -> None:
+        """Give the frame that is shown its prediction back."""
+        if self.recorder is not None:
+            self.recorder.revert(self.recorder.frame)
+
+    def undo(self) -> None:
+        """Take back what was recorded last, and show where."""
+        if self.recorder is not None:
+            self.go_to(self.recorder.undo())
+
+    def redo(self) -> None:
+        """Do again what was taken back last, and show where."""
+        if self.recorder is not None:
+            self.go_to(self.recorder.redo())
+
+    def go_to(self, frame: int | None) -> None:
+        """Show a frame of the masks."""
+        if frame is not None and self.recorder is not None:
+            layer = self.recorder.layer
+            axis = self._session.viewer.dims.ndim - layer.ndim
+            self._session.viewer.dims.set_point(axis, float(layer.data_to_world((frame, 0, 0))[0]))
+
+    def go_on(self, step: int, *, corrected: bool = False) -> int | None:
+        """Show the next (step 1) or last (-1) frame that is not accepted, or is corrected.
+
+        Returns
+        -------
+        int or None
+            The frame; None if there is none.
+        """
+        if self.recorder is None:
+            return None
+        log, here = self.recorder.log, self.recorder.frame
+        n_frames = log.shape[0]
+        wanted = set(log.corrected_frames() if corrected else range(n_frames))
+        wanted -= set() if corrected else set(log.accepted_frames())
+        around = ((here + step * n) % n_frames for n in range(1, n_frames))
+        frame = next((frame for frame in around if frame in wanted), None)
+        self.go_to(frame)
+        return frame
+
+    def compare(self, visible: bool) -> None:
+        """Draw the outlines of the prediction over the corrected masks, or no longer."""
+        if self.recorder is None:
+            return
+        layers = self._session.viewer.layers
+        if self._compare is None and visible:
+            layer, log = self.recorder.layer, self.recorder.log
+            self._compare = show_labels(
+                self._session.viewer,
+                log.prediction,
+                log.class_names,
+                name="prediction",
+                image=self._session.image,
+            )
+            self._compare.contour, self._compare.opacity = OUTLINE, 1.0
+            self._compare.editable = False
+            layers.selection.active = layer
+        if self._compare is not None:
+            self._compare.visible = visible
+
+    def finish(self) -> None:
+        """Record what is left; the masks stay."""
+        if self.recorder is None:
+            return
+        recorder, self.recorder = self.recorder, None
+        recorder.close()
+        recorder.deleteLater()
+        if self._compare in self._session.viewer.layers:
+            self._session.viewer.layers.remove(self._compare)
+        self._compare = None
+        recorder.layer.mode = "pan_zoom"
+        self.ended.emit()
+
+    def _check_idle(self) -> None:
+        if self.busy or self._session.reading.busy or self._session.inference.busy:
+            raise DataError("another job is running; cancel it or wait for it")
+
+    def _keep(self, layer: Labels, names: tuple[str, ...], images: Path) -> None:
+        self._waiting = False
+        self._runner.start(
+            keep_prediction,
+            self._session.new_path(FOLDER),
+            layer.data if layer.ndim == 3 else layer.data[None],
+            class_names=names,
+            provenance=_plain(notes(layer).get("provenance")),
+            image_path=images,
+        )
+
+    def _report(self, reports: list[FrameKept | FrameRecorded]) -> None:
+        self.progressed.emit(reports[-1].frame + 1, self._n_frames())
+
+    def _open(self, product: Path | CorrectionLog) -> None:
+        log = CorrectionLog(product) if isinstance(product, Path) else product
+        session, source = self._session, self._source
+        image = session.image
+        if image is None or stack_shape(image) != log.shape:
+            self._fail(f"these corrections are of an image of {log.shape}; open it first", "")
+            return
+        name = f"{image.name} masks" if source is None else source.name
+        layer = show_labels(
+            session.viewer,
+            log.labels,
+            log.class_names,
+            name=f"{name}, corrected",
+            image=image,
+            path=log.folder / "labels.zarr",
+            provenance=log.provenance,
+        )
+        if source is not None:
+            source.visible = False
+        self._source = None
+        layer.selected_label = 1
+        self.recorder = CorrectionRecorder(layer, log, session.viewer.dims, self)
+        self.recorder.saved.connect(self._saved)
+        self.recorder.failed.connect(show_failure)
+        session.result = layer
+        session.viewer.layers.selection.active = layer
+        session.corrections = log
+        self.opened.emit()
+
+    def _saved(self) -> None:
+        self._session.corrections_changed.emit()
+        self.changed.emit()
+
+    def _fail(self, sentence: str, details: str) -> None:
+        self._source, self._waiting = None, False
+        self.failed.emit(sentence)
+        show_failure(sentence, details)
+
+    def _fail_to_write(self, sentence: str, details: str) -> None:
+        if self._waiting:
+            self._fail(sentence, details)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._source, self._waiting = None, False
+        self.ended.emit()
+
+    def _removed(self, event: object) -> None:
+        layer = getattr(event, "value", None)
+        if layer is self._compare:
+            self._compare = None
+        if self.recorder is not None and layer is self.recorder.layer:
+            self.finish()
+
+    def _n_frames(self) -> int:
+        image = self._session.image
+        return stack_shape(image)[0] if image is not None else 0
+
+
+def _title(folder: Path, when: float) -> str:
+    saved = datetime.fromtimestamp(when).astimezone().strftime("%d %b %Y %H:%M")
+    return f"{saved} · {folder.parent.stem}"
+
+
+def _plain(provenance: object) -> dict[str, object]:
+    """What of it JSON can hold."""
+    if not isinstance(provenance, dict):
+        return {}
+    return json.loads(json.dumps(provenance, default=str))
