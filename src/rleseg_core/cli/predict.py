@@ -21,6 +21,11 @@ Frames = Annotated[
     typer.Option("--frames", help="Such as 0-9,15; the others stay background. All by default."),
 ]
 
+ImageSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="I: frames are resized so that the longer side is this."),
+]
+
 
 def predict(
     stack: Annotated[Path, typer.Argument(help="TIFF, folder of frames, zarr or video.")],
@@ -33,6 +38,7 @@ def predict(
         Literal["greedy", "nucleus"], typer.Option(help="How the next token is chosen.")
     ] = "greedy",
     frames: Frames = None,
+    image_size: ImageSize = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows at once.", min=1)] = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -56,6 +62,7 @@ def predict(
         stitch=stitch,
         sampling=GREEDY if sampling == "greedy" else Sampling(top_p=0.4),
         batch_size=batch_size,
+        image_size=image_size,
     )
     with progress_bar("segment", quiet) as bar:
         figures = product_of(run, lambda result: bar.update(result.n_done, result.n_windows))

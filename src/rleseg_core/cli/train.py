@@ -19,7 +19,7 @@ from rleseg_core.cli.console import (
     progress_bar,
 )
 from rleseg_core.cli.evaluate import Classes, Instances
-from rleseg_core.cli.predict import parse_frames
+from rleseg_core.cli.predict import ImageSize, parse_frames
 
 if TYPE_CHECKING:
     from rleseg_core.data import LabelledStack
@@ -48,9 +48,7 @@ def train(
     size: Annotated[str, typer.Option(help="nano, small or paper.")] = "nano",
     patch: Annotated[int, typer.Option(help="P, the side of a patch.")] = 128,
     stride: Annotated[int | None, typer.Option(help="Step between patches; 3/4 of P.")] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="I: frames are resized so that the longer side is this.")
-    ] = None,
+    image_size: ImageSize = None,
     mask_size: Annotated[int, typer.Option(help="S, the side of a mask.")] = 32,
     max_tokens: Annotated[int, typer.Option(help="L, tokens of a window at most.")] = 256,
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 1000,
@@ -96,6 +94,7 @@ def train(
             folder,
             path=output,
             validation_stacks=held_out,
+            image_size=image_size,
             card={"name": output.stem},
             device=device,
             resume=resume,

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -106,6 +106,7 @@ class Segmenter:
         stitch: StitchRule = "last",
         sampling: Sampling = GREEDY,
         batch_size: int | None = None,
+        image_size: int | None = None,
         out: np.ndarray | None = None,
     ) -> Generator[WindowResult, None, np.ndarray]:
         """Segment a stack window by window.
@@ -122,6 +123,9 @@ class Segmenter:
             Greedy by default.
         batch_size : int, optional
             Windows at once; by default as many as fit into a part of the free memory.
+        image_size : int, optional
+            I, the longer side of a frame after resizing, instead of the model's own: for images in
+            which objects are larger or smaller than in those it was trained on.
         out : (T, Y, X) integer array, optional
             Where the labels go (a numpy or zarr array); frames that are not segmented stay as they
             are. A new uint8 array by default.
@@ -151,12 +155,13 @@ class Segmenter:
                 f"the labels are {labels.shape}, the stack is {(n_stack, height, width)}; "
                 "both must be (T, Y, X)"
             )
+        spec = self.window_spec(image_size)
         windows = [
             window
-            for window in plan_windows(stack.shape, self.info.window_spec)
+            for window in plan_windows(stack.shape, spec)
             if chosen.issuperset(range(*window.frames))
         ]
-        reader = WindowReader(stack, self.info.window_spec)
+        reader = WindowReader(stack, spec)
         stitcher = Stitcher(labels, len(self.class_names), stitch)
         size = batch_size or self._fitting_batch()
         n_done = 0
@@ -173,7 +178,7 @@ class Segmenter:
             seconds = (time.perf_counter() - started) / len(batch)
             for window, tokens in zip(batch, sequences, strict=True):
                 n_done += 1
-                rows, cols, merged = self._stitch(stitcher, window, tokens, stack.shape)
+                rows, cols, merged = self._stitch(stitcher, window, tokens, stack.shape, spec)
                 yield WindowResult(
                     window=window,
                     frames=tuple(range(*window.frames)),
@@ -190,8 +195,17 @@ class Segmenter:
                     stitcher.close_frame(window.frames[0])
         return labels
 
+    def window_spec(self, image_size: int | None = None) -> WindowSpec:
+        """The model's windows, with another image size I if one is given."""
+        spec = self.info.window_spec
+        return spec if image_size is None else replace(spec, image_size=image_size)
+
     def trace(
-        self, stack: ImageStack, window: Window, sampling: Sampling = GREEDY
+        self,
+        stack: ImageStack,
+        window: Window,
+        sampling: Sampling = GREEDY,
+        image_size: int | None = None,
     ) -> Iterator[Event]:
         """Events of one window, each as soon as the model has written its tokens.
 
@@ -200,14 +214,19 @@ class Segmenter:
         stack : ImageStack
             The images.
         window : Window
-            One of `plan_windows`.
+            One of `plan_windows` for ``window_spec(image_size)``.
         sampling : Sampling
             Greedy by default.
+        image_size : int, optional
+            As of `predict`.
         """
-        return self.tokenizer.events(self._live_tokens(stack, window, sampling))
+        reader = WindowReader(stack, self.window_spec(image_size))
+        return self.tokenizer.events(self._live_tokens(reader, window, sampling))
 
-    def _live_tokens(self, stack: ImageStack, window: Window, sampling: Sampling) -> Iterator[int]:
-        images = WindowReader(stack, self.info.window_spec).read(window)
+    def _live_tokens(
+        self, reader: WindowReader, window: Window, sampling: Sampling
+    ) -> Iterator[int]:
+        images = reader.read(window)
         with torch.inference_mode():
             memory = self.model.encode(torch.from_numpy(images)[None].to(self.device))
             steps = generate(
@@ -237,11 +256,16 @@ class Segmenter:
         return [tokens.astype(np.int32) for tokens in sequences]
 
     def _stitch(
-        self, stitcher: Stitcher, window: Window, tokens: np.ndarray, shape: tuple[int, ...]
+        self,
+        stitcher: Stitcher,
+        window: Window,
+        tokens: np.ndarray,
+        shape: tuple[int, ...],
+        spec: WindowSpec,
     ) -> tuple[slice, slice, np.ndarray]:
         """Decode a window, bring its mask to source pixels, and stitch it."""
-        rows, cols, covered = source_rectangle(window, shape, self.info.window_spec)
-        patch = self.info.window_spec.patch
+        rows, cols, covered = source_rectangle(window, shape, spec)
+        patch = spec.patch
         masks = upsample_labels(
             self.tokenizer.decode(tokens).classes, (patch, patch), rule="smooth"
         )

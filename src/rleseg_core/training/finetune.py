@@ -29,6 +29,7 @@ def fine_tune(
     path: Path | None = None,
     validation_stacks: Sequence[LabelledStack] | None = None,
     validation_share: float = 0.2,
+    image_size: int | None = None,
     card: Mapping[str, object] | None = None,
     device: str = "auto",
     resume: bool = False,
@@ -53,6 +54,9 @@ def fine_tune(
         them if there are fewer than three).
     validation_share : float
         0 to 1.
+    image_size : int, optional
+        I, the longer side of a frame after resizing, if not as for the base: choose it so that
+        objects are about as large as those the base has seen.
     card : mapping, optional
         What people should know of the new model.
     device : str
@@ -84,6 +88,7 @@ def fine_tune(
         path=path or run_dir / "model.safetensors",
         step=0,
         training={},
+        window_spec=replace(info.window_spec, image_size=image_size or info.window_spec.image_size),
         card={"name": f"{checkpoint.info.name}, fine-tuned", "base": checkpoint.info.name}
         | dict(card or {}),
     )

@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+import tifffile
+import torch
+import zarr
+
+from rleseg_core.build import build_model, new_model
+from rleseg_core.data import ImageStack, SyntheticConfig, plan_windows, synthesize
+from rleseg_core.errors import BudgetError, DataError, RlesegError
+from rleseg_core.inference import Segmenter, predict_to_file
+from rleseg_core.model import Sampling
+from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.tokens import RunPainted, preset
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory):
+    info = new_model(
+        tmp_path_factory.mktemp("model") / "tiny.safetensors",
+        size="test",
+        scheme=preset("lac"),
+        mask_spec=MaskSpec(size=(16, 16), class_names=("ipsc", "dfc")),
+        window_spec=WindowSpec(patch=64, patch_stride=48),
+        max_tokens=64,
+    )
+    torch.manual_seed(1)
+    return Segmenter(info, build_model(info), "cpu")
+
+
+@pytest.fixture(scope="module")
+def stack():
+    images = synthesize(SyntheticConfig(n_frames=3, size=(100, 130), seed=2)).images
+    return ImageStack.from_array(images, name="cells")
+
+
+def product(run):
+    results = []
+    while True:
+        try:
+            results.append(next(run))
+        except StopIteration as end:
+            return results, end.value
+
+
+@pytest.mark.parametrize("stitch", ["last", "vote"])
+@pytest.mark.parametrize("image_size", [None, 80, 200])
+def test_results_painted_one_by_one_give_the_product(segmenter, stack, stitch, image_size):
+    results, labels = product(segmenter.predict(stack, stitch=stitch, image_size=image_size))
+    painted = np.zeros_like(labels)
+    for result in results:
+        for frame, mask in zip(result.frames, result.labels, strict=True):
+            painted[frame, result.rows, result.cols] = mask
+    assert labels.shape == (3, 100, 130)
+    assert labels.max() <= 2
+    assert np.array_equal(painted, labels)
+    assert [result.n_done for result in results] == list(range(1, len(results) + 1))
+    assert len(results) == results[0].n_windows
+
+
+def test_batch_size_does_not_change_the_result(segmenter, stack):
+    _, one = product(segmenter.predict(stack, batch_size=1))
+    _, many = product(segmenter.predict(stack, batch_size=5))
+    assert np.array_equal(one, many)
+    assert one.any()
+
+
+def test_only_chosen_frames_are_written(segmenter, stack):
+    out = np.full((3, 100, 130), 9, np.uint8)
+    results, labels = product(segmenter.predict(stack, frames=[1], out=out))
+    assert labels is out
+    assert {result.frames for result in results} == {(1,)}
+    assert (out[[0, 2]] == 9).all()
+    assert (out[1] != 9).all()
+
+
+def test_frame_smaller_than_the_patch(segmenter):
+    images = np.random.default_rng(0).integers(0, 255, (2, 40, 50), dtype=np.uint8)
+    results, labels = product(segmenter.predict(ImageStack.from_array(images)))
+    assert len(results) == 2
+    assert labels.shape == (2, 40, 50)
+
+
+def test_full_memory_is_answered_by_halving_the_batch(segmenter, stack, monkeypatch):
+    _, expected = product(segmenter.predict(stack))
+    write = segmenter._write_tokens
+
+    def write_if_it_fits(reader, windows, sampling):
+        if len(windows) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return write(reader, windows, sampling)
+
+    monkeypatch.setattr(segmenter, "_write_tokens", write_if_it_fits)
+    results, labels = product(segmenter.predict(stack, batch_size=8))
+    assert np.array_equal(labels, expected)
+    assert max(result.batch_size for result in results) == 2
+
+
+def test_memory_too_small_for_one_window_is_said(segmenter, stack, monkeypatch):
+    def never(reader, windows, sampling):
+        raise MemoryError
+
+    monkeypatch.setattr(segmenter, "_write_tokens", never)
+    with pytest.raises(BudgetError, match="single window of 64 pixels"):
+        product(segmenter.predict(stack, batch_size=4))
+
+
+def test_other_runtime_errors_are_not_swallowed(segmenter, stack, monkeypatch):
+    def broken(reader, windows, sampling):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(segmenter, "_write_tokens", broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        product(segmenter.predict(stack))
+
+
+@pytest.mark.parametrize("frames", [[3], [-1], []])
+def test_frames_out_of_range(segmenter, stack, frames):
+    with pytest.raises(DataError, match="frames must be from 0 to 2"):
+        next(segmenter.predict(stack, frames=frames))
+
+
+def test_output_of_another_shape(segmenter, stack):
+    with pytest.raises(DataError, match=r"both must be \(T, Y, X\)"):
+        next(segmenter.predict(stack, out=np.zeros((3, 10, 10), np.uint8)))
+
+
+def test_events_of_a_window_paint_what_its_tokens_say(segmenter, stack):
+    window = plan_windows(stack.shape, segmenter.info.window_spec)[2]
+    result = next(r for r in segmenter.predict(stack) if r.window == window)
+    painted = np.zeros(segmenter.info.mask_spec.shape, np.uint8)
+    events = list(segmenter.trace(stack, window))
+    for event in events:
+        segmenter.tokenizer.paint(painted, event)
+    assert any(isinstance(event, RunPainted) for event in events)
+    assert np.array_equal(painted, segmenter.tokenizer.decode(result.tokens).classes)
+
+
+def test_sampling_with_a_seed_can_be_repeated(segmenter, stack):
+    sampling = Sampling(top_p=0.9, seed=4)
+    _, one = product(segmenter.predict(stack, frames=[0], sampling=sampling))
+    _, two = product(segmenter.predict(stack, frames=[0], sampling=sampling))
+    assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+def test_file_holds_what_was_predicted(segmenter, stack, tmp_path, suffix):
+    _, expected = product(segmenter.predict(stack))
+    path = tmp_path / "new" / f"masks{suffix}"
+    results, figures = product(predict_to_file(segmenter, stack, path))
+    read = tifffile.imread(path) if suffix == ".tif" else zarr.open_array(path, mode="r")[:]
+    assert np.array_equal(read, expected)
+    assert figures.windows == len(results)
+    assert figures.tokens == sum(len(result.tokens) for result in results)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_cancelled_file_is_not_there_and_the_older_one_is(segmenter, stack, tmp_path):
+    path = tmp_path / "masks.tif"
+    path.write_text("older")
+    run = predict_to_file(segmenter, stack, path)
+    next(run)
+    run.close()
+    assert path.read_text() == "older"
+    assert [p.name for p in tmp_path.iterdir()] == ["masks.tif"]
+
+
+def test_unknown_device_is_named(segmenter):
+    with pytest.raises(RlesegError, match="no device 'abacus'"):
+        Segmenter(segmenter.info, segmenter.model, "abacus")
