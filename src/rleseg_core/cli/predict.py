@@ -71,7 +71,8 @@ def predict(
     elif not quiet:
         out.print(
             f"{figures.frames} frames, {figures.windows} windows, {figures.tokens} tokens "
-            f"({figures.tokens_per_s:.0f}/s) in {figures.seconds:.1f} s: {output}"
+            f"({figures.tokens_per_s:.0f}/s) in {figures.seconds:.1f} s: {output}",
+            soft_wrap=True,
         )
 
 
@@ -87,10 +88,11 @@ def parse_frames(text: str | None, n_frames: int) -> list[int] | None:
         return None
     frames: list[int] = []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdigit() or not (last or first).isdigit():
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not first.isdigit() or not last.isdigit():
             raise DataError(f"frames are given like 0-9,15; got {text!r}")
-        frames += range(int(first), int(last or first) + 1)
+        frames += range(int(first), int(last) + 1)
     if not frames or max(frames) >= n_frames:
         raise DataError(f"the stack has frames 0 to {n_frames - 1}, got {text!r}")
     return sorted(set(frames))

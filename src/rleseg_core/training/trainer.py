@@ -74,7 +74,7 @@ class Trainer:
         self.validation = validation
         self.tokenizer = build_tokenizer(info)
         torch.manual_seed(config.seed)
-        self.model = build_model(info, weights)
+        self.model = build_model(info, weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = choose_device(device)
         self.step = 0
         self.best_dice = -math.inf
