@@ -2,8 +2,9 @@
 
 import os
 import struct
+import weakref
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import dask.array as da
 import numpy as np
@@ -16,7 +17,7 @@ from rleseg_core.errors import DataError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 
-_MAX_PAGES = 10_000_000  # more than a loop in a damaged chain is allowed to fake
+_VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
 def open_tiff(path: Path, axes: str | None = None) -> da.Array:
@@ -42,13 +43,18 @@ def open_tiff(path: Path, axes: str | None = None) -> da.Array:
     check_pages(path)
     tiff = tifffile.TiffFile(path)
     try:
+        if len({series.shape for series in tiff.series}) == 1 < len(tiff.series):
+            tiff.close()  # written page by page, each said to be a series of its own
+            tiff = tifffile.TiffFile(path, is_shaped=False)
         series = tiff.series[0]
         _check_whole(path, series)
         # level 0: a pyramid would open as a group
-        array = zarr.open_array(series.aszarr(level=0, chunkmode="page"), mode="r")
+        store = series.aszarr(level=0, chunkmode="page")
+        array = zarr.open_array(store, mode="r")
     except BaseException:
         tiff.close()
         raise
+    weakref.finalize(store, tiff.close)
     data = da.from_array(array, chunks=array.chunks, name=False)
     return image_data(data, axes or series.axes, str(path))
 
@@ -74,52 +80,70 @@ def read_tiff_page(path: Path) -> np.ndarray:
 
 
 def check_pages(path: Path) -> None:
-    """Check that the chain of a TIFF's pages is whole.
+    """Check that the chain of a TIFF's pages is whole, and all that their tags refer to.
 
-    tifffile goes on with the pages it finds where the chain breaks off, which would silently drop
-    the rest of a file cut short.
+    tifffile goes on with the pages and tags it finds, which would silently drop frames, or take
+    channels for frames, where a file was cut short.
 
     Raises
     ------
     DataError
-        If it is no TIFF, or the chain leads beyond the file's end.
+        If it is no TIFF, or a page or tag lies beyond the file's end.
     """
     size = os.path.getsize(path)
     with path.open("rb") as file:
+        layout = _layout(file, path)
+        seen: set[int] = set()
         try:
-            offset, order, layout = _first_page(file, path)
-            seen = 0
+            file.seek(layout.first_at)
+            offset = _integer(file, layout.order + layout.offset_format)
             while offset:
-                offset = _next_page(file, offset, order, layout)
-                seen += 1
-                if offset >= size or seen > _MAX_PAGES:
+                if offset >= size or offset in seen:
                     raise _truncated(path)
-            if not seen:
-                raise DataError(f"{path} holds no picture; it may not have been written to its end")
+                seen.add(offset)
+                offset = _check_page(file, offset, layout, path, size)
         except struct.error:
             raise _truncated(path) from None
+    if not seen:
+        raise DataError(f"{path} holds no picture; it may not have been written to its end")
 
 
-def _first_page(file: BinaryIO, path: Path) -> tuple[int, str, tuple[str, int, str]]:
-    """Offset of the first page, byte order, layout: formats of counts and offsets, entry size."""
-    header = file.read(16)
-    order = {b"II": "<", b"MM": ">"}.get(header[:2])
-    version = struct.unpack(order + "H", header[2:4])[0] if order and len(header) >= 4 else 0
-    if order is None or version not in (42, 43):
-        raise DataError(f"{path} is not a TIFF file, whatever its name says")
+class _Layout(NamedTuple):
+    """How a TIFF is written: struct formats, and where the offset of the first page is."""
+
+    order: str
+    count_format: str
+    offset_format: str
+    first_at: int
+
+
+def _layout(file: BinaryIO, path: Path) -> _Layout:
+    header = file.read(4)
+    order = {b"II": "<", b"MM": ">"}.get(header[:2], "")
+    version = struct.unpack(order + "H", header[2:])[0] if order and len(header) == 4 else 0
     if version == 42:
-        return struct.unpack(order + "I", header[4:8])[0], order, ("H", 12, "I")
-    return struct.unpack(order + "Q", header[8:16])[0], order, ("Q", 20, "Q")
+        return _Layout(order, "H", "I", 4)
+    if version == 43:
+        return _Layout(order, "Q", "Q", 8)
+    raise DataError(f"{path} is not a TIFF file, whatever its name says")
 
 
-def _next_page(file: BinaryIO, offset: int, order: str, layout: tuple[str, int, str]) -> int:
-    count_format, entry_size, offset_format = layout
+def _check_page(file: BinaryIO, offset: int, layout: _Layout, path: Path, size: int) -> int:
+    """Check the tags of the page at an offset; the offset of the next, 0 after the last."""
+    inline = struct.calcsize(layout.order + layout.offset_format)
+    tag = struct.Struct(layout.order + "HH" + layout.offset_format * 2)
     file.seek(offset)
-    count = struct.unpack(order + count_format, file.read(struct.calcsize(order + count_format)))[0]
-    file.seek(count * entry_size, os.SEEK_CUR)
-    return int(
-        struct.unpack(order + offset_format, file.read(struct.calcsize(order + offset_format)))[0]
-    )
+    tags = file.read(_integer(file, layout.order + layout.count_format) * tag.size)
+    following = _integer(file, layout.order + layout.offset_format)
+    for _, kind, count, place in tag.iter_unpack(tags):
+        n_bytes = count * _VALUE_BYTES.get(kind, 1)
+        if n_bytes > inline and place + n_bytes > size:
+            raise _truncated(path)
+    return following
+
+
+def _integer(file: BinaryIO, layout: str) -> int:
+    return int(struct.unpack(layout, file.read(struct.calcsize(layout)))[0])
 
 
 def _check_whole(path: Path, series: tifffile.TiffPageSeries) -> None:
