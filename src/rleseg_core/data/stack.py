@@ -124,6 +124,7 @@ class ImageStack(_Stack):
         path : str or Path
             A TIFF (multi-page, OME, ImageJ), a zarr array or OME-Zarr group (its finest level), a
             video, a picture, or a folder of pictures of one size, in natural order of their names.
+            The planes of a z-stack without time are taken for frames.
         axes : str, optional
             A letter for each axis of the array in the file, where it names them wrongly.
 
