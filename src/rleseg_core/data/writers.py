@@ -68,6 +68,37 @@ def write_labels(
     return target
 
 
+def create_labels(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype, record: Mapping[str, object]
+) -> zarr.Array:
+    """Empty label stack on disk, to be filled frame by frame.
+
+    Parameters
+    ----------
+    path : Path
+        A new folder, its name ending in ``.zarr``.
+    shape : (T, Y, X)
+        Of the stack; one chunk a frame.
+    dtype : numpy dtype
+        Integer.
+    record : mapping
+        Kept in the attributes under 'rleseg'.
+
+    Returns
+    -------
+    zarr.Array
+        Zeros.
+    """
+    return zarr.create_array(
+        store=path,
+        shape=shape,
+        chunks=(1, *shape[1:]),
+        dtype=dtype,
+        dimension_names=("t", "y", "x"),
+        attributes={"rleseg": dict(record)},
+    )
+
+
 def _write_tiff(path: Path, labels: np.ndarray, record: Mapping[str, object]) -> None:
     with tifffile.TiffWriter(path, bigtiff=labels.size * labels.dtype.itemsize > 1 << 31) as tiff:
         tiff.write(
@@ -81,13 +112,6 @@ def _write_tiff(path: Path, labels: np.ndarray, record: Mapping[str, object]) ->
 
 
 def _write_zarr(path: Path, labels: np.ndarray, record: Mapping[str, object]) -> None:
-    array = zarr.create_array(
-        store=path,
-        shape=labels.shape,
-        chunks=(1, *labels.shape[1:]),
-        dtype=labels.dtype,
-        dimension_names=("t", "y", "x"),
-        attributes={"rleseg": dict(record)},
-    )
+    array = create_labels(path, labels.shape, labels.dtype, record)
     for frame in range(labels.shape[0]):
         array[frame] = labels[frame]
