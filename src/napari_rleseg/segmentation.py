@@ -158,8 +158,8 @@ class Segmentation(QObject):
     def _end(self, how: str) -> None:
         self._timer.stop()
         self._runner = None
-        self.running = self.cancelling = False
         self._refresh()
+        self.running = self.cancelling = False
         if self._layer is not None:
             self._layer.editable = True  # napari forgets the history of what is no longer there
             self._layer.refresh()

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QPushButton, QSpinBox, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_rleseg.jobs import ProcessRunner, Runner
 from napari_rleseg.preferences import preference
 from napari_rleseg.tasks import SegmentSettings
-from napari_rleseg.widgets.controls import form_layout
+from napari_rleseg.widgets.controls import Folded, form_layout
 
 
 class AdvancedSettings(QWidget):
@@ -65,11 +64,9 @@ class AdvancedSettings(QWidget):
         form.addRow("Nucleus", self.top_p)
         form.addRow("Batch", self.batch_size)
         form.addRow(self.release)
-        folded = QCollapsible("Advanced")
-        folded.addWidget(inner)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(folded)
+        layout.addWidget(Folded("Advanced settings", inner))
 
     def _enable_top_p(self, index: int) -> None:
         self.top_p.setEnabled(index > 0)

@@ -4,7 +4,16 @@ import contextlib
 from collections.abc import Callable
 
 from qtpy.QtCore import QObject, Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QScrollArea, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 
 def follow(emitter: object, callback: Callable[..., object], owner: QObject) -> None:
@@ -50,6 +59,20 @@ def scrolled(widget: QWidget) -> QScrollArea:
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(widget)
     return area
+
+
+class Folded(QWidget):
+    """Controls that few people need, hidden until their box is ticked."""
+
+    def __init__(self, title: str, inner: QWidget, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.box = QCheckBox(title)
+        self.box.toggled.connect(inner.setVisible)
+        inner.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.box)
+        layout.addWidget(inner)
 
 
 def clock(seconds: float) -> str:

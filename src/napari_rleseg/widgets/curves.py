@@ -37,13 +37,14 @@ class TrainingCurves(QWidget):
         self._lines: dict[str, pg.PlotDataItem] = {}
         self._canvas = pg.GraphicsLayoutWidget()
         self._loss_plot = self._canvas.addPlot(row=0, col=0)
-        self._dice_plot = self._canvas.addPlot(row=1, col=0)
+        self._dice_plot = self._canvas.addPlot(row=2, col=0)
         self._loss_plot.setLabel("left", "loss")
         self._dice_plot.setLabel("left", "Dice")
         self._dice_plot.setLabel("bottom", "step")
         self._dice_plot.setYRange(0, 1)
         self._dice_plot.setXLink(self._loss_plot)
-        self._legend = self._dice_plot.addLegend(offset=(-5, -5))
+        self._legend = pg.LegendItem(colCount=3, horSpacing=16)
+        self._canvas.addItem(self._legend, row=1, col=0)
         for plot in (self._loss_plot, self._dice_plot):
             plot.setMenuEnabled(False)
             plot.hideButtons()
@@ -85,8 +86,9 @@ class TrainingCurves(QWidget):
             if name not in self._lines:
                 colour = self._text if name == MEAN else class_colour(index + 1)
                 self._lines[name] = self._dice_plot.plot(
-                    pen=pg.mkPen(colour, width=2), symbol="o", symbolSize=5, name=name
+                    pen=pg.mkPen(colour, width=2), symbol="o", symbolSize=5
                 )
+                self._legend.addItem(self._lines[name], name)
                 self._lines[name].setSymbolBrush(colour)
                 self._lines[name].setSymbolPen(None)
             self._lines[name].setData(*zip(*points, strict=True))

@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_rleseg.finetuning import FineTuning, Truth, unused_name
 from napari_rleseg.forms import Form
@@ -17,7 +16,7 @@ from napari_rleseg.jobs import show_failure
 from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
-from napari_rleseg.widgets.controls import clock, form_layout, text_label
+from napari_rleseg.widgets.controls import Folded, clock, form_layout, text_label
 from napari_rleseg.widgets.corrected import CorrectedFrames
 from napari_rleseg.widgets.curves import MEAN, TrainingCurves
 from rleseg_core.checkpoint import list_models
@@ -69,6 +68,7 @@ class FinetuneWidget(QWidget):
         self.form = Form(PRESETS["Quick"], SHOWN, labels=LABELS, options=OPTIONS)
         self.button = QPushButton("Start training")
         self.progress = QProgressBar()
+        self.progress.setFormat("%v of %m steps")
         self.progress.hide()
         self.curves = TrainingCurves(session.viewer)
         self.curves.hide()
@@ -169,10 +169,13 @@ class FinetuneWidget(QWidget):
         form.addRow("New name", self.name)
         form.addRow("Truth layer", self.truth)
         form.addRow("Preset", self.preset)
-        advanced = QCollapsible("Advanced")
-        advanced.addWidget(self.form)
         layout.addLayout(form)
-        for part in (self.frames, advanced, self.button, self.progress):
+        for part in (
+            self.frames,
+            Folded("Advanced settings", self.form),
+            self.button,
+            self.progress,
+        ):
             layout.addWidget(part)
         for part in (self.curves, self.status, self.use):
             layout.addWidget(part)

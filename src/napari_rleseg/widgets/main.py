@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 
 from napari_rleseg.widgets.animate import AnimateWidget
-from napari_rleseg.widgets.correct import CorrectWidget
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.controls import scrolled
+from napari_rleseg.widgets.correct import CorrectWidget
 from napari_rleseg.widgets.finetune import FinetuneWidget
 from napari_rleseg.widgets.load import LoadWidget
 from napari_rleseg.widgets.segment import SegmentWidget
@@ -37,6 +37,7 @@ class Workbench(QWidget):
         self.finetune = FinetuneWidget(self.session)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setDrawBase(False)
         for title, panel in (
             ("Load", self.load),
             ("Segment", self.segment),

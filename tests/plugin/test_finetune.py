@@ -1,0 +1,101 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_rleseg.layers import show_labels
+from napari_rleseg.widgets.finetune import FinetuneWidget
+from napari_rleseg.widgets.segment import SegmentWidget
+from rleseg_core.checkpoint import list_models, read_info
+from rleseg_core.corrections import CorrectionLog
+
+pytestmark = pytest.mark.gui
+LONG = 120_000
+
+
+@pytest.fixture
+def panel(session, cells, tiny_model, qtbot) -> FinetuneWidget:
+    widget = FinetuneWidget(session)
+    qtbot.addWidget(widget)
+    widget.base.model = tiny_model
+    widget.name.setText("tuned")
+    widget.form.value = replace(
+        widget.form.value, n_steps=4, batch_size=2, validate_every=2, warmup_steps=1
+    )
+    return widget
+
+
+@pytest.fixture
+def truth(session, cells):
+    return show_labels(session.viewer, cells.classes, cells.class_names, name="truth")
+
+
+def finish(panel: FinetuneWidget, qtbot) -> str:
+    with qtbot.waitSignal(panel.tuning.ended, timeout=LONG) as how:
+        panel.button.click()
+    return how.args[0]
+
+
+def test_training_on_a_layer_gives_a_model_that_can_be_used(panel, session, truth, qtbot):
+    segment = SegmentWidget(session)
+    qtbot.addWidget(segment)
+    panel.truth.layer = truth
+    assert finish(panel, qtbot) == "finished"
+    assert [step for step, _ in panel.curves.losses] == [1, 2, 3, 4]
+    assert [info.path.stem for info in list_models() if info.path.stem == "tuned"] == ["tuned"]
+    panel.use.click()
+    assert session.model.name == "tuned"
+    assert segment.model.model.path == session.model.path
+    assert read_info(session.model.path).card["base"] == "tiny"
+
+
+def test_corrected_frames_are_listed_and_learnt_from(panel, session, cells, qtbot, tmp_path):
+    log = CorrectionLog.create(
+        tmp_path / "corrections",
+        np.zeros_like(cells.classes),
+        class_names=cells.class_names,
+        images=cells.images,
+    )
+    for frame in (1, 3):
+        log.record(frame, cells.classes[frame])
+    session.corrections = log
+    table = panel.frames.table
+    assert [table.item(row, 0).text() for row in range(2)] == ["1", "3"]
+    assert panel.frames.ticked() == (1, 3)
+    table.item(0, 0).setCheckState(table.item(0, 0).checkState().__class__.Unchecked)
+    assert panel.frames.ticked() == (3,)
+    session.corrections_changed.emit()
+    assert panel.frames.ticked() == (3,)
+    assert finish(panel, qtbot) == "finished"
+
+
+def test_nothing_to_learn_from_is_told(panel, qtbot):
+    panel.button.click()
+    assert "nothing to learn from" in panel.status.text()
+    assert not panel.tuning.running
+
+
+def test_stop_ends_the_training_and_keeps_a_checkpoint(panel, session, truth, qtbot):
+    panel.truth.layer = truth
+    panel.form.value = replace(panel.form.value, n_steps=100_000)
+    with qtbot.waitSignal(panel.tuning.progressed, timeout=LONG):
+        panel.button.click()
+    assert panel.button.text() == "Stop"
+    with qtbot.waitSignal(panel.tuning.ended, timeout=LONG) as how:
+        panel.button.click()
+    assert how.args == ["cancelled"]
+    assert list(session.folder.glob("training-*/*.safetensors"))
+    assert panel.button.text() == "Start training"
+
+
+def test_taken_name_is_refused(panel, session, truth, qtbot):
+    panel.truth.layer = truth
+    finish(panel, qtbot)
+    panel.name.setText("tuned")
+    panel.button.click()
+    assert "choose another name" in panel.status.text()
+
+
+def test_preset_fills_the_form(panel):
+    panel.preset.setCurrentText("Thorough")
+    assert panel.form.value.n_steps == 1000

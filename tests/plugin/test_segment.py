@@ -1,0 +1,166 @@
+import itertools
+import os
+import signal
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import zarr
+from qtpy.QtCore import QTimer
+
+from napari_rleseg.io import read_session
+from napari_rleseg.layers import class_names_of
+from napari_rleseg.widgets.segment import CURRENT, RANGE, SegmentWidget
+from rleseg_core.data import ImageStack
+from rleseg_core.inference import Segmenter
+
+pytestmark = pytest.mark.gui
+LONG = 60_000
+
+
+@pytest.fixture
+def panel(session, cells, tiny_model, qtbot) -> SegmentWidget:
+    widget = SegmentWidget(session)
+    qtbot.addWidget(widget)
+    session.model = tiny_model
+    return widget
+
+
+def finish(panel: SegmentWidget, qtbot) -> str:
+    with qtbot.waitSignal(panel.segmentation.ended, timeout=LONG) as how:
+        panel.button.click()
+    return how.args[0]
+
+
+def test_masks_are_those_of_the_segmenter(panel, session, cells, tiny_model, qtbot):
+    assert finish(panel, qtbot) == "finished"
+    run = Segmenter.from_checkpoint(tiny_model.path, "cpu").predict(
+        ImageStack.from_array(cells.images)
+    )
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            expected = end.value
+            break
+    assert expected.any()
+    np.testing.assert_array_equal(np.asarray(session.result.data), expected)
+
+
+def test_result_is_a_zarr_layer_with_class_names_and_the_images_scale(panel, session, qtbot):
+    finish(panel, qtbot)
+    layer = session.result
+    assert isinstance(layer.data, zarr.Array)
+    assert layer.data.chunks == (1, 96, 64)
+    assert class_names_of(layer) == ("ipsc", "dfc")
+    assert tuple(layer.scale) == (1, 0.5, 0.5)
+    assert layer.editable
+    assert layer.data.attrs["rleseg"]["model"] == "tiny"
+    assert "windows segmented" in panel.status.text()
+
+
+def test_what_is_painted_on_the_result_is_on_the_disk(panel, session, qtbot):
+    finish(panel, qtbot)
+    layer = session.result
+    layer.data_setitem((np.array([1]), np.array([2]), np.array([3])), 2)
+    kept = zarr.open_array(session.path_of(layer), mode="r")
+    assert kept[1, 2, 3] == 2
+
+
+@pytest.mark.parametrize(("choice", "frames"), [(CURRENT, [2]), (RANGE, [1, 2])])
+def test_only_chosen_frames_are_segmented(panel, session, qtbot, choice, frames):
+    session.viewer.dims.set_current_step(0, 2)
+    panel.frames.setCurrentText(choice)
+    panel.first.setValue(1)
+    panel.last.setValue(2)
+    finish(panel, qtbot)
+    masks = np.asarray(session.result.data)
+    assert [frame for frame in range(4) if masks[frame].any()] == frames
+
+
+def test_same_layer_is_used_again_until_it_is_corrected(panel, session, qtbot):
+    finish(panel, qtbot)
+    first = session.result
+    finish(panel, qtbot)
+    assert session.result is first
+
+
+def test_cancel_keeps_what_is_done_and_the_panel_works_again(panel, session, cells, qtbot):
+    long = np.tile(cells.images, (40, 3, 3))
+    session.image = session.viewer.add_image(long, name="long")
+    panel.image.layer = session.image
+    with qtbot.waitSignal(panel.segmentation.progressed, timeout=LONG):
+        panel.button.click()
+    assert panel.button.text() == "Cancel"
+    began = time.monotonic()
+    with qtbot.waitSignal(panel.segmentation.ended, timeout=LONG) as how:
+        panel.button.click()
+        assert panel.button.text() == "Cancelling…"
+    assert time.monotonic() - began < 2.5
+    assert how.args == ["cancelled"]
+    assert panel.button.text() == "Segment"
+    assert session.result.editable
+    assert np.asarray(session.result.data[0]).any()
+    assert not np.asarray(session.result.data[-1]).any()
+    panel.frames.setCurrentText(CURRENT)
+    assert finish(panel, qtbot) == "finished"
+
+
+def test_killed_process_is_told_once_and_the_next_run_works(panel, session, cells, qtbot):
+    long = np.tile(cells.images, (40, 3, 3))
+    session.image = session.viewer.add_image(long, name="long")
+    panel.image.layer = session.image
+    with qtbot.waitSignal(panel.segmentation.progressed, timeout=LONG):
+        panel.button.click()
+    with (
+        qtbot.captureExceptions() as raised,
+        qtbot.waitSignal(panel.segmentation.ended, timeout=LONG) as how,
+    ):
+        os.kill(session.inference._child.process.pid, signal.SIGKILL)
+    assert how.args == ["failed"]
+    assert not raised
+    panel.frames.setCurrentText(CURRENT)
+    assert finish(panel, qtbot) == "finished"
+
+
+def test_damaged_model_leaves_the_panel_ready(panel, session, tiny_model, qtbot, tmp_path):
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(tiny_model.path.read_bytes()[:2000])
+    session.model = replace(tiny_model, path=bad)
+    assert finish(panel, qtbot) == "failed"
+    assert panel.button.text() == "Segment"
+
+
+def test_session_can_be_opened_again(panel, session, cells, qtbot):
+    finish(panel, qtbot)
+    images, masks = read_session(str(session.folder))
+    np.testing.assert_array_equal(np.asarray(images[0]), cells.images)
+    np.testing.assert_array_equal(np.asarray(masks[0]), np.asarray(session.result.data))
+    assert masks[1]["features"]["class"] == ["background", "ipsc", "dfc"]
+
+
+def test_viewer_follows_the_frames_until_the_user_moves(panel, session, qtbot):
+    finish(panel, qtbot)
+    assert session.viewer.dims.current_step[0] == 3
+    session.viewer.dims.set_current_step(0, 0)
+    panel.follow_box.setChecked(False)
+    finish(panel, qtbot)
+    assert session.viewer.dims.current_step[0] == 0
+
+
+def test_viewer_is_not_blocked_while_windows_come(panel, session, cells, qtbot):
+    long = np.tile(cells.images, (10, 3, 3))
+    session.image = session.viewer.add_image(long, name="long")
+    panel.image.layer = session.image
+    with qtbot.waitSignal(panel.segmentation.progressed, timeout=LONG):
+        panel.button.click()
+    ticks: list[float] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: ticks.append(time.monotonic()))
+    timer.start(5)
+    qtbot.waitUntil(lambda: not panel.segmentation.running, timeout=LONG)
+    timer.stop()
+    gaps = [b - a for a, b in itertools.pairwise(ticks)]
+    assert len(gaps) > 20
+    assert max(gaps) < 0.1
