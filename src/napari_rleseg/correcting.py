@@ -13,6 +13,7 @@ from napari_rleseg.jobs import InProcessRunner, show_failure
 from napari_rleseg.layers import class_names_of, notes, show_labels, stack_shape
 from napari_rleseg.recorder import CorrectionRecorder
 from napari_rleseg.session import Session, sessions_folder
+from napari_rleseg.widgets.controls import follow
 from rleseg_core.corrections import (
     CorrectionLog,
     FrameKept,
@@ -71,7 +72,7 @@ class Correcting(QObject):
         self._runner.cancelled.connect(self._stop)
         session.reading.failed.connect(self._fail_to_write)
         session.reading.cancelled.connect(self._stop_waiting)
-        session.viewer.layers.events.removed.connect(self._removed)
+        follow(session.viewer.layers.events.removed, self._removed, self)
 
     @property
     def busy(self) -> bool:

@@ -1,6 +1,7 @@
 """Tokens played run by run: events painted into a preview layer, and listed."""
 
 import collections
+import functools
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, Qt, QTimer, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QPixmap
 
-from napari_rleseg.layers import class_colour
+from rleseg_core.colours import class_colour
 from rleseg_core.tokens import Event, MaskEnded, RunPainted, Tokenizer
 
 HIGHLIGHT = 255  # label of the run that was painted last
 HIGHLIGHT_COLOUR = "#ff00ff"
+TO_COME = "#808080"  # text of what is not shown yet; readable on light and dark
 FETCH_S = 0.004  # of the viewer's time, for reading ahead, each time it draws
 IDLE_S = 0.05
 
@@ -308,7 +310,9 @@ class TokenList(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return self._text(event)
         if role == Qt.ItemDataRole.DecorationRole and not isinstance(event, MaskEnded):
-            return QColor(class_colour(event.label))
+            return _swatch(event.label)
+        if role == Qt.ItemDataRole.ForegroundRole and index.row() >= self._player.position:
+            return QColor(TO_COME)
         return None
 
     def _text(self, event: Event) -> str:
@@ -317,8 +321,9 @@ class TokenList(QAbstractListModel):
             return f"end · {event.n_runs} runs, {event.n_tokens} tokens{skipped}"
         tokenizer = self._player.tokenizer
         assert tokenizer is not None
-        said = "   ".join(tokenizer.vocab.text(token) for token in event.tokens)
-        return f"{event.index + 1}   {said}" if isinstance(event, RunPainted) else said
+        number = f"{event.index + 1:>4}   " if isinstance(event, RunPainted) else " " * 7
+        said = (tokenizer.vocab.text(token) for token in event.tokens)
+        return number + ("\n" + " " * len(number)).join(said)  # a line a token: panels are narrow
 
     def _grow(self, n_events: int) -> None:
         if n_events > self._n_rows:
@@ -329,3 +334,10 @@ class TokenList(QAbstractListModel):
             self.beginResetModel()
             self._n_rows = n_events
             self.endResetModel()
+
+
+@functools.cache
+def _swatch(label: int) -> QPixmap:
+    pixmap = QPixmap(9, 9)
+    pixmap.fill(QColor(class_colour(label)))
+    return pixmap

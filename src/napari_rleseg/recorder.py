@@ -9,6 +9,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
 
 from napari_rleseg.jobs import InProcessRunner
+from napari_rleseg.widgets.controls import follow
 from rleseg_core.corrections import Correction, CorrectionLog, FrameRecorded, record_changes
 
 QUIET_MS = 300  # after the last stroke
@@ -56,9 +57,9 @@ class CorrectionRecorder(QObject):
         self._runner.reported.connect(self._tell)
         self._runner.failed.connect(self._fail)
         self._runner.finished.connect(self._wrote)
-        layer.events.paint.connect(self._painted)
-        layer.events.set_data.connect(self._drawn)
-        dims.events.current_step.connect(self._left)
+        follow(layer.events.paint, self._painted, self)
+        follow(layer.events.set_data, self._drawn, self)
+        follow(dims.events.current_step, self._left, self)
 
     @property
     def frame(self) -> int:

@@ -1,7 +1,7 @@
 """The tokens of one window as a film: patch, mask filling in, token list (Figures 4 and 5)."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -155,7 +155,7 @@ def write_animation(
     fps: int = 20,
     runs_per_frame: int | None = None,
     max_seconds: float | None = 20.0,
-) -> Iterator[PictureWritten]:
+) -> Generator[PictureWritten, None, None]:
     """`render_animation`, reporting after each picture; no file is left if closed early."""
     path = Path(path)
     kind = path.suffix.lower()

@@ -218,3 +218,18 @@ def test_classes_without_names_are_asked_for(qtbot, widget, session):
         widget.start()
     assert session.corrections.class_names == ("cell",)
     widget.correcting.finish()
+
+
+def test_closed_panel_hears_nothing(qtbot, session, masks):
+    panel = CorrectWidget(session)
+    session.viewer.window.add_dock_widget(panel, name="Correct")
+    with qtbot.waitSignal(panel.correcting.opened, timeout=10_000):
+        panel.start()
+    layer = session.result
+    session.viewer.window.remove_dock_widget(panel)
+    panel.deleteLater()
+    qtbot.wait(100)
+    session.viewer.dims.set_current_step(0, 2)
+    paint(layer, 2, 40, 20)
+    layer.mode = "erase"
+    session.viewer.layers.remove(layer)

@@ -51,15 +51,17 @@ class CorrectWidget(QWidget):
         self.progress.setFormat("%v of %m frames")
         self.tools = PaintTools()
         self.strip = ReviewStrip()
-        self.accept_button = _button("Accept frame", "A", "This frame is right; learn from it")
+        self.accept_button = _button("Accept frame (A)", "A", "This frame is right; learn from it")
         self.revert_button = _button("Revert frame", "", "Give this frame its prediction back")
-        self.previous_button = _button("◀ To review", "Shift-N", "The frame before that is grey")
-        self.next_button = _button("To review ▶", "N", "The next frame that is grey")
+        self.previous_button = _button(
+            "◀ To review (⇧N)", "Shift-N", "The frame before that is grey"
+        )
+        self.next_button = _button("To review ▶ (N)", "N", "The next frame that is grey")
         self.previous_corrected = _button("◀ Corrected", "", "The corrected frame before")
         self.next_corrected = _button("Corrected ▶", "", "The next corrected frame")
         self.undo_button = _button("Undo", "", "Take the last saved change back, days later too")
         self.redo_button = _button("Redo", "", "Do it again")
-        self.compare_button = _button("Show prediction", "I", "Its outlines over your masks")
+        self.compare_button = _button("Prediction (I)", "I", "Its outlines over your masks")
         self.finish_button = _button("Finish", "", "Stop correcting; the masks stay as they are")
         self.status = text_label()
         for button in (self.accept_button, self.compare_button):

@@ -16,7 +16,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_rleseg.layers import class_colour, class_names_of
+from napari_rleseg.layers import class_names_of
+from napari_rleseg.widgets.controls import follow
+from rleseg_core.colours import class_colour
 
 MODES = {  # as napari calls them: what the button says, what it does
     "pan_zoom": ("Move", "Move the camera (Z, or hold Space)"),
@@ -63,7 +65,6 @@ class PaintTools(QWidget):
         self.modes.buttonClicked.connect(self._choose_mode)
         self.classes.buttonClicked.connect(self._choose_class)
         self.brush.valueChanged.connect(self._choose_brush)
-        self.destroyed.connect(lambda: self.set_layer(None))
 
     @property
     def layer(self) -> Labels | None:
@@ -78,9 +79,8 @@ class PaintTools(QWidget):
         if layer is None:
             return
         self._fill_palette(class_names_of(layer))
-        layer.events.mode.connect(self._show)
-        layer.events.selected_label.connect(self._show)
-        layer.events.brush_size.connect(self._show)
+        for event in (layer.events.mode, layer.events.selected_label, layer.events.brush_size):
+            follow(event, self._show, self)
         for label in range(1, min(len(self.classes.buttons()), N_KEYS) + 1):
             layer.bind_key(str(label), _chooser(label), overwrite=True)
         self._show()

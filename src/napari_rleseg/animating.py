@@ -1,0 +1,350 @@
+"""The animation of one window: its tokens from a model or from masks, its place in the viewer."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from napari.layers import Image, Labels, Shapes
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, Signal
+
+from napari_rleseg import tracing
+from napari_rleseg.jobs import InProcessRunner, Runner, show_failure
+from napari_rleseg.layers import notes, stack_shape, stack_transform
+from napari_rleseg.player import HIGHLIGHT, HIGHLIGHT_COLOUR, TokenPlayer
+from napari_rleseg.preferences import preference
+from napari_rleseg.session import Session
+from napari_rleseg.widgets.controls import follow
+from rleseg_core.animation import PictureWritten
+from rleseg_core.checkpoint import ModelInfo
+from rleseg_core.colours import class_colour
+from rleseg_core.data import Window, plan_windows, resized_shape
+from rleseg_core.errors import DataError
+from rleseg_core.tokens import Event, Scheme, Tokenizer
+
+PREVIEW, OUTLINE = "tokens", "window"
+
+
+class Animation(QObject):
+    """Fetches the tokens of a window and plays them on the image.
+
+    Parameters
+    ----------
+    session : Session
+        Image, model, and the process that computes.
+    parent : QObject or None
+        Owner.
+
+    Attributes
+    ----------
+    player : TokenPlayer
+        Plays the window that is shown.
+    window : Window or None
+        The window that is shown, in resized pixels.
+    """
+
+    shown = Signal()  # a window; its tokens come from now on
+    arrived = Signal()  # all its tokens
+    exported = Signal(object)  # Path
+    progressed = Signal(int, int)  # pictures written, of all
+    ended = Signal(str)  # 'cancelled' or a sentence that says what failed
+
+    def __init__(self, session: Session, parent: QObject | None = None):
+        super().__init__(parent)
+        self._session = session
+        self.window: Window | None = None
+        self.preview: Labels | None = None
+        self._outline: Shapes | None = None
+        self.player = TokenPlayer(
+            frame_rate=float(str(preference("animation", "frame_rate"))),
+            share=float(str(preference("animation", "load"))) / 100,
+            parent=self,
+        )
+        self._model: ModelInfo | None = None
+        self._hidden: list[Labels] = []
+        self._next: Callable[[], None] | None = None  # what was asked for while a job was running
+        self._job = ""  # what a runner does for us: 'write', 'tokens', 'film'
+        self._runner: Runner | None = None
+        self._encoder = InProcessRunner("RLE Seg: encoding masks", self)
+        for runner in (session.reading, session.inference, self._encoder):
+            self._follow(runner)
+        follow(session.viewer.layers.events.removed, self._removed, self)
+
+    @property
+    def busy(self) -> str:
+        """What is being done: 'write' (the image to disk), 'tokens', 'film', or nothing."""
+        return self._job
+
+    def windows(self) -> list[Window]:
+        """Windows of the frame that is shown, row by row."""
+        image, model = self._subject()
+        shape, spec = stack_shape(image), model.window_spec
+        if shape[0] < spec.n_frames:
+            plan_windows(shape, spec)  # says what is wrong
+        first = min(self._frame(image), shape[0] - spec.n_frames)
+        frames = (first, first + spec.n_frames)
+        planned = plan_windows((spec.n_frames, *shape[1:]), spec)
+        return [replace(window, frames=frames) for window in planned]
+
+    def window_in_view(self) -> Window:
+        """The window whose middle is nearest to the middle of the view."""
+        image, model = self._subject()
+        shape = stack_shape(image)
+        rows, cols = resized_shape(shape, model.window_spec)
+        world = (
+            *self._session.viewer.dims.point[:-2],
+            *self._session.viewer.scene.camera.center[-2:],
+        )
+        row, col = image.world_to_data(world)[-2:]
+        row, col = float(row) * rows / shape[1], float(col) * cols / shape[2]
+
+        def distance(window: Window) -> float:
+            return abs(sum(window.rows) / 2 - row) + abs(sum(window.cols) / 2 - col)
+
+        return min(self.windows(), key=distance)
+
+    def show(self, window: Window, masks: Labels | None = None, *, device: str = "auto") -> None:
+        """Play a window from its first token on.
+
+        Parameters
+        ----------
+        window : Window
+            One of `windows`.
+        masks : Labels or None
+            Whose masks are written as tokens; None for those that the model writes, live.
+        device : str
+            What the model computes on.
+
+        Raises
+        ------
+        DataError
+            If there is no image or model, the masks do not fit, or another job is running.
+        """
+        image, model = self._subject()
+        session = self._session
+        if masks is not None and stack_shape(masks) != stack_shape(image):
+            raise DataError(
+                f"masks are {stack_shape(masks)}, the image is {stack_shape(image)}; "
+                "both must be the same"
+            )
+        if self._job:  # of ours: when it has stopped
+            self._next = lambda: self.show(window, masks, device=device)
+            self.cancel()
+            return
+        if masks is None and (session.inference.busy or session.reading.busy):
+            raise DataError("another job is running; cancel it or wait for it")
+        tokenizer = Tokenizer.build(Scheme.from_json(model.scheme), model.mask_spec)
+        self._model, self.window = model, window
+        self._show_preview(image, tokenizer)
+        assert self.preview is not None
+        self.player.load(tokenizer, self.preview, live=True)
+        self.shown.emit()
+        if masks is not None:
+            data = masks.data if masks.ndim == 3 else masks.data[None]
+            spec = model.window_spec
+            self._run("tokens", self._encoder, tracing.encode, data, window, spec, tokenizer)
+        else:
+            wanted = (model.path, device, window)
+            self._with_image(
+                lambda path: self._run("tokens", session.inference, tracing.trace, path, *wanted)
+            )
+
+    def export(self, path: Path, *, fps: int = 20, max_seconds: float = 20.0) -> None:
+        """Write the film of the window that is shown, as GIF or MP4.
+
+        Raises
+        ------
+        DataError
+            If no window is shown, its tokens are not complete, or another job is running.
+        """
+        window, model, tokenizer = self.window, self._model, self.player.tokenizer
+        if window is None or model is None or tokenizer is None or not self.player.complete:
+            raise DataError("there is nothing to export yet; play a window, or wait for its tokens")
+        session = self._session
+        if self._job or session.inference.busy or session.reading.busy:
+            raise DataError("another job is running; cancel it or wait for it")
+        tokens = [*self.player.tokens(), tokenizer.vocab.eos]
+        self._with_image(
+            lambda images: self._run(
+                "film",
+                session.inference,
+                tracing.export,
+                images,
+                window,
+                model.window_spec,
+                tokenizer.scheme,
+                tokenizer.spec,
+                tokens,
+                path,
+                fps=fps,
+                max_seconds=max_seconds,
+            )
+        )
+
+    def cancel(self) -> None:
+        """Stop what is being done; what was fetched can be played."""
+        if self._runner is not None:
+            self._runner.cancel()
+
+    def zoom(self) -> None:
+        """Let the window fill the view."""
+        if self.preview is not None:
+            self._session.viewer.fit_to_view(layers=[self.preview])
+
+    def hide_others(self, hidden: bool) -> None:
+        """Hide all other masks while a window is shown, or show again those that were hidden."""
+        if hidden and self.preview is not None:
+            for layer in self._session.viewer.layers:
+                if isinstance(layer, Labels) and layer is not self.preview and layer.visible:
+                    layer.visible = False
+                    self._hidden.append(layer)
+        elif not hidden:
+            for layer in self._hidden:
+                layer.visible = True
+            self._hidden.clear()
+
+    def close(self) -> None:
+        """Take the window out of the viewer."""
+        self.cancel()
+        self._forget()
+
+    def _subject(self) -> tuple[Image, ModelInfo]:
+        image, model = self._session.image, self._session.model
+        if image is None:
+            raise DataError("there is no image; open one in the Load tab")
+        if model is None:
+            raise DataError("no model is chosen; choose one in the Segment tab")
+        return image, model
+
+    def _frame(self, image: Image) -> int:
+        if image.ndim - (1 if image.rgb else 0) < 3 and image.ndim < 3:
+            return 0
+        frame = round(float(image.world_to_data(self._session.viewer.dims.point)[0]))
+        return max(0, min(frame, stack_shape(image)[0] - 1))
+
+    def _show_preview(self, image: Image, tokenizer: Tokenizer) -> None:
+        assert self.window is not None
+        place = self._place(image, self.window)
+        spec = tokenizer.spec
+        colours: dict[int | None, str] = {None: "#000000", 0: "transparent"}
+        colours |= {label: class_colour(label) for label in range(1, spec.n_classes + 1)}
+        colours[HIGHLIGHT] = HIGHLIGHT_COLOUR
+        self._remove_preview()
+        self.preview = self._session.viewer.add_labels(
+            np.zeros(spec.shape, np.uint8),
+            name=PREVIEW,
+            colormap=DirectLabelColormap(color_dict=colours),
+            opacity=0.75,
+            **place,
+        )
+        notes(self.preview)["class_names"] = spec.class_names
+        self.preview.editable = False
+        self._frame_window(image, place)
+        self._session.viewer.layers.selection.active = image
+
+    def _frame_window(self, image: Image, place: dict[str, tuple[float, ...]]) -> None:
+        assert self.preview is not None
+        n_frames, rows, cols = self.preview.data.shape
+        corners = np.array([[0, 0], [0, cols], [rows, cols], [rows, 0]]) - 0.5
+        self._outline = self._session.viewer.add_shapes(
+            [np.insert(corners, 0, frame, axis=1) for frame in range(n_frames)],
+            shape_type="polygon",
+            name=OUTLINE,
+            edge_color=HIGHLIGHT_COLOUR,
+            edge_width=0.4,
+            face_color="transparent",
+            **place,
+        )
+        self._outline.editable = False
+
+    def _remove_preview(self) -> None:
+        layers, mine = self._session.viewer.layers, (self._outline, self.preview)
+        self.preview = self._outline = None
+        for layer in mine:
+            if layer is not None and layer in layers:
+                layers.remove(layer)
+
+    def _place(self, image: Image, window: Window) -> dict[str, tuple[float, ...]]:
+        """Scale and translation that put the cells of a window onto the image."""
+        assert self._model is not None
+        shape, spec = stack_shape(image), self._model.window_spec
+        transform = stack_transform(image)
+        scale, shift = list(transform["scale"]), list(transform["translate"])
+        shift[0] += window.frames[0] * scale[0]
+        sides = zip((1, 2), resized_shape(shape, spec), (window.rows, window.cols), strict=True)
+        for axis, resized, (first, _) in sides:
+            source = shape[axis] / resized  # source pixels of a resized one
+            cell = source * spec.patch / self._model.mask_spec.size[axis - 1]
+            shift[axis] += scale[axis] * (first * source - 0.5 + cell / 2)
+            scale[axis] *= cell
+        return {"scale": tuple(scale), "translate": tuple(shift)}
+
+    def _with_image(self, then: Callable[[Path], None]) -> None:
+        session = self._session
+        assert session.image is not None
+        self._job, self._runner = "write", session.reading
+        session.when_on_disk(session.image, then)
+
+    def _run(self, job: str, runner: Runner, *arguments: object, **options: object) -> None:
+        self._job, self._runner = job, runner
+        runner.start(*arguments, **options)  # type: ignore[arg-type]
+
+    def _follow(self, runner: Runner) -> None:
+        runner.reported.connect(lambda reports: self._report(runner, reports))
+        runner.finished.connect(lambda product: self._finish(runner, product))
+        runner.failed.connect(lambda sentence, details: self._fail(runner, sentence, details))
+        runner.cancelled.connect(lambda: self._stop(runner))
+
+    def _report(self, runner: Runner, reports: list[Event | PictureWritten]) -> None:
+        if runner is not self._runner:
+            return
+        if self._job == "tokens":
+            self.player.feed(reports)  # type: ignore[arg-type]
+        elif self._job == "film" and isinstance(reports[-1], PictureWritten):
+            self.progressed.emit(reports[-1].n_done, reports[-1].n_pictures)
+
+    def _finish(self, runner: Runner, product: object) -> None:
+        if runner is not self._runner or self._job == "write":
+            return
+        job, self._job, self._runner = self._job, "", None
+        if job == "tokens":
+            self.player.finish()
+            self.arrived.emit()
+        else:
+            self.exported.emit(product)
+        self._go_on()
+
+    def _stop(self, runner: Runner) -> None:
+        if runner is self._runner:
+            self._end("cancelled")
+
+    def _fail(self, runner: Runner, sentence: str, details: str) -> None:
+        if runner is self._runner:
+            self._end(sentence)
+            show_failure(sentence, details)
+
+    def _end(self, why: str) -> None:
+        self._job, self._runner = "", None
+        self.player.finish()
+        self.ended.emit(why)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        wanted, self._next = self._next, None
+        if wanted is not None:
+            try:
+                wanted()
+            except DataError as error:
+                self._end(str(error))
+                show_failure(str(error), "")
+
+    def _removed(self, event: object) -> None:
+        if self.preview is not None and getattr(event, "value", None) is self.preview:
+            self._forget()
+
+    def _forget(self) -> None:
+        self.player.clear()
+        self.hide_others(False)
+        self._remove_preview()
+        self.window = None
