@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from rleseg_core.colours import class_colour
 from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
     from rleseg_core.data import ImageStack
 
 NOTES = "napari_rleseg"  # our entry in a layer's metadata
-
-# Okabe and Ito's colours: told apart by people who see red and green alike
-PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#999999")
-
-
-def class_colour(class_id: int) -> str:
-    """Colour of a class, ``"#rrggbb"``; the palette begins anew after its end."""
-    return PALETTE[(class_id - 1) % len(PALETTE)]
 
 
 def class_colormap(class_names: Sequence[str]) -> DirectLabelColormap:

@@ -8,25 +8,8 @@ import numpy as np
 from skimage.color import label2rgb
 from skimage.segmentation import find_boundaries
 
+from rleseg_core.colours import class_rgb
 from rleseg_core.files import whole_file
-
-CLASS_COLOURS = (
-    (0.20, 0.80, 0.35),
-    (0.95, 0.35, 0.30),
-    (0.30, 0.55, 1.00),
-    (1.00, 0.80, 0.20),
-    (0.75, 0.40, 0.95),
-    (0.20, 0.85, 0.85),
-    (1.00, 0.55, 0.15),
-    (0.90, 0.50, 0.75),
-)
-"""Red, green and blue, 0 to 1, of class 1, 2, …; more classes begin again. Green and red are the
-colours of ipsc and dfc in the authors' masks."""
-
-
-def class_colour(class_id: int) -> tuple[float, float, float]:
-    """Red, green and blue, 0 to 1, of a foreground class from 1 on."""
-    return CLASS_COLOURS[(class_id - 1) % len(CLASS_COLOURS)]
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, alpha: float = 0.3) -> np.ndarray:
@@ -46,7 +29,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, alpha: float = 0.3) -> np.nda
     (Y, X, 3) uint8
     """
     grey = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    colours = [class_colour(k) for k in range(1, int(labels.max(initial=0)) + 1)]
+    colours = [np.array(class_rgb(k)) / 255 for k in range(1, int(labels.max(initial=0)) + 1)]
     if not colours:
         return grey.astype(np.uint8)
     present = [colours[k - 1] for k in np.unique(labels[labels > 0])]

@@ -1,7 +1,8 @@
 import imageio.v3 as iio
 import numpy as np
 
-from rleseg_core.pictures import class_colour, overlay, save_overlay
+from rleseg_core.colours import class_rgb
+from rleseg_core.pictures import overlay, save_overlay
 
 
 def test_background_stays_as_it_is():
@@ -11,8 +12,8 @@ def test_background_stays_as_it_is():
     picture = overlay(image, labels)
     assert picture.shape == (8, 8, 3)
     assert np.array_equal(picture[labels == 0], np.repeat(image[..., None], 3, 2)[labels == 0])
-    outline = np.round(np.array(class_colour(2)) * 255)
-    assert np.abs(picture[2, 2] - outline).max() <= 1
+    outline = np.array(class_rgb(2))
+    assert np.abs(picture[2, 2].astype(int) - outline).max() <= 1
 
 
 def test_empty_mask_is_the_image():

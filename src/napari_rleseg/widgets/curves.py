@@ -7,8 +7,8 @@ import pyqtgraph as pg
 from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_rleseg.layers import class_colour
 from napari_rleseg.widgets.controls import follow
+from rleseg_core.colours import class_colour
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

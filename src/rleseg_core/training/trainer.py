@@ -75,9 +75,6 @@ class Trainer:
         self.tokenizer = build_tokenizer(info)
         torch.manual_seed(config.seed)
         self.model = build_model(info, weights)
-        if min(self.model.config.trunk_widths) >= 16:
-            # with 8 channels the backward pass of torch 2.13 on several CPU threads ends in a crash
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = choose_device(device)
         self.step = 0
         self.best_dice = -math.inf

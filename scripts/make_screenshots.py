@@ -1,0 +1,133 @@
+"""Make the pictures of the plugin in docs/images: a real window, clicked through.
+
+make docs        # the same under a virtual screen where there is no display
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+IMAGES = Path(__file__).parents[1] / "docs/images"
+
+
+class Photographer:
+    """Waits for the window, and takes pictures of it."""
+
+    def __init__(self, viewer, folder: Path) -> None:
+        from qtpy.QtWidgets import QApplication
+
+        self.viewer, self.folder = viewer, folder
+        self.events = QApplication.processEvents
+
+    def wait(self, seconds: float) -> None:
+        """Let the window live for a while."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.events()
+            time.sleep(0.005)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 300) -> None:
+        """Let the window live until something is so."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                sys.exit("the window did not come to what was waited for")
+            self.wait(0.02)
+
+    def take(self, name: str) -> None:
+        """Save a picture of the whole window."""
+        self.wait(0.5)
+        picture = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
+        iio.imwrite(self.folder / name, picture)
+        print(self.folder / name, picture.shape)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=IMAGES)
+    parser.add_argument("--model", default="demo", help="a model file or name")
+    parser.add_argument("--size", default="1400x860", help="of the window")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    os.environ["NAPARI_CONFIG"] = ""  # the picture must not depend on the user's settings
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["XDG_DATA_HOME"] = home
+        photograph(arguments.out, arguments.model, [int(n) for n in arguments.size.split("x")])
+
+
+def photograph(folder: Path, model: str, size: list[int]) -> None:
+    from napari.viewer import Viewer
+
+    from rleseg_core.checkpoint import find_model, read_info
+
+    viewer = Viewer()
+    viewer.window.resize(*size)
+    camera = Photographer(viewer, folder)
+    viewer.open_sample("napari-rleseg", "cells")
+    _, bench = viewer.window.add_plugin_dock_widget("napari-rleseg", "Workbench")
+    session = bench.session
+    session.model = read_info(find_model(model))
+    session.image = viewer.layers[0]
+    viewer.window.resize(*size)
+    camera.wait(1)
+    viewer.reset_view()
+    bench.show_tab("Load")
+    camera.take("load.png")
+
+    bench.show_tab("Segment")
+    running = bench.segment.segmentation
+    bench.segment.button.click()
+    progress = bench.segment.progress
+    camera.wait_until(lambda: progress.maximum() > 0 and progress.value() > progress.maximum() / 2)
+    camera.take("segment.png")
+    camera.wait_until(lambda: not running.running)
+
+    viewer.dims.set_current_step(0, 3)
+    bench.show_tab("Animate")
+    animate = bench.animate
+    animate.window_box.setCurrentIndex(1)
+    animate.load_button.click()
+    camera.wait_until(lambda: animate.player.n_events > 40)
+    camera.wait_until(lambda: animate.player.position > 0.6 * animate.player.n_events)
+    animate.player.pause()
+    camera.take("workbench.png")
+    animate.close_button.click()
+    camera.wait(0.5)
+    viewer.reset_view()
+
+    bench.show_tab("Correct")
+    correct = bench.correct
+    correct.start_button.click()
+    camera.wait_until(lambda: correct.correcting.recorder is not None)
+    masks = session.result
+    rows, cols = np.mgrid[90:110, 60:90]
+    masks.data_setitem((np.full(rows.size, 3), rows.ravel(), cols.ravel()), 2)
+    masks.mode = "paint"
+    correct.accept_button.click()
+    camera.wait(1.5)
+    correct.compare_button.click()
+    camera.take("correct.png")
+    correct.compare_button.click()
+
+    bench.show_tab("Fine-tune")
+    tune = bench.finetune
+    tune.truth.layer = viewer.layers[1]
+    camera.wait(0.5)
+    tune.button.click()
+    camera.wait_until(lambda: tune.progress.maximum() > 0 and tune.progress.value() >= 60)
+    camera.take("finetune.png")
+    tune.button.click()
+    camera.wait_until(lambda: not tune.tuning.running)
+    session.close()
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
