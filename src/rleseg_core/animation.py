@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from rleseg_core.colours import PALETTE, class_rgb
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
 from rleseg_core.tokens import Event, MaskEnded, RunPainted, Tokenizer, Vocabulary
@@ -19,21 +20,6 @@ MARGIN, HEADER, LINE, INDENT, GAP = 16, 34, 19, 58, 14
 HOLD_S = 1.5  # the finished mask stays to be looked at
 PAPER, INK, FAINT = (250, 250, 248), (34, 38, 46), (128, 134, 145)
 HIGHLIGHT = (255, 0, 255)  # the run being written; no class has it
-CLASS_COLORS = (  # Okabe and Ito's: told apart by people who see red and green alike
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (204, 121, 167),
-    (213, 94, 0),
-    (0, 114, 178),
-    (153, 153, 153),
-)
-
-
-def class_color(label: int) -> tuple[int, int, int]:
-    """RGB of a class id from 1; the colours repeat after eight classes."""
-    return CLASS_COLORS[(label - 1) % len(CLASS_COLORS)]
 
 
 @dataclass(frozen=True)
@@ -247,7 +233,7 @@ class _Board:
 
     def draw(self, fresh: list[RunPainted]) -> np.ndarray:
         """The picture (H, W, 3) uint8, with the runs just painted highlighted."""
-        colors = np.array([PAPER, *map(class_color, range(1, self._labels.max() + 1))], np.float32)
+        colors = np.array([PAPER, *map(class_rgb, range(1, self._labels.max() + 1))], np.float32)
         overlay = colors[self._labels]  # (N, S, S, 3)
         alpha = np.where(self._labels > 0, np.float32(0.62), np.float32(0))
         for event in fresh:
@@ -290,7 +276,7 @@ class _Board:
             if current:
                 pen.rectangle((left, top, right, top + LINE - 2), HIGHLIGHT)
             if row.label:
-                pen.rectangle((left + 4, top + 4, left + 12, top + 12), class_color(row.label))
+                pen.rectangle((left + 4, top + 4, left + 12, top + 12), class_rgb(row.label))
             ink = (255, 255, 255) if current else INK
             pen.text((left + INDENT - GAP, top + 1), row.index, ink, _font(13), anchor="ra")
             x = left + INDENT
@@ -341,8 +327,9 @@ def _enlarge(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _palette(picture: np.ndarray) -> Image.Image:
     """256 colours: those of the patch, each class over greys, the highlight, and the text's."""
     patch = Image.fromarray(picture).quantize(96).getpalette() or []
-    tints = [np.linspace(0, 97, 18)[:, None] + 0.62 * np.array(color) for color in CLASS_COLORS]
-    fixed = np.array([PAPER, INK, FAINT, HIGHLIGHT, (255, 255, 255), *CLASS_COLORS])
+    colours = [class_rgb(k + 1) for k in range(len(PALETTE))]
+    tints = [np.linspace(0, 97, 18)[:, None] + 0.62 * np.array(colour) for colour in colours]
+    fixed = np.array([PAPER, INK, FAINT, HIGHLIGHT, (255, 255, 255), *colours])
     colors = np.concatenate([fixed, *tints, np.reshape(patch, (-1, 3))]).astype(np.uint8)
     palette = Image.new("P", (1, 1))
     palette.putpalette(colors[:256].tobytes())
