@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QPixmap
 
 from rleseg_core.colours import class_colour
@@ -288,13 +288,15 @@ class TokenList(QAbstractListModel):
     ----------
     player : TokenPlayer
         Whose events.
+    line_height : int
+        Pixels that a line of text takes.
     parent : QObject or None
         Owner.
     """
 
-    def __init__(self, player: TokenPlayer, parent: QObject | None = None):
+    def __init__(self, player: TokenPlayer, line_height: int, parent: QObject | None = None):
         super().__init__(parent)
-        self._player = player
+        self._player, self._line_height = player, line_height
         self._n_rows = 0
         player.grew.connect(self._grow)
 
@@ -309,6 +311,8 @@ class TokenList(QAbstractListModel):
         event = self._player.event_at(index.row())
         if role == Qt.ItemDataRole.DisplayRole:
             return self._text(event)
+        if role == Qt.ItemDataRole.SizeHintRole and self._player.tokenizer is not None:
+            return QSize(0, self._player.tokenizer.tokens_per_run * self._line_height)
         if role == Qt.ItemDataRole.DecorationRole and not isinstance(event, MaskEnded):
             return _swatch(event.label)
         if role == Qt.ItemDataRole.ForegroundRole and index.row() >= self._player.position:

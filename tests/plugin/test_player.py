@@ -184,7 +184,7 @@ def test_ten_thousand_runs_do_not_stop_the_viewer(qtbot, player, tokenizer, laye
 
 
 def test_list_has_a_row_an_event(qtbot, player, tokenizer, layer, events):
-    rows = TokenList(player)
+    rows = TokenList(player, 15)
     player.load(tokenizer, layer, events)
     qtbot.waitUntil(lambda: player.complete)
     assert rows.rowCount() == len(events)

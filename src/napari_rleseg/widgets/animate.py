@@ -66,7 +66,10 @@ class AnimateWidget(QWidget):
         self.speed.setRange(0, STEPS)
         self._speed_text, self._position_text = QLabel(), QLabel()
         self.tokens = QListView()
-        self._rows = TokenList(self.player, self)
+        font = self.tokens.font()
+        font.setPointSizeF(font.pointSizeF() * 0.85)
+        self.tokens.setFont(font)
+        self._rows = TokenList(self.player, self.tokens.fontMetrics().lineSpacing() + 5, self)
         self.export_button = QPushButton("Export GIF or MP4…")
         self.close_button = QPushButton("Close")
         self.progress = QProgressBar()
@@ -121,11 +124,9 @@ class AnimateWidget(QWidget):
             button.setMaximumWidth(48)
         self.tokens.setModel(self._rows)
         self.tokens.setUniformItemSizes(True)
+        self.tokens.setWordWrap(True)  # or only the first line is drawn
         self.tokens.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.tokens.setMinimumHeight(180)
-        font = self.tokens.font()
-        font.setPointSizeF(font.pointSizeF() * 0.85)
-        self.tokens.setFont(font)
         self._marker = text_label()
         self._marker.setText(
             f'the run written last is <span style="color:{HIGHLIGHT_COLOUR}">■</span>'
