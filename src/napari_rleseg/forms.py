@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Generic, TypeVar, get_type_hints
 
-from magicgui.widgets import Container, create_widget
+from magicgui.widgets import create_widget
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 Settings = TypeVar("Settings")
@@ -45,7 +45,7 @@ class Form(QWidget, Generic[Settings]):
         layout = QFormLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._controls = Container(layout="vertical", labels=False)
+        self._controls = []
         for name in names:
             control = create_widget(
                 name=name,

@@ -1,9 +1,12 @@
 """What the GUI tests share: a home of their own, and a model that is small and quick."""
 
+import itertools
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from qtpy.QtCore import QTimer
 
 from napari_rleseg.session import Session
 from rleseg_core.checkpoint import ModelInfo
@@ -16,6 +19,33 @@ CLASSES = ("ipsc", "dfc")
 def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("RLESEG_MODELS", "")
+
+
+class Watch:
+    """Measures how long the event loop of Qt was ever held up."""
+
+    def __init__(self) -> None:
+        self._ticks: list[float] = []
+        self._timer = QTimer()
+        self._timer.timeout.connect(lambda: self._ticks.append(time.monotonic()))
+
+    def __enter__(self) -> "Watch":
+        self._timer.start(5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.stop()
+
+    @property
+    def longest(self) -> float:
+        """Seconds between two ticks of a timer of 5 ms, at most."""
+        assert len(self._ticks) > 20
+        return max(b - a for a, b in itertools.pairwise(self._ticks))
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
 
 
 @pytest.fixture(scope="session")

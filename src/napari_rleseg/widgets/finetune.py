@@ -37,7 +37,7 @@ LABELS |= {"validate_every": "Validate every", "seed": "Seed"}
 OPTIONS: dict[str, dict[str, object]] = {
     "n_steps": {"min": 1, "max": 1_000_000},
     "batch_size": {"min": 1, "max": 1024},
-    "learning_rate": {"min": 1e-7, "max": 1.0, "step": 1e-5},
+    "learning_rate": {"min": 1e-7, "max": 1.0, "step": 1e-6},
     "validate_every": {"min": 0, "max": 100_000},
     "seed": {"min": 0, "max": 2**31 - 1},
 }

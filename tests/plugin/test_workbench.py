@@ -1,0 +1,93 @@
+import gc
+import os
+import weakref
+
+import pytest
+from napari.settings import get_plugin_settings
+
+from napari_rleseg import commands
+from napari_rleseg.preferences import DEFAULTS, preference
+from napari_rleseg.session import Session
+
+pytestmark = pytest.mark.gui
+LONG = 60_000
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    yield viewer
+    Session.of(viewer).close()
+    qtbot.wait(200)
+
+
+def open_workbench(viewer):
+    return viewer.window.add_plugin_dock_widget("napari-rleseg", "Workbench")[1]
+
+
+def test_dock_has_a_tab_for_each_step_at_300_pixels(viewer):
+    workbench = open_workbench(viewer)
+    tabs = workbench.tabs
+    titles = [tabs.tabText(index) for index in range(tabs.count())]
+    assert titles == ["Load", "Segment", "Animate", "Correct", "Fine-tune"]
+    for index in range(tabs.count()):
+        panel = tabs.widget(index).widget()
+        assert panel.minimumSizeHint().width() <= 330, titles[index]
+
+
+def test_two_viewers_have_two_sessions(make_napari_viewer, viewer):
+    other = make_napari_viewer()
+    assert Session.of(viewer) is not Session.of(other)
+    assert Session.of(viewer) is open_workbench(viewer).session
+
+
+def test_commands_open_their_tab(viewer):
+    for command, title in (
+        (commands.open_load, "Load"),
+        (commands.open_segment, "Segment"),
+        (commands.open_animate, "Animate"),
+        (commands.open_correct, "Correct"),
+        (commands.open_finetune, "Fine-tune"),
+    ):
+        command(viewer)
+        workbench = viewer.window.add_plugin_dock_widget("napari-rleseg", "Workbench")[1]
+        assert workbench.tabs.tabText(workbench.tabs.currentIndex()) == title
+
+
+def test_sample_of_the_file_menu_is_segmented_by_a_command(viewer, tiny_model, qtbot):
+    viewer.open_sample("napari-rleseg", "cells")
+    workbench = open_workbench(viewer)
+    workbench.session.model = tiny_model
+    commands.segment_frame(viewer)
+    with qtbot.waitSignal(workbench.segment.segmentation.ended, timeout=LONG) as how:
+        assert workbench.segment.segmentation.running
+    assert how.args == ["finished"]
+    assert [layer.name for layer in viewer.layers][-1] == "simulated cells masks"
+
+
+def test_closing_the_window_ends_the_processes(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    session = open_workbench(viewer).session
+    qtbot.waitUntil(lambda: session.inference._child is not None, timeout=LONG)
+    process = session.inference._child.process
+    viewer.close()
+    qtbot.waitUntil(lambda: process.poll() is not None, timeout=LONG)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
+
+
+def test_preferences_have_the_defaults_that_are_written_down(viewer):
+    for (section, name), value in DEFAULTS.items():
+        assert preference(section, name) == value
+    settings = get_plugin_settings("napari-rleseg")
+    assert settings.inference.device == "auto"
+
+
+def test_session_of_a_closed_viewer_is_forgotten():
+    from napari.components import ViewerModel
+
+    model = ViewerModel()
+    session = weakref.ref(Session.of(model))
+    del model
+    gc.collect()
+    assert session() is None
