@@ -1,9 +1,14 @@
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
 from napari_rleseg.recorder import CorrectionRecorder
-from rleseg_core.corrections import CorrectionLog
+from rleseg_core.corrections import CorrectionLog, recover
 
 pytestmark = pytest.mark.gui
 
@@ -184,3 +189,50 @@ def test_failure_is_told_and_tried_again(qtbot, recorder, layer, log, monkeypatc
     with qtbot.waitSignal(recorder.saved):
         stroke(layer, 1, 30, 10, 2)
     np.testing.assert_array_equal(reopened(log), layer.data[:])
+
+
+PAINTER = """
+import sys
+from napari.components import ViewerModel
+from qtpy.QtCore import QCoreApplication
+from napari_rleseg.recorder import CorrectionRecorder
+from rleseg_core.corrections import CorrectionLog
+
+app = QCoreApplication([])
+log = CorrectionLog(sys.argv[1])
+viewer = ViewerModel()
+layer = viewer.add_labels(log.labels)
+layer.brush_size = 5
+recorder = CorrectionRecorder(layer, log, viewer.dims)
+for n in range(100_000):
+    frame, row, col = n % 4, 3 + 7 * (n // 4 % 5), 3 + 7 * (n // 20 % 6)
+    viewer.dims.set_current_step(0, frame)
+    layer.paint((frame, row, col), 3)
+    app.processEvents()
+    print(frame, row, col, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_killed_viewer_loses_no_stroke(log, prediction):
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", PAINTER, log.folder],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    seen = [process.stdout.readline() for _ in range(30)]
+    os.kill(process.pid, signal.SIGKILL)
+    seen += process.stdout.readlines()
+    process.stdout.close()
+    process.wait()
+    strokes = [tuple(map(int, line.split())) for line in seen if line.endswith("\n")]
+    assert len(strokes) >= 30
+
+    list(recover(log.folder))
+    again = CorrectionLog(log.folder)
+    labels = again.replay()
+    np.testing.assert_array_equal(labels, again.labels[:])
+    np.testing.assert_array_equal(again.prediction[:], prediction)
+    assert all(labels[stroke] == 3 for stroke in strokes)
+    assert again.n_damaged <= 1
+    again.close()
