@@ -113,7 +113,11 @@ def main() -> None:
         sys.stdout.write(f"{listener.address!r}\n")
         sys.stdout.flush()
         os.dup2(2, 1)  # nobody reads our standard output from here on
+        if hasattr(signal, "alarm"):
+            signal.alarm(60)  # the viewer may have died before it could call back
         connection = listener.accept()
+        if hasattr(signal, "alarm"):
+            signal.alarm(0)
     try:
         while True:
             message = connection.recv()

@@ -1,5 +1,8 @@
 import itertools
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -206,3 +209,30 @@ def test_process_that_warms_up_can_be_closed(qtbot):
     runner.close()
     assert run(runner, qtbot, "count", 2)[-1] == ("finished", "2 counted")
     runner.close()
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from qtpy.QtCore import QCoreApplication
+from napari_rleseg.jobs import ProcessRunner
+
+app = QCoreApplication([])
+runner = ProcessRunner()
+runner.reported.connect(lambda _: os.kill(os.getpid(), signal.SIGKILL))
+runner.start("toy_jobs:tidy", Path(sys.argv[1]))
+app.exec()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_job_is_closed_when_the_viewer_is_killed(qtbot, tmp_path):
+    paths = os.pathsep.join(path for path in sys.path if path)
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT, tmp_path / "note"],
+        env=os.environ | {"PYTHONPATH": paths},
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == -signal.SIGKILL
+    qtbot.waitUntil(lambda: (tmp_path / "note").exists(), timeout=LONG)

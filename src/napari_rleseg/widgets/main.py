@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from napari_rleseg.widgets.animate import AnimateWidget
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_rleseg.session import Session
+from napari_rleseg.widgets.animate import AnimateWidget
 from napari_rleseg.widgets.controls import scrolled
 from napari_rleseg.widgets.correct import CorrectWidget
 from napari_rleseg.widgets.finetune import FinetuneWidget
@@ -64,6 +64,7 @@ class Workbench(QWidget):
         """Get the process of the models ready, and end the session with the window."""
         super().showEvent(event)
         self.session.inference.warm_up("rleseg_core.inference")
+        self.session.reading.warm_up("pandas")  # which napari imports with the first layer
         window = self.window()
         if window is not self._watched and window is not self:
             self._watched = window
