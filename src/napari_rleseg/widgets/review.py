@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-TODO, EDITED, ACCEPTED = (112, 118, 128), (230, 159, 0), (0, 158, 115)
+TO_REVIEW, EDITED, ACCEPTED = (112, 118, 128), (230, 159, 0), (0, 158, 115)
 HEIGHT = 16
 
 
@@ -34,7 +34,7 @@ class ReviewStrip(QWidget):
     ) -> None:
         """Show which frames were changed and accepted, and mark the one that is shown."""
         colours = np.empty((1, n_frames, 3), np.uint8)
-        colours[:] = TODO
+        colours[:] = TO_REVIEW
         colours[0, list(edited)] = EDITED
         colours[0, list(accepted)] = ACCEPTED
         self._colours, self._frame = colours, frame
