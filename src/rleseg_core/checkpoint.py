@@ -101,6 +101,7 @@ def save_checkpoint(
     }
     with whole_file(info.path) as draft:
         save_file(tensors, draft, metadata={_KEY: json.dumps(header)})
+        draft.chmod(0o644)  # safetensors leaves it to the owner alone; colleagues share models
     return info.path
 
 
