@@ -92,11 +92,11 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     viewer.dims.set_current_step(0, 3)
     bench.show_tab("Animate")
     animate = bench.animate
-    animate.window_box.setCurrentIndex(1)
+    animate.window_box.setCurrentIndex(fullest_window(animate.window_box, viewer.layers[1].data))
     animate.load_button.click()
-    camera.wait_until(lambda: animate.player.n_events > 40)
-    camera.wait_until(lambda: animate.player.position > 0.6 * animate.player.n_events)
+    camera.wait_until(lambda: animate.player.complete)
     animate.player.pause()
+    animate.player.seek(int(0.6 * animate.player.n_events))
     camera.take("workbench.png")
     animate.close_button.click()
     camera.wait(0.5)
@@ -127,6 +127,17 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     camera.wait_until(lambda: not tune.tuning.running)
     session.close()
     viewer.close()
+
+
+def fullest_window(box, classes: np.ndarray) -> int:
+    """Index of the window with the most foreground."""
+    windows = {index: box.itemData(index) for index in range(1, box.count())}
+    return max(
+        windows,
+        key=lambda k: np.count_nonzero(
+            classes[windows[k].frames[0]][slice(*windows[k].rows), slice(*windows[k].cols)]
+        ),
+    )
 
 
 if __name__ == "__main__":
