@@ -49,7 +49,7 @@ class Workbench(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
         layout.addWidget(self.tabs)
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(320)
 
     def show_tab(self, title: str) -> None:
         """Bring the tab of that title to the front."""
