@@ -26,20 +26,23 @@ def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -
     Raises
     ------
     DataError
-        If the shapes differ, or a class id is above C.
+        If the shapes differ, or a class id is below 0 or above C.
     """
     if truth.shape != predicted.shape:
         raise DataError(
             f"predicted masks are {predicted.shape}, the truth is {truth.shape}; "
             "both must have one shape"
         )
+    lowest = min(int(truth.min(initial=0)), int(predicted.min(initial=0)))
     highest = max(int(truth.max(initial=0)), int(predicted.max(initial=0)))
-    if highest > n_classes:
+    if lowest < 0 or highest > n_classes:
         raise DataError(
-            f"class id {highest} in a mask of {n_classes} classes; ids go up to {n_classes}"
+            f"class id {highest if highest > n_classes else lowest} in a mask of {n_classes} "
+            f"classes; ids go from 0 to {n_classes}"
         )
     n = n_classes + 1
-    pairs = truth.astype(np.int64).ravel() * n + predicted.ravel()
+    # int64: with uint64, numpy would go on in floats
+    pairs = truth.astype(np.int64).ravel() * n + predicted.astype(np.int64).ravel()
     return np.bincount(pairs, minlength=n * n).reshape(n, n)
 
 

@@ -43,3 +43,14 @@ def test_other_shape_is_refused():
 def test_unknown_class_is_refused():
     with pytest.raises(DataError, match="class id 3"):
         confusion_matrix(np.full((2, 2), 3), np.zeros((2, 2), int), 2)
+
+
+def test_ids_below_zero_are_refused():
+    with pytest.raises(DataError, match="class id -1"):
+        confusion_matrix(np.zeros((2, 2), int), np.full((2, 2), -1), 2)
+
+
+def test_unsigned_and_signed_ids_count_alike():
+    truth = np.array([[0, 1], [2, 2]])
+    counts = confusion_matrix(truth, truth.astype(np.uint64), 2)
+    assert counts.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 2]]
