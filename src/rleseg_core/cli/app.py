@@ -28,14 +28,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     try:
         app(arguments)
-    except RlesegError as error:
-        err.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True, highlight=False)
+    except (RlesegError, OSError) as error:
+        err.print(f"[bold red]error:[/] {_sentence(error)}", soft_wrap=True, highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(1)
 
 
-def _plain(text: str) -> str:
-    """Text in which rich sees no markup."""
+def _sentence(error: Exception) -> str:
+    """What an error says, as text in which rich sees no markup."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:  # folders that cannot be written, full disks
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return text.replace("[", r"\[")

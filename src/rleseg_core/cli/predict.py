@@ -90,9 +90,9 @@ def parse_frames(text: str | None, n_frames: int) -> list[int] | None:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         last = last if dash else first
-        if not first.isdigit() or not last.isdigit():
+        if not first.isdecimal() or not last.isdecimal() or int(first) > int(last):
             raise DataError(f"frames are given like 0-9,15; got {text!r}")
+        if int(last) >= n_frames:
+            raise DataError(f"the stack has frames 0 to {n_frames - 1}, got {text!r}")
         frames += range(int(first), int(last) + 1)
-    if not frames or max(frames) >= n_frames:
-        raise DataError(f"the stack has frames 0 to {n_frames - 1}, got {text!r}")
     return sorted(set(frames))

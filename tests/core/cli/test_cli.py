@@ -127,6 +127,33 @@ def test_perfect_masks_score_one(capfd, synthetic):
     assert json.loads(out)["mean_dice"] == 1.0
 
 
+def test_masks_of_any_integer_type_or_of_grey_levels_are_scored(capfd, synthetic, tmp_path):
+    classes = tifffile.imread(synthetic / "classes.tif")
+    tifffile.imwrite(tmp_path / "long.tif", classes.astype(np.uint64))
+    told = run(capfd, "evaluate", tmp_path / "long.tif", synthetic / "classes.tif", "--json")
+    assert json.loads(told[1])["mean_dice"] == 1.0
+    tifffile.imwrite(tmp_path / "grey.tif", np.where(classes > 0, 255, 0).astype(np.uint8))
+    told = run(
+        capfd,
+        *("evaluate", tmp_path / "grey.tif", synthetic / "instances.tif", "--instances"),
+        *("--classes", "cell", "--json"),
+    )
+    assert json.loads(told[1])["mean_dice"] == 1.0
+
+
+def test_ids_that_are_no_classes_are_not_scored(capfd, synthetic, tmp_path):
+    classes = tifffile.imread(synthetic / "classes.tif").astype(np.int16)
+    tifffile.imwrite(tmp_path / "negative.tif", -classes)
+    told = run(capfd, "evaluate", tmp_path / "negative.tif", synthetic / "classes.tif")
+    assert_one_sentence(*told, about="negative.tif, frame 0")
+
+
+def test_instances_are_of_one_class(capfd, synthetic, tmp_path):
+    truth = synthetic / "instances.tif"
+    told = run(capfd, "evaluate", synthetic / "classes.tif", truth, "--instances")
+    assert_one_sentence(*told, about="--classes cell")
+
+
 def test_training_resumes_where_it_stopped(capfd, synthetic, model):
     told = run(
         capfd,
@@ -189,7 +216,7 @@ def test_output_of_an_unknown_kind(capfd, synthetic, model, tmp_path):
     assert_one_sentence(*told, about=".zarr")
 
 
-@pytest.mark.parametrize("frames", ["0-99", "x", "3-"])
+@pytest.mark.parametrize("frames", ["0-99", "x", "3-", "²", "5-3", "0-99999999999999"])
 def test_frames_that_are_not_there(capfd, synthetic, model, tmp_path, frames):
     told = run(
         capfd,
@@ -198,6 +225,17 @@ def test_frames_that_are_not_there(capfd, synthetic, model, tmp_path, frames):
     )
     assert_one_sentence(*told, about=frames)
     assert not list(tmp_path.iterdir())
+
+
+def test_output_where_nothing_can_be_written(capfd, synthetic, model, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    told = run(
+        capfd,
+        *("predict", synthetic / "images.tif", "-m", model, "-o", tmp_path / "file" / "o.tif"),
+    )
+    assert_one_sentence(*told, about=str(tmp_path / "file"))
+    assert_one_sentence(*run(capfd, "synth", tmp_path / "file" / "s"), about="Not a directory")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_device_that_is_not_here(capfd, synthetic, model, tmp_path):
