@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rleseg_core.errors import CheckpointError
+from rleseg_core.errors import CheckpointError, SchemeError
 from rleseg_core.files import whole_file
 from rleseg_core.spec import MaskSpec, WindowSpec
 
@@ -133,7 +133,7 @@ def read_info(path: str | Path) -> ModelInfo:
             f"{path} holds weights of another program (it has no rleseg header); choose a "
             ".safetensors file that `rleseg train` wrote"
         )
-    return _parse_header(path, json.loads(header))
+    return _parse_header(path, header)
 
 
 def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
@@ -213,22 +213,26 @@ def find_model(name: str | Path) -> Path:
     )
 
 
-def _parse_header(path: Path, header: dict[str, object]) -> ModelInfo:
-    if header.get("format") != FORMAT:
+def _parse_header(path: Path, text: str) -> ModelInfo:
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(f"{path} has a damaged header ({error}); restore the file") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        found = header.get("format") if isinstance(header, dict) else header
         raise CheckpointError(
-            f"{path} has format {header.get('format')!r}, this version reads {FORMAT!r}; "
-            "update napari-rleseg"
+            f"{path} has format {found!r}, this version reads {FORMAT!r}; update napari-rleseg"
         )
     try:
         return ModelInfo(
             path=path,
-            model=dict(header["model"]),  # type: ignore[call-overload]
-            scheme=dict(header["scheme"]),  # type: ignore[call-overload]
-            mask_spec=MaskSpec.from_json(header["mask_spec"]),  # type: ignore[arg-type]
-            window_spec=WindowSpec.from_json(header["window_spec"]),  # type: ignore[arg-type]
-            step=int(header["step"]),  # type: ignore[call-overload]
-            card=dict(header.get("card") or {}),  # type: ignore[call-overload]
-            training=dict(header.get("training") or {}),  # type: ignore[call-overload]
+            model=dict(header["model"]),
+            scheme=dict(header["scheme"]),
+            mask_spec=MaskSpec.from_json(header["mask_spec"]),
+            window_spec=WindowSpec.from_json(header["window_spec"]),
+            step=int(header["step"]),
+            card=dict(header.get("card") or {}),
+            training=dict(header.get("training") or {}),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, SchemeError) as error:
         raise CheckpointError(f"{path} has a damaged header ({error}); restore the file") from error

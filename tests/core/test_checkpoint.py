@@ -72,6 +72,29 @@ def test_foreign_weights_are_refused(tmp_path):
         read_info(path)
 
 
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("{", "damaged header"),
+        ("[]", "has format"),
+        ('{"format": "rleseg-9"}', "update napari-rleseg"),
+        ('{"format": "rleseg-1"}', "damaged header"),
+        (
+            '{"format": "rleseg-1", "model": {}, "scheme": {}, "mask_spec": '
+            '{"size": [0, 8], "class_names": ["cell"]}, "window_spec": {}, "step": 0}',
+            "damaged header",
+        ),
+    ],
+)
+def test_headers_that_say_nothing_are_refused(tmp_path, monkeypatch, header, told):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.ones(2)}, path, metadata={"rleseg": header})
+    with pytest.raises(CheckpointError, match=told):
+        read_info(path)
+    monkeypatch.setenv("RLESEG_MODELS", str(tmp_path))
+    assert path not in [info.path for info in list_models()]
+
+
 def test_installed_models_are_found_by_name(info, monkeypatch):
     save_checkpoint(info, {"a": torch.ones(2)})
     save_checkpoint(replace(info, path=info.path.with_name("two.safetensors"), card={}), {})
