@@ -191,8 +191,8 @@ class Segmenter:
                     seconds=seconds,
                     batch_size=len(batch),
                 )
-                if n_done == len(windows) or windows[n_done].frames[0] > window.frames[0]:
-                    stitcher.close_frame(window.frames[0])
+                if n_done < len(windows):
+                    stitcher.close_before(windows[n_done].frames[0])
         return labels
 
     def window_spec(self, image_size: int | None = None) -> WindowSpec:
@@ -223,21 +223,21 @@ class Segmenter:
         reader = WindowReader(stack, self.window_spec(image_size))
         return self.tokenizer.events(self._live_tokens(reader, window, sampling))
 
+    @torch.inference_mode()  # around each step only: the caller's thread goes on as it was
     def _live_tokens(
         self, reader: WindowReader, window: Window, sampling: Sampling
     ) -> Iterator[int]:
         images = reader.read(window)
-        with torch.inference_mode():
-            memory = self.model.encode(torch.from_numpy(images)[None].to(self.device))
-            steps = generate(
-                self.model,
-                memory,
-                self._tables,
-                max_tokens=self.model.config.max_tokens,
-                sampling=sampling,
-            )
-            for step in steps:
-                yield int(step.tokens[0])
+        memory = self.model.encode(torch.from_numpy(images)[None].to(self.device))
+        steps = generate(
+            self.model,
+            memory,
+            self._tables,
+            max_tokens=self.model.config.max_tokens,
+            sampling=sampling,
+        )
+        for step in steps:
+            yield int(step.tokens[0])
 
     def _write_tokens(
         self, reader: WindowReader, windows: Sequence[Window], sampling: Sampling

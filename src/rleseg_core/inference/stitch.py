@@ -22,7 +22,7 @@ class Stitcher:
 
     Notes
     -----
-    The votes of a frame are kept only while windows of it are still to come (`close_frame`).
+    The votes of a frame are kept only while windows of it are still to come (`close_before`).
     """
 
     def __init__(self, labels: np.ndarray, n_classes: int, rule: StitchRule = "last") -> None:
@@ -48,7 +48,7 @@ class Stitcher:
         """
         if self.rule == "vote":
             votes = self._votes.setdefault(
-                frame, np.zeros((self.n_classes + 1, *self.labels.shape[1:]), np.uint8)
+                frame, np.zeros((self.n_classes + 1, *self.labels.shape[1:]), np.uint16)
             )
             here = votes[:, rows, cols]
             ids = np.arange(self.n_classes + 1, dtype=labels.dtype)[:, None, None]
@@ -57,6 +57,7 @@ class Stitcher:
         self.labels[frame, rows, cols] = labels
         return labels
 
-    def close_frame(self, frame: int) -> None:
-        """Forget the votes of a frame whose windows have all been added."""
-        self._votes.pop(frame, None)
+    def close_before(self, frame: int) -> None:
+        """Forget the votes of all frames before this one, whose windows have been added."""
+        for done in [kept for kept in self._votes if kept < frame]:
+            del self._votes[done]

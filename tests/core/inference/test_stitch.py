@@ -30,9 +30,23 @@ def test_votes_of_a_closed_frame_are_forgotten():
     stitcher = Stitcher(labels, 1, "vote")
     one = np.ones((2, 2), np.uint8)
     stitcher.add(0, slice(0, 2), slice(0, 2), one)
-    stitcher.close_frame(0)
-    stitcher.add(0, slice(0, 2), slice(0, 2), 0 * one)
+    stitcher.add(1, slice(0, 2), slice(0, 2), one)
+    stitcher.close_before(1)
+    for frame in (0, 1):
+        stitcher.add(frame, slice(0, 2), slice(0, 2), 0 * one)
     assert (labels[0] == 0).all()
+    stitcher.add(1, slice(0, 2), slice(0, 2), one)
+    assert (labels[1] == 1).all()
+
+
+def test_more_than_255_windows_may_vote_on_a_pixel():
+    labels = np.zeros((1, 1, 1), np.uint8)
+    stitcher = Stitcher(labels, 1, "vote")
+    for _ in range(300):
+        stitcher.add(0, slice(0, 1), slice(0, 1), np.ones((1, 1), np.uint8))
+    for _ in range(100):
+        stitcher.add(0, slice(0, 1), slice(0, 1), np.zeros((1, 1), np.uint8))
+    assert labels[0, 0, 0] == 1
 
 
 @pytest.mark.parametrize("shape", [(1, 50, 70), (2, 64, 64), (1, 33, 200), (1, 20, 20)])
