@@ -29,7 +29,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     try:
         yield draft
         if draft.is_dir():
-            _replace_folder(draft, target)
+            replace_folder(draft, target)
         else:
             _flush_to_disk(draft)
             os.replace(draft, target)
@@ -49,7 +49,8 @@ def _flush_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _replace_folder(draft: Path, target: Path) -> None:
+def replace_folder(draft: Path, target: Path) -> None:
+    """Give the folder `draft` the name `target`; an older folder there goes only then."""
     if target.is_dir():
         old = target.with_name(f".{target.stem}-{uuid4().hex[:8]}.old")
         target.rename(old)

@@ -20,11 +20,14 @@ def check_output(path: str | Path) -> Path:
     Raises
     ------
     DataError
-        If the suffix is not one of ours.
+        If the suffix is not one of ours, or there is a folder where a file is to be or the reverse.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"cannot write labels to {path}: the name must end in .tif, .tiff or .zarr")
+    if path.exists() and path.is_dir() != (path.suffix.lower() == ".zarr"):
+        kind = "folder" if path.is_dir() else "file"
+        raise DataError(f"cannot write labels to {path}: there is a {kind} of that name")
     return path
 
 

@@ -1,6 +1,5 @@
 """Segmentation of a stack into a file."""
 
-import shutil
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
@@ -13,6 +12,8 @@ import numpy as np
 
 from rleseg_core.data import ImageStack
 from rleseg_core.data.writers import check_output, create_labels, write_labels
+from rleseg_core.errors import DataError
+from rleseg_core.files import replace_folder
 from rleseg_core.inference.segmenter import Segmenter, WindowResult
 from rleseg_core.inference.stitch import StitchRule
 
@@ -69,9 +70,11 @@ def predict_to_file(
     Raises
     ------
     DataError
-        If the suffix is not one of ours, or a frame is not there.
+        If the suffix is not one of ours, the images lie at `path`, or a frame is not there.
     """
     check_output(path)
+    if path.resolve() == stack.path:
+        raise DataError(f"{path} holds the images; choose another name for their masks")
     record = provenance(segmenter) | {"stitch": stitch}
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
@@ -90,9 +93,7 @@ def predict_to_file(
             run.close()
         seconds = time.perf_counter() - started
         if path.suffix.lower() == ".zarr":
-            if path.exists():
-                shutil.rmtree(path)
-            draft.rename(path)
+            replace_folder(draft, path)
         else:
             write_labels(path, labels, segmenter.class_names, record)
     return PredictionFigures(

@@ -34,6 +34,14 @@ def test_other_suffix_is_refused_and_nothing_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_folder_and_file_do_not_replace_each_other(tmp_path):
+    (tmp_path / "masks.tif").mkdir()
+    (tmp_path / "masks.zarr").write_text("a file")
+    for name, kind in (("masks.tif", "folder"), ("masks.zarr", "file")):
+        with pytest.raises(DataError, match=f"there is a {kind} of that name"):
+            write_labels(tmp_path / name, LABELS)
+
+
 class Broken(np.ndarray):
     """An array whose last frame cannot be read."""
 

@@ -135,6 +135,14 @@ def test_events_of_a_window_paint_what_its_tokens_say(segmenter, stack):
     assert np.array_equal(painted, segmenter.tokenizer.decode(result.tokens).classes)
 
 
+def test_events_leave_the_thread_as_it_was(segmenter, stack):
+    window = plan_windows(stack.shape, segmenter.info.window_spec)[0]
+    events = segmenter.trace(stack, window)
+    next(events)
+    assert not torch.is_inference_mode_enabled()
+    events.close()
+
+
 def test_sampling_with_a_seed_can_be_repeated(segmenter, stack):
     sampling = Sampling(top_p=0.9, seed=4)
     _, one = product(segmenter.predict(stack, frames=[0], sampling=sampling))
@@ -152,6 +160,25 @@ def test_file_holds_what_was_predicted(segmenter, stack, tmp_path, suffix):
     assert figures.windows == len(results)
     assert figures.tokens == sum(len(result.tokens) for result in results)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_images_are_not_overwritten_by_their_masks(segmenter, tmp_path):
+    path = tmp_path / "images.tif"
+    tifffile.imwrite(path, np.zeros((1, 64, 64), np.uint8))
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="holds the images"):
+        next(predict_to_file(segmenter, ImageStack.open(path), path))
+    assert path.read_bytes() == before
+
+
+def test_older_zarr_is_replaced(segmenter, stack, tmp_path):
+    path = tmp_path / "masks.zarr"
+    for frame in (0, 2):
+        product(predict_to_file(segmenter, stack, path, frames=[frame]))
+    written = zarr.open_array(path, mode="r")[:]
+    assert written[2].any()
+    assert not written[0].any()
+    assert [p.name for p in tmp_path.iterdir()] == ["masks.zarr"]
 
 
 def test_cancelled_file_is_not_there_and_the_older_one_is(segmenter, stack, tmp_path):
