@@ -81,8 +81,12 @@ class TrainConfig:
                 f"learning rate and clip norm must be positive, got {self.learning_rate} and "
                 f"{self.clip_norm}"
             )
-        if min(self.warmup_steps, self.validate_every, self.checkpoint_every) < 0:
-            raise TrainingError("warmup_steps, validate_every and checkpoint_every must not be < 0")
+        if min(self.warmup_steps, self.validate_every, self.checkpoint_every, self.seed) < 0:
+            raise TrainingError(
+                "warmup_steps, validate_every, checkpoint_every and seed must not be negative, got "
+                f"{self.warmup_steps}, {self.validate_every}, {self.checkpoint_every} and "
+                f"{self.seed}"
+            )
 
     def to_json(self) -> dict[str, object]:
         """Plain values for a JSON header."""

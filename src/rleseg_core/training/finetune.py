@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from rleseg_core.build import build_model, build_tokenizer, with_classes
-from rleseg_core.checkpoint import Checkpoint, ModelInfo, find_model, load_checkpoint
+from rleseg_core.checkpoint import Checkpoint, ModelInfo, find_model, load_checkpoint, read_info
 from rleseg_core.data import LabelledStack, PatchSampler, SampleBatch, grid_samples
 from rleseg_core.errors import TrainingError
 from rleseg_core.tokens import Vocabulary
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.reports import StepReport, logged
-from rleseg_core.training.trainer import LAST, Trainer
+from rleseg_core.training.trainer import LAST, Trainer, resumed_settings
 
 _TOKEN_CODES = "decoder.tokens.project.weight"
 
@@ -62,7 +62,8 @@ def fine_tune(
     device : str
         'auto', 'cpu', 'cuda' or 'mps'.
     resume : bool
-        Go on with the run in `run_dir`, if there is one, instead of beginning.
+        Go on with the run in `run_dir`, if there is one, instead of beginning. Its own settings
+        stand then, whatever `config` says: with others it would not come to the same losses.
 
     Yields
     ------
@@ -123,6 +124,10 @@ def train(
     other parameters, reports and errors are those of `fine_tune`.
     """
     _class_names(stacks)
+    resumed = resume and (run_dir / LAST).is_file()
+    if resumed:
+        saved, config = resumed_settings(read_info(run_dir / LAST))
+        info = replace(saved, path=info.path)
     if validation_stacks is None:
         stacks, validation_stacks = split_frames(stacks, validation_share)
     sampler = PatchSampler(
@@ -133,13 +138,14 @@ def train(
         seed=config.seed,
     )
     validation = _validation_batches(validation_stacks, info)
-    if resume and (run_dir / LAST).is_file():
+    if resumed:
         trainer = Trainer.resume(run_dir, sampler, validation=validation, device=device)
+        trainer.info = info
     else:
         trainer = Trainer(
             info, config, sampler, run_dir, validation=validation, weights=weights, device=device
         )
-    return logged(trainer.run(), run_dir)
+    return logged(trainer.run(), run_dir, resumed=resumed)
 
 
 def split_frames(

@@ -42,14 +42,15 @@ class StepReport:
 
 
 def logged(
-    run: Generator[StepReport, None, Path], folder: Path
+    run: Generator[StepReport, None, Path], folder: Path, *, resumed: bool = False
 ) -> Generator[StepReport, None, Path]:
     """The same run, each report also appended to ``folder / 'reports.jsonl'``.
 
-    Another process can follow the run, or show it again later, with `read_reports`.
+    Another process can follow the run, or show it again later, with `read_reports`. Reports of an
+    earlier run in the folder are kept only where this one has `resumed` it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOG_NAME).open("a") as log:
+    with (folder / LOG_NAME).open("a" if resumed else "w") as log:
         try:
             while True:
                 try:

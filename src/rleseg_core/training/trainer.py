@@ -16,7 +16,7 @@ from rleseg_core.build import build_model, build_tokenizer
 from rleseg_core.checkpoint import Checkpoint, ModelInfo, load_checkpoint, save_checkpoint
 from rleseg_core.data import PatchSampler, SampleBatch
 from rleseg_core.devices import choose_device
-from rleseg_core.errors import TrainingError
+from rleseg_core.errors import CheckpointError, TrainingError
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.training.batch import TrainingBatch, tokenize
 from rleseg_core.training.config import TrainConfig
@@ -97,9 +97,7 @@ class Trainer:
             If there is no checkpoint to go on from.
         """
         checkpoint = load_checkpoint(Path(run_dir) / LAST)
-        training = checkpoint.info.training
-        config = TrainConfig.from_json(training["config"])  # type: ignore[arg-type]
-        info = replace(checkpoint.info, path=Path(str(training["path"])), training={})
+        info, config = resumed_settings(checkpoint.info)
         trainer = cls(
             info,
             config,
@@ -145,9 +143,10 @@ class Trainer:
             self.tokenizer.vocab, config.eos_weight, config.segment_weights
         ).to(accelerator.device)
         network.train()
-        healthy, saved_at, began = True, -1, time.perf_counter()
-        if self.step == 0:
-            saved_at = self._save(optimizer)
+        healthy, saved_at, began = True, self.step, time.perf_counter()
+        if self.step == 0 and accelerator.is_main_process:
+            (self.run_dir / BEST).unlink(missing_ok=True)  # an earlier run's is not ours to choose
+            self._save(optimizer)
         try:
             for batch in self._batches(accelerator):
                 started = time.perf_counter()
@@ -161,15 +160,21 @@ class Trainer:
                     label_smoothing=config.label_smoothing,
                 )
                 value = float(loss.detach())
-                healthy = math.isfinite(value)
+                healthy, wrong = math.isfinite(value), f"loss became {value}"
+                if healthy:
+                    accelerator.backward(loss)
+                    norm = float(
+                        accelerator.clip_grad_norm_(network.parameters(), config.clip_norm)
+                    )
+                    # the scaler of fp16 leaves such steps out by itself
+                    healthy = math.isfinite(norm) or accelerator.mixed_precision == "fp16"
+                    wrong = f"gradient became {norm}"
                 if not healthy:
                     raise TrainingError(
-                        f"the loss became {value} at step {self.step + 1}; the last good "
-                        f"checkpoint (step {max(saved_at, 0)}) is kept in {self.run_dir}; try a "
-                        f"lower learning rate than {config.learning_rate:g}"
+                        f"the {wrong} at step {self.step + 1}; the last good checkpoint (step "
+                        f"{saved_at}) is kept in {self.run_dir}; try a lower learning rate than "
+                        f"{config.learning_rate:g}"
                     )
-                accelerator.backward(loss)
-                accelerator.clip_grad_norm_(network.parameters(), config.clip_norm)
                 optimizer.step()
                 optimizer.zero_grad()
                 self.step += 1
@@ -255,6 +260,23 @@ class Trainer:
         if self.device.type != "cuda":
             return "no"
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def resumed_settings(saved: ModelInfo) -> tuple[ModelInfo, TrainConfig]:
+    """What the run of a ``last.safetensors`` trains, and how.
+
+    Raises
+    ------
+    CheckpointError
+        If it is a model, but not the state of a run.
+    """
+    if not {"config", "path"} <= set(saved.training):
+        raise CheckpointError(
+            f"{saved.path} does not tell how its training goes on; fine-tune from it instead"
+        )
+    config = TrainConfig.from_json(saved.training["config"])  # type: ignore[arg-type]
+    path = Path(str(saved.training["path"]))
+    return replace(saved, path=path, step=0, training={}), config
 
 
 class _Network(nn.Module):

@@ -12,10 +12,11 @@ import torch
 from rleseg_core.build import build_model, build_tokenizer, new_model
 from rleseg_core.checkpoint import load_checkpoint, read_info
 from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, synthesize
-from rleseg_core.errors import TrainingError
+from rleseg_core.errors import CheckpointError, TrainingError
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import (
+    BEST,
     LAST,
     TrainConfig,
     fine_tune,
@@ -143,6 +144,49 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
     checkpoint = load_checkpoint(tmp_path / LAST)
     assert all(torch.isfinite(value).all() for value in checkpoint.weights.values())
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_gradient_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
+    def loss(logits, targets, weights, **options):
+        flat = (logits * 0).sum()
+        return logits.mean() + (flat.sqrt() if next(n_steps) == 2 else flat)
+
+    n_steps = iter(range(9))
+    monkeypatch.setattr("rleseg_core.training.trainer.token_loss", loss)
+    run = start(tmp_path, replace(CONFIG, checkpoint_every=1))
+    with pytest.raises(TrainingError, match=r"gradient became nan at step 3.*\(step 2\)"):
+        product(run)
+    checkpoint = load_checkpoint(tmp_path / LAST)
+    assert checkpoint.info.step == 2
+    assert all(torch.isfinite(value).all() for value in checkpoint.weights.values())
+
+
+def test_resumed_run_keeps_its_own_settings(tmp_path):
+    whole, _ = product(start(tmp_path / "whole"))
+    run = start(tmp_path / "parts")
+    first = [next(run) for _ in range(3)]
+    run.close()
+    other = replace(CONFIG, batch_size=1, seed=8, n_steps=9, learning_rate=1e-5)
+    rest, _ = product(start(tmp_path / "parts", other, resume=True))
+    assert [report.loss for report in first + rest] == [report.loss for report in whole]
+
+
+def test_run_begun_anew_takes_nothing_from_an_earlier_one(tmp_path):
+    product(start(tmp_path))
+    (tmp_path / BEST).write_bytes(b"of an earlier run")
+    config = replace(CONFIG, n_steps=2)
+    empty = replace(labelled(0), classes=np.zeros((4, 96, 96), np.uint8))
+    _, path = product(start(tmp_path, config, validation_stacks=[empty]))
+    assert [report.step for report in read_reports(tmp_path)] == [1, 2]
+    assert read_info(path).step == 2
+
+
+def test_model_is_no_run_to_go_on_with(tmp_path):
+    _, model = product(start(tmp_path / "whole"))
+    (tmp_path / "run").mkdir()
+    model.rename(tmp_path / "run" / LAST)
+    with pytest.raises(CheckpointError, match="does not tell how its training goes on"):
+        start(tmp_path / "run", resume=True)
 
 
 def test_fine_tuning_keeps_the_classes_and_names_its_base(tmp_path):
