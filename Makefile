@@ -4,8 +4,8 @@ SHELL := /bin/bash
 VENV := .venv
 STAMP := $(VENV)/.stamp
 OUT ?= demo
-# a virtual screen where there is none
-XVFB = $(if $(DISPLAY),,xvfb-run -a -s '-screen 0 1600x1000x24')
+# a virtual screen where Linux has none
+XVFB = $(if $(DISPLAY)$(filter-out Linux,$(shell uname -s)),,xvfb-run -a -s '-screen 0 1600x1000x24')
 # byte code is kept (imports are twice as fast), napari neither reads nor writes the user's settings,
 # torch's threads sleep while they wait (they share the cores with a software OpenGL)
 unexport PYTHONDONTWRITEBYTECODE QT_QPA_PLATFORM
