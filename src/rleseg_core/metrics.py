@@ -77,18 +77,18 @@ class Scores:
         """Plain values, nan as None."""
         rows = {
             scores.name: {
-                "dice": _number(scores.dice),
-                "iou": _number(scores.iou),
-                "precision": _number(scores.precision),
-                "recall": _number(scores.recall),
+                "dice": plain_number(scores.dice),
+                "iou": plain_number(scores.iou),
+                "precision": plain_number(scores.precision),
+                "recall": plain_number(scores.recall),
                 "n_pixels": scores.n_pixels,
             }
             for scores in self.classes
         }
         return {
             "classes": rows,
-            "mean_dice": _number(self.mean_dice),
-            "pixel_accuracy": _number(self.pixel_accuracy),
+            "mean_dice": plain_number(self.mean_dice),
+            "pixel_accuracy": plain_number(self.pixel_accuracy),
         }
 
 
@@ -130,5 +130,6 @@ def score(confusion: np.ndarray, class_names: Sequence[str]) -> Scores:
     return Scores(classes=rows, mean_dice=mean, pixel_accuracy=float(accuracy))
 
 
-def _number(value: float) -> float | None:
+def plain_number(value: float) -> float | None:
+    """A score as JSON can hold it: six decimals, nan as None."""
     return None if np.isnan(value) else round(float(value), 6)

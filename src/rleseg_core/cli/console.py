@@ -32,7 +32,7 @@ Product = TypeVar("Product")
 
 def print_json(value: object) -> None:
     """One JSON document on stdout, nothing else."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager

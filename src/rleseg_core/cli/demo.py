@@ -22,7 +22,7 @@ from rleseg_core.cli.console import (
     progress_bar,
 )
 from rleseg_core.files import whole_file
-from rleseg_core.metrics import confusion_matrix, score
+from rleseg_core.metrics import confusion_matrix, plain_number, score
 
 SEED = 20_261_121
 """Of the demo's cells; the bundled model was trained on other seeds."""
@@ -78,7 +78,7 @@ def demo(
     if longest is not None:
         patch = WindowReader(stack, segmenter.info.window_spec).read(longest.window)
         render_animation(
-            np.round(patch[0].transpose(1, 2, 0) * 255).astype(np.uint8),
+            patch.transpose(0, 2, 3, 1),
             segmenter.tokenizer,
             longest.tokens,
             folder / "tokens.gif",
@@ -89,8 +89,8 @@ def demo(
         "tokens": figures.tokens,
         "tokens_per_s": round(figures.tokens_per_s, 1),
         "seconds": round(figures.seconds, 2),
-        "dice": {row.name: round(row.dice, 4) for row in scores.classes},
-        "mean_dice": round(scores.mean_dice, 4),
+        "dice": {row.name: plain_number(row.dice) for row in scores.classes},
+        "mean_dice": plain_number(scores.mean_dice),
         "device": figures.device,
         "model": segmenter.info.name,
         "seed": seed,

@@ -7,6 +7,7 @@ import numpy as np
 import typer
 
 from rleseg_core.cli.console import AsJson, out, print_json
+from rleseg_core.cli.evaluate import class_names
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import PRESETS, Tokenizer, preset
@@ -63,7 +64,7 @@ def encode(
     as_json: AsJson = False,
 ) -> None:
     """Encode a mask and show its tokens."""
-    from rleseg_core.data import open_labels, subsample_labels
+    from rleseg_core.data import class_ids, open_labels, subsample_labels
 
     stack = open_labels(mask)
     if frame >= stack.n_frames:
@@ -71,7 +72,8 @@ def encode(
     labels = stack.frame(frame)
     if mask_size is not None:
         labels = subsample_labels(labels[None], (mask_size, mask_size))[0]
-    names = tuple(classes.split(",")) if classes else _names(labels, scheme)
+    names = class_names(classes, instances=False) if classes else _names(labels)
+    labels = class_ids(labels, len(names))
     spec = MaskSpec(size=labels.shape, class_names=names)
     tokenizer = Tokenizer.build(
         preset(scheme, order=order, start=start), spec, vocab_limit=vocab_limit
@@ -91,7 +93,7 @@ def encode(
     out.print(f"{len(tokens)} tokens, {len(tokens) // k} runs, vocabulary {tokenizer.vocab.size}")
 
 
-def _names(labels: np.ndarray, scheme: str) -> tuple[str, ...]:
-    """Names for the class ids of a mask; binary schemes have one."""
+def _names(labels: np.ndarray) -> tuple[str, ...]:
+    """Names for the class ids of a mask, at least one."""
     highest = max(1, int(labels.max(initial=0)))
     return tuple(f"class{k}" for k in range(1, highest + 1))

@@ -1,5 +1,6 @@
 """``rleseg train``: train a model on images and masks, from scratch or from another model."""
 
+import math
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from rleseg_core.cli.console import (
     product_of,
     progress_bar,
 )
-from rleseg_core.cli.evaluate import Classes, Instances
+from rleseg_core.cli.evaluate import Classes, Instances, class_names
 from rleseg_core.cli.predict import ImageSize, parse_frames
+from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
     from rleseg_core.data import LabelledStack
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     images: Annotated[Path, typer.Argument(help="A stack, or a folder of images.")],
     masks: Annotated[Path, typer.Argument(help="Its masks: class ids, or instance ids.")],
     output: Annotated[Path, typer.Option("--out", "-o", help="The new model.safetensors.")],
@@ -38,7 +41,9 @@ def train(
     run_dir: Annotated[
         Path | None, typer.Option(help="Checkpoints and log; OUT without its suffix by default.")
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in --run-dir.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with the run in --run-dir, as it was set.")
+    ] = False,
     holdout: Annotated[
         str | None, typer.Option(help="Frames kept for validation, such as 0,10-14.")
     ] = None,
@@ -72,7 +77,10 @@ def train(
     from rleseg_core.training import TrainConfig, fine_tune, read_reports
     from rleseg_core.training import train as train_new
 
-    names = tuple(name.strip() for name in classes.split(","))
+    _check_output(output)
+    if base is not None:
+        _check_left_out(context)
+    names = class_names(classes, instances)
     stack = LabelledStack.from_paths(images, masks, names, instances=instances)
     kept, held_out = _split(stack, holdout)
     config = TrainConfig(
@@ -123,7 +131,8 @@ def train(
         )
     path = _watch(run, quiet)
     reports = read_reports(folder)
-    best = max((r.validation["mean"] for r in reports if r.validation), default=None)
+    dice = [report.validation["mean"] for report in reports if report.validation]
+    best = max(filter(math.isfinite, dice), default=None)
     if as_json:
         last = reports[-1]
         print_json(
@@ -137,8 +146,28 @@ def train(
             }
         )
     elif not quiet:
-        dice = "" if best is None else f", best validation Dice {best:.3f}"
-        out.print(f"{path}: {reports[-1].step} steps, loss {reports[-1].loss:.3f}{dice}")
+        told = "" if best is None else f", best validation Dice {best:.3f}"
+        out.print(f"{path}: {reports[-1].step} steps, loss {reports[-1].loss:.3f}{told}")
+
+
+def _check_output(path: Path) -> None:
+    """Refuse before the training what could not be written after it."""
+    if path.suffix != ".safetensors":
+        raise DataError(f"a model's name must end in .safetensors, got {path}")
+    if path.is_dir():
+        raise DataError(f"cannot write a model to {path}: there is a folder of that name")
+
+
+def _check_left_out(context: typer.Context) -> None:
+    """Refuse options that a base model decides, rather than take no notice of them."""
+    decided = ("scheme", "size", "patch", "stride", "mask_size", "max_tokens")
+    given = [
+        "--" + name.replace("_", "-")
+        for name in decided
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise DataError(f"{', '.join(given)}: the model of --from decides; leave it out")
 
 
 def _scheme_name(scheme: str, class_names: tuple[str, ...]) -> str:

@@ -94,6 +94,18 @@ def test_tokens_of_a_mask(capfd, tmp_path):
     assert "row 1, col 1" in out
 
 
+def test_tokens_of_a_mask_in_grey_levels(capfd, tmp_path):
+    mask = np.zeros((4, 4), np.uint8)
+    mask[1, 1:3] = 255
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    told = ("tokens", "encode", tmp_path / "mask.tif", "--scheme", "binary", "--classes", "cell")
+    code, out, _ = run(capfd, *told, "--json")
+    assert code == 0
+    assert json.loads(out)["tokens"] == [3 + 5, 3 + 16 + 1, 2]
+    tifffile.imwrite(tmp_path / "mask.tif", np.arange(16, dtype=np.uint8).reshape(4, 4))
+    assert_one_sentence(*run(capfd, *told), about="ids from 0 to 15")
+
+
 def test_synth_tells_what_it_wrote(capfd, tmp_path):
     code, out, _ = run(
         capfd, "synth", tmp_path / "s", "--frames", 2, "--height", 64, "--width", 80, "--json"
@@ -118,6 +130,20 @@ def test_predict_and_evaluate(capfd, synthetic, model, tmp_path, suffix):
     code, out, _ = run(capfd, "evaluate", masks, synthetic / "classes.tif", "--json")
     assert code == 0
     assert set(json.loads(out)["classes"]) == {"ipsc", "dfc"}
+
+
+def test_demo_writes_all_it_names(capfd, model, tmp_path):
+    code, out, err = run(
+        capfd,
+        *("demo", "--out", tmp_path, "--model", model, "--frames", 1, "--side", 64),
+        *("--device", "cpu", "--no-open", "--json"),
+    )
+    assert code == 0, err
+    summary = json.loads(out, parse_constant=pytest.fail)
+    assert summary == json.loads((tmp_path / "summary.json").read_text())
+    assert set(summary["dice"]) == {"ipsc", "dfc"}
+    names = {"images.tif", "truth.tif", "masks.tif", "masks.zarr", "overlay.png", "tokens.gif"}
+    assert {path.name for path in tmp_path.iterdir()} == names | {"summary.json"}
 
 
 def test_perfect_masks_score_one(capfd, synthetic):
@@ -163,6 +189,40 @@ def test_training_resumes_where_it_stopped(capfd, synthetic, model):
     )
     assert told[0] == 0, told[2]
     assert json.loads(told[1])["steps"] == 4
+
+
+def test_options_that_the_base_decides_are_refused(capfd, synthetic, model, tmp_path):
+    told = run(
+        capfd,
+        *("train", synthetic / "images.tif", synthetic / "classes.tif", "--from", model),
+        *("--out", tmp_path / "m.safetensors", "--patch", 32, "--mask-size", 16),
+    )
+    assert_one_sentence(*told, about="--patch, --mask-size")
+    assert not list(tmp_path.iterdir())
+
+
+def test_name_of_a_model_is_checked_before_the_training(capfd, synthetic, tmp_path):
+    data = (synthetic / "images.tif", synthetic / "classes.tif")
+    told = run(capfd, "train", *data, "--out", tmp_path / "model")
+    assert_one_sentence(*told, about=".safetensors")
+    (tmp_path / "m.safetensors").mkdir()
+    told = run(capfd, "train", *data, "--out", tmp_path / "m.safetensors")
+    assert_one_sentence(*told, about="folder of that name")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_masks_without_objects_can_be_learnt(capfd, synthetic, tmp_path):
+    tifffile.imwrite(tmp_path / "empty.tif", np.zeros((6, 96, 96), np.uint8))
+    code, out, err = run(
+        capfd,
+        *("train", synthetic / "images.tif", tmp_path / "empty.tif", "--size", "test"),
+        *("--out", tmp_path / "m.safetensors", "--patch", 64, "--mask-size", 16),
+        *("--max-tokens", 32, "--steps", 4, "--lr", 0.05, "--batch-size", 2, "--device", "cpu"),
+        *("--json", "-q"),
+    )
+    assert code == 0, err
+    told = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
+    assert told["steps"] == 4
 
 
 def test_models_lists_the_bundled_one(capfd):
