@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import dask.array as da
-import numpy as np
 
 from rleseg_core.corrections.log import CorrectionLog
 from rleseg_core.corrections.session import IMAGES
 from rleseg_core.data import ImageStack, LabelledStack
+from rleseg_core.data.pictures import frames_array
 from rleseg_core.errors import DataError
 
 
@@ -42,7 +42,6 @@ class CorrectedDataset:
         return sum(bool(log.corrected_frames()) for log in self.logs)
 
     def __iter__(self) -> Iterator[LabelledStack]:
-
         for log in self.logs:
             frames = log.corrected_frames()
             if not frames:
@@ -56,7 +55,6 @@ class CorrectedDataset:
 
 
 def _open_images(log: CorrectionLog) -> ImageStack:
-
     kept = log.folder / IMAGES
     source = kept if kept.exists() else log.image_path
     if source is None or not source.exists():
@@ -69,9 +67,4 @@ def _open_images(log: CorrectionLog) -> ImageStack:
 
 def _lazy_labels(log: CorrectionLog) -> da.Array:
     n_frames, *size = log.shape
-    return da.map_blocks(
-        lambda block_info: log.frame(block_info[None]["chunk-location"][0])[None],
-        chunks=((1,) * n_frames, *((side,) for side in size)),
-        dtype=log.prediction.dtype,
-        meta=np.empty((0, 0, 0), log.prediction.dtype),
-    )
+    return frames_array(log.frame, n_frames, tuple(size), log.prediction.dtype)
