@@ -1,7 +1,9 @@
 """The commands put together, and how their errors are told."""
 
 import os
+import signal
 import sys
+import threading
 
 import typer
 
@@ -30,14 +32,21 @@ def main(arguments: list[str] | None = None) -> None:
     # torch's idle threads sleep instead of spinning: on a busy machine that is many times faster,
     # and it must be said before torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    # as Ctrl-C: drafts are removed, and a training run leaves its last checkpoint
+    older = signal.signal(signal.SIGTERM, _interrupt) if in_main_thread else None
     try:
         app(arguments)
     except (RlesegError, OSError) as error:
         err.print(f"[bold red]error:[/] {_sentence(error)}", soft_wrap=True, highlight=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("interrupted")
-        sys.exit(1)
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, older)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _sentence(error: Exception) -> str:

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 import tifffile
 
 from rleseg_core.cli import main
+from rleseg_core.inference import Stitcher
 
 
 def run(capfd, *arguments):
@@ -225,6 +228,20 @@ def test_masks_without_objects_can_be_learnt(capfd, synthetic, tmp_path):
     assert told["steps"] == 4
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_segmentation_leaves_nothing(
+    capfd, synthetic, model, tmp_path, monkeypatch, number
+):
+    monkeypatch.setattr(Stitcher, "add", lambda *_: os.kill(os.getpid(), number))
+    told = run(
+        capfd,
+        *("predict", synthetic / "images.tif", "-m", model, "-o", tmp_path / "o.tif"),
+        *("--device", "cpu"),
+    )
+    assert told[0] == 130
+    assert not list(tmp_path.iterdir())
+
+
 def test_models_lists_the_bundled_one(capfd):
     code, out, _ = run(capfd, "models", "--json")
     assert code == 0
@@ -248,7 +265,7 @@ def test_truncated_tiff(capfd, synthetic, model, tmp_path):
 def test_masks_of_another_shape(capfd, synthetic, tmp_path):
     tifffile.imwrite(tmp_path / "small.tif", np.zeros((6, 32, 32), np.uint8))
     told = run(capfd, "evaluate", tmp_path / "small.tif", synthetic / "classes.tif")
-    assert_one_sentence(*told, about="32")
+    assert_one_sentence(*told, about="small.tif is (6, 32, 32)")
     told = run(
         capfd,
         *("train", synthetic / "images.tif", tmp_path / "small.tif"),
