@@ -33,11 +33,15 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score masks against the truth: Dice, IoU, precision and recall of each class."""
-    from rleseg_core.data import check_same_shape, classes_from_instances, open_labels
+    from rleseg_core.data import classes_from_instances, open_labels
 
     names = class_names(classes, instances)
     given, true = open_labels(predicted), open_labels(truth)
-    check_same_shape(given, true)
+    if given.shape != true.shape:
+        raise DataError(
+            f"{predicted} is {given.shape}, {truth} is {true.shape}; both must be the same "
+            "(T, Y, X)"
+        )
     chosen = parse_frames(frames, true.n_frames) or list(range(true.n_frames))
     confusion = np.zeros((len(names) + 1, len(names) + 1), np.int64)
     with progress_bar("evaluate", quiet) as bar:
