@@ -1,0 +1,39 @@
+import pytest
+
+from rleseg_core.errors import SchemeError
+from rleseg_core.spec import MaskSpec, WindowSpec
+
+
+def test_specs_come_back_from_json():
+    mask = MaskSpec(size=(8, 6), class_names=("a", "b"), n_frames=2)
+    window = WindowSpec(patch=16, patch_stride=8, image_size=40, n_frames=2)
+    assert MaskSpec.from_json(mask.to_json()) == mask
+    assert WindowSpec.from_json(window.to_json()) == window
+
+
+@pytest.mark.parametrize(
+    ("size", "names", "told"),
+    [
+        ((0, 8), ("cell",), "positive number"),
+        ((8, 8), (), "needs a name"),
+        ((8, 8), ("cell", ""), "needs a name"),
+        ((8, 8), ("cell", "cell"), "must differ"),
+        ((8, 8), tuple(map(str, range(256))), "up to 255 classes"),
+    ],
+)
+def test_masks_that_cannot_be(size, names, told):
+    with pytest.raises(SchemeError, match=told):
+        MaskSpec(size=size, class_names=names)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        ({"patch": 0, "patch_stride": 0}, "must be positive"),
+        ({"patch": 8, "patch_stride": 9}, "leave gaps"),
+        ({"patch": 8, "patch_stride": 8, "frame_stride": 2}, "leave gaps"),
+    ],
+)
+def test_windows_that_cannot_be(numbers, told):
+    with pytest.raises(SchemeError, match=told):
+        WindowSpec(**numbers)
