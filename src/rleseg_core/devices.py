@@ -1,13 +1,10 @@
 """Which device computes, and what to do when its memory is full."""
 
 import os
-from typing import Literal
 
 import torch
 
 from rleseg_core.errors import RlesegError
-
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def available_devices() -> list[str]:
