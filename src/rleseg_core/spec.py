@@ -23,8 +23,7 @@ class MaskSpec:
     Raises
     ------
     SchemeError
-        If a number is not positive, a class name is empty or used twice, or there are more than
-        the 255 classes that masks of uint8 can hold.
+        If a number is not positive, or a class name is empty or used twice.
     """
 
     size: tuple[int, int]
@@ -41,11 +40,6 @@ class MaskSpec:
             )
         if not self.class_names or "" in self.class_names:
             raise SchemeError(f"each foreground class needs a name, got {self.class_names}")
-        if self.n_classes > 255:
-            raise SchemeError(
-                f"masks hold up to 255 classes, got {self.n_classes}; if these are objects, give "
-                "their masks as instance ids of one class"
-            )
         if len(set(self.class_names)) != len(self.class_names):
             raise SchemeError(f"class names must differ, got {self.class_names}")
 

@@ -64,7 +64,7 @@ def class_ids(labels: np.ndarray, n_classes: int) -> np.ndarray:
     Raises
     ------
     DataError
-        If the ids exceed C and are no grey levels either.
+        If the ids exceed C and are no grey levels either, or C is above 255.
 
     Notes
     -----
@@ -72,6 +72,11 @@ def class_ids(labels: np.ndarray, n_classes: int) -> np.ndarray:
     64 and 192 for two. It also removes false rims of class 1 between background and class 2; we
     leave them.
     """
+    if n_classes > 255:
+        raise DataError(
+            f"masks hold up to 255 classes, got {n_classes}; if these are objects, open the mask "
+            "as instances"
+        )
     low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
     if low >= 0 and high <= n_classes:
         return labels.astype(np.uint8, copy=False)

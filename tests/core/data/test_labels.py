@@ -117,3 +117,8 @@ def test_smooth_upsampling_keeps_up_with_the_decoder():
     for _ in range(20):
         upsample_labels(coarse, (128, 128), "smooth")
     assert (time.perf_counter() - started) / 20 < 0.02  # far above the usual 0.5 ms
+
+
+def test_more_classes_than_a_mask_holds_are_refused():
+    with pytest.raises(DataError, match="up to 255 classes"):
+        class_ids(np.full((2, 2), 300), 300)
