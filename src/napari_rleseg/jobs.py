@@ -60,6 +60,7 @@ class _Run:
     kwargs: dict[str, object]
     stop: threading.Event = field(default_factory=threading.Event)
     close: threading.Event = field(default_factory=threading.Event)  # stop, and forget the process
+    child: "_Child | None" = None  # the process that runs it
 
     def stopped(self) -> bool:
         return self.stop.is_set() or self.close.is_set()
@@ -216,7 +217,8 @@ class ProcessRunner(Runner):
         super().__init__(title, parent)
         self.threads = threads
         self._keep = keep
-        self._child: _Child | None = None
+        self._child: _Child | None = None  # one that answers
+        self._lock = threading.Lock()  # of `_child`, against a job that is closed as it starts
 
     def cancel(self) -> None:
         """Ask the job to stop, and terminate its process when it has not done so in two seconds."""
@@ -228,8 +230,9 @@ class ProcessRunner(Runner):
     def close(self) -> None:
         """Stop the job, if there is one, and end the process."""
         if self.busy or self._warming is not None:
-            super().close()
-            self._child = None  # the watching thread ends the process
+            with self._lock:
+                super().close()
+                self._child = None  # the watching thread ends the process
         else:
             self.release()
 
@@ -240,8 +243,8 @@ class ProcessRunner(Runner):
             self._child = None
 
     def _terminate(self, run: _Run) -> None:
-        if run is self._run and self._child is not None:
-            self._child.process.terminate()
+        if run is self._run and run.child is not None:
+            run.child.process.terminate()
 
     def _forget(self, child: "_Child | None") -> None:
         if self._child is child:
@@ -260,8 +263,11 @@ class ProcessRunner(Runner):
             return
         try:
             if child is None or child.process.poll() is not None:
-                child = self._child = _Child(self.threads or default_threads())
+                child = run.child = _Child(self.threads or default_threads())
                 child.connect()
+                with self._lock:
+                    self._child = None if run.close.is_set() else child
+            run.child = child
             child.connection.send(("run", run.target, run.args, run.kwargs))
             told = False
             while True:
