@@ -1,5 +1,6 @@
 """The fine-tuning of a model on what a session holds: data brought to disk, the job, the model."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -204,5 +205,6 @@ def _check(labels: Labels, image: Image | None) -> tuple[int, ...]:
 
 def unused_name(base: str, taken: Sequence[str]) -> str:
     """A name for a model made from `base` that is not taken."""
+    base = re.sub(r"-tuned-\d+$", "", base)
     number = next(n for n in range(1, len(taken) + 2) if f"{base}-tuned-{n}" not in taken)
     return f"{base}-tuned-{number}"

@@ -12,7 +12,7 @@ import numpy as np
 import zarr
 from napari.types import LayerData
 
-from napari_rleseg.layers import NOTES, labels_attributes
+from napari_rleseg.layers import AXES, NOTES, labels_attributes
 from rleseg_core.data import ImageStack
 from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import DataError
@@ -54,6 +54,7 @@ def read_session(path: str) -> list[LayerData]:
                 "name": name,
                 "rgb": colour,
                 "scale": scale,
+                "axis_labels": AXES,
                 "contrast_limits": None if colour else stack.intensity_range(),
                 "metadata": {NOTES: {"path": str(source), "session": str(folder)}},
             },

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rleseg_core.data import ImageStack
 
+AXES = ("t", "y", "x")
 NOTES = "napari_rleseg"  # our entry in a layer's metadata
 
 
@@ -92,6 +93,7 @@ def labels_attributes(
         "colormap": class_colormap(class_names),
         "features": class_features(class_names),
         "opacity": 0.55,
+        "axis_labels": AXES,
         "metadata": {
             NOTES: {
                 "path": None if path is None else str(path),
@@ -128,12 +130,12 @@ def show_image(
         rgb=colour,
         contrast_limits=None if colour else limits,
         scale=scale,
+        axis_labels=AXES,
         metadata={NOTES: {"path": None if stack.path is None else str(stack.path)}},
     )
 
 
-def show_labels(
-    viewer: "Viewer",
+def labels_layer(
     data: "zarr.Array | np.ndarray",
     class_names: Sequence[str],
     *,
@@ -142,12 +144,10 @@ def show_labels(
     path: Path | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> Labels:
-    """Add class masks to the viewer, coloured and named by class.
+    """A layer of class masks, coloured and named by class, that is not in a viewer yet.
 
     Parameters
     ----------
-    viewer : Viewer
-        Where.
     data : (T, Y, X) integer array
         Class ids, 0 = background. A zarr array is handed to napari as it is: what is painted then
         reaches the disk at once (dask would lose it).
@@ -162,9 +162,26 @@ def show_labels(
     provenance : mapping, optional
         What made the masks.
     """
-    return viewer.add_labels(
+    return Labels(
         data,
         name=name,
         **labels_attributes(class_names, path, provenance),
         **({} if image is None else stack_transform(image)),
     )
+
+
+def show_labels(
+    viewer: "Viewer",
+    data: "zarr.Array | np.ndarray",
+    class_names: Sequence[str],
+    *,
+    name: str,
+    image: Image | None = None,
+    path: Path | None = None,
+    provenance: Mapping[str, object] | None = None,
+) -> Labels:
+    """Add class masks to the viewer; the parameters are those of `labels_layer`."""
+    layer = labels_layer(
+        data, class_names, name=name, image=image, path=path, provenance=provenance
+    )
+    return viewer.add_layer(layer)

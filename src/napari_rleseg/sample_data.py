@@ -2,7 +2,7 @@
 
 from napari.types import LayerData
 
-from napari_rleseg.layers import labels_attributes
+from napari_rleseg.layers import AXES, labels_attributes
 from rleseg_core.data.synthetic import SyntheticConfig, synthesize
 
 SAMPLE = SyntheticConfig(n_frames=12, size=(256, 256), seed=7)
@@ -15,5 +15,5 @@ def cells() -> list[LayerData]:
     names = sequence.class_names
     truth = labels_attributes(names, provenance={"seed": SAMPLE.seed})
     truth |= {"name": f"{NAME} truth", "visible": False}
-    image = {"name": NAME, "contrast_limits": (0, 255)}
+    image = {"name": NAME, "contrast_limits": (0, 255), "axis_labels": AXES}
     return [(sequence.images, image, "image"), (sequence.classes, truth, "labels")]

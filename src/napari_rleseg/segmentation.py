@@ -1,7 +1,7 @@
 """The segmentation of a session's image: the job, and its masks in the viewer as they come."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari.layers import Labels
@@ -15,6 +15,7 @@ from rleseg_core.checkpoint import ModelInfo
 from rleseg_core.errors import DataError
 
 REFRESH_MS = 100  # while windows come in, the layer is drawn anew and followed at most this often
+STEP_MS = 10  # between the steps of beginning, for the viewer to draw
 
 
 class Segmentation(QObject):
@@ -54,6 +55,11 @@ class Segmentation(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
         self._timer.timeout.connect(self._refresh)
+        self._steps: list[Callable[[], None]] = []
+        self._step_timer = QTimer(self)
+        self._step_timer.setSingleShot(True)
+        self._step_timer.setInterval(STEP_MS)
+        self._step_timer.timeout.connect(self._next_step)
         self._runner: Runner | None = None  # which of the two works for us
         for runner in (session.reading, session.inference):
             runner.cancelled.connect(functools.partial(self._stop, runner))
@@ -84,21 +90,17 @@ class Segmentation(QObject):
             raise DataError("another job is running; cancel it or wait for it")
         shape = stack_shape(session.image)
         names = model.mask_spec.class_names
-        if not self._can_take(session.result, shape, names):
-            if session.result is not None:
-                session.result.visible = False
-            session.new_result(names, tasks.provenance(settings, model.name))
-        assert session.result is not None
-        self._layer = session.result
-        self._layer.editable = False  # nobody paints where the model writes
         self._newest, self._shown = (frames[0] if frames else 0), None
         self.running, self.cancelling = True, False
-        result = Path(str(notes(self._layer)["path"]))
-        self._runner = session.reading
+        self._steps = [functools.partial(self._begin, settings, frames)]
+        if self._can_take(session.result, shape, names):
+            self._layer = session.result
+        else:
+            record = tasks.provenance(settings, model.name)
+            make = functools.partial(self._make_layer, names, record)
+            self._steps = [make, self._show_layer, *self._steps]
         self.began.emit()
-        session.when_on_disk(
-            session.image, lambda images: self._segment(images, result, settings, frames)
-        )
+        self._step_timer.start()
 
     def cancel(self) -> None:
         """Ask it to stop; the masks that are done stay."""
@@ -106,6 +108,45 @@ class Segmentation(QObject):
             self.cancelling = True
             self._session.reading.cancel()
             self._session.inference.cancel()
+
+    def _next_step(self) -> None:
+        """Do one thing of those that come before the job; the viewer draws between them."""
+        if self.cancelling:
+            self._end("cancelled")
+            return
+        step = self._steps.pop(0)
+        try:
+            step()
+        except OSError as error:
+            self._end("failed")
+            show_failure(f"the masks cannot be written: {error}", "")
+        except BaseException:
+            self._end("failed")
+            raise
+        else:
+            if self._steps:
+                self._step_timer.start()
+
+    def _make_layer(self, names: tuple[str, ...], provenance: dict[str, object]) -> None:
+        self._layer = self._session.new_result(names, provenance)
+
+    def _show_layer(self) -> None:
+        session = self._session
+        if session.result is not None:
+            session.result.visible = False
+        session.result = session.viewer.add_layer(self._layer)
+
+    def _begin(self, settings: tasks.SegmentSettings, frames: Sequence[int] | None) -> None:
+        session = self._session
+        if session.image is None or self._layer is None:
+            self._end("cancelled")  # the image was taken out of the viewer
+            return
+        self._layer.editable = False  # nobody paints where the model writes
+        result = Path(str(notes(self._layer)["path"]))
+        self._runner = session.reading
+        session.when_on_disk(
+            session.image, lambda images: self._segment(images, result, settings, frames)
+        )
 
     def _can_take(
         self, layer: Labels | None, shape: tuple[int, ...], names: tuple[str, ...]
@@ -174,9 +215,9 @@ class Segmentation(QObject):
         if self.follow and self._shown is not None and here != self._shown:
             self.follow = False  # the user looks elsewhere
         if self.running and self.follow and axis >= 0 and self._dirty and here != self._newest:
-            dims.set_current_step(axis, self._newest)
+            dims.set_current_step(axis, self._newest)  # draws the layer anew as well
             here = self._newest
-        if self._layer is not None and here in self._dirty and self._layer.visible:
+        elif self._layer is not None and here in self._dirty and self._layer.visible:
             self._layer.refresh(thumbnail=False, highlight=False, extent=False)
         if self._dirty:
             self._shown = here

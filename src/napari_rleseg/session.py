@@ -14,7 +14,7 @@ from psygnal import Signal
 
 from napari_rleseg.io import MASKS, write_record
 from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
-from napari_rleseg.layers import notes, show_labels, stack_shape, stack_transform
+from napari_rleseg.layers import labels_layer, notes, stack_shape, stack_transform
 from napari_rleseg.preferences import preference
 from rleseg_core.checkpoint import ModelInfo
 from rleseg_core.data.writers import create_labels
@@ -170,15 +170,14 @@ class Session:
         return path
 
     def new_result(self, class_names: tuple[str, ...], provenance: dict[str, object]) -> Labels:
-        """An empty result for `image`, on disk and in the viewer, one chunk a frame."""
+        """An empty result for `image`, on disk, one chunk a frame; not in the viewer yet."""
         if self.image is None:
             raise ValueError("there is no image to segment")
         shape = stack_shape(self.image)
         path = self.new_path(f"{MASKS}.zarr")
         dtype = np.dtype(np.uint8 if len(class_names) < 256 else np.uint16)
         data = create_labels(path, shape, dtype, {"class_names": list(class_names), **provenance})
-        self.result = show_labels(
-            self.viewer,
+        return labels_layer(
             data,
             class_names,
             name=f"{self.image.name} masks",
@@ -186,7 +185,6 @@ class Session:
             path=path,
             provenance=provenance,
         )
-        return self.result
 
     def path_of(self, layer: Image | Labels) -> Path | None:
         """File or folder that holds a layer as it is, for another process to read; None if none."""

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_rleseg.finetuning import unused_name
 from napari_rleseg.layers import show_labels
 from napari_rleseg.widgets.finetune import FinetuneWidget
 from napari_rleseg.widgets.segment import SegmentWidget
@@ -15,9 +16,9 @@ LONG = 120_000
 
 @pytest.fixture
 def panel(session, cells, tiny_model, qtbot) -> FinetuneWidget:
+    session.model = tiny_model
     widget = FinetuneWidget(session)
     qtbot.addWidget(widget)
-    widget.base.model = tiny_model
     widget.name.setText("tuned")
     widget.form.value = replace(
         widget.form.value, n_steps=4, batch_size=2, validate_every=2, warmup_steps=1
@@ -67,6 +68,22 @@ def test_corrected_frames_are_listed_and_learnt_from(panel, session, cells, qtbo
     session.corrections_changed.emit()
     assert panel.frames.ticked() == (3,)
     assert finish(panel, qtbot) == "finished"
+
+
+def test_base_is_the_model_of_the_session_and_gives_the_name(session, tiny_model, qtbot):
+    panel = FinetuneWidget(session)
+    qtbot.addWidget(panel)
+    session.model = tiny_model  # a file outside the folders of installed models
+    assert panel.base.model.path == tiny_model.path
+    assert panel.name.text() == "tiny-tuned-1"
+    panel.name.setText("mine")
+    session.model = replace(tiny_model, path=tiny_model.path.with_name("other.safetensors"))
+    assert panel.base.model.path.stem == "other"
+    assert panel.name.text() == "mine"
+
+
+def test_name_of_a_tuned_model_counts_on():
+    assert unused_name("demo-tuned-1", ["demo-tuned-1", "demo"]) == "demo-tuned-2"
 
 
 def test_nothing_to_learn_from_is_told(panel, qtbot):

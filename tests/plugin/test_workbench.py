@@ -35,6 +35,29 @@ def test_dock_has_a_tab_for_each_step_at_300_pixels(viewer):
         assert panel.minimumSizeHint().width() <= 330, titles[index]
 
 
+def test_titles_of_the_tabs_are_never_cut(viewer, qtbot):
+    bar = open_workbench(viewer).tabs.tabBar()
+    qtbot.waitUntil(lambda: bar.width() >= 300)
+    assert not bar.usesScrollButtons()
+    for index in range(bar.count()):
+        text = bar.fontMetrics().horizontalAdvance(bar.tabText(index))
+        assert bar.tabRect(index).width() >= text
+    assert bar.tabRect(bar.count() - 1).right() <= bar.width()
+
+
+def test_time_axis_has_a_name(viewer):
+    viewer.open_sample("napari-rleseg", "cells")
+    assert viewer.dims.axis_labels == ("t", "y", "x")
+
+
+def test_a_model_chosen_in_one_tab_is_that_of_all(viewer, tiny_model):
+    workbench = open_workbench(viewer)
+    workbench.session.model = tiny_model
+    for panel in (workbench.segment, workbench.animate):
+        assert panel.model.model.path == tiny_model.path
+    assert workbench.finetune.base.model.path == tiny_model.path
+
+
 def test_two_viewers_have_two_sessions(make_napari_viewer, viewer):
     other = make_napari_viewer()
     assert Session.of(viewer) is not Session.of(other)

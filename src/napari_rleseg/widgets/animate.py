@@ -78,7 +78,6 @@ class AnimateWidget(QWidget):
         self._connect()
         self.speed.setValue(round(STEPS * 0.45))
         self._show_windows()
-        self._show_model()
         self._show_position(0)
         self._show_state()
 
@@ -167,7 +166,7 @@ class AnimateWidget(QWidget):
         animation.progressed.connect(self._show_progress)
         animation.ended.connect(self._show_ended)
         follow(self._session.image_changed, self._show_windows, self)
-        follow(self._session.model_changed, self._show_model, self)
+        follow(self._session.model_changed, self._show_windows, self)
         follow(self._session.viewer.dims.events.current_step, self._show_windows, self)
 
     def _tell(self, error: RlesegError) -> None:
@@ -201,11 +200,6 @@ class AnimateWidget(QWidget):
 
     def _choose_model(self, _: object) -> None:
         self._session.model = self.model.model
-
-    def _show_model(self, _: object = None) -> None:
-        if self._session.model is not None:
-            self.model.model = self._session.model
-        self._show_windows()
 
     def _show_windows(self, _: object = None) -> None:
         chosen = self.window_box.currentIndex()

@@ -84,18 +84,28 @@ class LayerBox(QComboBox):
 
 
 class ModelBox(QComboBox):
-    """Chooses one of the installed models, or a model file."""
+    """Chooses one of the installed models, or a model file; follows the model of the session.
 
-    chosen = Signal(object)  # ModelInfo or None
+    Parameters
+    ----------
+    session : Session
+        Whose model is shown whenever it is another.
+    parent : QWidget or None
+        Owner.
+    """
+
+    chosen = Signal(object)  # ModelInfo or None; by the user
 
     def __init__(self, session: Session, parent: QWidget | None = None):
         super().__init__(parent)
         narrow(self)
         self._browsed: list[ModelInfo] = []
         follow(session.models_changed, self.reset_choices, self)
+        follow(session.model_changed, self._show, self)
         self.activated.connect(self._activate)
         self._last = -1
         self.reset_choices()
+        self._show(session.model)
 
     @property
     def model(self) -> ModelInfo | None:
@@ -116,7 +126,7 @@ class ModelBox(QComboBox):
 
     def reset_choices(self) -> None:
         """Look for installed models anew."""
-        kept = self.model
+        kept, had = self.model, self.count() > 0
         self.clear()
         installed = list_models()
         paths = {info.path for info in installed}
@@ -128,6 +138,12 @@ class ModelBox(QComboBox):
         self.addItem("Model file…", None)
         self._last = max(0, self._index(kept.path)) if kept is not None else 0
         self.setCurrentIndex(self._last)
+        if had and kept is None and self.model is not None:
+            self.chosen.emit(self.model)  # the first that is installed
+
+    def _show(self, info: ModelInfo | None) -> None:
+        if info is not None and info is not self.model:
+            self.model = info
 
     def _activate(self, index: int) -> None:
         if index == self.count() - 1:

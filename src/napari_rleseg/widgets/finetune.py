@@ -16,7 +16,7 @@ from napari_rleseg.jobs import show_failure
 from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
-from napari_rleseg.widgets.controls import Folded, clock, form_layout, text_label
+from napari_rleseg.widgets.controls import Folded, clock, follow, form_layout, text_label
 from napari_rleseg.widgets.corrected import CorrectedFrames
 from napari_rleseg.widgets.curves import MEAN, TrainingCurves
 from rleseg_core.checkpoint import list_models
@@ -60,6 +60,7 @@ class FinetuneWidget(QWidget):
         self.tuning = FineTuning(session, self)
         self.base = ModelBox(session)
         self.name = QLineEdit()
+        self._suggested = ""
         self.frames = CorrectedFrames(session)
         self.truth = LayerBox(session.viewer, Labels, none="none")
         self.truth.setToolTip("A layer of true masks of the image, to learn from all its frames")
@@ -78,6 +79,7 @@ class FinetuneWidget(QWidget):
         self._lay_out()
         self.preset.currentTextChanged.connect(self._choose_preset)
         self.base.chosen.connect(self._suggest_name)
+        follow(session.model_changed, self._suggest_name, self)
         self.button.clicked.connect(self._press)
         self.use.clicked.connect(self.use_model)
         self.tuning.began.connect(self._began)
@@ -137,7 +139,7 @@ class FinetuneWidget(QWidget):
         scores = [report.validation for report in reports if report.validation]
         dice = f"Dice {scores[-1][MEAN]:.3f} · " if scores and MEAN in scores[-1] else ""
         text = (
-            f"loss {last.loss:.3f}{dice} · {last.tokens_per_s:,.0f} tokens/s · {clock(left)} left"
+            f"loss {last.loss:.3f} · {dice}{last.tokens_per_s:,.0f} tokens/s · {clock(left)} left"
         )
         self.status.setText(last.message or text)
 
@@ -150,6 +152,7 @@ class FinetuneWidget(QWidget):
             self.status.setText(f"{model.name} is trained and installed.")
             self.use.setText(f"Use {model.name}")
             self.use.show()
+            self._suggested = self.name.text()  # taken now
             self._suggest_name()
         elif how == "cancelled":
             self.status.setText("Stopped; the checkpoints of the run are kept in the session.")
@@ -159,8 +162,10 @@ class FinetuneWidget(QWidget):
 
     def _suggest_name(self, _: object = None) -> None:
         model = self.base.model
-        if model is not None:
-            self.name.setText(unused_name(model.path.stem, [m.path.stem for m in list_models()]))
+        if model is not None and self.name.text() == self._suggested:  # not the user's own
+            taken = [installed.path.stem for installed in list_models()]
+            self._suggested = unused_name(model.path.stem, taken)
+            self.name.setText(self._suggested)
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)

@@ -66,7 +66,6 @@ class SegmentWidget(QWidget):
         self.segmentation.progressed.connect(self._progressed)
         self.segmentation.ended.connect(self._ended)
         follow(session.image_changed, self._show_image, self)
-        follow(session.model_changed, self._show_model, self)
         self._choose_image(self.image.layer)
         self._choose_model(self.model.model)
         self._show_range()
@@ -191,10 +190,6 @@ class SegmentWidget(QWidget):
     def _show_image(self, layer: Image | None) -> None:
         if layer is not None and layer is not self.image.layer:
             self.image.layer = layer
-
-    def _show_model(self, model: object) -> None:
-        if model is not self.model.model:
-            self.model.model = self._session.model
 
     def _show_range(self, _: str = "") -> None:
         self._range.setVisible(self.frames.currentText() == RANGE)
