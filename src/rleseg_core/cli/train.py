@@ -21,7 +21,7 @@ from rleseg_core.cli.console import (
 )
 from rleseg_core.cli.evaluate import Classes, Instances, class_names
 from rleseg_core.cli.predict import ImageSize, parse_frames
-from rleseg_core.errors import DataError
+from rleseg_core.errors import DataError, TrainingError
 
 if TYPE_CHECKING:
     from rleseg_core.data import LabelledStack
@@ -94,6 +94,8 @@ def train(
         seed=seed,
     )
     folder = run_dir or output.with_suffix("")
+    if not resume:
+        _check_unfinished(folder)
     if base is not None:
         run = fine_tune(
             base,
@@ -174,6 +176,23 @@ def _scheme_name(scheme: str, class_names: tuple[str, ...]) -> str:
     if scheme != "auto":
         return scheme
     return "binary" if len(class_names) == 1 else "lac"
+
+
+def _check_unfinished(folder: Path) -> None:
+    """Refuse to begin where a run waits to go on: its work would be lost."""
+    from rleseg_core.checkpoint import read_info
+    from rleseg_core.training import LAST, TrainConfig
+
+    last = folder / LAST
+    if not last.is_file():
+        return
+    info = read_info(last)
+    n_steps = TrainConfig.from_json(info.training["config"]).n_steps  # type: ignore[arg-type]
+    if 0 < info.step < n_steps:
+        raise TrainingError(
+            f"{folder} holds a run that stopped at step {info.step} of {n_steps}; go on with it "
+            "(--resume), or choose another --run-dir"
+        )
 
 
 def _split(

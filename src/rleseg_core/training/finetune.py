@@ -124,6 +124,7 @@ def train(
     other parameters, reports and errors are those of `fine_tune`.
     """
     _class_names(stacks)
+    _check_labels([*stacks, *(validation_stacks or ())])
     resumed = resume and (run_dir / LAST).is_file()
     if resumed:
         saved, config = resumed_settings(read_info(run_dir / LAST))
@@ -240,6 +241,13 @@ def _class_names(stacks: Sequence[LabelledStack]) -> tuple[str, ...]:
     if len(names) > 1:
         raise TrainingError(f"all stacks must have the same classes, got {sorted(names)}")
     return names.pop()
+
+
+def _check_labels(stacks: Sequence[LabelledStack]) -> None:
+    """Read every labelled frame once: wrong ids are better told now than hours later."""
+    for stack in stacks:
+        for frame in stack.frames:
+            stack.class_frame(frame)
 
 
 def _validation_batches(stacks: Sequence[LabelledStack], info: ModelInfo) -> list[SampleBatch]:

@@ -179,7 +179,7 @@ class Trainer:
                 optimizer.zero_grad()
                 self.step += 1
                 seconds = time.perf_counter() - started
-                scores = self._validate(accelerator.device) if self._due("validate") else {}
+                scores = self._validate(accelerator) if self._due("validate") else {}
                 if accelerator.is_main_process and self._due("checkpoint"):
                     saved_at = self._save(optimizer)
                 yield StepReport(
@@ -210,11 +210,11 @@ class Trainer:
                     samples, self.tokenizer, self.model.config.max_tokens, accelerator.device
                 )
 
-    def _validate(self, device: torch.device) -> dict[str, float]:
+    def _validate(self, accelerator: "Accelerator") -> dict[str, float]:
         if not self.validation:
             return {}
-        scores = validate(self.model, self.tokenizer, self.validation, device)
-        if scores.mean_dice > self.best_dice:
+        scores = validate(self.model, self.tokenizer, self.validation, accelerator.device)
+        if scores.mean_dice > self.best_dice and accelerator.is_main_process:
             self.best_dice = scores.mean_dice
             save_checkpoint(self._info(BEST), self.model.state_dict())
         dice = {row.name: row.dice for row in scores.classes}

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -326,3 +327,32 @@ def test_device_that_is_not_here(capfd, synthetic, model, tmp_path):
 
 def test_unknown_option_is_exit_code_2(capfd):
     assert run(capfd, "predict", "--nothing")[0] == 2
+
+
+def test_unfinished_run_is_not_begun_anew(capfd, synthetic, tmp_path):
+    from rleseg_core.checkpoint import load_checkpoint, save_checkpoint
+
+    arguments = [
+        *("train", synthetic / "images.tif", synthetic / "classes.tif"),
+        *("--out", tmp_path / "m.safetensors", "--size", "test", "--patch", 64, "--mask-size", 16),
+        *("--max-tokens", 64, "--steps", 2, "--batch-size", 1, "--device", "cpu", "--json"),
+    ]
+    assert run(capfd, *arguments)[0] == 0
+    assert run(capfd, *arguments)[0] == 0  # a finished one is
+    last = load_checkpoint(tmp_path / "m" / "last.safetensors")
+    save_checkpoint(replace(last.info, step=1), last.weights, last.state)
+    assert_one_sentence(*run(capfd, *arguments), about="--resume")
+    assert run(capfd, *arguments, "--resume")[0] == 0
+
+
+def test_wrong_ids_in_a_later_frame_are_told_before_training(capfd, synthetic, tmp_path):
+    classes = tifffile.imread(synthetic / "classes.tif")
+    classes[4, 0, 0] = 7
+    tifffile.imwrite(tmp_path / "wrong.tif", classes, photometric="minisblack")
+    told = run(
+        capfd,
+        *("train", synthetic / "images.tif", tmp_path / "wrong.tif"),
+        *("--out", tmp_path / "m.safetensors"),
+    )
+    assert_one_sentence(*told, about="frame 4")
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.tif"]
