@@ -30,6 +30,7 @@ class Watch:
         self._timer.timeout.connect(lambda: self._ticks.append(time.monotonic()))
 
     def __enter__(self) -> "Watch":
+        self._ticks.clear()
         self._timer.start(5)
         return self
 

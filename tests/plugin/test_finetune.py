@@ -116,13 +116,3 @@ def test_taken_name_is_refused(panel, session, truth, qtbot):
 def test_preset_fills_the_form(panel):
     panel.preset.setCurrentText("Thorough")
     assert panel.form.value.n_steps == 1000
-
-
-def test_viewer_is_not_blocked_while_a_model_trains(panel, session, truth, qtbot, watch):
-    panel.truth.layer = truth
-    panel.form.value = replace(panel.form.value, n_steps=30, validate_every=10)
-    with qtbot.waitSignal(panel.tuning.progressed, timeout=LONG):
-        panel.button.click()
-    with watch:
-        qtbot.waitUntil(lambda: not panel.tuning.running, timeout=LONG)
-    assert watch.longest < 0.1

@@ -145,14 +145,3 @@ def test_viewer_follows_the_frames_until_the_user_moves(panel, session, qtbot):
     panel.follow_box.setChecked(False)
     finish(panel, qtbot)
     assert session.viewer.dims.current_step[0] == 0
-
-
-def test_viewer_is_not_blocked_while_windows_come(panel, session, cells, qtbot, watch):
-    long = np.tile(cells.images, (3, 3, 3))
-    session.image = session.viewer.add_image(long, name="long")
-    panel.image.layer = session.image
-    with qtbot.waitSignal(panel.segmentation.progressed, timeout=LONG):
-        panel.button.click()
-    with watch:
-        qtbot.waitUntil(lambda: not panel.segmentation.running, timeout=LONG)
-    assert watch.longest < 0.1
