@@ -22,6 +22,7 @@ from rleseg_core.errors import (
     SchemeError,
     TrainingError,
 )
+from rleseg_core.reports import product_of
 from rleseg_core.spec import MaskSpec, WindowSpec
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "SchemeError",
     "TrainingError",
     "WindowSpec",
+    "product_of",
 ]

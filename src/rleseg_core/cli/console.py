@@ -3,9 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -26,8 +26,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON o
 
 out = Console()
 err = Console(stderr=True)
-Report = TypeVar("Report")
-Product = TypeVar("Product")
 
 
 def print_json(value: object) -> None:
@@ -60,22 +58,6 @@ class Bar:
     def update(self, done: int, total: int, note: str = "") -> None:
         """Show `done` of `total`."""
         self._progress.update(self._task, completed=done, total=total, note=note)  # type: ignore[arg-type]
-
-
-def product_of(
-    run: Generator[Report, None, Product], each: Callable[[Report], None] | None = None
-) -> Product:
-    """What a generator of reports returns; `each` is called with every report."""
-    try:
-        while True:
-            try:
-                report = next(run)
-            except StopIteration as end:
-                return end.value
-            if each is not None:
-                each(report)
-    finally:
-        run.close()
 
 
 def has_display() -> bool:

@@ -18,11 +18,11 @@ from rleseg_core.cli.console import (
     has_display,
     out,
     print_json,
-    product_of,
     progress_bar,
 )
 from rleseg_core.files import whole_file
 from rleseg_core.metrics import confusion_matrix, plain_number, score
+from rleseg_core.reports import product_of
 
 SEED = 20_261_121
 """Of the demo's cells; the bundled model was trained on other seeds."""

@@ -11,10 +11,10 @@ from rleseg_core.cli.console import (
     Quiet,
     out,
     print_json,
-    product_of,
     progress_bar,
 )
 from rleseg_core.errors import DataError
+from rleseg_core.reports import product_of
 
 Frames = Annotated[
     str | None,

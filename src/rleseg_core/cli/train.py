@@ -16,12 +16,12 @@ from rleseg_core.cli.console import (
     err,
     out,
     print_json,
-    product_of,
     progress_bar,
 )
 from rleseg_core.cli.evaluate import Classes, Instances, class_names
 from rleseg_core.cli.predict import ImageSize, parse_frames
 from rleseg_core.errors import DataError, TrainingError
+from rleseg_core.reports import product_of
 
 if TYPE_CHECKING:
     from rleseg_core.data import LabelledStack
