@@ -59,7 +59,13 @@ class FineTuning(QObject):
         session.reading.cancelled.connect(self._stop_reading)
 
     def start(
-        self, base: ModelInfo, truth: Truth, config: object, name: str, device: str = "auto"
+        self,
+        base: ModelInfo,
+        truth: Truth,
+        config: object,
+        name: str,
+        device: str = "auto",
+        image_size: int | None = None,
     ) -> None:
         """Train `base` on with the truth, and write the new model under `name`.
 
@@ -75,6 +81,8 @@ class FineTuning(QObject):
             Of the new model, which goes into the user's folder of models.
         device : str
             'auto', 'cpu', 'cuda' or 'mps'.
+        image_size : int, optional
+            Longer side of a frame after resizing, if not as for the base.
 
         Raises
         ------
@@ -117,6 +125,7 @@ class FineTuning(QObject):
                 path,
                 name,
                 device,
+                image_size,
             )
 
         if labels is None or image is None:

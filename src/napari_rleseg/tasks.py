@@ -44,6 +44,8 @@ class SegmentSettings:
         Nucleus sampling with this mass; None takes the likeliest token.
     batch_size : int or None
         Windows at once; None for as many as fit.
+    image_size : int or None
+        Longer side of a frame after resizing; None for that of the model.
     """
 
     model: Path
@@ -51,6 +53,7 @@ class SegmentSettings:
     stitch: "StitchRule" = "last"
     top_p: float | None = None
     batch_size: int | None = None
+    image_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +117,7 @@ def segment(
         stitch=settings.stitch,
         sampling=sampling,
         batch_size=settings.batch_size,
+        image_size=settings.image_size,
         out=labels,
     )
     n_tokens, started = 0, time.perf_counter()
@@ -139,6 +143,7 @@ def provenance(settings: SegmentSettings, model_name: str) -> dict[str, object]:
         "version": version("napari-rleseg"),
         "stitch": settings.stitch,
         "top_p": settings.top_p,
+        "image_size": settings.image_size,
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
 
@@ -219,6 +224,7 @@ def fine_tune(
     path: Path,
     name: str,
     device: str = "auto",
+    image_size: int | None = None,
 ) -> Generator["StepReport", None, Path]:
     """Train a model further on corrected frames and on labels; returns `path`, the new model."""
     from rleseg_core import training
@@ -232,7 +238,14 @@ def fine_tune(
     }
     return (
         yield from training.fine_tune(
-            base, stacks, config, run_dir, path=path, card=card, device=device
+            base,
+            stacks,
+            config,
+            run_dir,
+            path=path,
+            card=card,
+            device=device,
+            image_size=image_size,
         )
     )
 

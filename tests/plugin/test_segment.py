@@ -77,6 +77,14 @@ def test_only_chosen_frames_are_segmented(panel, session, qtbot, choice, frames)
     assert [frame for frame in range(4) if masks[frame].any()] == frames
 
 
+def test_image_size_gives_more_windows(panel, qtbot):
+    finish(panel, qtbot)
+    usual = panel.status.text()
+    panel.advanced.image_size.setValue(192)
+    finish(panel, qtbot)
+    assert int(panel.status.text().split()[0]) > int(usual.split()[0])
+
+
 def test_same_layer_is_used_again_until_it_is_corrected(panel, session, qtbot):
     finish(panel, qtbot)
     first = session.result

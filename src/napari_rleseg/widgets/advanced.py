@@ -7,11 +7,11 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QPushButton, QSpinBox, QVB
 from napari_rleseg.jobs import ProcessRunner, Runner
 from napari_rleseg.preferences import preference
 from napari_rleseg.tasks import SegmentSettings
-from napari_rleseg.widgets.controls import Folded, form_layout
+from napari_rleseg.widgets.controls import Folded, form_layout, image_size_box
 
 
 class AdvancedSettings(QWidget):
-    """Device, stitching, sampling and batch, folded away until asked for.
+    """Device, stitching, sampling, batch and image size, folded away until asked for.
 
     Parameters
     ----------
@@ -40,6 +40,7 @@ class AdvancedSettings(QWidget):
         self.batch_size = QSpinBox(minimum=0, maximum=256, specialValueText="automatic")
         self.batch_size.setToolTip("Windows computed at once; halved by itself when memory is full")
         self.batch_size.setValue(int(str(preference("inference", "batch_size"))))
+        self.image_size = image_size_box()
         self.release = QPushButton("Release memory")
         self.release.setToolTip("End the process that keeps the model loaded")
         self.release.clicked.connect(self._release)
@@ -53,6 +54,7 @@ class AdvancedSettings(QWidget):
             stitch=self.stitch.currentData(),
             top_p=self.top_p.value() if self.sampling.currentIndex() else None,
             batch_size=self.batch_size.value() or None,
+            image_size=self.image_size.value() or None,
         )
 
     def _lay_out(self) -> None:
@@ -63,6 +65,7 @@ class AdvancedSettings(QWidget):
         form.addRow("Choose", self.sampling)
         form.addRow("Nucleus", self.top_p)
         form.addRow("Batch", self.batch_size)
+        form.addRow("Image size", self.image_size)
         form.addRow(self.release)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QScrollArea,
     QSizePolicy,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -48,6 +49,18 @@ def narrow(box: QComboBox) -> QComboBox:
     """Let long entries not widen the panel."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)
+    return box
+
+
+def image_size_box() -> QSpinBox:
+    """A number for the longer side of a frame after resizing; 0 stands for that of the model."""
+    box = QSpinBox()
+    box.setRange(0, 16384)
+    box.setSpecialValueText("as the model")
+    box.setToolTip(
+        "Longer side of a frame after resizing: choose it so that objects are about as large as "
+        "those the model was trained on"
+    )
     return box
 
 

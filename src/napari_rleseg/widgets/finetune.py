@@ -16,7 +16,14 @@ from napari_rleseg.jobs import show_failure
 from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
-from napari_rleseg.widgets.controls import Folded, clock, follow, form_layout, text_label
+from napari_rleseg.widgets.controls import (
+    Folded,
+    clock,
+    follow,
+    form_layout,
+    image_size_box,
+    text_label,
+)
 from napari_rleseg.widgets.corrected import CorrectedFrames
 from napari_rleseg.widgets.curves import MEAN, TrainingCurves
 from rleseg_core.checkpoint import list_models
@@ -67,6 +74,7 @@ class FinetuneWidget(QWidget):
         self.preset = QComboBox()
         self.preset.addItems(list(PRESETS))
         self.form = Form(PRESETS["Quick"], SHOWN, labels=LABELS, options=OPTIONS)
+        self.image_size = image_size_box()
         self.button = QPushButton("Start training")
         self.progress = QProgressBar()
         self.progress.setFormat("%v of %m steps")
@@ -101,7 +109,8 @@ class FinetuneWidget(QWidget):
                 image=image if isinstance(image, Image) else None,
             )
             device = str(preference("inference", "device"))
-            self.tuning.start(model, truth, self.form.value, self.name.text(), device)
+            size = self.image_size.value() or None
+            self.tuning.start(model, truth, self.form.value, self.name.text(), device, size)
         except RlesegError as error:
             self.status.setText(str(error))
             show_failure(str(error), "")
@@ -175,9 +184,13 @@ class FinetuneWidget(QWidget):
         form.addRow("Truth layer", self.truth)
         form.addRow("Preset", self.preset)
         layout.addLayout(form)
+        advanced = QWidget()
+        inner = form_layout(advanced)
+        inner.addRow(self.form)
+        inner.addRow("Image size", self.image_size)
         for part in (
             self.frames,
-            Folded("Advanced settings", self.form),
+            Folded("Advanced settings", advanced),
             self.button,
             self.progress,
         ):
