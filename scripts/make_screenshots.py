@@ -102,23 +102,22 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     camera.wait(0.5)
     viewer.reset_view()
 
+    viewer.dims.set_current_step(0, 3)
     bench.show_tab("Correct")
     correct = bench.correct
     correct.start_button.click()
     camera.wait_until(lambda: correct.correcting.recorder is not None)
-    masks = session.result
-    rows, cols = np.mgrid[90:110, 60:90]
-    masks.data_setitem((np.full(rows.size, 3), rows.ravel(), cols.ravel()), 2)
-    masks.mode = "paint"
-    correct.accept_button.click()
+    repair(session.result, viewer.layers["simulated cells truth"].data, frame=3)
+    session.result.mode = "paint"
     camera.wait(1.5)
     correct.compare_button.click()
     camera.take("correct.png")
     correct.compare_button.click()
+    correct.accept_button.click()
 
     bench.show_tab("Fine-tune")
     tune = bench.finetune
-    tune.truth.layer = viewer.layers[1]
+    tune.truth.layer = viewer.layers["simulated cells truth"]
     camera.wait(0.5)
     tune.button.click()
     camera.wait_until(lambda: tune.progress.maximum() > 0 and tune.progress.value() >= 60)
@@ -127,6 +126,14 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     camera.wait_until(lambda: not tune.tuning.running)
     session.close()
     viewer.close()
+
+
+def repair(masks, truth: np.ndarray, frame: int) -> None:
+    """Paint the truth over the upper half of a frame, as a careful person would."""
+    half = truth.shape[1] // 2
+    where = np.nonzero(np.asarray(masks.data[frame, :half]) != truth[frame, :half])
+    values = truth[frame][where]
+    masks.data_setitem((np.full(len(values), frame), *where), values)
 
 
 def fullest_window(box, classes: np.ndarray) -> int:
