@@ -4,11 +4,13 @@ import os
 import signal
 import sys
 import threading
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from rleseg_core.cli import demo, evaluate, models, predict, synth, tokens, train
-from rleseg_core.cli.console import err
+from rleseg_core.cli.console import err, out
 from rleseg_core.errors import RlesegError
 
 app = typer.Typer(
@@ -25,6 +27,24 @@ app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("models")(models.models)
 app.add_typer(tokens.app, name="tokens")
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        out.print(version("napari-rleseg"), highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def main(arguments: list[str] | None = None) -> None:

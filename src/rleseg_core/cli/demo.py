@@ -33,10 +33,12 @@ def demo(
     model: Annotated[str, typer.Option("--model", "-m", help="A model file or name.")] = "demo",
     frames: Annotated[int, typer.Option(help="Frames of the time-lapse.", min=1)] = 16,
     side: Annotated[int, typer.Option(help="Rows and columns.", min=64)] = 256,
-    seed: Annotated[int, typer.Option(help="Of the cells.")] = SEED,
+    seed: Annotated[int, typer.Option(help="Same seed, same cells.")] = SEED,
     show: Annotated[
         bool | None,
-        typer.Option("--open/--no-open", help="Open the result in napari.", show_default="display"),
+        typer.Option(
+            "--open/--no-open", help="Open the result in napari.", show_default="with a display"
+        ),
     ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -102,7 +104,7 @@ def demo(
         print_json(summary)
     elif not quiet:
         out.print(_table(summary, {row.name: row.dice for row in scores.classes}))
-        names = ("images.tif", "masks.tif", "masks.zarr", "overlay.png", "tokens.gif")
+        names = ("images.tif", "truth.tif", "masks.tif", "masks.zarr", "overlay.png", "tokens.gif")
         out.print("written: " + ", ".join(str(folder / name) for name in names))
     if show or (show is None and has_display() and not as_json):
         _open_in_napari(folder)

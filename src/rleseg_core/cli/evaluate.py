@@ -15,9 +15,10 @@ from rleseg_core.metrics import Scores, confusion_matrix, score
 if TYPE_CHECKING:
     from rleseg_core.data import LabelStack
 
-Classes = Annotated[str, typer.Option("--classes", help="Names of the classes, commas between.")]
+Classes = Annotated[str, typer.Option("--classes", help="Names of the classes, as ipsc,dfc.")]
 Instances = Annotated[
-    bool, typer.Option("--instances", help="The true masks hold instance ids of the one class.")
+    bool,
+    typer.Option("--instances", help="The true masks number the objects of one class."),
 ]
 
 

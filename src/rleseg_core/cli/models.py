@@ -12,15 +12,16 @@ def models(as_json: AsJson = False) -> None:
     if as_json:
         print_json([_row(info) for info in found])
         return
-    table = Table("name", "classes", "mask", "patch", "frames", "steps", "MB", "licence", "file")
+    table = Table("name", "classes", "mask", "patch", "frames", "steps", "MB", "licence")
     for info in found:
         row = _row(info)
         table.add_row(
             *(str(row[key]) for key in ("name", "classes", "mask", "patch", "frames", "steps")),
-            *(str(row[key]) for key in ("megabytes", "licence", "file")),
+            *(str(row[key]) for key in ("megabytes", "licence")),
         )
     out.print(table)
-    out.print("looked in: " + ", ".join(str(folder) for folder in model_folders()))
+    folders = ", ".join(str(folder) for folder in model_folders())
+    out.print(f"looked in: {folders}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _row(info: ModelInfo) -> dict[str, object]:
@@ -35,5 +36,6 @@ def _row(info: ModelInfo) -> dict[str, object]:
         "steps": info.step,
         "megabytes": round(info.path.stat().st_size / 1e6, 1),
         "licence": str(info.card.get("licence", "")),
+        "card": info.card,
         "file": str(info.path),
     }

@@ -29,17 +29,20 @@ ImageSize = Annotated[
 
 def predict(
     stack: Annotated[Path, typer.Argument(help="TIFF, folder of frames, zarr or video.")],
-    output: Annotated[Path, typer.Option("--out", "-o", help="masks.tif or masks.zarr.")],
+    output: Annotated[Path, typer.Option("--out", "-o", help="The masks: a new .tif or .zarr.")],
     model: Annotated[str, typer.Option("--model", "-m", help="A model file or name.")] = "demo",
     stitch: Annotated[
-        Literal["last", "vote"], typer.Option(help="What counts where windows overlap.")
+        Literal["last", "vote"],
+        typer.Option(help="Where windows overlap: the last one or the most."),
     ] = "last",
     sampling: Annotated[
         Literal["greedy", "nucleus"], typer.Option(help="How the next token is chosen.")
     ] = "greedy",
     frames: Frames = None,
     image_size: ImageSize = None,
-    batch_size: Annotated[int | None, typer.Option(help="Windows at once.", min=1)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Windows at once; automatic by default.", min=1)
+    ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,

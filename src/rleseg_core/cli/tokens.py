@@ -12,7 +12,9 @@ from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import PRESETS, Tokenizer, preset
 
-app = typer.Typer(help="Look at tokenizations.", no_args_is_help=True)
+app = typer.Typer(
+    help="The vocabulary of a scheme, and the tokens of a mask.", no_args_is_help=True
+)
 
 SchemeName = Annotated[str, typer.Option("--scheme", help=f"One of {', '.join(PRESETS)}.")]
 Order = Annotated[
@@ -28,7 +30,7 @@ Limit = Annotated[int, typer.Option("--vocab-limit", help="Largest vocabulary al
 def vocab(
     scheme: SchemeName = "lac",
     mask_size: Annotated[int, typer.Option(help="S, the side of the mask.")] = 80,
-    classes: Annotated[int, typer.Option(help="C, foreground classes.", min=1)] = 2,
+    classes: Annotated[int, typer.Option(help="C, the number of foreground classes.", min=1)] = 2,
     order: Order = "C",
     start: Start = "flat",
     vocab_limit: Limit = 32_000,
@@ -55,9 +57,7 @@ def encode(
         int | None, typer.Option(help="S: subsample the mask to S x S first; as it is if left out.")
     ] = None,
     frame: Annotated[int, typer.Option(help="Frame of a stack.", min=0)] = 0,
-    classes: Annotated[
-        str | None, typer.Option(help="Names of the classes, with commas between.")
-    ] = None,
+    classes: Annotated[str | None, typer.Option(help="Names of the classes, as ipsc,dfc.")] = None,
     order: Order = "C",
     start: Start = "flat",
     vocab_limit: Limit = 32_000,

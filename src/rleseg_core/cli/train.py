@@ -36,13 +36,14 @@ def train(
     classes: Classes = "ipsc,dfc",
     instances: Instances = False,
     base: Annotated[
-        str | None, typer.Option("--from", help="Model file or name to train on from.")
+        str | None,
+        typer.Option("--from", help="Fine-tune this model (file or name), not a new one."),
     ] = None,
     run_dir: Annotated[
-        Path | None, typer.Option(help="Checkpoints and log; OUT without its suffix by default.")
+        Path | None, typer.Option(help="For checkpoints and log; --out less its suffix by default.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option(help="Go on with the run in --run-dir, as it was set.")
+        bool, typer.Option(help="Go on with the unfinished run in --run-dir.")
     ] = False,
     holdout: Annotated[
         str | None, typer.Option(help="Frames kept for validation, such as 0,10-14.")
@@ -50,26 +51,29 @@ def train(
     scheme: Annotated[
         str, typer.Option(help="binary, multiclass or lac; auto: lac, or binary for one class.")
     ] = "auto",
-    size: Annotated[str, typer.Option(help="nano, small or paper.")] = "nano",
+    size: Annotated[str, typer.Option(help="Of a new model: nano, small or paper.")] = "nano",
     patch: Annotated[int, typer.Option(help="P, the side of a patch.")] = 128,
-    stride: Annotated[int | None, typer.Option(help="Step between patches; 3/4 of P.")] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Between patches; 3/4 of P by default.")
+    ] = None,
     image_size: ImageSize = None,
     mask_size: Annotated[int, typer.Option(help="S, the side of a mask.")] = 32,
     max_tokens: Annotated[int, typer.Option(help="L, tokens of a window at most.")] = 256,
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 1000,
     batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 16,
-    learning_rate: Annotated[float, typer.Option("--lr", help="The highest.")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option("--lr", help="Highest learning rate.")] = 1e-3,
     precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="auto: by the device.")
+        Literal["auto", "fp32", "bf16", "fp16"],
+        typer.Option(help="Of numbers; auto: by the device."),
     ] = "auto",
-    validate_every: Annotated[int, typer.Option(min=0, help="Steps.")] = 200,
-    checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps.")] = 100,
+    validate_every: Annotated[int, typer.Option(min=0, help="Steps; 0: only at the end.")] = 200,
+    checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps; 0: only at the end.")] = 100,
     seed: Annotated[int, typer.Option(help="Of weights, patches and dropout.")] = 0,
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model on images and masks."""
+    """Train a model on images and masks, from scratch or from another model."""
     from rleseg_core.build import new_model
     from rleseg_core.data import LabelledStack
     from rleseg_core.spec import MaskSpec, WindowSpec

@@ -2,6 +2,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -246,7 +247,12 @@ def test_interrupted_segmentation_leaves_nothing(
 def test_models_lists_the_bundled_one(capfd):
     code, out, _ = run(capfd, "models", "--json")
     assert code == 0
-    assert "demo" in [row["name"] for row in json.loads(out)]
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert "recipe" in rows["demo"]["card"]
+
+
+def test_version_is_that_of_the_package(capfd):
+    assert run(capfd, "--version") == (0, f"{version('napari-rleseg')}\n", "")
 
 
 def test_missing_stack(capfd, model, tmp_path):
