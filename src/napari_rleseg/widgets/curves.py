@@ -50,6 +50,7 @@ class TrainingCurves(QWidget):
             plot.hideButtons()
             plot.setMouseEnabled(x=False, y=False)
             plot.getAxis("left").setWidth(42)
+            plot.getAxis("left").enableAutoSIPrefix(False)  # a loss is not in thousandths
         self._loss_line = self._loss_plot.plot()
         self._loss_plot.getAxis("bottom").setStyle(showValues=False)
         self._canvas.setFixedHeight(260)
