@@ -27,6 +27,7 @@ def open_viewer(
         Whether the window is shown.
     """
     viewer = Viewer(show=show)
+    _, workbench = viewer.window.add_plugin_dock_widget("napari-rleseg", "Workbench")
     if images is not None:
         stack = ImageStack.open(images)
         layer = show_image(viewer, stack, stack.intensity_range())
@@ -39,7 +40,9 @@ def open_viewer(
             session.result = show_labels(
                 viewer, data, names, name="masks", image=layer, path=masks, provenance=record
             )
-    viewer.window.add_plugin_dock_widget("napari-rleseg", "Workbench")
+        viewer.dims.set_current_step(0, 0)
+        viewer.reset_view()
+        workbench.show_tab("Segment" if masks is None else "Animate")
     return viewer
 
 

@@ -4,26 +4,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from napari.layers import Image, Labels, Shapes
-from napari.utils.colormaps import DirectLabelColormap
+from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_rleseg import tracing
 from napari_rleseg.jobs import InProcessRunner, Runner, show_failure
-from napari_rleseg.layers import notes, stack_shape, stack_transform
-from napari_rleseg.player import HIGHLIGHT, HIGHLIGHT_COLOUR, TokenPlayer
+from napari_rleseg.layers import stack_shape, stack_transform
+from napari_rleseg.player import TokenPlayer
 from napari_rleseg.preferences import preference
+from napari_rleseg.preview import WindowPreview
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.controls import follow
 from rleseg_core.animation import PictureWritten
 from rleseg_core.checkpoint import ModelInfo
-from rleseg_core.colours import class_colour
 from rleseg_core.data import Window, plan_windows, resized_shape
 from rleseg_core.errors import DataError
 from rleseg_core.tokens import Event, Scheme, Tokenizer
-
-PREVIEW, OUTLINE = "tokens", "window"
 
 
 class Animation(QObject):
@@ -54,8 +50,8 @@ class Animation(QObject):
         super().__init__(parent)
         self._session = session
         self.window: Window | None = None
-        self.preview: Labels | None = None
-        self._outline: Shapes | None = None
+        self._preview = WindowPreview(session.viewer)
+        self._view: tuple[tuple[float, ...], float] | None = None  # before it was zoomed
         self.player = TokenPlayer(
             frame_rate=float(str(preference("animation", "frame_rate"))),
             share=float(str(preference("animation", "load"))) / 100,
@@ -70,6 +66,11 @@ class Animation(QObject):
         for runner in (session.reading, session.inference, self._encoder):
             self._follow(runner)
         follow(session.viewer.layers.events.removed, self._removed, self)
+
+    @property
+    def preview(self) -> Labels | None:
+        """The layer of the window that is shown, or None."""
+        return self._preview.mask
 
     @property
     def busy(self) -> str:
@@ -136,9 +137,9 @@ class Animation(QObject):
             raise DataError("another job is running; cancel it or wait for it")
         tokenizer = Tokenizer.build(Scheme.from_json(model.scheme), model.mask_spec)
         self._model, self.window = model, window
-        self._show_preview(image, tokenizer)
-        assert self.preview is not None
-        self.player.load(tokenizer, self.preview, live=True)
+        preview = self._preview.show(tokenizer.spec, self._place(image, window))
+        session.viewer.layers.selection.active = image
+        self.player.load(tokenizer, preview, live=True)
         self.shown.emit()
         if masks is not None:
             data = masks.data if masks.ndim == 3 else masks.data[None]
@@ -190,13 +191,15 @@ class Animation(QObject):
     def zoom(self) -> None:
         """Let the window fill the view."""
         if self.preview is not None:
+            camera = self._session.viewer.scene.camera
+            self._view = self._view or (tuple(camera.center), float(camera.zoom))
             self._session.viewer.fit_to_view(layers=[self.preview])
 
     def hide_others(self, hidden: bool) -> None:
         """Hide all other masks while a window is shown, or show again those that were hidden."""
         if hidden and self.preview is not None:
             for layer in self._session.viewer.layers:
-                if isinstance(layer, Labels) and layer is not self.preview and layer.visible:
+                if isinstance(layer, Labels) and not self._preview.owns(layer) and layer.visible:
                     layer.visible = False
                     self._hidden.append(layer)
         elif not hidden:
@@ -205,7 +208,7 @@ class Animation(QObject):
             self._hidden.clear()
 
     def close(self) -> None:
-        """Take the window out of the viewer."""
+        """Hide the window, and give the viewer the view it had."""
         self.cancel()
         self._forget()
 
@@ -222,48 +225,6 @@ class Animation(QObject):
             return 0
         frame = round(float(image.world_to_data(self._session.viewer.dims.point)[0]))
         return max(0, min(frame, stack_shape(image)[0] - 1))
-
-    def _show_preview(self, image: Image, tokenizer: Tokenizer) -> None:
-        assert self.window is not None
-        place = self._place(image, self.window)
-        spec = tokenizer.spec
-        colours: dict[int | None, str] = {None: "#000000", 0: "transparent"}
-        colours |= {label: class_colour(label) for label in range(1, spec.n_classes + 1)}
-        colours[HIGHLIGHT] = HIGHLIGHT_COLOUR
-        self._remove_preview()
-        self.preview = self._session.viewer.add_labels(
-            np.zeros(spec.shape, np.uint8),
-            name=PREVIEW,
-            colormap=DirectLabelColormap(color_dict=colours),
-            opacity=0.75,
-            **place,
-        )
-        notes(self.preview)["class_names"] = spec.class_names
-        self.preview.editable = False
-        self._frame_window(image, place)
-        self._session.viewer.layers.selection.active = image
-
-    def _frame_window(self, image: Image, place: dict[str, tuple[float, ...]]) -> None:
-        assert self.preview is not None
-        n_frames, rows, cols = self.preview.data.shape
-        corners = np.array([[0, 0], [0, cols], [rows, cols], [rows, 0]]) - 0.5
-        self._outline = self._session.viewer.add_shapes(
-            [np.insert(corners, 0, frame, axis=1) for frame in range(n_frames)],
-            shape_type="polygon",
-            name=OUTLINE,
-            edge_color=HIGHLIGHT_COLOUR,
-            edge_width=0.4,
-            face_color="transparent",
-            **place,
-        )
-        self._outline.editable = False
-
-    def _remove_preview(self) -> None:
-        layers, mine = self._session.viewer.layers, (self._outline, self.preview)
-        self.preview = self._outline = None
-        for layer in mine:
-            if layer is not None and layer in layers:
-                layers.remove(layer)
 
     def _place(self, image: Image, window: Window) -> dict[str, tuple[float, ...]]:
         """Scale and translation that put the cells of a window onto the image."""
@@ -340,11 +301,19 @@ class Animation(QObject):
                 show_failure(str(error), "")
 
     def _removed(self, event: object) -> None:
-        if self.preview is not None and getattr(event, "value", None) is self.preview:
+        layer = getattr(event, "value", None)
+        ends = layer is not None and layer is self.preview
+        if layer is not None:
+            self._preview.forget(layer)
+        if ends:
             self._forget()
 
     def _forget(self) -> None:
         self.player.clear()
         self.hide_others(False)
-        self._remove_preview()
+        self._preview.hide()
         self.window = None
+        if self._view is not None:
+            camera = self._session.viewer.scene.camera
+            camera.center, camera.zoom = self._view
+            self._view = None

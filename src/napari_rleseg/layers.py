@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
 from rleseg_core.colours import class_colour
@@ -33,7 +33,7 @@ def class_features(class_names: Sequence[str]) -> dict[str, list[str]]:
     return {"class": ["background", *class_names]}
 
 
-def notes(layer: Image | Labels) -> dict[str, object]:
+def notes(layer: Layer) -> dict[str, object]:
     """What we keep with a layer: 'path' of its file, 'class_names', 'provenance'."""
     return layer.metadata.setdefault(NOTES, {})
 

@@ -20,7 +20,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rleseg.animating import Animation
-from napari_rleseg.jobs import show_failure
 from napari_rleseg.player import HIGHLIGHT_COLOUR, TokenList
 from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
@@ -171,7 +170,6 @@ class AnimateWidget(QWidget):
 
     def _tell(self, error: RlesegError) -> None:
         self.status.setText(str(error))
-        show_failure(str(error), "")
 
     def _press_load(self) -> None:
         if self.animation.busy:

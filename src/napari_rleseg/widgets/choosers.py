@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
 from napari_rleseg.jobs import show_failure
+from napari_rleseg.layers import notes
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.controls import follow, narrow
 from rleseg_core.checkpoint import ModelInfo, list_models, read_info
@@ -71,7 +72,7 @@ class LayerBox(QComboBox):
         if self._none is not None:
             self.addItem(self._none, None)
         for layer in self._layers:
-            if isinstance(layer, self._kind):
+            if isinstance(layer, self._kind) and not notes(layer).get("preview"):
                 self.addItem(layer.name, layer)
         self.layer = kept
         self.blockSignals(False)

@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rleseg.correcting import Correcting
-from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import class_names_of
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.choosers import LayerBox
@@ -171,7 +170,6 @@ class CorrectWidget(QWidget):
             action()
         except RlesegError as error:
             self.status.setText(str(error))
-            show_failure(str(error), "")
 
     def _accept(self) -> None:
         accepted = self.accept_button.isChecked()

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
 
 from napari_rleseg.finetuning import FineTuning, Truth, unused_name
 from napari_rleseg.forms import Form
-from napari_rleseg.jobs import show_failure
 from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
@@ -90,6 +89,7 @@ class FinetuneWidget(QWidget):
         follow(session.model_changed, self._suggest_name, self)
         self.button.clicked.connect(self._press)
         self.use.clicked.connect(self.use_model)
+        follow(session.corrections_changed, self._forget_complaint, self)
         self.tuning.began.connect(self._began)
         self.tuning.progressed.connect(self._progressed)
         self.tuning.ended.connect(self._ended)
@@ -113,7 +113,6 @@ class FinetuneWidget(QWidget):
             self.tuning.start(model, truth, self.form.value, self.name.text(), device, size)
         except RlesegError as error:
             self.status.setText(str(error))
-            show_failure(str(error), "")
 
     def use_model(self) -> None:
         """Segment with the new model from now on."""
@@ -121,6 +120,10 @@ class FinetuneWidget(QWidget):
             self._session.model = self.tuning.model
             self.status.setText(f"{self.tuning.model.name} is now the model of the Segment tab")
             self.use.hide()
+
+    def _forget_complaint(self, *_: object) -> None:
+        if not self.tuning.running:
+            self.status.clear()
 
     def _press(self) -> None:
         if self.tuning.running:

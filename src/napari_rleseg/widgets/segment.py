@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import stack_shape
 from napari_rleseg.segmentation import Segmentation
 from napari_rleseg.session import Session
@@ -104,7 +103,6 @@ class SegmentWidget(QWidget):
             self.segmentation.start(model, settings, self.chosen_frames())
         except RlesegError as error:
             self.status.setText(str(error))
-            show_failure(str(error), "")
 
     def start_with(self, frames: str) -> None:
         """Begin to segment 'All frames' or the 'Current frame'."""
