@@ -25,7 +25,12 @@ Instances = Annotated[
 def evaluate(
     predicted: Annotated[Path, typer.Argument(help="Masks to score.")],
     truth: Annotated[Path, typer.Argument(help="True masks of the same shape.")],
-    classes: Classes = "ipsc,dfc",
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the classes, as ipsc,dfc; those noted in PREDICTED by default."
+        ),
+    ] = None,
     instances: Instances = False,
     frames: Annotated[
         str | None, typer.Option(help="Those to score, such as 0-9,15. All by default.")
@@ -35,7 +40,10 @@ def evaluate(
 ) -> None:
     """Score masks against the truth: Dice, IoU, precision and recall of each class."""
     from rleseg_core.data import classes_from_instances, open_labels
+    from rleseg_core.data.writers import recorded_class_names
 
+    if classes is None:
+        classes = ",".join(recorded_class_names(predicted))
     names = class_names(classes, instances)
     given, true = open_labels(predicted), open_labels(truth)
     if given.shape != true.shape:
@@ -68,9 +76,11 @@ def class_names(text: str, instances: bool) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        If masks of instance ids, which are of one class, are given more names.
+        If there is no name, or masks of instance ids, which are of one class, are given more names.
     """
-    names = tuple(name.strip() for name in text.split(","))
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise DataError("the masks do not say their classes; name them, for example --classes cell")
     if instances and len(names) > 1:
         raise DataError(
             f"masks of instance ids have one class, got the names {', '.join(names)}; name it, "

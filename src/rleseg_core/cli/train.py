@@ -33,7 +33,7 @@ def train(
     images: Annotated[Path, typer.Argument(help="A stack, or a folder of images.")],
     masks: Annotated[Path, typer.Argument(help="Its masks: class ids, or instance ids.")],
     output: Annotated[Path, typer.Option("--out", "-o", help="The new model.safetensors.")],
-    classes: Classes = "ipsc,dfc",
+    classes: Classes,
     instances: Instances = False,
     base: Annotated[
         str | None,

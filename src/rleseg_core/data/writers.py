@@ -71,6 +71,22 @@ def write_labels(
     return target
 
 
+def recorded_class_names(path: str | Path) -> tuple[str, ...]:
+    """Names of the classes that `write_labels` noted in a file; none where there is no note."""
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".zarr":
+            record = zarr.open_array(path, mode="r").attrs.get("rleseg", {})
+        elif path.suffix.lower() in SUFFIXES:
+            with tifffile.TiffFile(path) as tiff:
+                record = json.loads((tiff.shaped_metadata or [{}])[0].get("rleseg", "{}"))
+        else:
+            return ()
+        return tuple(str(name) for name in record.get("class_names", ()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ()  # a file of somebody else; what is wrong with it is told where it is read
+
+
 def create_labels(
     path: Path, shape: tuple[int, ...], dtype: np.dtype, record: Mapping[str, object]
 ) -> zarr.Array:

@@ -36,7 +36,15 @@ def model(synthetic, tmp_path_factory) -> Path:
     """A tiny model, trained for a few steps."""
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     arguments = [
-        *("train", synthetic / "images.tif", synthetic / "classes.tif", "--out", path),
+        *(
+            "train",
+            "--classes",
+            "ipsc,dfc",
+            synthetic / "images.tif",
+            synthetic / "classes.tif",
+            "--out",
+            path,
+        ),
         *("--size", "test", "--patch", 64, "--mask-size", 16, "--max-tokens", 128, "--steps", 4),
         *(
             "--batch-size",
@@ -161,12 +169,29 @@ def test_perfect_masks_score_one(capfd, synthetic):
 def test_masks_of_any_integer_type_or_of_grey_levels_are_scored(capfd, synthetic, tmp_path):
     classes = tifffile.imread(synthetic / "classes.tif")
     tifffile.imwrite(tmp_path / "long.tif", classes.astype(np.uint64))
-    told = run(capfd, "evaluate", tmp_path / "long.tif", synthetic / "classes.tif", "--json")
+    told = run(
+        capfd,
+        "evaluate",
+        "--classes",
+        "ipsc,dfc",
+        "--classes",
+        "ipsc,dfc",
+        tmp_path / "long.tif",
+        synthetic / "classes.tif",
+        "--json",
+    )
     assert json.loads(told[1])["mean_dice"] == 1.0
     tifffile.imwrite(tmp_path / "grey.tif", np.where(classes > 0, 255, 0).astype(np.uint8))
     told = run(
         capfd,
-        *("evaluate", tmp_path / "grey.tif", synthetic / "instances.tif", "--instances"),
+        *(
+            "evaluate",
+            "--classes",
+            "ipsc,dfc",
+            tmp_path / "grey.tif",
+            synthetic / "instances.tif",
+            "--instances",
+        ),
         *("--classes", "cell", "--json"),
     )
     assert json.loads(told[1])["mean_dice"] == 1.0
@@ -175,7 +200,16 @@ def test_masks_of_any_integer_type_or_of_grey_levels_are_scored(capfd, synthetic
 def test_ids_that_are_no_classes_are_not_scored(capfd, synthetic, tmp_path):
     classes = tifffile.imread(synthetic / "classes.tif").astype(np.int16)
     tifffile.imwrite(tmp_path / "negative.tif", -classes)
-    told = run(capfd, "evaluate", tmp_path / "negative.tif", synthetic / "classes.tif")
+    told = run(
+        capfd,
+        "evaluate",
+        "--classes",
+        "ipsc,dfc",
+        "--classes",
+        "ipsc,dfc",
+        tmp_path / "negative.tif",
+        synthetic / "classes.tif",
+    )
     assert_one_sentence(*told, about="negative.tif, frame 0")
 
 
@@ -188,7 +222,15 @@ def test_instances_are_of_one_class(capfd, synthetic, tmp_path):
 def test_training_resumes_where_it_stopped(capfd, synthetic, model):
     told = run(
         capfd,
-        *("train", synthetic / "images.tif", synthetic / "classes.tif", "--out", model),
+        *(
+            "train",
+            "--classes",
+            "ipsc,dfc",
+            synthetic / "images.tif",
+            synthetic / "classes.tif",
+            "--out",
+            model,
+        ),
         *("--run-dir", model.with_suffix(""), "--resume", "--size", "test", "--patch", 64),
         *("--mask-size", 16, "--max-tokens", 128, "--steps", 4, "--device", "cpu", "--json"),
     )
@@ -199,7 +241,15 @@ def test_training_resumes_where_it_stopped(capfd, synthetic, model):
 def test_options_that_the_base_decides_are_refused(capfd, synthetic, model, tmp_path):
     told = run(
         capfd,
-        *("train", synthetic / "images.tif", synthetic / "classes.tif", "--from", model),
+        *(
+            "train",
+            "--classes",
+            "ipsc,dfc",
+            synthetic / "images.tif",
+            synthetic / "classes.tif",
+            "--from",
+            model,
+        ),
         *("--out", tmp_path / "m.safetensors", "--patch", 32, "--mask-size", 16),
     )
     assert_one_sentence(*told, about="--patch, --mask-size")
@@ -208,10 +258,10 @@ def test_options_that_the_base_decides_are_refused(capfd, synthetic, model, tmp_
 
 def test_name_of_a_model_is_checked_before_the_training(capfd, synthetic, tmp_path):
     data = (synthetic / "images.tif", synthetic / "classes.tif")
-    told = run(capfd, "train", *data, "--out", tmp_path / "model")
+    told = run(capfd, "train", "--classes", "ipsc,dfc", *data, "--out", tmp_path / "model")
     assert_one_sentence(*told, about=".safetensors")
     (tmp_path / "m.safetensors").mkdir()
-    told = run(capfd, "train", *data, "--out", tmp_path / "m.safetensors")
+    told = run(capfd, "train", "--classes", "ipsc,dfc", *data, "--out", tmp_path / "m.safetensors")
     assert_one_sentence(*told, about="folder of that name")
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
 
@@ -220,7 +270,15 @@ def test_masks_without_objects_can_be_learnt(capfd, synthetic, tmp_path):
     tifffile.imwrite(tmp_path / "empty.tif", np.zeros((6, 96, 96), np.uint8))
     code, out, err = run(
         capfd,
-        *("train", synthetic / "images.tif", tmp_path / "empty.tif", "--size", "test"),
+        *(
+            "train",
+            "--classes",
+            "ipsc,dfc",
+            synthetic / "images.tif",
+            tmp_path / "empty.tif",
+            "--size",
+            "test",
+        ),
         *("--out", tmp_path / "m.safetensors", "--patch", 64, "--mask-size", 16),
         *("--max-tokens", 32, "--steps", 4, "--lr", 0.05, "--batch-size", 2, "--device", "cpu"),
         *("--json", "-q"),
@@ -271,11 +329,20 @@ def test_truncated_tiff(capfd, synthetic, model, tmp_path):
 
 def test_masks_of_another_shape(capfd, synthetic, tmp_path):
     tifffile.imwrite(tmp_path / "small.tif", np.zeros((6, 32, 32), np.uint8))
-    told = run(capfd, "evaluate", tmp_path / "small.tif", synthetic / "classes.tif")
+    told = run(
+        capfd,
+        "evaluate",
+        "--classes",
+        "ipsc,dfc",
+        "--classes",
+        "ipsc,dfc",
+        tmp_path / "small.tif",
+        synthetic / "classes.tif",
+    )
     assert_one_sentence(*told, about="small.tif is (6, 32, 32)")
     told = run(
         capfd,
-        *("train", synthetic / "images.tif", tmp_path / "small.tif"),
+        *("train", "--classes", "ipsc,dfc", synthetic / "images.tif", tmp_path / "small.tif"),
         *("--out", tmp_path / "m.safetensors"),
     )
     assert_one_sentence(*told, about="32")
@@ -339,7 +406,7 @@ def test_unfinished_run_is_not_begun_anew(capfd, synthetic, tmp_path):
     from rleseg_core.checkpoint import load_checkpoint, save_checkpoint
 
     arguments = [
-        *("train", synthetic / "images.tif", synthetic / "classes.tif"),
+        *("train", "--classes", "ipsc,dfc", synthetic / "images.tif", synthetic / "classes.tif"),
         *("--out", tmp_path / "m.safetensors", "--size", "test", "--patch", 64, "--mask-size", 16),
         *("--max-tokens", 64, "--steps", 2, "--batch-size", 1, "--device", "cpu", "--json"),
     ]
@@ -357,8 +424,19 @@ def test_wrong_ids_in_a_later_frame_are_told_before_training(capfd, synthetic, t
     tifffile.imwrite(tmp_path / "wrong.tif", classes, photometric="minisblack")
     told = run(
         capfd,
-        *("train", synthetic / "images.tif", tmp_path / "wrong.tif"),
+        *("train", "--classes", "ipsc,dfc", synthetic / "images.tif", tmp_path / "wrong.tif"),
         *("--out", tmp_path / "m.safetensors"),
     )
     assert_one_sentence(*told, about="frame 4")
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.tif"]
+
+
+def test_class_names_are_those_noted_in_the_masks(capfd, synthetic, tmp_path):
+    code, out, _ = run(
+        capfd, "evaluate", synthetic / "classes.tif", synthetic / "classes.tif", "--json"
+    )
+    assert code == 0
+    assert list(json.loads(out)["classes"]) == ["ipsc", "dfc"]
+    tifffile.imwrite(tmp_path / "plain.tif", tifffile.imread(synthetic / "classes.tif"))
+    told = run(capfd, "evaluate", tmp_path / "plain.tif", synthetic / "classes.tif")
+    assert_one_sentence(*told, about="--classes")
