@@ -96,7 +96,9 @@ class Segmentation(QObject):
         if self._can_take(session.result, shape, names):
             self._layer = session.result
         else:
-            record = tasks.provenance(settings, model.name)
+            record = model.provenance(
+                stitch=settings.stitch, top_p=settings.top_p, image_size=settings.image_size
+            )
             make = functools.partial(self._make_layer, names, record)
             self._steps = [make, self._show_layer, *self._steps]
         self.began.emit()

@@ -8,7 +8,6 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,19 +132,6 @@ def segment(
                 batch_size=window.batch_size,
                 device=str(model.device),
             )
-
-
-def provenance(settings: SegmentSettings, model_name: str) -> dict[str, object]:
-    """What is kept with masks: what made them, how and when."""
-    return {
-        "model": model_name,
-        "model_file": str(settings.model),
-        "version": version("napari-rleseg"),
-        "stitch": settings.stitch,
-        "top_p": settings.top_p,
-        "image_size": settings.image_size,
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
 
 
 def open_images(

@@ -4,6 +4,8 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +56,18 @@ class ModelInfo:
     def name(self) -> str:
         """The name on its card, or else of its file."""
         return str(self.card.get("name") or self.path.stem)
+
+    def provenance(self, **settings: object) -> dict[str, object]:
+        """What is kept with masks of this model: classes, model, our version, date, `settings`."""
+        return {
+            "class_names": list(self.mask_spec.class_names),
+            "model": self.name,
+            "model_file": self.path.name,
+            "step": self.step,
+            "version": version("napari-rleseg"),
+            "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+            **settings,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Segmentation of big stacks with a trained model: windows, batches, stitching."""
 
-from rleseg_core.inference.output import PredictionFigures, predict_to_file, provenance
+from rleseg_core.inference.output import PredictionFigures, predict_to_file
 from rleseg_core.inference.segmenter import GREEDY, Segmenter, WindowResult, source_rectangle
 from rleseg_core.inference.stitch import Stitcher, StitchRule
 
@@ -12,6 +12,5 @@ __all__ = [
     "Stitcher",
     "WindowResult",
     "predict_to_file",
-    "provenance",
     "source_rectangle",
 ]

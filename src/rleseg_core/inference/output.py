@@ -3,8 +3,6 @@
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -75,7 +73,7 @@ def predict_to_file(
     check_output(path)
     if path.resolve() == stack.path:
         raise DataError(f"{path} holds the images; choose another name for their masks")
-    record = provenance(segmenter) | {"stitch": stitch}
+    record = segmenter.info.provenance(stitch=stitch, device=str(segmenter.device))
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     n_windows = n_tokens = batch_size = 0
@@ -106,16 +104,3 @@ def predict_to_file(
         device=str(segmenter.device),
         out=str(path),
     )
-
-
-def provenance(segmenter: Segmenter) -> dict[str, object]:
-    """What made a mask: model, its file and step, our version, device and date."""
-    return {
-        "class_names": list(segmenter.class_names),
-        "model": segmenter.info.name,
-        "model_file": segmenter.info.path.name,
-        "step": segmenter.info.step,
-        "version": version("napari-rleseg"),
-        "device": str(segmenter.device),
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
