@@ -16,6 +16,9 @@ from napari_rleseg.session import Session
 from napari_rleseg.tasks import TrainingSource
 from rleseg_core.checkpoint import ModelInfo, read_info
 from rleseg_core.errors import DataError, RlesegError
+from rleseg_core.training import LAST
+
+TASK = "napari_rleseg.tasks:fine_tune"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,7 @@ class FineTuning(QObject):
         self.model: ModelInfo | None = None
         self._session = session
         self._waiting = False  # for data to be on disk
+        self._arguments: tuple[object, ...] = ()  # of the last run
         runner = session.training
         runner.reported.connect(self.progressed)
         runner.finished.connect(self._finish)
@@ -111,22 +115,14 @@ class FineTuning(QObject):
         if labels is not None:
             frames = _check(labels, image)
         run_dir = session.new_path(f"training-{datetime.now():%Y%m%d-%H%M%S}")
-        self.running, self.model = True, None
+        self.running, self.model, self._arguments = True, None, ()
         self.began.emit()
 
         def go() -> None:
             self._waiting = False
-            session.training.start(
-                "napari_rleseg.tasks:fine_tune",
-                base.path,
-                sources,
-                config,
-                run_dir,
-                path,
-                name,
-                device,
-                image_size,
-            )
+            settings = (config, run_dir, path, name, device, image_size)
+            self._arguments = (base.path, sources, *settings)
+            session.training.start(TASK, *self._arguments)
 
         if labels is None or image is None:
             go()
@@ -144,6 +140,29 @@ class FineTuning(QObject):
 
         self._waiting = True
         session.when_on_disk(image, with_images)
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the last run was stopped, and has a checkpoint to go on from."""
+        if self.running or self.model is not None or not self._arguments:
+            return False
+        return (Path(str(self._arguments[3])) / LAST).is_file()
+
+    def go_on(self) -> None:
+        """Go on with the run that was stopped, to the losses it would have had.
+
+        Raises
+        ------
+        DataError
+            If there is none, or another job is in the way.
+        """
+        if self.running or self._session.training.busy:
+            raise DataError("another job is running; stop it or wait for it")
+        if not self.can_go_on:
+            raise DataError("there is no stopped training to go on with; start one")
+        self.running = True
+        self.began.emit()
+        self._session.training.start(TASK, *self._arguments, resume=True)
 
     def cancel(self) -> None:
         """Ask it to stop; its last checkpoint stays in the folder of the run."""

@@ -211,8 +211,12 @@ def fine_tune(
     name: str,
     device: str = "auto",
     image_size: int | None = None,
+    resume: bool = False,
 ) -> Generator["StepReport", None, Path]:
-    """Train a model further on corrected frames and on labels; returns `path`, the new model."""
+    """Train a model further on corrected frames and on labels; returns `path`, the new model.
+
+    With `resume` the run in `run_dir` goes on where it stopped.
+    """
     from rleseg_core import training
 
     stacks = [labelled_stack(source) for source in sources]
@@ -232,6 +236,7 @@ def fine_tune(
             card=card,
             device=device,
             image_size=image_size,
+            resume=resume,
         )
     )
 

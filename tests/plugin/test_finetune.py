@@ -105,6 +105,27 @@ def test_stop_ends_the_training_and_keeps_a_checkpoint(panel, session, truth, qt
     assert panel.button.text() == "Start training"
 
 
+def test_stopped_training_goes_on_where_it_was(panel, session, truth, qtbot):
+    panel.truth.layer = truth
+    panel.form.value = replace(panel.form.value, n_steps=40)
+    assert not panel.tuning.can_go_on
+    with qtbot.waitSignal(panel.tuning.progressed, timeout=LONG):
+        panel.button.click()
+    with qtbot.waitSignal(panel.tuning.ended, timeout=LONG):
+        panel.button.click()
+    assert panel.tuning.can_go_on
+    assert panel.more.isVisibleTo(panel)
+    steps = []
+    panel.tuning.progressed.connect(lambda reports: steps.extend(r.step for r in reports))
+    with qtbot.waitSignal(panel.tuning.ended, timeout=LONG) as how:
+        panel.more.click()
+    assert how.args == ["finished"]
+    assert steps[0] > 1
+    assert steps == list(range(steps[0], 41))
+    assert not panel.more.isVisibleTo(panel)
+    assert panel.tuning.model is not None
+
+
 def test_taken_name_is_refused(panel, session, truth, qtbot):
     panel.truth.layer = truth
     finish(panel, qtbot)

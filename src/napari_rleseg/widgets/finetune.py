@@ -83,12 +83,15 @@ class FinetuneWidget(QWidget):
         self.status = text_label()
         self.use = QPushButton("Use this model")
         self.use.hide()
+        self.more = QPushButton("Go on with the stopped training")
+        self.more.hide()
         self._lay_out()
         self.preset.currentTextChanged.connect(self._choose_preset)
         self.base.chosen.connect(self._suggest_name)
         follow(session.model_changed, self._suggest_name, self)
         self.button.clicked.connect(self._press)
         self.use.clicked.connect(self.use_model)
+        self.more.clicked.connect(self.go_on)
         follow(session.corrections_changed, self._forget_complaint, self)
         self.tuning.began.connect(self._began)
         self.tuning.progressed.connect(self._progressed)
@@ -114,6 +117,13 @@ class FinetuneWidget(QWidget):
         except RlesegError as error:
             self.status.setText(str(error))
 
+    def go_on(self) -> None:
+        """Go on with the training that was stopped."""
+        try:
+            self.tuning.go_on()
+        except RlesegError as error:
+            self.status.setText(str(error))
+
     def use_model(self) -> None:
         """Segment with the new model from now on."""
         if self.tuning.model is not None:
@@ -136,6 +146,7 @@ class FinetuneWidget(QWidget):
     def _began(self) -> None:
         self.button.setText("Stop")
         self.use.hide()
+        self.more.hide()
         self.progress.setRange(0, 0)
         self.progress.show()
         self.curves.show()
@@ -159,6 +170,7 @@ class FinetuneWidget(QWidget):
         self.button.setText("Start training")
         self.button.setEnabled(True)
         self.progress.hide()
+        self.more.setVisible(self.tuning.can_go_on)
         model = self.tuning.model
         if how == "finished" and model is not None:
             self.status.setText(f"{model.name} is trained and installed.")
@@ -167,7 +179,7 @@ class FinetuneWidget(QWidget):
             self._suggested = self.name.text()  # taken now
             self._suggest_name()
         elif how == "cancelled":
-            self.status.setText("Stopped; the checkpoints of the run are kept in the session.")
+            self.status.setText("Stopped; what was learnt is kept, and can be gone on with.")
 
     def _choose_preset(self, name: str) -> None:
         self.form.value = PRESETS[name]
@@ -198,6 +210,6 @@ class FinetuneWidget(QWidget):
             self.progress,
         ):
             layout.addWidget(part)
-        for part in (self.curves, self.status, self.use):
+        for part in (self.curves, self.status, self.use, self.more):
             layout.addWidget(part)
         layout.addStretch()

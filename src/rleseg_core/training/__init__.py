@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rleseg_core.training.config import TrainConfig
-from rleseg_core.training.reports import StepReport, logged, read_reports
+from rleseg_core.training.reports import BEST, LAST, StepReport, logged, read_reports
 
 if TYPE_CHECKING:
     from rleseg_core.training.finetune import fine_tune, split_frames, train, transfer_weights
-    from rleseg_core.training.trainer import BEST, LAST, Trainer
+    from rleseg_core.training.trainer import Trainer
 
 __all__ = [
     "BEST",
@@ -27,7 +27,7 @@ __all__ = [
     "transfer_weights",
 ]
 
-_MODULES = {"BEST": "trainer", "LAST": "trainer", "Trainer": "trainer"}
+_MODULES = {"Trainer": "trainer"}
 
 
 def __getattr__(name: str) -> object:

@@ -14,8 +14,8 @@ from rleseg_core.data import LabelledStack, PatchSampler, SampleBatch, grid_samp
 from rleseg_core.errors import TrainingError
 from rleseg_core.tokens import Vocabulary
 from rleseg_core.training.config import TrainConfig
-from rleseg_core.training.reports import StepReport, logged
-from rleseg_core.training.trainer import LAST, Trainer, resumed_settings
+from rleseg_core.training.reports import LAST, StepReport, logged
+from rleseg_core.training.trainer import Trainer, resumed_settings
 
 _TOKEN_CODES = "decoder.tokens.project.weight"
 

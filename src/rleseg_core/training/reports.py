@@ -5,7 +5,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-LOG_NAME = "reports.jsonl"
+LOG_NAME = "reports.jsonl"  # files of a run folder
+LAST, BEST = "last.safetensors", "best.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)

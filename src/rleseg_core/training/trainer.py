@@ -27,13 +27,12 @@ from rleseg_core.training.optim import (
     optimizer_tensors,
     restore_optimizer,
 )
-from rleseg_core.training.reports import StepReport
+from rleseg_core.training.reports import BEST, LAST, StepReport
 from rleseg_core.training.validation import validate
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-LAST, BEST = "last.safetensors", "best.safetensors"
 logger = logging.getLogger(__name__)
 
 
