@@ -17,7 +17,7 @@ from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
 from napari_rleseg.layers import labels_layer, notes, stack_shape, stack_transform
 from napari_rleseg.preferences import preference
 from rleseg_core.checkpoint import ModelInfo
-from rleseg_core.data.writers import create_labels
+from rleseg_core.data.writers import create_stack
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -176,7 +176,7 @@ class Session:
         shape = stack_shape(self.image)
         path = self.new_path(f"{MASKS}.zarr")
         dtype = np.dtype(np.uint8 if len(class_names) < 256 else np.uint16)
-        data = create_labels(path, shape, dtype, {"class_names": list(class_names), **provenance})
+        data = create_stack(path, shape, dtype, {"class_names": list(class_names), **provenance})
         return labels_layer(
             data,
             class_names,

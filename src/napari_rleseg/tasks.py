@@ -7,7 +7,6 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,8 @@ import numpy as np
 import zarr
 
 from rleseg_core.data import ImageStack, LabelledStack, LabelStack, open_labels
-from rleseg_core.files import whole_file
+from rleseg_core.data.writers import create_stack
+from rleseg_core.files import time_stamp, whole_file
 
 if TYPE_CHECKING:
     from napari.types import LayerData
@@ -187,15 +187,8 @@ def save_stack(
     """
     if tuple(data.shape[:3]) != shape:  # one frame
         data = data[None]
-    channels = tuple(data.shape[3:])
     with whole_file(target) as draft:
-        array = zarr.create_array(
-            draft,
-            shape=(*shape, *channels),
-            chunks=(1, *shape[1:], *channels),
-            dtype=data.dtype,
-            dimension_names=("t", "y", "x", "c")[: 3 + len(channels)],
-        )
+        array = create_stack(draft, (*shape, *data.shape[3:]), data.dtype)
         for frame in range(shape[0]):
             array[frame] = np.asarray(data[frame])
             yield frame + 1
@@ -224,7 +217,7 @@ def fine_tune(
     card: dict[str, object] = {
         "name": name,
         "data": f"{n_frames} frames corrected or labelled in napari",
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "date": time_stamp(),
     }
     return (
         yield from training.fine_tune(

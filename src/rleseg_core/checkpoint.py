@@ -4,13 +4,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rleseg_core.errors import CheckpointError, SchemeError
-from rleseg_core.files import whole_file
+from rleseg_core.files import time_stamp, whole_file
 from rleseg_core.spec import MaskSpec, WindowSpec
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class ModelInfo:
             "model_file": self.path.name,
             "step": self.step,
             "version": version("napari-rleseg"),
-            "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "date": time_stamp(),
             **settings,
         }
 

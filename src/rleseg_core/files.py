@@ -1,9 +1,10 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and the time they note."""
 
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -58,3 +59,8 @@ def replace_folder(draft: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     else:
         draft.rename(target)
+
+
+def time_stamp() -> str:
+    """The time, as our files note it: ISO 8601, local, with the offset."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -21,9 +21,9 @@ from rleseg_core.corrections.session import (
     LOG,
     PREDICTION,
     keep_prediction,
-    now,
     read_header,
 )
+from rleseg_core.files import time_stamp
 
 N_CACHED = 8  # frames kept decoded: a person goes back and forth between a few
 
@@ -257,7 +257,7 @@ class CorrectionLog:
             self._accepted.discard(frame)
 
     def _write(self, kind: str, frame: int, **values: int | str) -> None:
-        written = now()
+        written = time_stamp()
         text = json.dumps({"kind": kind, "frame": int(frame), "time": written, **values})
         line = _seal(text)
         if self._file is None:

@@ -3,16 +3,15 @@
 import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import dask.array as da
 import numpy as np
 import zarr
 
-from rleseg_core.data.writers import create_labels
+from rleseg_core.data.writers import create_stack
 from rleseg_core.errors import DataError
-from rleseg_core.files import whole_file
+from rleseg_core.files import time_stamp, whole_file
 
 FORMAT = "rleseg corrections 1"
 HEADER, LOG = "session.json", "corrections.jsonl"
@@ -86,18 +85,18 @@ def keep_prediction(
         "dtype": np.dtype(prediction.dtype).name,
         "class_names": list(class_names),
         "image": None if image_path is None else str(Path(image_path).resolve()),
-        "created": now(),
+        "created": time_stamp(),
         "provenance": dict(provenance or {}),
     }
     with whole_file(folder) as draft:
         draft.mkdir()
         record = {"class_names": list(class_names), **(provenance or {})}
         copies = [
-            (prediction, create_labels(draft / name, prediction.shape, prediction.dtype, record))
+            (prediction, create_stack(draft / name, prediction.shape, prediction.dtype, record))
             for name in (PREDICTION, LABELS)
         ]
         if images is not None:
-            copies.append((images, _new_images(draft / IMAGES, images)))
+            copies.append((images, create_stack(draft / IMAGES, images.shape, images.dtype)))
         n_frames = int(prediction.shape[0])
         for frame in range(n_frames):
             for source, target in copies:
@@ -117,18 +116,3 @@ def read_header(folder: Path) -> dict:
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise DataError(f"{folder / HEADER} is not the header of a correction session")
     return header
-
-
-def now() -> str:
-    """The time, as a session writes it: ISO 8601, local, with the offset."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _new_images(path: Path, like: np.ndarray | da.Array | zarr.Array) -> zarr.Array:
-    return zarr.create_array(
-        store=path,
-        shape=like.shape,
-        chunks=(1, *like.shape[1:]),
-        dtype=like.dtype,
-        dimension_names=("t", "y", "x", "c")[: len(like.shape)],
-    )

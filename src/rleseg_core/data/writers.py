@@ -87,20 +87,23 @@ def recorded_class_names(path: str | Path) -> tuple[str, ...]:
         return ()  # a file of somebody else; what is wrong with it is told where it is read
 
 
-def create_labels(
-    path: Path, shape: tuple[int, ...], dtype: np.dtype, record: Mapping[str, object]
+def create_stack(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    record: Mapping[str, object] | None = None,
 ) -> zarr.Array:
-    """Empty label stack on disk, to be filled frame by frame.
+    """Empty stack on disk, to be filled frame by frame.
 
     Parameters
     ----------
     path : Path
         A new folder, its name ending in ``.zarr``.
-    shape : (T, Y, X)
+    shape : (T, Y, X[, C])
         Of the stack; one chunk a frame.
     dtype : numpy dtype
-        Integer.
-    record : mapping
+        Of labels or images.
+    record : mapping, optional
         Kept in the attributes under 'rleseg'.
 
     Returns
@@ -113,8 +116,8 @@ def create_labels(
         shape=shape,
         chunks=(1, *shape[1:]),
         dtype=dtype,
-        dimension_names=("t", "y", "x"),
-        attributes={"rleseg": dict(record)},
+        dimension_names=("t", "y", "x", "c")[: len(shape)],
+        attributes={} if record is None else {"rleseg": dict(record)},
     )
 
 
@@ -131,6 +134,6 @@ def _write_tiff(path: Path, labels: np.ndarray, record: Mapping[str, object]) ->
 
 
 def _write_zarr(path: Path, labels: np.ndarray, record: Mapping[str, object]) -> None:
-    array = create_labels(path, labels.shape, labels.dtype, record)
+    array = create_stack(path, labels.shape, labels.dtype, record)
     for frame in range(labels.shape[0]):
         array[frame] = labels[frame]

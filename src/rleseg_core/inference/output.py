@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from rleseg_core.data import ImageStack
-from rleseg_core.data.writers import check_output, create_labels, write_labels
+from rleseg_core.data.writers import check_output, create_stack, write_labels
 from rleseg_core.errors import DataError
 from rleseg_core.files import replace_folder
 from rleseg_core.inference.segmenter import Segmenter, WindowResult
@@ -79,7 +79,7 @@ def predict_to_file(
     n_windows = n_tokens = batch_size = 0
     with TemporaryDirectory(prefix=".rleseg-", dir=path.parent) as folder:
         draft = Path(folder) / "labels.zarr"
-        labels = create_labels(draft, stack.shape[:3], np.dtype(np.uint8), record)
+        labels = create_stack(draft, stack.shape[:3], np.dtype(np.uint8), record)
         run = segmenter.predict(stack, frames=frames, stitch=stitch, out=labels, **options)  # type: ignore[arg-type]
         try:
             for result in run:
