@@ -3,6 +3,8 @@
 from rleseg_core.data.augment import Augmentation
 from rleseg_core.data.dataset import LabelledStack
 from rleseg_core.data.labels import (
+    SubsampleRule,
+    UpsampleRule,
     class_ids,
     classes_from_instances,
     resize_labels,
@@ -34,8 +36,10 @@ __all__ = [
     "LabelledStack",
     "PatchSampler",
     "SampleBatch",
+    "SubsampleRule",
     "SyntheticConfig",
     "SyntheticSequence",
+    "UpsampleRule",
     "Window",
     "WindowReader",
     "check_same_shape",

@@ -7,7 +7,14 @@ import numpy as np
 
 from rleseg_core.errors import DataError
 
+PointRule = Literal["corner", "centre"]
+"""Which pixel speaks for a cell of a coarser grid."""
+
+SubsampleRule = Literal["corner", "centre", "max"]
+"""Which class a cell of a coarser grid takes; see `subsample_labels`."""
+
 UpsampleRule = Literal["nearest", "smooth"]
+"""How a mask is brought to a finer grid; see `upsample_labels`."""
 
 _GREY_LEVELS = {2: (255,), 3: (128, 255)}  # by ids in all, background included
 _GREY_TOLERANCE = 2  # video codecs round
@@ -101,8 +108,15 @@ def nearest_index(size: int, source_size: int) -> np.ndarray:
     return (2 * np.arange(size, dtype=np.intp) + 1) * source_size // (2 * size)
 
 
-def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Labels on another grid over the same frame, each pixel from the one under its centre.
+def corner_index(size: int, source_size: int) -> np.ndarray:
+    """Index of the source pixel under the start of each of `size` pixels, (size,) intp."""
+    return np.arange(size, dtype=np.intp) * source_size // size
+
+
+def resize_labels(
+    labels: np.ndarray, size: tuple[int, int], rule: PointRule = "centre"
+) -> np.ndarray:
+    """Labels on another grid over the same frame, each pixel from one that lies under it.
 
     Parameters
     ----------
@@ -110,6 +124,8 @@ def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         Any ids.
     size : (int, int)
         Rows and columns.
+    rule : {'corner', 'centre'}
+        The pixel under the top left corner of each new pixel, or under its centre.
 
     Returns
     -------
@@ -118,16 +134,16 @@ def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     if labels.shape[-2:] == tuple(size):
         return labels
-    rows = nearest_index(size[0], labels.shape[-2])
-    cols = nearest_index(size[1], labels.shape[-1])
+    index = {"corner": corner_index, "centre": nearest_index}[rule]
+    rows = index(size[0], labels.shape[-2])
+    cols = index(size[1], labels.shape[-1])
     return labels[..., rows[:, None], cols]
 
 
-def subsample_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def subsample_labels(
+    labels: np.ndarray, size: tuple[int, int], rule: SubsampleRule = "centre"
+) -> np.ndarray:
     """Class of each cell of a coarser grid laid over a label patch.
-
-    A cell takes the class of its centre pixel, so thin objects can vanish (Table 11 gives the
-    cost).
 
     Parameters
     ----------
@@ -135,6 +151,13 @@ def subsample_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         Class or instance ids in patch pixels, 0 = background; any number of leading axes.
     size : (int, int)
         Rows and columns of the mask, in mask pixels; each must divide P.
+    rule : {'corner', 'centre', 'max'}
+        A cell takes the class of its top left pixel, of its centre pixel (of an even cell, the one
+        below and right of the centre), or the highest class in it. With 'corner' and 'centre' thin
+        objects can vanish, with 'corner' everything also moves by half a cell once it is enlarged
+        again; with 'max' nothing vanishes, but objects grow, gaps close, and higher classes win
+        over lower ones. Of instance ids 'max' takes the highest number: where objects share a cell,
+        the one that happens to be numbered last. docs/fidelity.md gives the cost of each.
 
     Returns
     -------
@@ -148,8 +171,10 @@ def subsample_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     Notes
     -----
-    Sec. III-B2. The authors' `subsample_mask` lets any pixel of a cell win, higher classes over
-    lower; we do not. Of an even cell, the pixel below and right of the centre counts.
+    Sec. III-B2, which knows one procedure; the published implementation has three. 'corner' is its
+    static path offline (`resize_mask`, OpenCV's INTER_NEAREST); 'centre' its static path in
+    TensorFlow, and how it subsamples the truth to evaluate (INTER_NEAREST_EXACT); 'max' its video
+    path (`subsample_mask`). We use 'centre' throughout.
     """
     patch = labels.shape[-2:]
     if min(size) < 1 or patch[0] % size[0] or patch[1] % size[1]:
@@ -157,7 +182,11 @@ def subsample_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
             f"a mask of {tuple(size)} does not divide a patch of {patch}; choose a mask size that "
             "divides the patch"
         )
-    return resize_labels(labels, size)
+    if rule == "max":
+        height, width = patch[0] // size[0], patch[1] // size[1]
+        blocks = labels.reshape(*labels.shape[:-2], size[0], height, size[1], width)
+        return blocks.max(axis=-3).max(axis=-1)  # rows first: whole rows at once are fast
+    return resize_labels(labels, size, rule)
 
 
 def upsample_labels(
@@ -172,9 +201,10 @@ def upsample_labels(
     size : (int, int)
         Rows and columns of the result; any.
     rule : {'nearest', 'smooth'}
-        Replicate cells, or interpolate the plane of each class linearly between the cells' samples
-        and take the class with the highest value, on ties the lowest id. Smooth edges have no
-        steps of a cell's size; a lone cell shrinks to three fifths of its area.
+        Replicate cells (the published `supersample_mask`), or interpolate the plane of each class
+        linearly between the cells' centre pixels and take the class with the highest value, on ties
+        the lowest id. Smooth edges have no steps of a cell's size; a lone cell shrinks to three
+        fifths of its area.
 
     Returns
     -------
