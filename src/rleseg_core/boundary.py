@@ -1,0 +1,119 @@
+"""How well the boundaries of masks agree: the boundary F-score."""
+
+import math
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from rleseg_core.errors import DataError
+
+TOLERANCE = 0.0075
+"""Distance at which boundaries still agree, as a share of the diagonal of the masks."""
+
+
+def default_tolerance(shape: tuple[int, ...]) -> float:
+    """Tolerance in pixels for masks (..., Y, X): 0.75 % of the diagonal, at least 1."""
+    return max(1.0, TOLERANCE * math.hypot(*shape[-2:]))
+
+
+def boundary_counts(
+    truth: np.ndarray, predicted: np.ndarray, n_classes: int, tolerance: float | None = None
+) -> np.ndarray:
+    """Boundary pixels of each class in two masks, and those with a counterpart in the other.
+
+    The boundary of a class are its pixels next to (above, below, left or right of) one that is not
+    of it; the rim of the image is no boundary. A pixel has a counterpart if the other mask's
+    boundary of that class comes as near as the tolerance, by Euclidean distance.
+
+    Parameters
+    ----------
+    truth, predicted : (..., Y, X) integer
+        Class ids of the same shape, 0 = background.
+    n_classes : int
+        C, the number of foreground classes.
+    tolerance : float, optional
+        In pixels; by default `default_tolerance`.
+
+    Returns
+    -------
+    (C, 4) int64
+        For each class: true boundary pixels, those with a counterpart, predicted boundary pixels,
+        those with a counterpart. Counts of several images may be added.
+
+    Raises
+    ------
+    DataError
+        If the shapes differ, or the tolerance is negative.
+    """
+    if truth.shape != predicted.shape or truth.ndim < 2:
+        raise DataError(
+            f"predicted masks are {predicted.shape}, the truth is {truth.shape}; both must have "
+            "one shape (..., Y, X)"
+        )
+    if tolerance is None:
+        tolerance = default_tolerance(truth.shape)
+    if not tolerance >= 0:
+        raise DataError(f"the tolerance of boundaries is {tolerance} pixels; it must be 0 or more")
+    counts = np.zeros((n_classes, 4), np.int64)
+    images = (labels.reshape(-1, *labels.shape[-2:]) for labels in (truth, predicted))
+    for true, given in zip(*images, strict=True):
+        true_edge, given_edge = _edge(true), _edge(given)
+        for label in range(1, n_classes + 1):
+            one, other = true_edge & (true == label), given_edge & (given == label)
+            counts[label - 1] += (
+                np.count_nonzero(one),
+                _n_near(one, other, tolerance),
+                np.count_nonzero(other),
+                _n_near(other, one, tolerance),
+            )
+    return counts
+
+
+def boundary_f(counts: np.ndarray) -> np.ndarray:
+    """Boundary F-score of each class: the harmonic mean of boundary recall and precision.
+
+    Parameters
+    ----------
+    counts : (C, 4) integer
+        As `boundary_counts` gives them.
+
+    Returns
+    -------
+    (C,) float
+        1 where all boundaries agree within the tolerance; 0 where only one mask has a boundary, or
+        none agree; nan where neither has one, as there is nothing to score. A class that fills the
+        image has no boundary.
+
+    Notes
+    -----
+    The measure of Csurka et al. (BMVC 2013) and of DAVIS (Perazzi et al., CVPR 2016, F), pooled
+    over images by their boundary pixels. DAVIS gives 1 where neither mask has a boundary.
+    """
+    n_true, n_true_near, n_given, n_given_near = counts.T.astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall, precision = n_true_near / n_true, n_given_near / n_given
+        score = 2 * recall * precision / (recall + precision)
+    score[(n_true_near == 0) | (n_given_near == 0)] = 0
+    score[(n_true == 0) & (n_given == 0)] = np.nan
+    return score
+
+
+def _edge(labels: np.ndarray) -> np.ndarray:
+    """Pixels (Y, X) bool that have a neighbour of another class."""
+    edge = np.zeros(labels.shape, bool)
+    for before, after in (
+        (np.s_[:-1], np.s_[1:]),
+        (np.s_[:, :-1], np.s_[:, 1:]),
+    ):
+        differs = labels[before] != labels[after]
+        edge[before] |= differs
+        edge[after] |= differs
+    return edge
+
+
+def _n_near(pixels: np.ndarray, others: np.ndarray, tolerance: float) -> int:
+    """How many pixels have one of the others within the tolerance."""
+    if not (pixels.any() and others.any()):
+        return 0
+    distance = distance_transform_edt(~others)[pixels]
+    return int(np.count_nonzero(distance <= tolerance))
