@@ -3,14 +3,14 @@
 import math
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from rleseg_core.colours import PALETTE, class_rgb
+from rleseg_core.drawing import FAINT, INK, PAPER, font
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
 from rleseg_core.tokens import Event, MaskEnded, RunPainted, Tokenizer, Vocabulary
@@ -18,7 +18,6 @@ from rleseg_core.tokens import Event, MaskEnded, RunPainted, Tokenizer, Vocabula
 PANEL = 384  # pixels of the longer side of a picture
 MARGIN, HEADER, LINE, INDENT, GAP = 16, 34, 19, 58, 14
 HOLD_S = 1.5  # the finished mask stays to be looked at
-PAPER, INK, FAINT = (250, 250, 248), (34, 38, 46), (128, 134, 145)
 HIGHLIGHT = (255, 0, 255)  # the run being written; no class has it
 
 
@@ -255,8 +254,8 @@ class _Board:
         canvas = Image.new("RGB", self._shape[::-1], PAPER)
         pen = ImageDraw.Draw(canvas)
         mask_rows, mask_cols = self._tokenizer.spec.size
-        pen.text((MARGIN, 10), "image patch", INK, _font(15))
-        pen.text((cols + 2 * MARGIN, 10), f"mask {mask_rows} × {mask_cols}", INK, _font(15))
+        pen.text((MARGIN, 10), "image patch", INK, font(15))
+        pen.text((cols + 2 * MARGIN, 10), f"mask {mask_rows} × {mask_cols}", INK, font(15))
         picture = np.array(canvas)
         for patch, top in zip(self._patch, self._tops, strict=True):
             picture[top : top + rows, MARGIN : MARGIN + cols] = patch
@@ -265,9 +264,9 @@ class _Board:
     def _draw_list(self, pen: ImageDraw.ImageDraw, n_fresh: int) -> None:
         height, width = self._shape
         left, right = self._left, width - MARGIN
-        pen.text((left, 10), "tokens", INK, _font(15))
+        pen.text((left, 10), "tokens", INK, font(15))
         count = f"{self._n_runs} runs, {self._n_tokens} tokens"
-        pen.text((right - pen.textlength(count, _font(13)), 12), count, FAINT, _font(13))
+        pen.text((right - pen.textlength(count, font(13)), 12), count, FAINT, font(13))
         n_visible = (height - HEADER - MARGIN) // LINE
         first = max(0, len(self._rows) - n_visible)
         for line, row in enumerate(self._rows[first:]):
@@ -278,10 +277,10 @@ class _Board:
             if row.label:
                 pen.rectangle((left + 4, top + 4, left + 12, top + 12), class_rgb(row.label))
             ink = (255, 255, 255) if current else INK
-            pen.text((left + INDENT - GAP, top + 1), row.index, ink, _font(13), anchor="ra")
+            pen.text((left + INDENT - GAP, top + 1), row.index, ink, font(13), anchor="ra")
             x = left + INDENT
             for text, width in zip(row.texts, self._columns, strict=False):
-                pen.text((x, top + 1), text, ink, _font(13))
+                pen.text((x, top + 1), text, ink, font(13))
                 x += width
 
 
@@ -292,7 +291,7 @@ def _column_widths(vocab: Vocabulary) -> list[int]:
         segment = vocab.segment(field.segment)
         sample = np.linspace(segment.offset, segment.end - 1, min(segment.size, 64)).astype(int)
         texts = (vocab.text(token) for token in sample.tolist())
-        widths.append(math.ceil(max(_font(13).getlength(text) for text in texts)) + GAP)
+        widths.append(math.ceil(max(font(13).getlength(text) for text in texts)) + GAP)
     return widths
 
 
@@ -338,11 +337,3 @@ def _palette(picture: np.ndarray) -> Image.Image:
 
 def _even(length: int) -> int:
     return length + length % 2  # the video format wants even sides
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    try:
-        return ImageFont.truetype("DejaVuSans.ttf", size)
-    except OSError:
-        return ImageFont.load_default(size)
