@@ -58,6 +58,10 @@ def train(
     ] = None,
     image_size: ImageSize = None,
     mask_size: Annotated[int, typer.Option(help="S, the side of a mask.")] = 32,
+    subsample_rule: Annotated[
+        Literal["corner", "centre", "max"],
+        typer.Option(help="Which pixel of a mask's cell says its class; max: the highest class."),
+    ] = "centre",
     max_tokens: Annotated[int, typer.Option(help="L, tokens of a window at most.")] = 256,
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 1000,
     batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 16,
@@ -92,6 +96,7 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         warmup_steps=min(50, steps // 5),
+        subsample_rule=subsample_rule,
         precision=precision,
         validate_every=validate_every,
         checkpoint_every=checkpoint_every,

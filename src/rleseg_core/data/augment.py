@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rleseg_core.data.labels import nearest_index
+from rleseg_core.data.labels import SubsampleRule, cell_index, subsample_labels
 from rleseg_core.errors import DataError
 
 
@@ -115,11 +115,15 @@ class View:
             return frame[np.rint(rows).astype(np.intp), np.rint(cols).astype(np.intp)]
         return _linear(frame, rows, cols)
 
-    def labels(self, frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Mask (S, S) of labels (Y, X): the label under the centre pixel of each cell."""
-        rows, cols = self.places(
-            nearest_index(size[0], self.side), nearest_index(size[1], self.side), frame.shape[:2]
-        )
+    def labels(
+        self, frame: np.ndarray, size: tuple[int, int], rule: SubsampleRule = "centre"
+    ) -> np.ndarray:
+        """Mask (S, S) of labels (Y, X); the rules are those of `subsample_labels`."""
+        if rule == "max":
+            every = (self.side, self.side)
+            return subsample_labels(self.labels(frame, every), size, rule)
+        down, right = (cell_index(length, self.side, rule) for length in size)
+        rows, cols = self.places(down, right, frame.shape[:2])
         return frame[np.rint(rows).astype(np.intp), np.rint(cols).astype(np.intp)]
 
 

@@ -16,6 +16,7 @@ SubsampleRule = Literal["corner", "centre", "max"]
 UpsampleRule = Literal["nearest", "smooth"]
 """How a mask is brought to a finer grid; see `upsample_labels`."""
 
+_HALVES = {"corner": 0, "centre": 1}  # of a cell, from its start to the pixel
 _GREY_LEVELS = {2: (255,), 3: (128, 255)}  # by ids in all, background included
 _GREY_TOLERANCE = 2  # video codecs round
 
@@ -102,15 +103,10 @@ def class_ids(labels: np.ndarray, n_classes: int) -> np.ndarray:
     )
 
 
-def nearest_index(size: int, source_size: int) -> np.ndarray:
-    """Index of the source pixel under the centre of each of `size` pixels, (size,) intp."""
+def cell_index(size: int, source_size: int, rule: PointRule = "centre") -> np.ndarray:
+    """Index (size,) intp of the source pixel under the start or centre of each of `size` pixels."""
     # integers: no rounding can send a centre to the wrong pixel
-    return (2 * np.arange(size, dtype=np.intp) + 1) * source_size // (2 * size)
-
-
-def corner_index(size: int, source_size: int) -> np.ndarray:
-    """Index of the source pixel under the start of each of `size` pixels, (size,) intp."""
-    return np.arange(size, dtype=np.intp) * source_size // size
+    return (2 * np.arange(size, dtype=np.intp) + _HALVES[rule]) * source_size // (2 * size)
 
 
 def resize_labels(
@@ -134,9 +130,8 @@ def resize_labels(
     """
     if labels.shape[-2:] == tuple(size):
         return labels
-    index = {"corner": corner_index, "centre": nearest_index}[rule]
-    rows = index(size[0], labels.shape[-2])
-    cols = index(size[1], labels.shape[-1])
+    rows = cell_index(size[0], labels.shape[-2], rule)
+    cols = cell_index(size[1], labels.shape[-1], rule)
     return labels[..., rows[:, None], cols]
 
 
@@ -234,7 +229,7 @@ def _linear(size: int, source_size: int) -> np.ndarray:
     an even cell; interpolating between the centres would shift masks by that.
     """
     if size >= source_size:
-        samples = nearest_index(source_size, size).astype(float)
+        samples = cell_index(source_size, size).astype(float)
     else:
         samples = (np.arange(source_size) + 0.5) * size / source_size - 0.5
     pixels = np.arange(size)

@@ -8,7 +8,7 @@ import numpy as np
 
 from rleseg_core.data.augment import STILL, Augmentation, View, random_matrix, relight
 from rleseg_core.data.dataset import LabelledStack
-from rleseg_core.data.labels import subsample_labels
+from rleseg_core.data.labels import SubsampleRule, subsample_labels
 from rleseg_core.data.windows import Window, model_frame, model_labels, plan_windows, resized_shape
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -111,6 +111,8 @@ class PatchSampler:
     foreground_share : float
         Share of the patches centred near an object, its class drawn first, so that rare classes
         are seen as often as common ones; the others are anywhere.
+    subsample_rule : {'corner', 'centre', 'max'}
+        How patches become masks; see `subsample_labels`.
     cache_bytes : int
         Memory for frames that are kept ready.
 
@@ -130,6 +132,7 @@ class PatchSampler:
         seed: int = 0,
         augment: Augmentation | None = Augmentation(),  # noqa: B008 frozen
         foreground_share: float = 0.75,
+        subsample_rule: SubsampleRule = "centre",
         cache_bytes: int = _CACHE_BYTES,
     ) -> None:
         if batch_size < 1 or not 0 <= foreground_share <= 1:
@@ -142,6 +145,7 @@ class PatchSampler:
         self.batch_size, self.seed = batch_size, seed
         self.augment = augment or STILL
         self.foreground_share = foreground_share
+        self.subsample_rule = subsample_rule
         self._starts = [
             [start for run in _runs(stack.frames) for start in run[: _n_starts(run, window_spec)]]
             for stack in stacks
@@ -179,11 +183,11 @@ class PatchSampler:
             self._centre(frames[int(rng.integers(len(frames)))], rng),
             self.window_spec.patch,
         )
-        size = self.mask_spec.size
+        how = (self.mask_spec.size, self.subsample_rule)
         return (
             relight(np.stack([view.image(frame.image) for frame in frames]), self.augment, rng),
-            np.stack([view.labels(frame.classes, size) for frame in frames]),
-            [view.labels(f.instances, size) for f in frames if f.instances is not None],
+            np.stack([view.labels(frame.classes, *how) for frame in frames]),
+            [view.labels(f.instances, *how) for f in frames if f.instances is not None],
         )
 
     def _centre(self, frame: _Frame, rng: np.random.Generator) -> tuple[float, float]:
@@ -208,6 +212,7 @@ def grid_samples(
     mask_spec: MaskSpec,
     *,
     batch_size: int = 16,
+    subsample_rule: SubsampleRule = "centre",
 ) -> Iterator[SampleBatch]:
     """All windows of the labelled frames of stacks, as inference would cut them.
 
@@ -217,6 +222,8 @@ def grid_samples(
         As of `PatchSampler`; strides count here.
     batch_size : int
         B; the last batch may be smaller.
+    subsample_rule : {'corner', 'centre', 'max'}
+        How patches become masks; see `subsample_labels`.
 
     Yields
     ------
@@ -233,7 +240,7 @@ def grid_samples(
     samples: list[_Sample] = []
     for index, stack in enumerate(stacks):
         for window in labelled_windows(stack, window_spec):
-            samples.append(_cut(frames, index, window, mask_spec))
+            samples.append(_cut(frames, index, window, mask_spec.size, subsample_rule))
             if len(samples) == batch_size:
                 yield _collate(samples)
                 samples = []
@@ -283,14 +290,19 @@ def check_fit(
 _Sample = tuple[np.ndarray, np.ndarray, list[np.ndarray]]  # (N, P, P, C), (N, S, S), N × (S, S)
 
 
-def _cut(frames: _Frames, stack: int, window: Window, mask_spec: MaskSpec) -> _Sample:
+def _cut(
+    frames: _Frames, stack: int, window: Window, size: tuple[int, int], rule: SubsampleRule
+) -> _Sample:
     place = (slice(*window.rows), slice(*window.cols))
     parts = [frames.get(stack, frame) for frame in range(*window.frames)]
-    size = mask_spec.size
     return (
         np.stack([part.image[place] for part in parts]),
-        np.stack([subsample_labels(part.classes[place], size) for part in parts]),
-        [subsample_labels(p.instances[place], size) for p in parts if p.instances is not None],
+        np.stack([subsample_labels(part.classes[place], size, rule) for part in parts]),
+        [
+            subsample_labels(part.instances[place], size, rule)
+            for part in parts
+            if part.instances is not None
+        ],
     )
 
 

@@ -40,6 +40,8 @@ class TrainConfig:
         Weights of the tokens of a vocabulary segment in the loss, 1 where not named.
     label_smoothing : float
         Share of the target spread over the vocabulary.
+    subsample_rule : {'corner', 'centre', 'max'}
+        How patches become the masks that are learned; see `rleseg_core.data.subsample_labels`.
     precision : {'auto', 'fp32', 'bf16', 'fp16'}
         'auto' is bf16 on a CUDA device that has it, fp16 on others, and fp32 elsewhere.
     validate_every, checkpoint_every : int
@@ -65,6 +67,7 @@ class TrainConfig:
     eos_weight: float = 1.0
     segment_weights: Mapping[str, float] = field(default_factory=dict)
     label_smoothing: float = 0.0
+    subsample_rule: Literal["corner", "centre", "max"] = "centre"
     precision: Precision = "auto"
     validate_every: int = 200
     checkpoint_every: int = 200

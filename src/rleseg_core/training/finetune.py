@@ -10,7 +10,13 @@ from torch import Tensor
 
 from rleseg_core.build import build_model, build_tokenizer, with_classes
 from rleseg_core.checkpoint import Checkpoint, ModelInfo, find_model, load_checkpoint, read_info
-from rleseg_core.data import LabelledStack, PatchSampler, SampleBatch, grid_samples
+from rleseg_core.data import (
+    LabelledStack,
+    PatchSampler,
+    SampleBatch,
+    SubsampleRule,
+    grid_samples,
+)
 from rleseg_core.errors import TrainingError
 from rleseg_core.tokens import Vocabulary
 from rleseg_core.training.config import TrainConfig
@@ -137,8 +143,9 @@ def train(
         info.mask_spec,
         batch_size=config.batch_size,
         seed=config.seed,
+        subsample_rule=config.subsample_rule,
     )
-    validation = _validation_batches(validation_stacks, info)
+    validation = _validation_batches(validation_stacks, info, config.subsample_rule)
     if resumed:
         trainer = Trainer.resume(run_dir, sampler, validation=validation, device=device)
         trainer.info = info
@@ -250,10 +257,15 @@ def _check_labels(stacks: Sequence[LabelledStack]) -> None:
             stack.class_frame(frame)
 
 
-def _validation_batches(stacks: Sequence[LabelledStack], info: ModelInfo) -> list[SampleBatch]:
+def _validation_batches(
+    stacks: Sequence[LabelledStack], info: ModelInfo, rule: SubsampleRule
+) -> list[SampleBatch]:
     """All windows of the held-out frames, at most 64 of them, evenly chosen."""
     if not stacks:
         return []
-    batches = list(grid_samples(stacks, info.window_spec, info.mask_spec, batch_size=16))
+    windows = grid_samples(
+        stacks, info.window_spec, info.mask_spec, batch_size=16, subsample_rule=rule
+    )
+    batches = list(windows)
     keep = np.unique(np.linspace(0, len(batches) - 1, min(4, len(batches))).astype(int))
     return [batches[index] for index in keep]

@@ -10,6 +10,7 @@ from rleseg_core.data import (
     PatchSampler,
     SyntheticConfig,
     grid_samples,
+    subsample_labels,
     synthesize,
 )
 from rleseg_core.data.augment import View, random_matrix
@@ -110,6 +111,33 @@ def test_magnified_view_shows_less_and_beyond_the_edge_is_mirrored():
     assert (int(twice[-1, 0]) - int(twice[0, 0])) == pytest.approx(4 * 7.5, abs=1)
     half = View(np.eye(2) * 2, (0, 32), 16).image(frame)[..., 0].astype(int)
     np.testing.assert_allclose(half[:8][::-1], half[8:], atol=8)
+
+
+@pytest.mark.parametrize("rule", ["corner", "centre", "max"])
+def test_views_subsample_as_patches_do(rule):
+    labels = np.random.default_rng(0).integers(0, 3, (40, 50), dtype=np.uint8)
+    patch = labels[10:34, 20:44]
+    for turns in range(4):
+        matrix = np.rint(np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), turns))
+        turned = View(matrix, (22, 32), 24).labels(labels, (24, 24))
+        assert any(np.array_equal(turned, np.rot90(patch, k)) for k in range(4))
+        np.testing.assert_array_equal(
+            View(matrix, (22, 32), 24).labels(labels, (6, 4), rule),
+            subsample_labels(turned, (6, 4), rule),
+        )
+
+
+@pytest.mark.parametrize("rule", ["corner", "max"])
+def test_masks_are_subsampled_by_the_rule_given(rule):
+    window, mask = specs(patch=16, size=4)
+    sampler = PatchSampler(
+        [labelled()], window, mask, augment=None, subsample_rule=rule, batch_size=8
+    )
+    cut = next(grid_samples([labelled()], window, mask, subsample_rule=rule))
+    for batch in (sampler.batch(0), cut):
+        seen = np.rint(batch.images[:, :, 0] / 100).astype(np.uint8)  # grey says the class
+        np.testing.assert_array_equal(batch.classes, subsample_labels(seen, (4, 4), rule))
+        np.testing.assert_array_equal(batch.instances > 0, batch.classes > 0)
 
 
 def test_foreground_share_is_met():

@@ -27,7 +27,7 @@ def test_impossible_settings_are_refused(bad):
 
 
 def test_settings_round_trip():
-    config = TrainConfig(n_steps=7, segment_weights={"lac": 2.0})
+    config = TrainConfig(n_steps=7, segment_weights={"lac": 2.0}, subsample_rule="max")
     assert TrainConfig.from_json(config.to_json()) == config
 
 
