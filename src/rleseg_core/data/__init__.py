@@ -11,6 +11,7 @@ from rleseg_core.data.labels import (
     subsample_labels,
     upsample_labels,
 )
+from rleseg_core.data.masks import MaskStack
 from rleseg_core.data.sampling import PatchSampler, SampleBatch, grid_samples
 from rleseg_core.data.stack import ImageStack, LabelStack, check_same_shape, open_labels
 from rleseg_core.data.synthetic import (
@@ -34,6 +35,7 @@ __all__ = [
     "LabelReader",
     "LabelStack",
     "LabelledStack",
+    "MaskStack",
     "PatchSampler",
     "SampleBatch",
     "SubsampleRule",

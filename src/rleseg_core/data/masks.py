@@ -1,0 +1,150 @@
+"""Masks without their images, for what looks at masks alone."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+
+from rleseg_core.data.labels import class_ids, classes_from_instances
+from rleseg_core.data.stack import LabelStack, check_same_shape
+from rleseg_core.data.windows import LabelReader, Window, plan_windows
+from rleseg_core.errors import DataError
+from rleseg_core.spec import WindowSpec
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaskStack:
+    """Masks over time, read frame by frame as class ids and, where known, as instance ids.
+
+    Parameters
+    ----------
+    class_names : tuple of str
+        Names of the class ids from 1 on.
+    classes : LabelStack or None
+        (T, Y, X) class ids or grey levels that stand for them. None: every instance is of class 1.
+    instances : LabelStack or None
+        (T, Y, X) ids of objects, 0 = background; None: not known.
+
+    Raises
+    ------
+    DataError
+        If there are neither, or their shapes differ.
+    """
+
+    class_names: tuple[str, ...]
+    classes: LabelStack | None = None
+    instances: LabelStack | None = None
+
+    def __post_init__(self) -> None:
+        if self.classes is not None and self.instances is not None:
+            check_same_shape(self.classes, self.instances)
+        if self.classes is None and self.instances is None:
+            raise DataError("a stack of masks needs classes or instances, got neither")
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        class_names: Sequence[str],
+        *,
+        instances: bool = False,
+        instance_ids: str | Path | None = None,
+    ) -> Self:
+        """Masks of a file or folder, as `LabelStack.open`.
+
+        Parameters
+        ----------
+        path : str or Path
+            The masks.
+        class_names : sequence of str
+            Names of the class ids from 1 on.
+        instances : bool
+            Whether they hold ids of objects of the only class rather than classes.
+        instance_ids : str or Path, optional
+            Ids of the objects, a file or folder of its own.
+
+        Raises
+        ------
+        DataError
+            If something cannot be read, or the shapes differ.
+        """
+        labels = LabelStack.open(path)
+        ids = None if instance_ids is None else LabelStack.open(instance_ids)
+        if instances:
+            return cls(class_names=tuple(class_names), instances=labels)
+        return cls(class_names=tuple(class_names), classes=labels, instances=ids)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, Y, X)."""
+        stack = self.classes or self.instances
+        assert stack is not None
+        return stack.shape
+
+    @property
+    def n_frames(self) -> int:
+        """T, the number of frames."""
+        return self.shape[0]
+
+    def class_frame(self, frame: int) -> np.ndarray:
+        """Class ids of a frame, (Y, X) uint8.
+
+        Raises
+        ------
+        DataError
+            If an id is neither a class nor a grey level that stands for one; file and frame are
+            named.
+        """
+        if self.classes is None:
+            assert self.instances is not None
+            return classes_from_instances(self.instances.frame(frame))
+        try:
+            return class_ids(self.classes.frame(frame), len(self.class_names))
+        except DataError as error:
+            raise DataError(f"{self.classes.path or 'masks'}, frame {frame}: {error}") from error
+
+    def instance_frame(self, frame: int) -> np.ndarray | None:
+        """Ids of objects of a frame, (Y, X) int32, or None if they are not known."""
+        if self.instances is None:
+            return None
+        return self.instances.frame(frame).astype(np.int32, copy=False)
+
+    def windows(
+        self, spec: WindowSpec, windows: Iterable[Window] | None = None, *, instances: bool = True
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Class ids and instance ids of windows, as a model would see them.
+
+        Parameters
+        ----------
+        spec : WindowSpec
+            How frames are resized and cut; N + 1 of them are kept in memory.
+        windows : iterable of Window, optional
+            Which ones; all by default.
+        instances : bool
+            Whether instance ids are wanted.
+
+        Yields
+        ------
+        (N, P, P) uint8, (N, P, P) int32 or None
+            In patch pixels; a frame that is smaller than a patch is filled up with its last row and
+            column.
+        """
+        classes = LabelReader(_Frames(self, "classes"), spec)
+        ids = LabelReader(_Frames(self, "instances"), spec)
+        wanted = instances and self.instances is not None
+        for window in plan_windows(self.shape, spec) if windows is None else windows:
+            yield classes.read(window), ids.read(window) if wanted else None
+
+
+class _Frames:
+    """The classes or the instances of a stack, an array as `LabelReader` reads it."""
+
+    def __init__(self, stack: MaskStack, what: Literal["classes", "instances"]) -> None:
+        self.shape = stack.shape
+        self.dtype = np.dtype(np.uint8 if what == "classes" else np.int32)
+        self._read = stack.class_frame if what == "classes" else stack.instance_frame
+
+    def __getitem__(self, frame: int, /) -> object:
+        return self._read(frame)
