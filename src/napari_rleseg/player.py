@@ -326,7 +326,7 @@ class TokenList(QAbstractListModel):
         tokenizer = self._player.tokenizer
         assert tokenizer is not None
         number = f"{event.index + 1:>4}   " if isinstance(event, RunPainted) else " " * 7
-        said = (tokenizer.vocab.text(token) for token in event.tokens)
+        said = tokenizer.texts(event)
         return number + ("\n" + " " * len(number)).join(said)  # a line a token: panels are narrow
 
     def _grow(self, n_events: int) -> None:

@@ -227,7 +227,7 @@ class _Board:
         self._n_tokens += len(event.tokens)
         self._n_runs += isinstance(event, RunPainted)
         index = str(self._n_runs) if isinstance(event, RunPainted) else ""
-        texts = tuple(self._tokenizer.vocab.text(token) for token in event.tokens)
+        texts = self._tokenizer.texts(event)
         self._rows.append(_Row(index, texts, event.label))
 
     def draw(self, fresh: list[RunPainted]) -> np.ndarray:

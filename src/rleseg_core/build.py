@@ -10,7 +10,8 @@ from rleseg_core.checkpoint import ModelInfo
 from rleseg_core.errors import CheckpointError
 from rleseg_core.model import ModelConfig, Pix2Seq, StartGrid, model_config
 from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import Scheme, Tokenizer
+from rleseg_core.tokens import Scheme, Tokenizer, for_classes
+from rleseg_core.tokens.fields import Length, LengthSymbol
 
 
 def build_tokenizer(info: ModelInfo) -> Tokenizer:
@@ -93,14 +94,11 @@ def new_model(
 def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
     """Header of the same model for other classes: another vocabulary, everything else alike.
 
-    Runs of a single class say no class, so LAC becomes binary there, and binary LAC elsewhere.
+    Runs of a single class say no class, so LAC becomes binary there, and binary LAC elsewhere; see
+    `for_classes`.
     """
     mask_spec = replace(info.mask_spec, class_names=class_names)
-    scheme = Scheme.from_json(info.scheme)
-    if mask_spec.n_classes == 1:
-        scheme = replace(scheme, symbol=None)
-    elif scheme.symbol is None:
-        scheme = replace(scheme, symbol="length")
+    scheme = for_classes(Scheme.from_json(info.scheme), mask_spec.n_classes)
     tokenizer = Tokenizer.build(scheme, mask_spec)
     config = ModelConfig.from_json(info.model)
     grid = start_grid(tokenizer) if config.grid is not None else None
@@ -119,10 +117,12 @@ def start_grid(tokenizer: Tokenizer) -> StartGrid | None:
 
 def length_ramps(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:
     """Offset and size of each block of ids that stand for lengths 1 to M (one a class for LAC)."""
-    longest = tokenizer.runs.max_length
+    longest = tokenizer.max_length
+    if longest is None:
+        return ()
     return tuple(
-        (offset, longest)
-        for segment in tokenizer.vocab.segments
-        if segment.name in ("length", "lac")
-        for offset in range(segment.offset, segment.end, longest)
+        (offset + first, longest)
+        for field, offset in tokenizer.columns
+        if isinstance(field, Length | LengthSymbol)
+        for first in range(0, field.n_values, longest)
     )

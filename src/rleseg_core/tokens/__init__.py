@@ -2,18 +2,31 @@
 
 from rleseg_core.tokens.events import BlockClosed, Event, MaskEnded, RunPainted
 from rleseg_core.tokens.grammar import Grammar, GrammarTables
-from rleseg_core.tokens.scheme import PRESETS, Scheme, check, preset
-from rleseg_core.tokens.tokenizer import Decoded, StartGrid, TokenBatch, Tokenizer
-from rleseg_core.tokens.vocab import Segment, Vocabulary
+from rleseg_core.tokens.published import PublishedLayout
+from rleseg_core.tokens.scheme import PRESETS, Scheme, check, for_classes, preset
+from rleseg_core.tokens.tokenizer import (
+    Counts,
+    Decoded,
+    Drop,
+    StartGrid,
+    TokenBatch,
+    Tokenizer,
+)
+from rleseg_core.tokens.vocab import CompactLayout, Layout, Segment, Vocabulary
 
 __all__ = [
     "PRESETS",
     "BlockClosed",
+    "CompactLayout",
+    "Counts",
     "Decoded",
+    "Drop",
     "Event",
     "Grammar",
     "GrammarTables",
+    "Layout",
     "MaskEnded",
+    "PublishedLayout",
     "RunPainted",
     "Scheme",
     "Segment",
@@ -22,5 +35,6 @@ __all__ = [
     "Tokenizer",
     "Vocabulary",
     "check",
+    "for_classes",
     "preset",
 ]

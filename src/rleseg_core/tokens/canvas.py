@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 ArrayT = TypeVar("ArrayT", np.ndarray, "Tensor")
 """A numpy array or a torch tensor: what is written for one works for the other."""
+
+
+class Axis(NamedTuple):
+    """One coordinate of a cell."""
+
+    name: Literal["frame", "row", "col"]
+    size: int
+    stride: int
+    """Cells from one index to the next."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +38,13 @@ class Volume:
         Frames, rows, columns and classes of the mask.
     order : {"C", "F"}
         Row-major or column-major.
+    symbol_name : str
+        What a symbol is, for people.
     """
 
     spec: MaskSpec
     order: Literal["C", "F"]
+    symbol_name: str = "class"
 
     @property
     def n_cells(self) -> int:
@@ -45,18 +57,21 @@ class Volume:
         return self.spec.n_classes
 
     @property
-    def longest_run(self) -> int:
-        """The paper's cap on the length of a run: a row (C), or a column of all frames (F)."""
+    def line(self) -> int:
+        """Cells of a row (C), or of a column of all frames (F): the paper's longest run."""
         n_frames, n_rows, n_cols = self.spec.shape
         return n_cols if self.order == "C" else n_frames * n_rows
 
     @property
-    def strides(self) -> tuple[int, int, int]:
-        """Cells from one frame, row and column to the next."""
+    def axes(self) -> tuple[Axis, ...]:
+        """The coordinates of a cell; without the frame where there is only one."""
         n_frames, n_rows, n_cols = self.spec.shape
-        if self.order == "C":
-            return n_rows * n_cols, n_cols, 1
-        return 1, n_frames, n_frames * n_rows
+        strides = (
+            (n_rows * n_cols, n_cols, 1) if self.order == "C" else (1, n_frames, n_frames * n_rows)
+        )
+        frame, row, col = strides
+        axes = (Axis("frame", n_frames, frame), Axis("row", n_rows, row), Axis("col", n_cols, col))
+        return axes if n_frames > 1 else axes[1:]
 
     def flatten(self, classes: ArrayT) -> ArrayT:
         """Planes (..., N·S·S) of masks (..., N, S, S) of class ids, numpy or torch."""
@@ -64,29 +79,157 @@ class Volume:
             classes = classes.swapaxes(-1, -3)
         return classes.reshape(*classes.shape[:-3], self.n_cells)
 
+    def layers(self, ids: ArrayT) -> ArrayT:
+        """What each cell is made of, (..., 1, N·S·S) of (..., N, S, S): the pixel itself."""
+        return self.flatten(ids)[..., None, :]
+
     def unflatten(self, plane: np.ndarray) -> np.ndarray:
         """Masks (..., N, S, S) of planes (..., N·S·S), C-contiguous."""
         shape = self.spec.shape if self.order == "C" else self.spec.shape[::-1]
         classes = plane.reshape(*plane.shape[:-1], *shape)
         return classes if self.order == "C" else np.ascontiguousarray(classes.swapaxes(-1, -3))
 
-    def locate(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Frames, rows and columns of some cells, each of their shape and integer."""
+    def labels_of(self, symbol: int) -> tuple[int, ...]:
+        """The class id that a symbol says, as the only item."""
+        return (symbol,)
+
+    def pixels(
+        self, cells: np.ndarray, labels: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Frames, rows, columns and labels, each (n,) integer, of n cells of one symbol."""
+        return *self.places(cells), np.full(cells.shape, labels[0])
+
+    def places(
+        self, cells: np.ndarray, layer: int = 0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Frames, rows and columns (n,) of cells (n,), which have one layer."""
         frames, rows, cols = np.unravel_index(cells, self.spec.shape, order=self.order)
         return frames, rows, cols
 
-    def paint(self, labels: np.ndarray, cells: np.ndarray, symbol: int) -> None:
-        """Write a symbol into some cells of a mask (N, S, S), in place."""
-        labels[self.locate(cells)] = symbol
-
     def symbol_text(self, symbol: int) -> str:
-        """The name of a symbol from 1 to `n_symbols`."""
-        return self.spec.class_names[symbol - 1]
+        """The name of a symbol from 0 to `n_symbols`."""
+        return self.spec.class_names[symbol - 1] if symbol else "background"
 
     def cell_text(self, cell: int) -> str:
         """Where a cell is, in words."""
-        frame, row, col = (
-            int(index) for index in np.unravel_index(cell, self.spec.shape, self.order)
-        )
-        place = f"row {row}, col {col}"
-        return place if self.spec.n_frames == 1 else f"frame {frame}, {place}"
+        return _place(self.axes, cell)
+
+
+@dataclass(frozen=True)
+class TimeClass:
+    """Every pixel position is a cell, and its symbol says the classes it has over the frames (TAC).
+
+    A symbol is a number with N digits of base C + 1, the class in each frame, the first frame being
+    the lowest digit (Sec. IV-A; Table 1 lists the binary ones the other way round). The plane is
+    the (S, S) array in C or F order.
+
+    Parameters
+    ----------
+    spec : MaskSpec
+        Frames, rows, columns and classes of the mask.
+    order : {"C", "F"}
+        Row-major or column-major.
+    symbol_name : str
+        What a symbol is, for people.
+    """
+
+    spec: MaskSpec
+    order: Literal["C", "F"]
+    symbol_name: str = "tac"
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of the plane."""
+        return self.spec.n_pixels
+
+    @property
+    def n_symbols(self) -> int:
+        """Symbols besides 0, background in all frames: (C + 1)^N - 1."""
+        return int((self.spec.n_classes + 1) ** self.spec.n_frames - 1)
+
+    @property
+    def line(self) -> int:
+        """Cells of a row (C) or of a column (F): the paper's longest run."""
+        return self.spec.size[1] if self.order == "C" else self.spec.size[0]
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The row and the column of a cell."""
+        n_rows, n_cols = self.spec.size
+        row, col = (n_cols, 1) if self.order == "C" else (1, n_rows)
+        return (Axis("row", n_rows, row), Axis("col", n_cols, col))
+
+    def flatten(self, classes: ArrayT) -> ArrayT:
+        """Planes (..., S·S) of masks (..., N, S, S) of class ids, numpy or torch."""
+        base = self.spec.n_classes + 1
+        weights = [base**frame for frame in range(self.spec.n_frames)]
+        symbols: ArrayT = _widened(classes[..., 0, :, :], self.n_symbols)
+        for frame, weight in enumerate(weights[1:], 1):
+            symbols = symbols + _widened(classes[..., frame, :, :], self.n_symbols) * weight
+        if self.order == "F":
+            symbols = symbols.swapaxes(-1, -2)
+        return symbols.reshape(*symbols.shape[:-2], self.n_cells)
+
+    def layers(self, ids: ArrayT) -> ArrayT:
+        """What each cell is made of, (..., N, S·S) of (..., N, S, S): its pixel in each frame."""
+        if self.order == "F":
+            ids = ids.swapaxes(-1, -2)
+        return ids.reshape(*ids.shape[:-2], self.n_cells)
+
+    def unflatten(self, plane: np.ndarray) -> np.ndarray:
+        """Masks (..., N, S, S) of planes (..., S·S), C-contiguous."""
+        shape = self.spec.size if self.order == "C" else self.spec.size[::-1]
+        symbols = plane.reshape(*plane.shape[:-1], *shape)
+        if self.order == "F":
+            symbols = symbols.swapaxes(-1, -2)
+        base = self.spec.n_classes + 1
+        dtype = np.min_scalar_type(self.spec.n_classes)
+        frames = []
+        for _ in range(self.spec.n_frames):
+            symbols, digit = np.divmod(symbols, base)
+            frames.append(digit.astype(dtype))
+        return np.stack(frames, axis=-3)
+
+    def labels_of(self, symbol: int) -> tuple[int, ...]:
+        """The class ids that a symbol says, one for each frame."""
+        base = self.spec.n_classes + 1
+        return tuple(symbol // base**frame % base for frame in range(self.spec.n_frames))
+
+    def pixels(
+        self, cells: np.ndarray, labels: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Frames, rows, columns and labels, each (N·n,) integer, of n cells of one symbol."""
+        layers = [self.places(cells, frame) for frame in range(self.spec.n_frames)]
+        frames, rows, cols = (np.concatenate(axis) for axis in zip(*layers, strict=True))
+        return frames, rows, cols, np.repeat(np.array(labels), cells.size)
+
+    def places(self, cells: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Frames, rows and columns (n,) of cells (n,) in one frame, the layer."""
+        rows, cols = np.unravel_index(cells, self.spec.size, order=self.order)
+        return np.full(cells.shape, layer), rows, cols
+
+    def symbol_text(self, symbol: int) -> str:
+        """The classes that a symbol says, the first frame first, such as "ipsc-background"."""
+        names = ("background", *self.spec.class_names)
+        return "-".join(names[label] for label in self.labels_of(symbol))
+
+    def cell_text(self, cell: int) -> str:
+        """Where a cell is, in words."""
+        return _place(self.axes, cell)
+
+
+Canvas = Volume | TimeClass
+
+
+def _place(axes: tuple[Axis, ...], cell: int) -> str:
+    return ", ".join(f"{axis.name} {cell // axis.stride % axis.size}" for axis in axes)
+
+
+def _widened(classes: ArrayT, highest: int) -> ArrayT:
+    """The same numbers as integers that hold sums up to `highest`."""
+    wide = "int32" if highest < 2**31 else "int64"
+    if isinstance(classes, np.ndarray):
+        return classes.astype(wide)
+    import torch
+
+    return classes.to(getattr(torch, wide))

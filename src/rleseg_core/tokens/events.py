@@ -13,8 +13,10 @@ class RunPainted:
         Runs before it.
     start, length : int
         Its cells, counted in the scheme's own order; `Tokenizer.run_pixels` gives the pixels.
-    label : int
-        Class id of its pixels.
+    labels : tuple of int
+        Class id of its pixels; with time as class, one for each frame. Runs of background have 0,
+        which only schemes that write it give. In a scheme with blocks, a run whose block is still
+        open has `Tokenizer.open_label` wherever its object is.
     tokens : tuple of int
         The token ids that said so.
     """
@@ -22,8 +24,13 @@ class RunPainted:
     index: int
     start: int
     length: int
-    label: int
+    labels: tuple[int, ...]
     tokens: tuple[int, ...]
+
+    @property
+    def label(self) -> int:
+        """The first class id that is not background, 0 if there is none."""
+        return next((label for label in self.labels if label), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +40,18 @@ class BlockClosed:
     Parameters
     ----------
     index : int
-        Blocks before it.
+        Blocks before it; its instance id is one more.
     label : int
         Class id of the runs of the block.
-    first_run, last_run : int
-        `RunPainted.index` of the first run of the block, and one more than that of its last.
+    runs : tuple of RunPainted
+        The runs of the block.
     tokens : tuple of int
         The token ids that said so.
     """
 
     index: int
     label: int
-    first_run: int
-    last_run: int
+    runs: tuple[RunPainted, ...]
     tokens: tuple[int, ...]
 
 
@@ -56,16 +62,19 @@ class MaskEnded:
     Parameters
     ----------
     n_runs : int
-        Runs painted.
+        Runs that count: those of a block that was never closed do not.
     n_tokens : int
         Tokens read, the eos included, padding after it not.
     n_skipped : int
         Tokens among them that belong to no run.
+    dropped : tuple of RunPainted
+        The runs of a block that was never closed.
     """
 
     n_runs: int
     n_tokens: int
     n_skipped: int
+    dropped: tuple[RunPainted, ...] = ()
 
 
 Event = RunPainted | BlockClosed | MaskEnded

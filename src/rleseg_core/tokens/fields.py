@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from rleseg_core.tokens.canvas import ArrayT, Volume
+from rleseg_core.tokens.canvas import ArrayT, Axis, Canvas
 from rleseg_core.tokens.runs import Runs
 from rleseg_core.tokens.scheme import Scheme
 
@@ -48,7 +48,7 @@ class Field(Protocol):
 class FlatStart:
     """The start as one number, the cell in the flat plane (1D starts)."""
 
-    canvas: Volume
+    canvas: Canvas
     name: str = "start"
     segment: str = "start"
     remedy: str = "use start='coords' or a smaller mask"
@@ -74,42 +74,49 @@ class FlatStart:
 
 @dataclass(frozen=True)
 class CoordStart:
-    """The row or the column of the start (2D starts); both draw from one range."""
+    """The row, the column or the frame of the start (2D starts).
 
-    canvas: Volume
-    name: Literal["row", "col"]
-    segment: str = "coord"
+    Rows and columns draw from one range.
+    """
+
+    axis: Axis
     remedy: str = "use a smaller mask"
 
     @property
-    def _axis(self) -> int:
-        return 1 if self.name == "row" else 2
+    def name(self) -> str:
+        """What the axis is: frame, row or col."""
+        return self.axis.name
+
+    @property
+    def segment(self) -> str:
+        """One range, coord, for rows and columns, and one for frames."""
+        return "frame" if self.axis.name == "frame" else "coord"
 
     @property
     def n_values(self) -> int:
-        """As many as rows or columns."""
-        return self.canvas.spec.shape[self._axis]
+        """As many as rows, columns or frames."""
+        return self.axis.size
 
     def write(self, runs: Runs[ArrayT]) -> ArrayT:
-        """Rows or columns of the starts."""
-        return runs.start // self.canvas.strides[self._axis] % self.n_values
+        """Rows, columns or frames of the starts."""
+        return runs.start // self.axis.stride % self.axis.size
 
     def read(self, values: ArrayT) -> Runs[ArrayT]:
         """Parts of starts."""
         nothing = values * 0
-        return Runs(values * self.canvas.strides[self._axis], nothing, nothing)
+        return Runs(values * self.axis.stride, nothing, nothing)
 
     def text(self, value: int) -> str:
-        """Such as "row or col 5": which one depends on the token before."""
-        return f"row or col {value}"
+        """Such as "row 5"."""
+        return f"{self.axis.name} {value}"
 
 
 @dataclass(frozen=True)
 class Length:
     """The length, from 1 to M.
 
-    With one class a length says the symbol as well: it is always `symbol`, 1. Otherwise that is 0
-    and another field says it.
+    Where there is only one symbol a length says that as well: it is always `symbol`, 1. Otherwise
+    that is 0 and another field says it.
     """
 
     max_length: int
@@ -139,70 +146,163 @@ class Length:
 
 @dataclass(frozen=True)
 class Symbol:
-    """The class, as a token of its own."""
+    """The class, or the classes over time (TAC), as a token of its own.
 
-    canvas: Volume
+    `first` is the lowest symbol there is: 0 where runs of background are written, 1 elsewhere.
+    """
+
+    canvas: Canvas
+    first: Literal[0, 1] = 1
+    remedy: str = "use fewer classes or frames"
+
+    @property
+    def name(self) -> str:
+        """One of class, tac and, within blocks, object."""
+        return self.canvas.symbol_name
+
+    @property
+    def segment(self) -> str:
+        """The same."""
+        return self.canvas.symbol_name
+
+    @property
+    def n_values(self) -> int:
+        """As many as symbols, the background among them if it is written."""
+        return self.canvas.n_symbols + 1 - self.first
+
+    def write(self, runs: Runs[ArrayT]) -> ArrayT:
+        """Symbols from 0."""
+        return runs.symbol - self.first
+
+    def read(self, values: ArrayT) -> Runs[ArrayT]:
+        """Symbols."""
+        nothing = values * 0
+        return Runs(nothing, nothing, values + self.first)
+
+    def text(self, value: int) -> str:
+        """Such as "class ipsc"."""
+        return f"{self.name} {self.canvas.symbol_text(value + self.first)}"
+
+
+@dataclass(frozen=True)
+class LengthSymbol:
+    """Length and class as one token, the lengths of the first class first (LAC, LTAC; Sec. III-C).
+
+    `first` is the lowest symbol there is: 0 where runs of background are written, 1 elsewhere.
+    """
+
+    canvas: Canvas
+    max_length: int
+    first: Literal[0, 1] = 1
+    remedy: str = "use symbol='token' or a smaller max_length"
+
+    @property
+    def name(self) -> str:
+        """Such as "length and class"."""
+        return f"length and {self.canvas.symbol_name}"
+
+    @property
+    def segment(self) -> str:
+        """One of lac, ltac and, within blocks, length and object."""
+        names = {"class": "lac", "tac": "ltac"}
+        return names.get(self.canvas.symbol_name, self.name)
+
+    @property
+    def n_values(self) -> int:
+        """M for each symbol."""
+        return self.max_length * (self.canvas.n_symbols + 1 - self.first)
+
+    def write(self, runs: Runs[ArrayT]) -> ArrayT:
+        """M·(symbol - first) + length - 1."""
+        return (runs.symbol - self.first) * self.max_length + runs.length - 1
+
+    def read(self, values: ArrayT) -> Runs[ArrayT]:
+        """Lengths and symbols."""
+        symbol = values // self.max_length
+        length = values - symbol * self.max_length + 1
+        return Runs(values * 0, length, symbol + self.first)
+
+    def text(self, value: int) -> str:
+        """Such as "length 4 · ipsc"."""
+        symbol, length = divmod(value, self.max_length)
+        return f"length {length + 1} · {self.canvas.symbol_text(symbol + self.first)}"
+
+
+@dataclass(frozen=True)
+class Delta:
+    """By how much the symbol changes: first the increases, the largest first, then the decreases.
+
+    The authors' order of ids. Its length is 1, the cell of the change.
+    """
+
+    canvas: Canvas
+    name: str = "change"
+    segment: str = "change"
+    remedy: str = "use fewer classes or frames"
+
+    @property
+    def n_values(self) -> int:
+        """As many as increases and decreases."""
+        return 2 * self.canvas.n_symbols
+
+    def write(self, runs: Runs[ArrayT]) -> ArrayT:
+        """Increases by C ... 1 are 0 ... C - 1, decreases by 1 ... C are C ... 2C - 1."""
+        delta = runs.symbol
+        return self.canvas.n_symbols - delta - (delta < 0) * 1
+
+    def read(self, values: ArrayT) -> Runs[ArrayT]:
+        """Differences."""
+        n_symbols = self.canvas.n_symbols
+        delta = n_symbols - values - (values >= n_symbols) * 1
+        nothing = values * 0
+        return Runs(nothing, nothing + 1, delta)
+
+    def text(self, value: int) -> str:
+        """Such as "change +2"."""
+        n_symbols = self.canvas.n_symbols
+        return f"change {n_symbols - value - (value >= n_symbols):+d}"
+
+
+@dataclass(frozen=True)
+class BlockLabel:
+    """The class of a block, the token that closes it (CW, IW)."""
+
+    class_names: tuple[str, ...]
     name: str = "class"
     segment: str = "class"
     remedy: str = "use fewer classes"
 
     @property
     def n_values(self) -> int:
-        """As many as symbols besides the background."""
-        return self.canvas.n_symbols
+        """C."""
+        return len(self.class_names)
 
     def write(self, runs: Runs[ArrayT]) -> ArrayT:
-        """Symbols from 0."""
+        """Class ids, as symbols of runs, from 0."""
         return runs.symbol - 1
 
     def read(self, values: ArrayT) -> Runs[ArrayT]:
-        """Symbols."""
+        """Class ids as symbols."""
         nothing = values * 0
         return Runs(nothing, nothing, values + 1)
 
     def text(self, value: int) -> str:
         """Such as "class ipsc"."""
-        return f"class {self.canvas.symbol_text(value + 1)}"
+        return f"class {self.class_names[value]}"
 
 
-@dataclass(frozen=True)
-class LengthSymbol:
-    """Length and class as one token, the lengths of the first class first (LAC, Sec. III-C)."""
-
-    canvas: Volume
-    max_length: int
-    name: str = "length and class"
-    segment: str = "lac"
-    remedy: str = "use symbol='token' or a smaller max_length"
-
-    @property
-    def n_values(self) -> int:
-        """M for each symbol besides the background."""
-        return self.max_length * self.canvas.n_symbols
-
-    def write(self, runs: Runs[ArrayT]) -> ArrayT:
-        """M·(symbol - 1) + length - 1."""
-        return (runs.symbol - 1) * self.max_length + runs.length - 1
-
-    def read(self, values: ArrayT) -> Runs[ArrayT]:
-        """Lengths and symbols."""
-        return Runs(values * 0, values % self.max_length + 1, values // self.max_length + 1)
-
-    def text(self, value: int) -> str:
-        """Such as "length 4 · ipsc"."""
-        symbol, length = divmod(value, self.max_length)
-        return f"length {length + 1} · {self.canvas.symbol_text(symbol + 1)}"
-
-
-def fields_of(scheme: Scheme, canvas: Volume, max_length: int) -> tuple[Field, ...]:
+def fields_of(scheme: Scheme, canvas: Canvas, max_length: int) -> tuple[Field, ...]:
     """The K fields of a run in the order they are written."""
-    start: tuple[Field, ...] = (
-        (FlatStart(canvas),)
-        if scheme.start == "flat"
-        else (CoordStart(canvas, "row"), CoordStart(canvas, "col"))
-    )
+    start: tuple[Field, ...] = ()
+    if scheme.start == "flat":
+        start = (FlatStart(canvas),)
+    elif scheme.start == "coords":
+        start = tuple(CoordStart(axis) for axis in canvas.axes)
+    if scheme.runs == "change":
+        return (*start, Delta(canvas))
+    first: Literal[0, 1] = 0 if scheme.runs == "tiling" else 1
     if scheme.symbol == "length":
-        return (*start, LengthSymbol(canvas, max_length))
+        return (*start, LengthSymbol(canvas, max_length, first))
     if scheme.symbol == "token":
-        return (*start, Length(max_length), Symbol(canvas))
+        return (*start, Length(max_length), Symbol(canvas, first))
     return (*start, Length(max_length, symbol=1))

@@ -3,17 +3,27 @@
 A sequence is a row of runs, each written as its K fields, then eos. State k < K expects field k,
 state K is the end, where only pad follows. Beyond that, runs come in the order of their starts
 without overlap and inside the plane: a start may not lie before the cursor, which is the end of
-the run before, nor a length reach past the last cell. Since each run moves the cursor on, every
-sequence that keeps to the grammar ends.
+the run before, nor a length reach past the end of its line. Tiling runs begin at the cursor.
+Changes may not lead below the background or above the highest symbol.
+
+With blocks there is one more state, before the first run of a block. A class closes a block of at
+least one run, and the cursor goes back to 0. Blocks of classes come by class id, those of instances
+as they like.
+
+With a head for each field the tokens of a run are taken in turns, as if there were one sequence;
+then all heads say eos.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rleseg_core.errors import SchemeError
+from rleseg_core.tokens.blocks import Blocks
+from rleseg_core.tokens.runs import Change, RunKind, Tiling
 from rleseg_core.tokens.vocab import Vocabulary
 
 if TYPE_CHECKING:
@@ -37,10 +47,26 @@ class Grammar:
         Cells that a token adds to the start of its run.
     length : (Q, V) int32
         Cells that it adds to the length.
+    delta : (Q, V) int32
+        What a change adds to the symbol.
+    closes : (V,) int32
+        The class with which a token closes a block in state 0; 0 for other tokens.
     slack : (Q,) int32
         Cells that later fields can still add to the start.
     n_cells : int
         Cells of the plane.
+    line : int
+        Cells after which a run must end, and the symbol before a change is the background.
+    first_state : int
+        Where a sequence begins.
+    n_symbols : int or None
+        The highest symbol, if tokens are changes.
+    n_labels : int or None
+        The highest class, if blocks come by class.
+    tiling : bool
+        Whether runs begin at the cursor.
+    ordered : bool
+        Whether runs come in the order of their starts without overlap.
     pad, bos, eos : int
         The special ids.
     """
@@ -49,46 +75,118 @@ class Grammar:
     next: np.ndarray
     start: np.ndarray
     length: np.ndarray
+    delta: np.ndarray
+    closes: np.ndarray
     slack: np.ndarray
     n_cells: int
+    line: int
+    first_state: int
+    n_symbols: int | None
+    n_labels: int | None
+    tiling: bool
+    ordered: bool
     pad: int
     bos: int
     eos: int
 
     @classmethod
-    def build(cls, vocab: Vocabulary, n_cells: int) -> Grammar:
-        """The grammar of runs over a plane of `n_cells` cells."""
+    def build(cls, vocab: Vocabulary, kind: RunKind, blocks: Blocks | None = None) -> Grammar:
+        """The grammar of the records of a plane, or of those of its blocks."""
         n_fields = len(vocab.fields)
         end = n_fields
-        shape = (n_fields + 1, vocab.size)
+        more = n_fields - 1 if vocab.per_field else int(blocks is not None)
+        fresh = n_fields + 1 if blocks is not None else 0
+        n_states = n_fields + 1 + more
+        shape = (n_states, vocab.size)
         allowed = np.zeros(shape, np.bool_)
-        follow = np.repeat(np.arange(shape[0], dtype=np.int16)[:, None], vocab.size, axis=1)
-        start, length = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        follow = np.repeat(np.arange(n_states, dtype=np.int16)[:, None], vocab.size, axis=1)
+        start, length, delta = (np.zeros(shape, np.int32) for _ in range(3))
+        closes = np.zeros(vocab.size, np.int32)
         for state, (field, offset) in enumerate(zip(vocab.fields, vocab.offsets, strict=True)):
             ids = slice(offset, offset + field.n_values)
             allowed[state, ids] = True
             follow[state, ids] = (state + 1) % n_fields
-            start[state, ids], length[state, ids], _ = field.read(np.arange(field.n_values))
-        allowed[0, vocab.eos], follow[0, vocab.eos] = True, end
+            read = field.read(np.arange(field.n_values))
+            start[state, ids], length[state, ids] = read.start, read.length
+            if isinstance(kind, Change):
+                delta[state, ids] = read.symbol
+        if vocab.label is not None:
+            for table in (allowed, follow, start, length, delta):
+                table[fresh] = table[0]
+            ids = slice(vocab.label_offset, vocab.label_offset + vocab.label.n_values)
+            allowed[0, ids], follow[0, ids] = True, fresh
+            closes[ids] = np.arange(vocab.label.n_values) + 1
+        allowed[fresh, vocab.eos], follow[fresh, vocab.eos] = True, end
+        if vocab.per_field:  # the other heads say eos too
+            follow[0, vocab.eos] = end + 1
+            allowed[end + 1 :, vocab.eos] = True
+            follow[end + 1 :, vocab.eos] = [*range(end + 2, n_states), end]
         allowed[end, vocab.pad] = True
-        most = start.max(axis=1)
-        slack = most[::-1].cumsum(dtype=np.int32)[::-1] - most
+        most = start[:n_fields].max(axis=1)
+        slack = np.zeros(n_states, np.int32)
+        slack[:n_fields] = most[::-1].cumsum(dtype=np.int32)[::-1] - most
+        slack[fresh] = slack[0]
+        by_class = vocab.label is not None and blocks is not None and blocks.increasing
         return cls(
-            allowed, follow, start, length, slack, n_cells, vocab.pad, vocab.bos, vocab.eos
-        )  # fmt: skip
+            allowed=allowed,
+            next=follow,
+            start=start,
+            length=length,
+            delta=delta,
+            closes=closes,
+            slack=slack,
+            n_cells=kind.n_cells,
+            line=kind.line,
+            first_state=fresh,
+            n_symbols=kind.n_symbols if isinstance(kind, Change) else None,
+            n_labels=vocab.label.n_values if by_class and vocab.label is not None else None,
+            tiling=isinstance(kind, Tiling),
+            ordered=True,
+            pad=vocab.pad,
+            bos=vocab.bos,
+            eos=vocab.eos,
+        )
+
+    def unordered(self) -> Grammar:
+        """The same rules for runs in any order, which may then overlap (Sec. III-A: shuffled runs).
+
+        Raises
+        ------
+        SchemeError
+            If runs have no starts of their own.
+        """
+        if self.tiling or self.n_symbols is not None:
+            raise SchemeError(
+                "only runs='foreground' can come in any order; the others follow one another"
+            )
+        return replace(self, ordered=False)
 
     def on(self, device: device | str) -> GrammarTables:
         """The same rules on a device, for batches of sequences."""
         from torch import as_tensor
 
         reach = np.where(self.allowed, self.start + self.slack[:, None], _NEVER).astype(np.int32)
-        reach[:, self.eos] = np.where(self.allowed[:, self.eos], _ALWAYS, _NEVER)
-        reach[:, self.pad] = np.where(self.allowed[:, self.pad], _ALWAYS, _NEVER)
+        for state in range(len(reach)):
+            tokens = [self.eos, self.pad]
+            if state == 0:
+                tokens += np.flatnonzero(self.closes).tolist()
+            for token in tokens:
+                if self.allowed[state, token] and not self.length[state, token]:
+                    reach[state, token] = _ALWAYS
         return GrammarTables(
             reach=as_tensor(reach, device=device),
-            step=as_tensor(self.start + self.length, device=device),
+            starts=as_tensor(self.start, device=device),
+            lengths=as_tensor(self.length, device=device),
+            deltas=as_tensor(self.delta, device=device),
+            closes=as_tensor(self.closes, device=device),
             next=as_tensor(self.next, device=device),
             n_cells=self.n_cells,
+            line=self.line,
+            first_state=self.first_state,
+            n_symbols=self.n_symbols,
+            n_labels=self.n_labels,
+            tiling=self.tiling,
+            ordered=self.ordered,
             pad=self.pad,
             bos=self.bos,
             eos=self.eos,
@@ -99,56 +197,95 @@ class Grammar:
 class GrammarTables:
     """A grammar on a device; no method makes the host wait for it.
 
-    The state of B sequences is one (B, 3) int64 tensor: the state of the table, the cursor, and
-    the cells that the fields of the current run have added up to.
+    The state of B sequences is one (B, 5) int64 tensor: the state of the table, the cursor, the
+    cells that the fields of the current run have added up to, the symbol after the last change, and
+    the class of the last block.
 
     Parameters
     ----------
     reach : (Q, V) int32 tensor
         The furthest start that can follow from a token; far below 0 where it is not allowed.
-    step : (Q, V) int32 tensor
-        Cells that a token adds to the start or length of its run.
+    starts, lengths, deltas : (Q, V) int32 tensor
+        What a token adds to the start, length and symbol of its run.
+    closes : (V,) int32 tensor
+        The class with which a token closes a block in state 0; 0 for other tokens.
     next : (Q, V) int16 tensor
         The state that a token leads to.
-    n_cells : int
-        Cells of the plane.
-    pad, bos, eos : int
-        The special ids.
+    n_cells, line, first_state, n_symbols, n_labels, tiling, ordered, pad, bos, eos
+        As in `Grammar`.
     """
 
     reach: Tensor
-    step: Tensor
+    starts: Tensor
+    lengths: Tensor
+    deltas: Tensor
+    closes: Tensor
     next: Tensor
     n_cells: int
+    line: int
+    first_state: int
+    n_symbols: int | None
+    n_labels: int | None
+    tiling: bool
+    ordered: bool
     pad: int
     bos: int
     eos: int
 
     def start(self, batch: int) -> Tensor:
-        """The state (batch, 3) of sequences that are about to begin."""
-        return self.next.new_zeros((batch, 3)).long()
+        """The state (batch, 5) of sequences that are about to begin."""
+        from torch import tensor
+
+        first = [self.first_state, 0, 0, 0, 0]
+        return tensor(first, device=self.next.device).expand(batch, -1).clone()
 
     def allowed(self, state: Tensor) -> Tensor:
         """Which tokens may follow, (B, V) bool; at least one in each row."""
-        expects, cursor, reached = state.unbind(1)
-        far_enough = self.reach[expects] >= (cursor - reached)[:, None]
-        inside = self.step[expects] <= (self.n_cells - reached)[:, None]
-        return far_enough & inside
+        expects, cursor, reached, symbol, label = state.unbind(1)
+        can = self.reach[expects] >= (cursor - reached)[:, None]
+        room = (self.line - reached % self.line).minimum(self.n_cells - reached)
+        can &= self.lengths[expects] <= room[:, None]
+        if self.n_symbols is not None:
+            now = self._symbol_before(cursor, reached, symbol)[:, None] + self.deltas[expects]
+            can &= (now >= 0) & (now <= self.n_symbols)
+        if self.n_labels is not None:
+            earlier = (self.closes > 0) & (self.closes <= label[:, None])
+            can &= ~(earlier & (expects == 0)[:, None])
+            all_closed = (expects == self.first_state) & (label == self.n_labels)
+            can[:, : self.eos] &= ~all_closed[:, None]
+            can[:, self.eos + 1 :] &= ~all_closed[:, None]
+        return can
 
     def advance(self, state: Tensor, tokens: Tensor) -> Tensor:
-        """The state (B, 3) after one more token of each sequence, (B,) integers.
+        """The state (B, 5) after one more token of each sequence, (B,) integers.
 
         A token that was not allowed changes nothing.
         """
         from torch import stack
 
-        expects, cursor, reached = state.unbind(1)
-        reached = reached + self.step[expects, tokens]
-        expects = self.next[expects, tokens].long()
+        before, cursor, reached, symbol, label = state.unbind(1)
+        added = self.starts[before, tokens] + self.lengths[before, tokens]
+        if self.n_symbols is not None:
+            delta = self.deltas[before, tokens]
+            symbol = symbol.where(delta == 0, self._symbol_before(cursor, reached, symbol) + delta)
+        reached = reached + added
+        expects = self.next[before, tokens].long()
         begins = expects == 0  # a run is complete
-        cursor = cursor.where(~begins, cursor.maximum(reached))
-        return stack((expects, cursor, reached.where(~begins, 0)), dim=1)
+        if self.ordered:
+            cursor = cursor.where(~begins, cursor.maximum(reached))
+        if self.first_state:
+            closed = (before == 0) & (expects == self.first_state)
+            label = label.where(~closed, self.closes[tokens].long())
+            cursor, symbol = cursor.where(~closed, 0), symbol.where(~closed, 0)
+            begins = begins | closed
+        base = cursor if self.tiling else cursor * 0
+        return stack((expects, cursor, reached.where(~begins, base), symbol, label), dim=1)
 
     def select(self, state: Tensor, rows: Tensor) -> Tensor:
         """The state of some of the sequences, `rows` of (B',) integers."""
         return state[rows]
+
+    def _symbol_before(self, cursor: Tensor, reached: Tensor, symbol: Tensor) -> Tensor:
+        """The symbol in front of the cell `reached`: the background where a line begins."""
+        same_line = (cursor > 0) & ((cursor - 1) // self.line == reached // self.line)
+        return symbol.where(same_line, 0)

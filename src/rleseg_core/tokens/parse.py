@@ -1,17 +1,47 @@
-"""The runs that a sequence of tokens says: strictly, leniently, or as the tokens come."""
+"""The runs that a sequence of tokens says: strictly, leniently, or as the tokens come.
+
+Tokens as `encode` gives them are read all at once (`regular`). Whatever is not in that order is
+walked through token by token (`events`), which also serves models that are still writing.
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from rleseg_core.errors import DataError
-from rleseg_core.tokens.events import Event, MaskEnded, RunPainted
-from rleseg_core.tokens.runs import Runs
+from rleseg_core.tokens.blocks import Blocks
+from rleseg_core.tokens.canvas import Canvas
+from rleseg_core.tokens.events import BlockClosed, Event, MaskEnded, RunPainted
+from rleseg_core.tokens.runs import Foreground, Painted, RunKind, Runs
 from rleseg_core.tokens.vocab import Vocabulary
+
+
+class Reading(NamedTuple):
+    """The runs of a sequence, and the block of each."""
+
+    runs: Runs[np.ndarray]
+    block: np.ndarray
+    """(R,) index of the block of each run, 0 without blocks."""
+    labels: np.ndarray
+    """(n_blocks,) class id of each block; none without blocks."""
+    n_skipped: int
+
+
+class _Item(NamedTuple):
+    """A run, a class that closes a block, or the end (with or without an eos)."""
+
+    what: str
+    tokens: tuple[int, ...]
+    at: int
+
+
+_NOTHING = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -22,136 +52,348 @@ class Parser:
     ----------
     vocab : Vocabulary
         The ids, and the K fields of a run.
-    n_cells : int
-        Cells of the plane that runs must lie in.
+    canvas : Canvas
+        The plane, or the plane of each block, that runs lie in.
+    kind : RunKind
+        What the records of a plane are.
+    blocks : Blocks or None
+        Whether a mask is several planes.
     """
 
     vocab: Vocabulary
-    n_cells: int
+    canvas: Canvas
+    kind: RunKind
+    blocks: Blocks | None
 
-    @property
-    def _n_fields(self) -> int:
-        return len(self.vocab.fields)
+    def read(self, tokens: np.ndarray, *, strict: bool) -> Reading:
+        """The runs of tokens, (L,) or with a head for each field (K, L).
 
-    def lenient(self, tokens: np.ndarray) -> tuple[Runs[np.ndarray], int]:
-        """The runs among tokens (L,), cut where they would leave the plane, and the tokens skipped.
-
-        Any K tokens in a row that lie in the ranges of the K fields are a run. No run can begin
-        inside another, since no first field of a scheme shares its segment with a last one.
+        Without `strict` whatever makes sense is kept. A run is any K tokens in a row that lie in
+        the ranges of the K fields; with heads, K tokens of one step. It is cut where it would
+        leave its line. What has no place is skipped: runs after a full tiling, changes that go
+        back or lead out of the classes, classes that close no run, runs that no class closes.
         Padding at the end is not counted as skipped.
-        """
-        body, _ = self._body(tokens)
-        n_fields = self._n_fields
-        n_whole = body.size - body.size % n_fields
-        values, legal = self._values(body[:n_whole].reshape(-1, n_fields))
-        if n_whole < body.size or not legal.all():
-            windows = np.empty((0, n_fields), np.int64)
-            if body.size >= n_fields:
-                windows = np.lib.stride_tricks.sliding_window_view(body, n_fields)
-            values, legal = self._values(windows)
-            values = values[legal.all(axis=1)]
-        runs = self._runs(values)
-        length = np.minimum(runs.length, self.n_cells - runs.start)
-        return runs._replace(length=length), body.size - values.size
-
-    def strict(self, tokens: np.ndarray) -> Runs[np.ndarray]:
-        """The runs of tokens (L,) that are runs in any order, then eos, then nothing but pad.
 
         Raises
         ------
         DataError
-            If they are not, or runs overlap or leave the plane; the message gives the position.
+            If `strict`, and the tokens are not some that `encode` can give, in any order of the
+            runs of a plane; the message gives the position.
         """
-        body, ended = self._body(tokens)
-        n_fields = self._n_fields
-        field = np.arange(body.size) % n_fields
-        values = body.astype(np.int64) - np.array(self.vocab.offsets)[field]
-        sizes = np.array([field.n_values for field in self.vocab.fields])[field]
-        wrong = np.flatnonzero((values < 0) | (values >= sizes))
-        rest = body.size % n_fields
-        after = np.flatnonzero(tokens[body.size + 1 :] != self.vocab.pad)
-        if wrong.size:
-            at = int(wrong[0])
-            raise self._unexpected(tokens, at, self.vocab.fields[at % n_fields].name)
-        if rest or not ended:
-            expected = self.vocab.fields[rest].name + ("" if rest else " or eos")
-            raise self._unexpected(tokens, body.size, expected)
-        if after.size:
-            raise self._unexpected(tokens, body.size + 1 + int(after[0]), "pad")
-        runs = self._runs(values.reshape(-1, n_fields))
-        self._check_places(runs)
-        return runs
+        reading = self._regular(tokens, strict)
+        if reading is not None:
+            return reading
+        runs: list[RunPainted] = []
+        blocks: list[BlockClosed] = []
+        n_skipped = 0
+        steps = tokens.T.tolist() if self.vocab.per_field else tokens.tolist()
+        for event in self.events(steps, strict=strict):
+            if isinstance(event, RunPainted):
+                runs.append(event)
+            elif isinstance(event, BlockClosed):
+                blocks.append(event)
+            else:
+                n_skipped = event.n_skipped
+        if self.blocks is not None:
+            runs = [run for block in blocks for run in block.runs]
+        table = np.array([(run.start, run.length) for run in runs], np.int64).reshape(-1, 2)
+        symbols = np.array([self._symbol_of(run) for run in runs], np.int64)
+        sizes = [len(block.runs) for block in blocks]
+        return Reading(
+            Runs(table[:, 0], table[:, 1], symbols),
+            np.repeat(np.arange(len(blocks)), sizes)
+            if self.blocks is not None
+            else np.zeros(len(runs), np.int64),
+            np.array([block.label for block in blocks], np.int64),
+            n_skipped,
+        )
 
-    def events(self, tokens: Iterable[int]) -> Iterator[Event]:
-        """The runs of `lenient` one by one, each as soon as its last token is there."""
-        bounds = [
+    def events(
+        self, tokens: Iterable[int] | Iterable[Iterable[int]], *, strict: bool = False
+    ) -> Iterator[Event]:
+        """The runs of `read` one by one, each as soon as it is complete."""
+        n_fields = len(self.vocab.fields)
+        painter = self.kind.painter()
+        pending: list[RunPainted] = []  # of the plane that is being painted
+        places: dict[tuple[int, ...], int] = {}
+        n_painted = n_runs = n_blocks = last_label = 0
+
+        def painted(finished: list[Painted]) -> list[RunPainted]:
+            nonlocal n_painted
+            events = []
+            for start, length, symbol, said in finished:
+                labels = self._labels(symbol)
+                events.append(RunPainted(n_painted, start, length, labels, said))
+                n_painted += 1
+            if strict or self.blocks is not None:
+                pending.extend(events)
+            return events
+
+        for item in self._items(tokens, strict):
+            if item.what == "run":
+                values = [self._value(k, token) for k, token in enumerate(item.tokens)]
+                finished, wrong, counts = painter.add(*self._sum(values), item.tokens)
+                if wrong and strict:
+                    raise DataError(f"the run at position {item.at} {wrong}")
+                if strict:
+                    places[item.tokens] = item.at
+                n_runs += counts
+                yield from painted(finished)
+                continue
+            yield from painted(painter.finish())
+            if strict:
+                self._check_overlap(pending, places)
+            if item.what == "class":
+                label = item.tokens[0] - self.vocab.label_offset + 1
+                if strict and (not pending or label <= last_label):
+                    raise self._misplaced(item, label, bool(pending))
+                if pending:
+                    yield BlockClosed(n_blocks, label, tuple(pending), item.tokens)
+                    n_blocks += 1
+                    if self.blocks is not None and self.blocks.increasing:
+                        last_label = label
+                pending, painter = [], self.kind.painter()
+                continue
+            ended = item.what == "eos"
+            dropped = tuple(pending) if self.blocks is not None else ()
+            n_runs -= len(dropped)
+            yield MaskEnded(
+                n_runs=n_runs,
+                n_tokens=item.at + ended * self._n_ends,
+                n_skipped=item.at - n_runs * n_fields - n_blocks,
+                dropped=dropped,
+            )
+
+    @cached_property
+    def _n_ends(self) -> int:
+        return len(self.vocab.prompts)
+
+    @cached_property
+    def _offsets(self) -> np.ndarray:
+        return np.array(self.vocab.offsets)
+
+    @cached_property
+    def _sizes(self) -> np.ndarray:
+        return np.array([field.n_values for field in self.vocab.fields], np.uint64)
+
+    @cached_property
+    def _bounds(self) -> list[tuple[int, int]]:
+        """First id of each field, and the one after its last."""
+        return [
             (offset, offset + field.n_values)
             for field, offset in zip(self.vocab.fields, self.vocab.offsets, strict=True)
         ]
-        n_fields, (low, high) = len(bounds), bounds[-1]
-        recent: deque[int] = deque(maxlen=n_fields)
-        n_runs = n_body = n_padding = n_ends = 0
-        for token in map(int, tokens):
-            if token == self.vocab.eos:
-                n_padding, n_ends = 0, 1
-                break
-            n_body += 1
-            n_padding = n_padding + 1 if token == self.vocab.pad else 0
-            recent.append(token)
-            if not low <= token < high or len(recent) < n_fields:
-                continue
-            if all(a <= t < b for t, (a, b) in zip(recent, bounds, strict=True)):
-                yield self._painted(n_runs, tuple(recent))
-                n_runs += 1
-                recent.clear()
-        n_body -= n_padding
-        yield MaskEnded(n_runs, n_body + n_ends, n_body - n_runs * n_fields)
 
-    def _body(self, tokens: np.ndarray) -> tuple[np.ndarray, bool]:
-        """The tokens before the eos, or else the padding, and whether there is an eos."""
-        ends = np.flatnonzero(tokens == self.vocab.eos)
+    @cached_property
+    def _labels_range(self) -> range:
+        label = self.vocab.label
+        first = self.vocab.label_offset
+        return range(first, first + label.n_values) if label is not None else range(0)
+
+    @cached_property
+    def _ids_are_plain(self) -> bool:
+        """Whether an id alone tells the end and the classes that close blocks."""
+        spans = [range(low, high) for low, high in self._bounds]
+        alone = [*self._labels_range, self.vocab.eos, self.vocab.pad]
+        return not any(token in span for token in alone for span in spans)
+
+    def _regular(self, tokens: np.ndarray, strict: bool) -> Reading | None:
+        """What `read` gives for tokens in the order of `encode`; None for all others."""
+        if not self._ids_are_plain:
+            return None
+        n_fields = len(self.vocab.fields)
+        flat = tokens.T.reshape(-1) if self.vocab.per_field else tokens
+        ends = (flat == self.vocab.eos).nonzero()[0]
         if ends.size:
-            return tokens[: ends[0]], True
-        written = np.flatnonzero(tokens != self.vocab.pad)
-        return tokens[: written[-1] + 1 if written.size else 0], False
+            n_body = int(ends[0])
+            after = flat[n_body:]
+            n_ends = self._n_ends
+            if strict and (
+                (after[:n_ends] != self.vocab.eos).any()
+                or after.size < n_ends
+                or (after[n_ends:] != self.vocab.pad).any()
+            ):
+                return None
+        elif strict:
+            return None
+        else:
+            written = (flat != self.vocab.pad).nonzero()[0]
+            n_body = int(written[-1]) + 1 if written.size else 0
+        body = flat[:n_body]
+        block, labels = None, _NOTHING
+        if self.blocks is not None:
+            labels_range = self._labels_range
+            closes = (body >= labels_range.start) & (body < labels_range.stop)
+            where = closes.nonzero()[0]
+            n_before = where - np.arange(where.size)  # tokens of runs before each
+            sizes, rest = np.divmod(np.diff(n_before, prepend=0), n_fields)
+            if rest.any() or (sizes == 0).any() or (where.size and where[-1] != n_body - 1):
+                return None
+            if n_body and not where.size:
+                return None
+            labels = body[where].astype(np.int64) - (labels_range.start - 1)
+            if strict and self.blocks.increasing and (np.diff(labels) <= 0).any():
+                return None
+            block = np.repeat(np.arange(sizes.size), sizes)
+            body = body[~closes]
+        if body.size % n_fields:
+            return None
+        values = body.reshape(-1, n_fields) - self._offsets
+        if (values.view(np.uint64) >= self._sizes).any():
+            return None
+        if block is None:
+            block = np.zeros(len(values), np.int64)
+        runs = self.kind.settle(self._sum_columns(values), block)
+        if runs is None or (strict and self._overlap(runs, block)):
+            return None
+        return Reading(runs, block, labels, 0)
 
-    def _values(self, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values (R, K) int64 of token ids as the fields of runs, and which of them are legal."""
-        values = table.astype(np.int64) - np.array(self.vocab.offsets)
-        sizes = np.array([field.n_values for field in self.vocab.fields])
-        return values, (values >= 0) & (values < sizes)
-
-    def _runs(self, values: np.ndarray) -> Runs[np.ndarray]:
+    def _sum_columns(self, values: np.ndarray) -> Runs[np.ndarray]:
         parts = [field.read(values[:, k]) for k, field in enumerate(self.vocab.fields)]
         return Runs(*(sum(amounts[1:], amounts[0]) for amounts in zip(*parts, strict=True)))
 
-    def _painted(self, index: int, tokens: tuple[int, ...]) -> RunPainted:
-        values, _ = self._values(np.array([tokens]))
-        start, length, label = (int(column[0]) for column in self._runs(values))
-        return RunPainted(index, start, min(length, self.n_cells - start), label, tokens)
+    def _overlap(self, runs: Runs[np.ndarray], block: np.ndarray) -> bool:
+        if not isinstance(self.kind, Foreground):
+            return False
+        start = runs.start + block * self.canvas.n_cells
+        end = start + runs.length
+        if (start[1:] >= end[:-1]).all():
+            return False
+        order = start.argsort()
+        return bool((start[order[1:]] < end[order[:-1]]).any())
 
-    def _unexpected(self, tokens: np.ndarray, at: int, expected: str) -> DataError:
-        if at >= tokens.size:
+    def _items(
+        self, tokens: Iterable[int] | Iterable[Iterable[int]], strict: bool
+    ) -> Iterator[_Item]:
+        if self.vocab.per_field:
+            return self._steps(tokens, strict)  # type: ignore[arg-type]
+        return self._sequence(tokens, strict)  # type: ignore[arg-type]
+
+    def _sequence(self, tokens: Iterable[int], strict: bool) -> Iterator[_Item]:
+        bounds, labels, eos, pad = self._bounds, self._labels_range, self.vocab.eos, self.vocab.pad
+        n_fields = len(bounds)
+        prefix: list[int] = []
+        n_padding = at = 0
+        stream = iter(tokens)
+        at = -1
+        n_unclosed = 0
+        for at, token in enumerate(stream):
+            token = int(token)
+            n_padding = n_padding + 1 if token == pad else 0
+            low, high = bounds[len(prefix)]
+            if low <= token < high:
+                prefix.append(token)
+            elif token == eos and not (strict and (prefix or n_unclosed)):
+                if strict:
+                    self._check_padding(stream, at + 1)
+                yield _Item("eos", (token,), at)
+                return
+            elif strict and (prefix or token not in labels):
+                raise self._unexpected(token, at, len(prefix), n_unclosed)
+            elif token in labels:
+                prefix.clear()
+                n_unclosed = 0
+                yield _Item("class", (token,), at)
+            else:
+                prefix.append(token)
+                while not self._begins_run(prefix):
+                    del prefix[0]
+            if len(prefix) == n_fields:
+                n_unclosed += self.blocks is not None
+                yield _Item("run", tuple(prefix), at + 1 - n_fields)
+                prefix.clear()
+        if strict:
+            raise self._unexpected(None, at + 1, len(prefix), n_unclosed)
+        yield _Item("tokens", (), at + 1 - n_padding)
+
+    def _steps(self, steps: Iterable[Iterable[int]], strict: bool) -> Iterator[_Item]:
+        bounds, eos, pad = self._bounds, self.vocab.eos, self.vocab.pad
+        n_fields = len(bounds)
+        n_padding = at = 0
+        stream = iter(steps)
+        for step in stream:
+            said = tuple(map(int, step))
+            if len(said) != n_fields:
+                raise DataError(f"a step has {len(said)} tokens, expected one of {n_fields} heads")
+            wrong = [k for k, (low, high) in enumerate(bounds) if not low <= said[k] < high]
+            if not wrong:
+                yield _Item("run", said, at)
+            elif eos in said and not (strict and said != (eos,) * n_fields):
+                if strict:
+                    self._check_padding((t for rest in stream for t in rest), at + n_fields)
+                yield _Item("eos", said, at + n_fields - said.count(eos))
+                return
+            elif strict:
+                raise self._unexpected(said[wrong[0]], at + wrong[0], wrong[0], 0)
+            n_padding = n_padding + n_fields if said == (pad,) * n_fields else 0
+            at += n_fields
+        if strict:
+            raise self._unexpected(None, at, 0, 0)
+        yield _Item("tokens", (), at - n_padding)
+
+    def _begins_run(self, tokens: list[int]) -> bool:
+        return all(
+            low <= token < high for token, (low, high) in zip(tokens, self._bounds, strict=False)
+        )
+
+    def _value(self, field: int, token: int) -> int:
+        return token - self._bounds[field][0]
+
+    def _sum(self, values: list[int]) -> tuple[int, int, int]:
+        start = length = symbol = 0
+        for field, value in zip(self.vocab.fields, values, strict=True):
+            amounts = field.read(np.int64(value))  # type: ignore[type-var]
+            start += int(amounts[0])
+            length += int(amounts[1])
+            symbol += int(amounts[2])
+        return start, length, symbol
+
+    def _labels(self, symbol: int) -> tuple[int, ...]:
+        labels = self.canvas.labels_of(symbol)
+        if self.vocab.label is None:
+            return labels
+        return tuple(label * (self.vocab.label.n_values + 1) for label in labels)
+
+    def _symbol_of(self, run: RunPainted) -> int:
+        base = self.canvas.spec.n_classes + 1
+        open_label = 1 if self.vocab.label is None else self.vocab.label.n_values + 1
+        digits = [label // open_label for label in run.labels]
+        return sum(digit * base**k for k, digit in enumerate(digits))
+
+    def _check_padding(self, rest: Iterable[int], at: int) -> None:
+        for more, token in enumerate(rest):
+            if int(token) != self.vocab.pad:
+                raise self._wrong(int(token), at + more, "pad")
+
+    def _check_overlap(self, runs: list[RunPainted], places: dict[tuple[int, ...], int]) -> None:
+        if not isinstance(self.kind, Foreground):
+            return
+        order = sorted(runs, key=lambda run: run.start)
+        for first, second in pairwise(order):
+            end = first.start + first.length
+            if second.start < end:
+                raise DataError(
+                    f"the run at position {places[second.tokens]} starts at {second.start}, "
+                    f"expected {end} or later, where another run ends"
+                )
+
+    def _misplaced(self, item: _Item, label: int, has_runs: bool) -> DataError:
+        if has_runs:
+            expected = "a higher class than that of the block before"
+        else:
+            expected = f"{self.vocab.fields[0].name}, the block has no runs"
+        return self._wrong(item.tokens[0], item.at, expected)
+
+    def _unexpected(self, token: int | None, at: int, field: int, n_unclosed: int) -> DataError:
+        expected = self.vocab.fields[field].name
+        if field == 0:
+            expected += " or class" if n_unclosed else " or eos"
+        if token is None:
             return DataError(f"the tokens stop at position {at}, expected {expected}")
-        token = int(tokens[at])
-        known = 0 <= token < self.vocab.size
-        found = self.vocab.text(token) if known else "outside the vocabulary"
-        return DataError(f"token {token} at position {at} is {found}, expected {expected}")
+        return self._wrong(token, at, expected)
 
-    def _check_places(self, runs: Runs[np.ndarray]) -> None:
-        ends = runs.start + runs.length
-        outside = np.flatnonzero(ends > self.n_cells)
-        if outside.size:
-            run = outside[0]
-            raise DataError(
-                f"the run at position {run * self._n_fields} has {runs.length[run]} pixels from "
-                f"{runs.start[run]}, expected at most {self.n_cells - runs.start[run]}"
-            )
-        order = np.argsort(runs.start, kind="stable")
-        within = np.flatnonzero(runs.start[order[1:]] < ends[order[:-1]])
-        if within.size:
-            first, run = order[within[0] : within[0] + 2]
-            raise DataError(
-                f"the run at position {run * self._n_fields} starts at {runs.start[run]}, expected "
-                f"{ends[first]} or later, where another run ends"
-            )
+    def _wrong(self, token: int, at: int, expected: str) -> DataError:
+        found = "outside the vocabulary"
+        if any(segment.offset <= token < segment.end for segment in self.vocab.segments):
+            found = self.vocab.text(token)
+        return DataError(f"token {token} at position {at} is {found}, expected {expected}")

@@ -21,15 +21,18 @@ class Scheme:
         pixel has over time become one symbol (TAC); Sec. IV. The same thing for one frame.
     runs : {"foreground", "tiling", "change"}
         Runs of foreground, runs of everything (BAC), or changes only (differential); Sec. II, VI.
+    lines : {"joined", "separate"}
+        Whether a run goes on in the next row (C) or column (F), or is cut where a line ends; a
+        change is then one from the background at the beginning of each line.
     start : {"flat", "coords"} or None
-        A run's start is one token (1D), a row and a column token (2D), or implied by the runs
-        before it; Sec. III-A2.
+        A run's start is one token (1D), a row and a column token and before them, of several
+        frames, a frame token (2D), or implied by the runs before it; Sec. III-A2.
     symbol : {"token", "length"} or None
-        A run's class is a token of its own, or one token together with its length (LAC), or is not
-        written because there is only one; Sec. III-C.
+        A run's class is a token of its own, or one token together with its length (LAC, LTAC), or
+        is not written because there is only one; Sec. III-C.
     blocks : {"class", "instance"} or None
         One sequence of runs for the mask, or one for each class (CW) or each instance
-        (IW); Sec. IV-C, D.
+        (IW), closed by a class token; Sec. IV-C, D.
     heads : {"one", "per_field"}
         All tokens of a run in one sequence, or one sequence for each field; Fig. 19.
     max_length : int or None
@@ -40,6 +43,7 @@ class Scheme:
     order: Literal["C", "F"] = "C"
     time: Literal["volume", "class"] = "volume"
     runs: Literal["foreground", "tiling", "change"] = "foreground"
+    lines: Literal["joined", "separate"] = "joined"
     start: Literal["flat", "coords"] | None = "flat"
     symbol: Literal["token", "length"] | None = None
     blocks: Literal["class", "instance"] | None = None
@@ -71,17 +75,32 @@ PRESETS: dict[str, Scheme] = {
     "binary": Scheme(),
     "multiclass": Scheme(symbol="token"),
     "lac": Scheme(symbol="length"),
+    "bac": Scheme(runs="tiling", start=None, symbol="token"),
+    "bac-lac": Scheme(runs="tiling", start=None, symbol="length"),
+    "diff": Scheme(runs="change", symbol="token"),
+    "diff-rows": Scheme(runs="change", lines="separate", symbol="token"),
+    "cw": Scheme(blocks="class"),
+    "iw": Scheme(blocks="instance"),
+    "multihead": Scheme(start="coords", symbol="token", heads="per_field"),
+    "3d-c": Scheme(symbol="token"),
+    "3d-f": Scheme(symbol="token", order="F"),
+    "tac": Scheme(time="class", symbol="token"),
+    "ltac": Scheme(time="class", symbol="length"),
+    "cw-tac": Scheme(blocks="class", time="class", symbol="token"),
+    "iw-tac": Scheme(blocks="instance", time="class", symbol="token"),
+    "text4seg": Scheme(runs="tiling", lines="separate", start=None, symbol="token"),
 }
 """The paper's schemes by name; change a start or an order with `preset`."""
 
-_AVAILABLE: dict[str, tuple[str | None, ...]] = {
+_CHOICES: dict[str, tuple[str | None, ...]] = {
     "order": ("C", "F"),
-    "time": ("volume",),
-    "runs": ("foreground",),
-    "start": ("flat", "coords"),
+    "time": ("volume", "class"),
+    "runs": ("foreground", "tiling", "change"),
+    "lines": ("joined", "separate"),
+    "start": ("flat", "coords", None),
     "symbol": (None, "token", "length"),
-    "blocks": (None,),
-    "heads": ("one",),
+    "blocks": (None, "class", "instance"),
+    "heads": ("one", "per_field"),
 }
 
 
@@ -108,39 +127,127 @@ def preset(name: str, **changes: str | int | None) -> Scheme:
     return replace(PRESETS[name], **changes)  # type: ignore[arg-type]
 
 
+def for_classes(scheme: Scheme, n_classes: int) -> Scheme:
+    """The scheme that writes masks of that many classes in the same way.
+
+    Runs of a single class say no class, so LAC becomes binary there, and binary LAC elsewhere;
+    schemes whose symbols say more than a class stay as they are.
+    """
+    if scheme.runs != "foreground" or scheme.blocks is not None or scheme.time == "class":
+        return scheme
+    if n_classes == 1:
+        return replace(scheme, symbol=None)
+    return scheme if scheme.symbol is not None else replace(scheme, symbol="length")
+
+
 def check(scheme: Scheme, spec: MaskSpec) -> None:
     """Raise unless masks of this spec can be written with this scheme.
 
     Raises
     ------
     SchemeError
-        If a choice is not available, or does not fit the number of frames or classes; the message
-        gives the values and what works.
+        If a choice does not exist, or does not fit the others or the number of frames or classes;
+        the message gives the values and what works.
     """
-    for name, available in _AVAILABLE.items():
+    for name, choices in _CHOICES.items():
         value = getattr(scheme, name)
-        if value not in available:
-            options = _join([f"{name}={choice!r}" for choice in available], "or")
-            raise SchemeError(f"{name}={value!r} is not available; use {options}")
-    if spec.n_frames != 1:
-        raise SchemeError(f"masks of {spec.n_frames} frames are not available; use n_frames=1")
-    n_classes = spec.n_classes
-    if n_classes == 1 and scheme.symbol is not None:
+        if value not in choices:
+            options = _join([f"{name}={choice!r}" for choice in choices], "or")
+            raise SchemeError(f"there is no {name}={value!r}; use {options}")
+    if scheme.time == "class" and spec.n_frames == 1:
+        raise SchemeError(
+            "time='class' makes one symbol of the classes of several frames, the masks have 1; use "
+            "time='volume' or n_frames=2 or more"
+        )
+    if scheme.runs == "tiling" and scheme.start is not None:
+        raise SchemeError(
+            f"start={scheme.start!r} would be written in vain: runs='tiling' follow one another "
+            "without gaps; use start=None or runs='foreground'"
+        )
+    if scheme.runs != "tiling" and scheme.start is None:
+        raise SchemeError(
+            f"runs={scheme.runs!r} cannot be placed with start=None; use start='flat', "
+            "start='coords' or runs='tiling'"
+        )
+    _check_symbol(scheme, spec)
+    if scheme.heads == "per_field":
+        _check_heads(scheme)
+    _check_max_length(scheme, spec)
+
+
+def _check_symbol(scheme: Scheme, spec: MaskSpec) -> None:
+    if scheme.runs == "change":
+        if scheme.symbol != "token":
+            what = "has no length to fuse" if scheme.symbol else "must say what changes"
+            raise SchemeError(
+                f"runs='change' with symbol={scheme.symbol!r}: a change {what}; use symbol='token'"
+            )
+        return
+    if scheme.runs == "tiling":
+        if scheme.symbol is None:
+            raise SchemeError(
+                "runs='tiling' with symbol=None cannot tell the background from the rest; use "
+                "symbol='token' or symbol='length'"
+            )
+        return
+    if scheme.time == "class":
+        if scheme.symbol is None:
+            raise SchemeError(
+                "time='class' with symbol=None cannot tell when a pixel is covered; use "
+                "symbol='token' (preset 'tac') or symbol='length' (preset 'ltac')"
+            )
+        return
+    if scheme.blocks is not None:
+        if scheme.symbol is not None:
+            raise SchemeError(
+                f"symbol={scheme.symbol!r} would say with every run what closes its block: "
+                f"blocks={scheme.blocks!r} write the class once; use symbol=None or blocks=None"
+            )
+        return
+    if spec.n_classes == 1 and scheme.symbol is not None:
         raise SchemeError(
             f"symbol={scheme.symbol!r} would write the only class, {spec.class_names[0]!r}, "
             "with every run and so say nothing; use symbol=None (preset 'binary')"
         )
-    if n_classes > 1 and scheme.symbol is None:
+    if spec.n_classes > 1 and scheme.symbol is None:
         raise SchemeError(
-            f"symbol=None cannot tell {n_classes} classes apart; use symbol='length' (preset "
-            "'lac') or symbol='token' (preset 'multiclass')"
+            f"symbol=None cannot tell {spec.n_classes} classes apart; use symbol='length' (preset "
+            "'lac'), symbol='token' (preset 'multiclass') or blocks='class' (preset 'cw')"
         )
-    max_length = scheme.max_length
-    n_pixels = spec.n_frames * spec.n_pixels
-    if max_length is not None and not 1 <= max_length <= n_pixels:
+
+
+def _check_heads(scheme: Scheme) -> None:
+    if scheme.blocks is not None:
         raise SchemeError(
-            f"max_length={max_length} must lie between 1 and the {n_pixels} pixels of the mask; "
-            "use None for the length of a row or column"
+            f"heads='per_field' writes runs only, and blocks={scheme.blocks!r} need a token to "
+            "close each block; use heads='one' or blocks=None"
+        )
+    if scheme.runs == "tiling" and scheme.symbol == "length":
+        raise SchemeError(
+            "heads='per_field' needs runs of several tokens, runs='tiling' with symbol='length' "
+            "have one; use heads='one' or symbol='token'"
+        )
+
+
+def _check_max_length(scheme: Scheme, spec: MaskSpec) -> None:
+    max_length = scheme.max_length
+    if max_length is None:
+        return
+    if scheme.runs == "change":
+        raise SchemeError(
+            f"max_length={max_length} says nothing of runs='change', which have no lengths; use "
+            "max_length=None"
+        )
+    line = spec.size[1] if scheme.order == "C" else spec.size[0]
+    n_frames = 1 if scheme.time == "class" else spec.n_frames
+    longest, what = n_frames * spec.n_pixels, "pixels of the mask"
+    if scheme.lines == "separate":
+        longest = line * (n_frames if scheme.order == "F" else 1)
+        what = "pixels of a line with lines='separate'"
+    if not 1 <= max_length <= longest:
+        raise SchemeError(
+            f"max_length={max_length} must lie between 1 and the {longest} {what}; use None for "
+            "the length of a row or column"
         )
 
 

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from rleseg_core.errors import BudgetError, DataError
+from rleseg_core.errors import BudgetError, DataError, SchemeError
 from rleseg_core.spec import MaskSpec
-from rleseg_core.tokens.canvas import Volume
-from rleseg_core.tokens.events import Event, RunPainted
-from rleseg_core.tokens.fields import fields_of
+from rleseg_core.tokens import published
+from rleseg_core.tokens.blocks import Blocks, ClassBlocks, InstanceBlocks, find_in_blocks
+from rleseg_core.tokens.canvas import Canvas, TimeClass, Volume
+from rleseg_core.tokens.events import BlockClosed, Event, RunPainted
+from rleseg_core.tokens.fields import BlockLabel, Field, fields_of
 from rleseg_core.tokens.grammar import Grammar
-from rleseg_core.tokens.parse import Parser
-from rleseg_core.tokens.runs import Foreground, Runs
+from rleseg_core.tokens.parse import Parser, Reading
+from rleseg_core.tokens.runs import Change, Foreground, RunKind, Runs, Tiling, cells_of, draw
 from rleseg_core.tokens.scheme import Scheme, check
-from rleseg_core.tokens.vocab import Vocabulary
+from rleseg_core.tokens.vocab import Layout, Vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Drop = Literal["tail", "shortest"]
+
+
+class Counts(NamedTuple):
+    """What `encode` writes of a mask without a budget."""
+
+    n_runs: int
+    n_blocks: int
+    n_tokens: int
+    """The eos included; with `per_field` heads those of one head."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +43,9 @@ class TokenBatch:
 
     Parameters
     ----------
-    tokens : (B, L) int64 tensor
-        Token ids, each row ending in eos and filled up with pad.
+    tokens : (B, L) or (B, K, L) int64 tensor
+        Token ids, each row ending in eos and filled up with pad; with `per_field` heads a row for
+        each of the K fields.
     n_tokens : (B,) int64 tensor
         Tokens of each row, the eos included.
     n_dropped_runs : (B,) int64 tensor
@@ -51,7 +66,7 @@ class Decoded:
     classes : (N, S, S) unsigned integer
         Class ids, 0 = background; uint8 up to 255 classes.
     instances : (N, S, S) int32 or None
-        Instance ids, where the scheme writes them.
+        Instance ids, from 1 in the order of the blocks, where the scheme writes instances.
     n_skipped : int
         Tokens that belong to no run.
     """
@@ -91,29 +106,48 @@ class Tokenizer:
         What was compiled.
     spec : MaskSpec
         The masks it is for.
-    canvas : Volume
-        Masks as flat planes of symbols.
-    runs : Foreground
+    canvas : Canvas
+        Masks, or what is one block of them, as flat planes of symbols.
+    blocks : Blocks or None
+        What has a sequence of runs of its own; None: the mask as a whole.
+    runs : RunKind
         Planes as runs.
     vocab : Vocabulary
         Runs as token ids.
-    grammar : Grammar
-        Which token may follow.
     parser : Parser
         Runs among token ids.
     """
 
     scheme: Scheme
     spec: MaskSpec
-    canvas: Volume
-    runs: Foreground
+    canvas: Canvas
+    blocks: Blocks | None
+    runs: RunKind
     vocab: Vocabulary
-    grammar: Grammar
     parser: Parser
 
     @classmethod
-    def build(cls, scheme: Scheme, spec: MaskSpec, *, vocab_limit: int = 32_000) -> Tokenizer:
+    def build(
+        cls,
+        scheme: Scheme,
+        spec: MaskSpec,
+        *,
+        vocab_limit: int = 32_000,
+        layout: Layout | None = None,
+    ) -> Tokenizer:
         """The tokenizer of a scheme for masks of a spec.
+
+        Parameters
+        ----------
+        scheme : Scheme
+            How masks become tokens.
+        spec : MaskSpec
+            The masks.
+        vocab_limit : int
+            The largest vocabulary that is wanted.
+        layout : Layout, optional
+            Which ids tokens have; None: `CompactLayout`. `PublishedLayout` gives those of the
+            authors' implementation.
 
         Raises
         ------
@@ -122,22 +156,58 @@ class Tokenizer:
             the values and the remedy.
         """
         check(scheme, spec)
-        canvas = Volume(spec, scheme.order)
-        max_length = scheme.max_length or canvas.longest_run
-        vocab = Vocabulary.build(fields_of(scheme, canvas, max_length), limit=vocab_limit)
-        runs = Foreground(canvas.n_cells, max_length)
-        grammar = Grammar.build(vocab, canvas.n_cells)
-        return cls(scheme, spec, canvas, runs, vocab, grammar, Parser(vocab, canvas.n_cells))
+        blocks: Blocks | None = None
+        if scheme.blocks is not None:
+            blocks = ClassBlocks() if scheme.blocks == "class" else InstanceBlocks()
+        canvas = _canvas(scheme, spec)
+        line = canvas.line if scheme.lines == "separate" else canvas.n_cells
+        max_length = scheme.max_length or canvas.line
+        kind: RunKind
+        if scheme.runs == "foreground":
+            kind = Foreground(canvas.n_cells, line, max_length)
+        elif scheme.runs == "tiling":
+            kind = Tiling(canvas.n_cells, line, max_length)
+        else:
+            kind = Change(canvas.n_cells, line, canvas.n_symbols)
+        vocab = Vocabulary.build(
+            fields_of(scheme, canvas, max_length),
+            BlockLabel(spec.class_names) if blocks is not None else None,
+            scheme,
+            spec,
+            limit=vocab_limit,
+            layout=layout,
+        )
+        return cls(scheme, spec, canvas, blocks, kind, vocab, Parser(vocab, canvas, kind, blocks))
+
+    @cached_property
+    def grammar(self) -> Grammar:
+        """Which token may follow."""
+        return Grammar.build(self.vocab, self.runs, self.blocks)
 
     @property
     def tokens_per_run(self) -> int:
         """K, the tokens that each run takes."""
         return len(self.vocab.fields)
 
+    @cached_property
+    def columns(self) -> tuple[tuple[Field, int], ...]:
+        """The K fields of a run, and the id of the value 0 of each."""
+        return tuple(zip(self.vocab.fields, self.vocab.offsets, strict=True))
+
+    @property
+    def max_length(self) -> int | None:
+        """M, the longest run that one length can say; None for changes."""
+        return None if isinstance(self.runs, Change) else self.runs.max_length
+
+    @property
+    def open_label(self) -> int:
+        """What `paint` gives pixels of a block that is not closed yet: C + 1."""
+        return self.spec.n_classes + 1
+
     @property
     def start_grid(self) -> StartGrid | None:
-        """The 1D start tokens; None where starts are not one token each."""
-        if self.scheme.start != "flat":
+        """The 1D start tokens; None where starts are not one token for each pixel of a frame."""
+        if self.scheme.start != "flat" or self.canvas.n_cells != self.spec.n_pixels:
             return None
         rows, cols = self.spec.size
         return StartGrid(self.vocab.segment("start").offset, rows, cols, self.scheme.order)
@@ -148,6 +218,7 @@ class Tokenizer:
         instances: np.ndarray | None = None,
         *,
         budget: int | None = None,
+        drop: Drop = "tail",
         rng: np.random.Generator | None = None,
     ) -> np.ndarray:
         """The tokens of a mask, ending in eos.
@@ -157,45 +228,68 @@ class Tokenizer:
         classes : (N, S, S) integer
             Class ids from 0 (background) to C, in mask pixels.
         instances : (N, S, S) integer, optional
-            Instance ids; only schemes that write instances look at them.
+            Instance ids, 0 = none; only schemes that write instances look at them.
         budget : int, optional
-            L, the most tokens to give, the eos included; runs that do not fit are dropped whole,
-            from the last on.
+            L, the most tokens to give, the eos included; runs that do not fit are dropped whole.
+            With `per_field` heads, the most of each head.
+        drop : {"tail", "shortest"}
+            Which runs are dropped: from the last on, or from the shortest on (of equal ones, those
+            of higher classes and then the later ones first).
         rng : numpy Generator, optional
-            Puts the runs in random order (Sec. III-A).
+            Puts the runs, in each block, in random order (Sec. III-A).
 
         Returns
         -------
-        (L,) int64
+        (L,) int64, or (K, L) with `per_field` heads
             Token ids; without bos.
 
         Raises
         ------
         DataError
-            If the mask is not of this tokenizer's shape and classes.
+            If the mask is not of this tokenizer's shape and classes, or instance ids are missing.
         BudgetError
             If the budget has no room for the eos.
+        SchemeError
+            If runs whose place follows from others are to be dropped by length or shuffled.
         """
-        self._check_mask(classes)
-        runs = self.runs.find(self.canvas.flatten(classes))
+        runs, block, labels = self._find(classes, instances)
+        if drop == "shortest" or rng is not None:
+            self._check_free(drop, rng)
         if budget is not None:
-            n_runs = self._n_runs(budget)
-            runs = Runs(*(column[:n_runs] for column in runs))
-        n_runs = runs.start.size
+            runs, block = self._fit(runs, block, self.room(budget), drop)
         if rng is not None:
-            order = rng.permutation(n_runs)
+            order = rng.permutation(runs.start.size)
+            order = order[block[order].argsort(kind="stable")]
             runs = Runs(*(column[order] for column in runs))
-        tokens = np.empty(n_runs * self.tokens_per_run + 1, np.int64)
-        table = tokens[:-1].reshape(n_runs, self.tokens_per_run)
-        for k, (field, offset) in enumerate(
-            zip(self.vocab.fields, self.vocab.offsets, strict=True)
-        ):
-            np.add(field.write(runs), offset, out=table[:, k])
-        tokens[-1] = self.vocab.eos
+        k, n_runs = self.tokens_per_run, runs.start.size
+        n_ends = len(self.vocab.prompts)
+        tokens = np.empty(n_runs * k + n_ends, np.int64)
+        tokens[-n_ends:] = self.vocab.eos
+        self._write(runs, tokens[:-n_ends].reshape(n_runs, k))
+        if self.blocks is not None:
+            last = np.flatnonzero(np.diff(block, append=-1))
+            closing = labels[block[last]] + (self.vocab.label_offset - 1)
+            tokens = np.insert(tokens, (last + 1) * k, closing)
+        if self.vocab.per_field:
+            return np.ascontiguousarray(tokens.reshape(n_runs + 1, k).T)
         return tokens
 
+    def count(self, classes: np.ndarray, instances: np.ndarray | None = None) -> Counts:
+        """How much `encode` writes of a mask without a budget."""
+        runs, block, _ = self._find(classes, instances)
+        n_runs = runs.start.size
+        if self.vocab.per_field:
+            return Counts(n_runs, 0, n_runs + 1)
+        n_blocks = np.unique(block).size if self.blocks is not None else 0
+        return Counts(n_runs, n_blocks, n_runs * self.tokens_per_run + n_blocks + 1)
+
     def encode_batch(
-        self, classes: Tensor, instances: Tensor | None = None, *, budget: int
+        self,
+        classes: Tensor,
+        instances: Tensor | None = None,
+        *,
+        budget: int,
+        drop: Drop = "tail",
     ) -> TokenBatch:
         """The tokens of a batch of masks, made on their device without waiting for it.
 
@@ -206,47 +300,57 @@ class Tokenizer:
         instances : (B, N, S, S) integer tensor, optional
             Instance ids; only schemes that write instances look at them.
         budget : int
-            L, tokens of each row; runs that do not fit are dropped whole, from the last on.
+            L, tokens of each row; runs that do not fit are dropped whole.
+        drop : {"tail", "shortest"}
+            Which runs are dropped; see `encode`.
 
         Raises
         ------
         DataError
-            If the masks are not of this tokenizer's shape.
+            If the masks are not of this tokenizer's shape, or instance ids are missing.
         BudgetError
             If the budget has no room for the eos.
+        SchemeError
+            If runs whose place follows from others are to be dropped by length.
         """
-        from torch import full, stack
-
         if classes.ndim != 4 or tuple(classes.shape[1:]) != self.spec.shape:
             raise DataError(
                 f"masks are {tuple(classes.shape)}, the tokenizer is for (B, N, S, S) with "
                 f"{self.spec.shape}"
             )
-        n_fields, n_rows = self.tokens_per_run, len(classes)
-        n_runs = min(self._n_runs(budget), self.canvas.n_cells)
-        runs, n_found = self.runs.find_batch(self.canvas.flatten(classes), n_runs)
-        n_kept = n_found.clamp(max=n_runs)
-        parts = zip(self.vocab.fields, self.vocab.offsets, strict=True)
-        table = stack([field.write(runs) + offset for field, offset in parts], dim=2)  # (B, R, K)
-        there = runs.length > 0
-        tokens = full((n_rows, budget), self.vocab.pad, device=classes.device)
-        tokens[:, : n_runs * n_fields] = table.where(there[..., None], self.vocab.pad).flatten(1)
-        tokens.scatter_(1, (n_kept * n_fields)[:, None], self.vocab.eos)
-        return TokenBatch(tokens, n_kept * n_fields + 1, n_found - n_kept)
+        if drop == "shortest":
+            self._check_free(drop, None)
+        from rleseg_core.tokens.batch import encode_on_device, encode_on_host
 
-    def decode(self, tokens: np.ndarray, *, strict: bool = False) -> Decoded:
+        on_host = classes.device.type == "cpu" and drop == "tail" and self.blocks is None
+        if on_host and not isinstance(self.runs, Change) and type(classes).__name__ == "Tensor":
+            return encode_on_host(self, classes, budget)
+        return encode_on_device(self, classes, instances, budget, drop)
+
+    def decode(
+        self,
+        tokens: np.ndarray,
+        *,
+        strict: bool = False,
+        rules: Literal["ours", "published"] = "ours",
+    ) -> Decoded:
         """The mask that tokens say.
 
         Without `strict` whatever makes sense is kept: a run is any K tokens in a row that lie in
         the ranges of its K fields, all other tokens are skipped and counted, and a run that reaches
-        past the last pixel is cut there. Later runs paint over earlier ones.
+        past its line or the last pixel is cut there. Later runs paint over earlier ones. See
+        `Parser.read`.
 
         Parameters
         ----------
-        tokens : (L,) integer
+        tokens : (L,) integer, or (K, L) with `per_field` heads
             Token ids; those after the first eos are not read.
         strict : bool
             Raise where a sequence is not one that `encode` can give (in any order of its runs).
+        rules : {"ours", "published"}
+            Whose lenient reading: that of the authors' implementation keeps to a stride of K
+            tokens, has no upper bound for lengths or classes, and takes every order for C; see
+            `published.read_leniently`.
 
         Raises
         ------
@@ -255,46 +359,160 @@ class Tokenizer:
             the message gives the position.
         """
         tokens = np.asarray(tokens)
-        if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
-            raise DataError(f"tokens are {tokens.dtype} {tokens.shape}, expected integers (L,)")
-        if strict:
-            runs, n_skipped = self.parser.strict(tokens), 0
-        else:
-            runs, n_skipped = self.parser.lenient(tokens)
-        plane = self.runs.draw(runs, np.min_scalar_type(self.canvas.n_symbols))
-        return Decoded(self.canvas.unflatten(plane), None, n_skipped)
+        n_axes, shape = (2, "(K, L)") if self.vocab.per_field else (1, "(L,)")
+        if tokens.ndim != n_axes or tokens.dtype.kind not in "iu":
+            raise DataError(f"tokens are {tokens.dtype} {tokens.shape}, expected integers {shape}")
+        if n_axes == 2 and len(tokens) != self.tokens_per_run:
+            raise DataError(f"tokens of {len(tokens)} heads, expected {self.tokens_per_run}")
+        tokens = tokens.astype(np.int64, copy=False)
+        if rules == "published":
+            if strict:
+                raise DataError("rules='published' are lenient ones; use strict=False with them")
+            return Decoded(*published.read_leniently(self, tokens))
+        reading = self.parser.read(tokens, strict=strict)
+        if self.blocks is not None:
+            return self._draw_blocks(reading)
+        plane = draw(reading.runs, self.canvas.n_cells, np.min_scalar_type(self.canvas.n_symbols))
+        return Decoded(self.canvas.unflatten(plane), None, reading.n_skipped)
 
     def decode_batch(self, tokens: np.ndarray) -> np.ndarray:
-        """Masks (B, N, S, S) of class ids that tokens (B, L) say; see `decode`."""
+        """Masks (B, N, S, S) of class ids that tokens (B, L) or (B, K, L) say; see `decode`."""
         return np.stack([self.decode(row).classes for row in np.asarray(tokens)])
 
-    def events(self, tokens: Iterable[int]) -> Iterator[Event]:
+    def events(self, tokens: Iterable[int] | Iterable[Iterable[int]]) -> Iterator[Event]:
         """What tokens do: the runs that `decode` would paint as they come, then `MaskEnded`.
+
+        A change paints when the next one says how far it reaches. In schemes with blocks, runs come
+        before the class that closes their block.
 
         Parameters
         ----------
-        tokens : iterable of int
+        tokens : iterable of int, or of K int with `per_field` heads
             Token ids, such as a model that is still writing; no more are taken than the next event
             needs, and none after the eos.
         """
         return self.parser.events(tokens)
 
-    def run_pixels(self, event: RunPainted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Frames, rows and columns (each (n,) integer, in mask pixels) of a painted run."""
-        return self.canvas.locate(np.arange(event.start, event.start + event.length))
+    def texts(self, event: Event) -> tuple[str, ...]:
+        """What each token of an event says."""
+        if isinstance(event, RunPainted):
+            return tuple(self.vocab.text(token, k) for k, token in enumerate(event.tokens))
+        if isinstance(event, BlockClosed):
+            return (f"class {self.spec.class_names[event.label - 1]}",)
+        return ()
+
+    def run_pixels(self, event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Frames, rows and columns (each (n,) integer, in mask pixels) that an event can paint."""
+        return self._pixels(event)[:3]
 
     def paint(self, labels: np.ndarray, event: Event) -> None:
-        """Paint the run of an event into labels (N, S, S), in place; other events paint nothing."""
+        """Paint what an event says into labels (N, S, S), in place.
+
+        In schemes with blocks, a run whose block is still open paints `open_label` where nothing is
+        yet; its block paints the class when it is closed, and the end takes away what was not.
+        """
+        frames, rows, cols, said = self._pixels(event)
+        where = (frames, rows, cols)
+        if self.blocks is None:
+            labels[where] = said
+            return
+        seen = said > 0
+        where = (frames[seen], rows[seen], cols[seen])
+        if isinstance(event, BlockClosed):
+            labels[where] = event.label
+            return
+        now = labels[where]
+        if isinstance(event, RunPainted):
+            labels[where] = np.where(now == 0, self.open_label, now)
+        else:
+            labels[where] = np.where(now == self.open_label, 0, now)
+
+    def _pixels(self, event: Event) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Frames, rows, columns and labels (n,) of the runs of an event."""
         if isinstance(event, RunPainted):
             cells = np.arange(event.start, event.start + event.length)
-            self.canvas.paint(labels, cells, event.label)
+            return self.canvas.pixels(cells, event.labels)
+        runs = event.runs if isinstance(event, BlockClosed) else event.dropped
+        parts = [self._pixels(run) for run in runs] or [(np.empty(0, np.int64),) * 4]
+        frames, rows, cols, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return frames, rows, cols, labels
 
-    def _n_runs(self, budget: int) -> int:
+    def _find(
+        self, classes: np.ndarray, instances: np.ndarray | None
+    ) -> tuple[Runs[np.ndarray], np.ndarray, np.ndarray]:
+        """Records of a mask, the block of each (0 without blocks), and the classes of blocks."""
+        self._check_mask(classes)
+        if self.blocks is None:
+            runs, block = self.runs.find(self.canvas.flatten(classes)[None])
+            return runs, block, block
+        ids = self.blocks.ids(classes, instances)
+        return find_in_blocks(ids, classes, self.canvas, self.runs)
+
+    def _fit(
+        self, runs: Runs[np.ndarray], block: np.ndarray, room: int, drop: Drop
+    ) -> tuple[Runs[np.ndarray], np.ndarray]:
+        """The runs that fit into `room` tokens with the classes of their blocks."""
+        n_runs = block.size
+        order = np.arange(n_runs)
+        if drop == "shortest":
+            order = np.lexsort((runs.start, block, runs.symbol, -runs.length))
+        cost = np.full(n_runs, self.cost_of_run)
+        if self.blocks is not None:
+            cost[np.unique(block[order], return_index=True)[1]] += 1
+        n_kept = int(np.searchsorted(cost.cumsum(), room, side="right"))
+        if drop == "shortest":
+            kept = np.sort(order[:n_kept])
+            return Runs(*(column[kept] for column in runs)), block[kept]
+        runs = self.runs.first(runs, block, n_kept)
+        return runs, block[: runs.start.size]
+
+    def _write(self, runs: Runs[np.ndarray], table: np.ndarray) -> None:
+        for k, (field, offset) in enumerate(self.columns):
+            np.add(field.write(runs), offset, out=table[:, k])
+
+    def _draw_blocks(self, reading: Reading) -> Decoded:
+        """Later blocks paint over earlier ones."""
+        classes = np.zeros(self.spec.shape, np.min_scalar_type(self.spec.n_classes))
+        ids = np.zeros(self.spec.shape, np.int32)
+        runs, block, labels, n_skipped = reading
+        canvas = self.canvas
+        n_layers = self.spec.n_frames if isinstance(canvas, TimeClass) else 1
+        for layer in range(n_layers):
+            seen = runs.symbol >> layer & 1 == 1
+            shown = Runs(*(column[seen] for column in runs))
+            index = np.repeat(block[seen], shown.length)
+            where = canvas.places(cells_of(shown), layer)
+            classes[where] = labels[index]
+            ids[where] = index + 1
+        instances = ids if isinstance(self.blocks, InstanceBlocks) else None
+        return Decoded(classes, instances, n_skipped)
+
+    @property
+    def cost_of_run(self) -> int:
+        """Tokens of a budget that each run takes: K, or 1 of each head."""
+        return 1 if self.vocab.per_field else self.tokens_per_run
+
+    def room(self, budget: int) -> int:
+        """Tokens that a budget leaves beside the eos.
+
+        Raises
+        ------
+        BudgetError
+            If there is no room for the eos.
+        """
         if budget < 1:
             raise BudgetError(
                 f"a budget of {budget} tokens has no room for the eos; give at least 1"
             )
-        return (budget - 1) // self.tokens_per_run
+        return budget - 1
+
+    def _check_free(self, drop: Drop, rng: np.random.Generator | None) -> None:
+        if not isinstance(self.runs, Foreground):
+            what = "be shuffled" if rng is not None else "be dropped by length"
+            raise SchemeError(
+                f"runs='{self.scheme.runs}' cannot {what}, as their places follow from those "
+                "before; use drop='tail' and no rng, or runs='foreground'"
+            )
 
     def _check_mask(self, classes: np.ndarray) -> None:
         if classes.shape != self.spec.shape:
@@ -307,3 +525,13 @@ class Tokenizer:
                 f"mask has values from {lowest} to {highest}, expected class ids from 0 to "
                 f"{self.spec.n_classes}"
             )
+
+
+def _canvas(scheme: Scheme, spec: MaskSpec) -> Canvas:
+    """The plane of a mask, or of one block of it: a mask of one class, the object."""
+    in_block = scheme.blocks is not None
+    if in_block:
+        spec = MaskSpec(size=spec.size, class_names=("object",), n_frames=spec.n_frames)
+    if scheme.time == "class":
+        return TimeClass(spec, scheme.order)
+    return Volume(spec, scheme.order, "object" if in_block else "class")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from rleseg_core.errors import SchemeError
-from rleseg_core.tokens.fields import Field
+from rleseg_core.spec import MaskSpec
+from rleseg_core.tokens.fields import BlockLabel, Field
+from rleseg_core.tokens.scheme import Scheme
 
 PAD, BOS, EOS = 0, 1, 2
 _SPECIAL = ("pad", "bos", "eos")
@@ -39,19 +41,50 @@ class Segment:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """All token ids of a scheme: pad, bos, eos, then a segment for each kind of token.
+    """All token ids of a scheme; a `Layout` says where they lie.
 
     Parameters
     ----------
     fields : tuple of Field
-        The fields of a run in the order they are written; those of one segment share its ids.
+        The fields of a run in the order they are written.
+    label : BlockLabel or None
+        What closes a block, in schemes that have blocks.
+    segments : tuple of Segment
+        By offset. Segments of different names may share ids only where a token's place in the
+        sequence says which of them is meant; with `per_field` heads they all do.
+    per_field : bool
+        Each field has a sequence, and so ids, of its own.
+    pad : int
+        Id that fills up a batch.
+    prompts : tuple of int
+        Ids that a model is given to begin with, one for each head; sequences do not hold them.
+    eos : int
+        Id that ends a sequence.
+    size : int
+        V, the number of ids; with `per_field` heads that of the largest.
     """
 
     fields: tuple[Field, ...]
+    label: BlockLabel | None
+    segments: tuple[Segment, ...]
+    per_field: bool
+    pad: int
+    prompts: tuple[int, ...]
+    eos: int
+    size: int
 
     @classmethod
-    def build(cls, fields: Sequence[Field], *, limit: int) -> Vocabulary:
-        """The vocabulary of a run's fields.
+    def build(
+        cls,
+        fields: tuple[Field, ...],
+        label: BlockLabel | None,
+        scheme: Scheme,
+        spec: MaskSpec,
+        *,
+        limit: int,
+        layout: Layout | None = None,
+    ) -> Vocabulary:
+        """The vocabulary of a scheme's fields, compact unless a layout says otherwise.
 
         Raises
         ------
@@ -59,51 +92,37 @@ class Vocabulary:
             If it has more than `limit` tokens; the message names the largest segment
             and the remedy.
         """
-        vocabulary = cls(tuple(fields))
+        layout = layout or CompactLayout()
+        vocabulary = layout.place(fields, label, scheme, spec)
         if vocabulary.size > limit:
             largest = max(vocabulary.segments, key=lambda segment: segment.size)
-            field = next(field for field in fields if field.segment == largest.name)
+            parts = vocabulary.parts
+            part = next((part for part in parts if part.segment == largest.name), parts[0])
             raise SchemeError(
                 f"the vocabulary has {vocabulary.size:,} tokens, over the limit of {limit:,}: the "
-                f"largest segment, {largest.name}, takes {largest.size:,}; {field.remedy}"
+                f"largest segment, {largest.name}, takes {largest.size:,}; {part.remedy}"
             )
         return vocabulary
 
     @property
-    def pad(self) -> int:
-        """Id that fills up a batch."""
-        return PAD
-
-    @property
     def bos(self) -> int:
-        """Id that a model is given to begin with; sequences do not hold it."""
-        return BOS
+        """The first of the `prompts`."""
+        return self.prompts[0]
 
     @property
-    def eos(self) -> int:
-        """Id that ends a sequence."""
-        return EOS
-
-    @cached_property
-    def segments(self) -> tuple[Segment, ...]:
-        """The segments by offset: "special" (pad, bos, eos), then those of the fields."""
-        sizes: dict[str, int] = {"special": len(_SPECIAL)}
-        for field in self.fields:
-            sizes[field.segment] = max(sizes.get(field.segment, 0), field.n_values)
-        segments: list[Segment] = []
-        for name, size in sizes.items():
-            segments.append(Segment(name, segments[-1].end if segments else 0, size))
-        return tuple(segments)
-
-    @property
-    def size(self) -> int:
-        """V, the number of ids."""
-        return self.segments[-1].end
+    def parts(self) -> tuple[Field, ...]:
+        """The fields, and the label if there is one."""
+        return self.fields if self.label is None else (*self.fields, self.label)
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
         """For each field of a run, the id of its value 0."""
         return tuple(self.segment(field.segment).offset for field in self.fields)
+
+    @cached_property
+    def label_offset(self) -> int:
+        """The id of the first class that closes a block; -1 without blocks."""
+        return -1 if self.label is None else self.segment(self.label.segment).offset
 
     def segment(self, name: str) -> Segment:
         """The segment of that name.
@@ -120,26 +139,46 @@ class Vocabulary:
         raise SchemeError(f"there is no segment {name!r} in this vocabulary, only {names}")
 
     def segment_of(self, token: int) -> Segment:
-        """The segment that a token id from 0 to V - 1 lies in.
+        """The segment that a token id from 0 to V - 1 lies in; the first of those that share it.
+
+        Raises
+        ------
+        SchemeError
+            If the id lies outside the vocabulary, or in a gap of it.
+        """
+        for segment in self.segments:
+            if segment.offset <= token < segment.end:
+                return segment
+        where = "in no segment of" if 0 <= token < self.size else "outside"
+        raise SchemeError(f"token {token} is {where} the vocabulary, 0 to {self.size - 1}")
+
+    def text(self, token: int, field: int | None = None) -> str:
+        """What a token says, e.g. "start 37 · row 1, col 5" or "length 4 · ipsc".
+
+        Parameters
+        ----------
+        token : int
+            Its id.
+        field : int, optional
+            Index of the field of a run that it stands for. Without it the id alone must do, and of
+            fields that share ids the first that has it speaks for all.
 
         Raises
         ------
         SchemeError
             If the id lies outside the vocabulary.
         """
-        for segment in self.segments:
-            if segment.offset <= token < segment.end:
-                return segment
-        raise SchemeError(f"token {token} is outside the vocabulary, 0 to {self.size - 1}")
-
-    def text(self, token: int) -> str:
-        """What a token says, e.g. "start 37 · row 1, col 5" or "length 4 · ipsc"."""
+        if field is not None:
+            return self.fields[field].text(token - self.offsets[field])
         segment = self.segment_of(token)
-        if segment.name == "special":
-            return _SPECIAL[token]
-        sharing = [field for field in self.fields if field.segment == segment.name]
-        field = max(sharing, key=lambda field: field.n_values)
-        return field.text(token - segment.offset)
+        value = token - segment.offset
+        sharing = [part for part in self.parts if part.segment == segment.name]
+        if not sharing:
+            return _SPECIAL[value] if segment.name == "special" else segment.name
+        part = next(part for part in sharing if value < part.n_values)
+        if len(sharing) > 1 and part.segment == "coord":
+            return f"row or col {value}"
+        return part.text(value)
 
     def describe(self) -> str:
         """A table of the segments: name, number of ids, range, and what the ends say."""
@@ -147,8 +186,60 @@ class Vocabulary:
         for segment in self.segments:
             first, last = segment.offset, segment.end - 1
             ids = f"{first} … {last}"
-            rows.append((segment.name, f"{segment.size}", ids, self.text(first), self.text(last)))
+            rows.append((segment.name, f"{segment.size}", ids, *self._ends(segment)))
         rows.append(("all", f"{self.size}", f"0 … {self.size - 1}", "", ""))
         widths = [max(len(row[k]) for row in rows) for k in range(5)]
         lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
         return "\n".join(line.rstrip() for line in lines)
+
+    def _ends(self, segment: Segment) -> tuple[str, str]:
+        """What the first and the last id of a segment say."""
+        sharing = [part for part in self.parts if part.segment == segment.name]
+        if not sharing:
+            names = _SPECIAL if segment.name == "special" else (segment.name,)
+            return names[0], names[-1]
+        if len(sharing) > 1 and segment.name == "coord":
+            return "row or col 0", f"row or col {segment.size - 1}"
+        part = max(sharing, key=lambda part: part.n_values)
+        return part.text(0), part.text(part.n_values - 1)
+
+
+class Layout(Protocol):
+    """Which ids the tokens of a scheme have."""
+
+    def place(
+        self, fields: tuple[Field, ...], label: BlockLabel | None, scheme: Scheme, spec: MaskSpec
+    ) -> Vocabulary:
+        """The vocabulary of these fields."""
+
+
+@dataclass(frozen=True)
+class CompactLayout:
+    """Pad, bos, eos, then a segment for each kind of token, without gaps.
+
+    With `per_field` heads each field has ids of its own after the three.
+    """
+
+    def place(
+        self, fields: tuple[Field, ...], label: BlockLabel | None, scheme: Scheme, spec: MaskSpec
+    ) -> Vocabulary:
+        """The vocabulary of these fields."""
+        per_field = scheme.heads == "per_field"
+        parts = fields if label is None else (*fields, label)
+        sizes: dict[str, int] = {}
+        for part in parts:
+            sizes[part.segment] = max(sizes.get(part.segment, 0), part.n_values)
+        segments = [Segment("special", 0, len(_SPECIAL))]
+        for name, size in sizes.items():
+            offset = len(_SPECIAL) if per_field else segments[-1].end
+            segments.append(Segment(name, offset, size))
+        return Vocabulary(
+            fields=fields,
+            label=label,
+            segments=tuple(segments),
+            per_field=per_field,
+            pad=PAD,
+            prompts=(BOS,) * (len(fields) if per_field else 1),
+            eos=EOS,
+            size=max(segment.end for segment in segments),
+        )

@@ -116,4 +116,4 @@ def test_tables_are_small(make_tokenizer):
     grammar = make_tokenizer("lac", size=(80, 80), n_classes=2).grammar
     assert grammar.allowed.shape == (3, 6563)
     tables = grammar.on("cpu")
-    assert tables.reach.element_size() == tables.step.element_size() == 4
+    assert tables.reach.element_size() == tables.starts.element_size() == 4

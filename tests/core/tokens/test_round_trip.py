@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from torch._subclasses import FakeTensorMode
 
 from rleseg_core.errors import BudgetError, DataError
-from rleseg_core.tokens import PRESETS
 
 
 @st.composite
 def choices_and_masks(draw):
-    name = draw(st.sampled_from(list(PRESETS)))
+    name = draw(st.sampled_from(["binary", "multiclass", "lac"]))
     order, start = draw(st.sampled_from("CF")), draw(st.sampled_from(["flat", "coords"]))
     size = (draw(st.integers(1, 9)), draw(st.integers(1, 9)))
     n_pixels = size[0] * size[1]

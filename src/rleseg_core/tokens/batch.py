@@ -1,0 +1,128 @@
+"""Batches of masks as token sequences: on the host in one go, or on a device without waiting."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rleseg_core.tokens.blocks_torch import find_in_blocks, first_changes
+from rleseg_core.tokens.runs import Change, Foreground, Runs
+from rleseg_core.tokens.runs_torch import longest_first
+from rleseg_core.tokens.tokenizer import Drop, TokenBatch, Tokenizer
+
+
+def encode_on_host(tokenizer: Tokenizer, classes: Tensor, budget: int) -> TokenBatch:
+    """Tokens of masks in host memory; for schemes without blocks that drop runs from the tail."""
+    room = tokenizer.room(budget)
+    planes = tokenizer.canvas.flatten(classes.numpy())
+    runs, row = tokenizer.runs.find(planes)
+    n_rows, k = len(planes), tokenizer.tokens_per_run
+    n_found = np.bincount(row, minlength=n_rows)
+    n_kept = np.minimum(n_found, room // tokenizer.cost_of_run)
+    rank = np.arange(row.size) - np.repeat(n_found.cumsum() - n_found, n_found)
+    if (n_kept < n_found).any():
+        kept = np.flatnonzero(rank < n_kept[row])
+        runs, row, rank = Runs(*(column[kept] for column in runs)), row[kept], rank[kept]
+    per_field = tokenizer.vocab.per_field
+    tokens = np.full((n_rows, k if per_field else 1, budget), tokenizer.vocab.pad)
+    flat = tokens.reshape(-1)
+    base = row * (tokens.shape[1] * budget) + rank * (1 if per_field else k)
+    for column, (field, offset) in enumerate(tokenizer.columns):
+        flat[base + column * (budget if per_field else 1)] = field.write(runs) + offset
+    n_tokens = n_kept * tokenizer.cost_of_run
+    tokens[np.arange(n_rows), :, n_tokens] = tokenizer.vocab.eos
+    return TokenBatch(
+        torch.from_numpy(tokens if per_field else tokens[:, 0]),
+        torch.from_numpy(n_tokens + 1),
+        torch.from_numpy(n_found - n_kept),
+    )
+
+
+def encode_on_device(
+    tokenizer: Tokenizer, classes: Tensor, instances: Tensor | None, budget: int, drop: Drop
+) -> TokenBatch:
+    """Tokens of masks where they are; every scheme, and the host reads nothing."""
+    if tokenizer.blocks is None:
+        runs, n_found = _find(tokenizer, classes, budget, drop)
+        block = label = torch.zeros_like(runs.start)
+    else:
+        runs, block, label, n_found = _find_in_blocks(tokenizer, classes, instances, budget, drop)
+    there = runs.length > 0
+    n_rows, n_runs = there.shape
+    k, vocab = tokenizer.tokens_per_run, tokenizer.vocab
+    rank = torch.arange(n_runs, device=there.device).expand_as(there)
+    n_kept = there.sum(1)
+    n_heads, per_run = (k, 1) if vocab.per_field else (1, k)
+    place = rank * per_run
+    n_tokens = n_kept * per_run
+    dump = n_heads * budget  # takes what is not there
+    tokens = torch.full((n_rows, dump + 1), vocab.pad, device=there.device)
+    if tokenizer.blocks is not None:
+        last = there.clone()
+        last[:, :-1] &= (block[:, 1:] != block[:, :-1]) | ~there[:, 1:]
+        n_closed = last.cumsum(1)
+        place = place + n_closed - last.long()
+        n_tokens = n_tokens + n_closed[:, -1] if n_runs else n_tokens
+        at = torch.where(last, place + k, dump)
+        tokens.scatter_(1, at, label + (vocab.label_offset - 1))
+    for column, (field, offset) in enumerate(tokenizer.columns):
+        at = place + column * (budget if vocab.per_field else 1)
+        tokens.scatter_(1, torch.where(there, at, dump), field.write(runs) + offset)
+    for head in range(n_heads):
+        tokens.scatter_(1, (n_tokens + head * budget)[:, None], vocab.eos)
+    tokens = tokens[:, :dump]
+    if vocab.per_field:
+        tokens = tokens.reshape(n_rows, k, budget)
+    return TokenBatch(tokens, n_tokens + 1, n_found - n_kept)
+
+
+def _find(
+    tokenizer: Tokenizer, classes: Tensor, budget: int, drop: Drop
+) -> tuple[Runs[Tensor], Tensor]:
+    n_runs = min(tokenizer.room(budget) // tokenizer.cost_of_run, tokenizer.canvas.n_cells)
+    planes = tokenizer.canvas.flatten(classes)
+    return tokenizer.runs.find_batch(planes, n_runs, drop == "shortest")
+
+
+def _find_in_blocks(
+    tokenizer: Tokenizer, classes: Tensor, instances: Tensor | None, budget: int, drop: Drop
+) -> tuple[Runs[Tensor], Tensor, Tensor, Tensor]:
+    """Runs, their blocks and the classes of those, (B, R) each, and how many there were (B,)."""
+    assert tokenizer.blocks is not None
+    room, canvas, kind = tokenizer.room(budget), tokenizer.canvas, tokenizer.runs
+    ids = canvas.layers(tokenizer.blocks.ids(classes, instances))
+    most = ids.shape[1] * ids.shape[2]  # runs of foreground, if each were one pixel
+    n_runs = room // tokenizer.cost_of_run
+    if isinstance(kind, Foreground):
+        n_runs = min(n_runs, most)
+    spans, n_found = find_in_blocks(
+        ids, canvas.layers(classes), kind, most if drop == "shortest" else n_runs
+    )
+    runs = Runs(spans.start, spans.length, spans.symbol)
+    order = longest_first(runs) if drop == "shortest" else None
+    there, block = spans.length > 0, spans.block
+    if order is not None:
+        there, block = there.gather(1, order), block.gather(1, order)
+    cost = (there * tokenizer.cost_of_run + _is_first(block, there)).cumsum(1)
+    kept = there & (cost <= room)
+    if order is not None:
+        kept = torch.zeros_like(kept).scatter(1, order, kept)
+        index = (~kept).long().argsort(dim=1, stable=True)[:, :n_runs]  # the kept ones to the left
+        spans, kept = spans.take(index), kept.gather(1, index)
+        runs = Runs(spans.start, spans.length * kept, spans.symbol)
+    elif isinstance(kind, Change):
+        runs = first_changes(spans, kind, kept[:, :n_runs].sum(1))
+    else:
+        runs = runs._replace(length=runs.length * kept)
+    width = runs.start.shape[1]
+    return runs, spans.block[:, :width], spans.label[:, :width], n_found
+
+
+def _is_first(block: Tensor, there: Tensor) -> Tensor:
+    """Which runs (B, R), in the order given, are the first of their blocks."""
+    n_runs = block.shape[1]
+    rank = torch.arange(n_runs, device=block.device).expand_as(block)
+    earliest = torch.full_like(block, n_runs)
+    earliest.scatter_reduce_(1, block, torch.where(there, rank, n_runs), "amin")
+    return there & (earliest.gather(1, block) == rank)
