@@ -198,26 +198,27 @@ def upsample_labels(
     rule : {'nearest', 'smooth'}
         Replicate cells (the published `supersample_mask`), or interpolate the plane of each class
         linearly between the cells' centre pixels and take the class with the highest value, on ties
-        the lowest id. Smooth edges have no steps of a cell's size; a lone cell shrinks to three
-        fifths of its area.
+        that of the cell, so that objects neither grow nor shrink. Smooth edges have no steps of a
+        cell's size; a lone cell shrinks to three fifths of its area.
 
     Returns
     -------
     (N, rows, cols) of the same dtype
         Ids on the finer grid.
     """
+    replicated = resize_labels(labels, size)
     if rule == "nearest":
-        return resize_labels(labels, size)
+        return replicated
     to_rows, to_cols_t = _linear(size[0], labels.shape[-2]), _linear(size[1], labels.shape[-1]).T
     present = np.unique(labels)
     result = np.full((*labels.shape[:-2], *size), present[0], labels.dtype)
     if len(present) == 1:
         return result
-    highest = to_rows @ (labels == present[0]).astype(np.float32) @ to_cols_t
-    for label in present[1:]:
+    highest = np.zeros(result.shape, np.float32)
+    for label in present:
         value = to_rows @ (labels == label).astype(np.float32) @ to_cols_t
-        wins = value > highest + 1e-5  # ties, up to rounding, go to the lower id
-        np.copyto(result, label, where=wins)
+        value[replicated == label] += 1e-5  # more than rounding, less than any other difference
+        np.copyto(result, label, where=value > highest)
         np.maximum(highest, value, out=highest)
     return result
 

@@ -93,10 +93,22 @@ def test_smooth_edges_follow_a_disc_more_closely_than_replication():
     assert wrong[1] < 0.8 * wrong[0]
 
 
-def test_ties_between_classes_go_to_the_lower_id():
+def test_ties_between_classes_go_to_the_class_of_the_cell():
     coarse = np.array([[[2, 1], [1, 2]]], np.uint8)
     fine = upsample_labels(coarse, (3, 3), "smooth")
-    assert fine[0].tolist() == [[2, 1, 1], [1, 1, 1], [1, 1, 2]]
+    assert fine[0].tolist() == [[2, 1, 1], [1, 2, 2], [1, 2, 2]]
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 8])
+def test_smooth_objects_keep_their_area_whatever_their_class(factor):
+    halves = np.array([[[2, 2, 1, 1, 1, 0]]] * 4, np.uint8)
+    fine = upsample_labels(halves.reshape(4, 6), (4 * factor, 6 * factor), "smooth")
+    assert np.bincount(fine.ravel()).tolist() == [n * 4 * factor**2 for n in (1, 3, 2)]
+    rows, cols = np.mgrid[:240, :240]
+    disc = (np.hypot(rows - 119.5, cols - 119.5) < 80).astype(np.uint8)
+    coarse = subsample_labels(disc, (240 // factor, 240 // factor))
+    area = np.count_nonzero(upsample_labels(coarse, (240, 240), "smooth"))
+    assert area == pytest.approx(np.count_nonzero(disc), rel=0.01)
 
 
 @pytest.mark.parametrize("value", [0, 3])
