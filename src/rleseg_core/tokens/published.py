@@ -205,9 +205,7 @@ def tokenizer(params: Mapping[str, object]) -> Tokenizer:
         symbol=symbol,  # type: ignore[arg-type]
         blocks=blocks,  # type: ignore[arg-type]
         heads="per_field" if has("mhd") else "one",
-        max_length=_longest(number("max_length_sub"), number("max_length"), params)
-        if not diff
-        else None,
+        max_length=None if diff else _longest(params),
     )
     layout = PublishedLayout(
         starts_offset=number("starts_offset"),

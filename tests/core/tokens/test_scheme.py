@@ -22,7 +22,7 @@ def test_unknown_choice_in_json_is_refused():
 
 
 def test_unknown_preset_lists_the_presets():
-    with pytest.raises(SchemeError, match="'lacc'; choose binary, multiclass, lac, .* or"):
+    with pytest.raises(SchemeError, match=r"'lacc'; choose binary, multiclass, lac, .* or"):
         preset("lacc")
 
 
