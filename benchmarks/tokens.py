@@ -139,6 +139,18 @@ def ellipses(
     return classes, instances
 
 
+def each(
+    call: Callable[..., object], *columns: Sequence[object] | np.ndarray
+) -> Callable[[], None]:
+    """A loop over the rows of some columns that keeps no results."""
+
+    def loop() -> None:
+        for row in zip(*columns, strict=True):
+            call(*row)
+
+    return loop
+
+
 def race(
     contenders: Mapping[str, Callable[[], object]], *, repeats: int, seconds: float
 ) -> dict[str, float]:
@@ -188,14 +200,14 @@ def time_side(side: int, *, repeats: int, seconds: float) -> SideSpeeds:
     ready = [np.stack([prepare(m, 1).T, prepare(m, 2).T]).transpose(2, 1, 0) for m in masks]
     codes = [peer.encode(planes) for planes in ready]
     paths: dict[str, Callable[[], object]] = {
-        "numpy encode": lambda: [tokenizer.encode(mask) for mask in masks],
+        "numpy encode": each(tokenizer.encode, masks),
         "torch encode_batch": encode_batch,
-        "pycocotools encode": lambda: [
-            [peer.encode(prepare(mask, k)) for k in (1, 2)] for mask in masks
-        ],
-        "pycocotools encode, arrays ready": lambda: [peer.encode(planes) for planes in ready],
-        "numpy decode": lambda: [tokenizer.decode(row) for row in tokens],
-        "pycocotools decode": lambda: [peer.decode(pair) for pair in codes],
+        "pycocotools encode": each(
+            lambda mask: [peer.encode(prepare(mask, k)) for k in (1, 2)], masks
+        ),
+        "pycocotools encode, arrays ready": each(peer.encode, ready),
+        "numpy decode": each(tokenizer.decode, tokens),
+        "pycocotools decode": each(peer.decode, codes),
     }
     memory = {
         "numpy encode": traced_peak(lambda: tokenizer.encode(masks[0])) / masks[0].size,
@@ -227,14 +239,13 @@ def time_scheme(name: str, *, side: int, repeats: int, seconds: float) -> Scheme
     tokenizer = build(name, side, n_frames)
     rng = np.random.default_rng(side)
     classes, instances = ellipses(side, n_masks, rng, n_frames=n_frames)
-    pairs = list(zip(classes, instances, strict=True))
-    tokens = [tokenizer.encode(*pair) for pair in pairs]
+    tokens = [tokenizer.encode(*pair) for pair in zip(classes, instances, strict=True)]
     batch, batch_instances = torch.from_numpy(classes), torch.from_numpy(instances)
     budget = max(row.shape[-1] for row in tokens)
     taken = race(
         {
-            "encode": lambda: [tokenizer.encode(*pair) for pair in pairs],
-            "decode": lambda: [tokenizer.decode(row) for row in tokens],
+            "encode": each(tokenizer.encode, classes, instances),
+            "decode": each(tokenizer.decode, tokens),
             "batch": lambda: tokenizer.encode_batch(batch, batch_instances, budget=budget),
         },
         repeats=repeats,
