@@ -12,6 +12,17 @@ from rleseg_core.tokens.runs_torch import longest_first
 from rleseg_core.tokens.tokenizer import Drop, TokenBatch, Tokenizer
 
 
+def encode_batch(
+    tokenizer: Tokenizer, classes: Tensor, instances: Tensor | None, budget: int, drop: Drop
+) -> TokenBatch:
+    """Tokens of masks (B, N, S, S), in the way that is fast where they are."""
+    in_host_memory = classes.device.type == "cpu" and type(classes) is Tensor  # not a fake one
+    is_simple = drop == "tail" and tokenizer.blocks is None
+    if in_host_memory and is_simple and not isinstance(tokenizer.runs, Change):
+        return encode_on_host(tokenizer, classes, budget)
+    return encode_on_device(tokenizer, classes, instances, budget, drop)
+
+
 def encode_on_host(tokenizer: Tokenizer, classes: Tensor, budget: int) -> TokenBatch:
     """Tokens of masks in host memory; for schemes without blocks that drop runs from the tail."""
     room = tokenizer.room(budget)

@@ -6,7 +6,7 @@ walked through token by token (`events`), which also serves models that are stil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -42,6 +42,7 @@ class _Item(NamedTuple):
 
 
 _NOTHING = np.empty(0, np.int64)
+_LARGEST_TABLE = 2**20
 
 
 @dataclass(frozen=True)
@@ -170,11 +171,27 @@ class Parser:
 
     @cached_property
     def _offsets(self) -> np.ndarray:
-        return np.array(self.vocab.offsets)
+        return np.array(self.vocab.offsets)[:, None]
 
     @cached_property
     def _sizes(self) -> np.ndarray:
-        return np.array([field.n_values for field in self.vocab.fields], np.uint64)
+        return np.array([field.n_values for field in self.vocab.fields], np.uint64)[:, None]
+
+    @cached_property
+    def _reads(self) -> list[list[tuple[int, Callable[[np.ndarray], np.ndarray] | None]]]:
+        """Of start, length and symbol: the fields that add to it, and how; None: their value."""
+        reads: list[list[tuple[int, Callable[[np.ndarray], np.ndarray] | None]]] = [[], [], []]
+        for k, field in enumerate(self.vocab.fields):
+            values = np.arange(min(field.n_values, _LARGEST_TABLE))
+            for amounts, adds in zip(field.read(values), reads, strict=True):
+                if np.array_equal(amounts, values):
+                    adds.append((k, None))
+                elif field.n_values <= _LARGEST_TABLE and amounts.any():
+                    adds.append((k, amounts.take))
+                elif field.n_values > _LARGEST_TABLE:
+                    part = reads.index(adds)
+                    adds.append((k, lambda v, f=field, p=part: f.read(v)[p]))  # type: ignore[misc]
+        return reads
 
     @cached_property
     def _bounds(self) -> list[tuple[int, int]]:
@@ -238,19 +255,26 @@ class Parser:
             body = body[~closes]
         if body.size % n_fields:
             return None
-        values = body.reshape(-1, n_fields) - self._offsets
-        if (values.view(np.uint64) >= self._sizes).any():
+        values = body.reshape(-1, n_fields).T - self._offsets  # (K, R)
+        if np.count_nonzero(values.view(np.uint64) >= self._sizes):  # negative ones too
             return None
         if block is None:
-            block = np.zeros(len(values), np.int64)
+            block = np.zeros(values.shape[1], np.int64)
         runs = self.kind.settle(self._sum_columns(values), block)
         if runs is None or (strict and self._overlap(runs, block)):
             return None
         return Reading(runs, block, labels, 0)
 
     def _sum_columns(self, values: np.ndarray) -> Runs[np.ndarray]:
-        parts = [field.read(values[:, k]) for k, field in enumerate(self.vocab.fields)]
-        return Runs(*(sum(amounts[1:], amounts[0]) for amounts in zip(*parts, strict=True)))
+        """Runs of values (K, R); as adding up `Field.read`, but looked up."""
+        columns = []
+        for adds in self._reads:
+            total = None
+            for k, read in adds:
+                amount = values[k] if read is None else read(values[k])
+                total = amount if total is None else total + amount
+            columns.append(np.zeros(values.shape[1], np.int64) if total is None else total)
+        return Runs(*columns)
 
     def _overlap(self, runs: Runs[np.ndarray], block: np.ndarray) -> bool:
         if not isinstance(self.kind, Foreground):

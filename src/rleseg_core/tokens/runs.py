@@ -106,7 +106,8 @@ class Foreground:
     def settle(self, records: Runs[np.ndarray], plane: np.ndarray) -> Runs[np.ndarray] | None:
         """The records, if all lie within their line; None if some must be cut."""
         start, length, _ = records
-        if (start % self.line + length > self.line).any():
+        first = start if self.line == self.n_cells else start % self.line
+        if np.count_nonzero(first + length > self.line):
             return None
         return records
 
@@ -250,7 +251,7 @@ def draw(runs: Runs[np.ndarray], n_cells: int, dtype: np.dtype) -> np.ndarray:
     if not start.size:
         return np.zeros(n_cells, dtype)
     end = start + length
-    if (start[1:] < end[:-1]).any():
+    if np.count_nonzero(start[1:] < end[:-1]):
         return _draw_over(runs, n_cells, dtype)
     # background, run, background, run, ..., background
     values = np.zeros(2 * start.size + 1, dtype)
@@ -308,8 +309,10 @@ def _by_plane(
 ) -> tuple[Runs[np.ndarray], np.ndarray]:
     if n_planes == 1:
         return runs, np.zeros(runs.start.size, np.int64)
-    plane, start = np.divmod(runs.start, n_cells)
-    return runs._replace(start=start), plane
+    planes = np.arange(n_planes)
+    first = runs.start.searchsorted(planes * n_cells)
+    plane = planes.repeat(np.diff(first, append=runs.start.size))
+    return runs._replace(start=runs.start - plane * n_cells), plane
 
 
 def _sum_within(values: np.ndarray, group: np.ndarray) -> np.ndarray:

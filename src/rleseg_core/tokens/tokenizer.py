@@ -190,6 +190,10 @@ class Tokenizer:
         return len(self.vocab.fields)
 
     @cached_property
+    def _symbol_dtype(self) -> np.dtype:
+        return np.min_scalar_type(self.canvas.n_symbols)
+
+    @cached_property
     def columns(self) -> tuple[tuple[Field, int], ...]:
         """The K fields of a run, and the id of the value 0 of each."""
         return tuple(zip(self.vocab.fields, self.vocab.offsets, strict=True))
@@ -320,12 +324,9 @@ class Tokenizer:
             )
         if drop == "shortest":
             self._check_free(drop, None)
-        from rleseg_core.tokens.batch import encode_on_device, encode_on_host
+        from rleseg_core.tokens.batch import encode_batch
 
-        on_host = classes.device.type == "cpu" and drop == "tail" and self.blocks is None
-        if on_host and not isinstance(self.runs, Change) and type(classes).__name__ == "Tensor":
-            return encode_on_host(self, classes, budget)
-        return encode_on_device(self, classes, instances, budget, drop)
+        return encode_batch(self, classes, instances, budget, drop)
 
     def decode(
         self,
@@ -372,7 +373,7 @@ class Tokenizer:
         reading = self.parser.read(tokens, strict=strict)
         if self.blocks is not None:
             return self._draw_blocks(reading)
-        plane = draw(reading.runs, self.canvas.n_cells, np.min_scalar_type(self.canvas.n_symbols))
+        plane = draw(reading.runs, self.canvas.n_cells, self._symbol_dtype)
         return Decoded(self.canvas.unflatten(plane), None, reading.n_skipped)
 
     def decode_batch(self, tokens: np.ndarray) -> np.ndarray:
