@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from rleseg_core.charts import AXIS, MARGIN, PANEL, TITLE, WIDTH, Histogram, save_histograms
+from rleseg_core.colours import class_rgb
+from rleseg_core.errors import DataError
+
+
+def test_bars_are_as_high_as_their_counts(tmp_path):
+    histograms = [Histogram("a", "", [10, 0, 5]), Histogram("b", "", [0, 1, 1000])]
+    path = save_histograms(
+        tmp_path / "h.png", histograms, [0, 10, 20, 30], title="lengths", marks=[15, 99]
+    )
+    picture = np.asarray(Image.open(path).convert("RGB"))
+    assert picture.shape == (TITLE + 2 * PANEL + AXIS, WIDTH, 3)
+    centres = [MARGIN + round((WIDTH - 2 * MARGIN) * (k + 0.5) / 3) for k in range(3)]
+    for row, heights in enumerate([(1.0, 0.0, 0.5), (0.0, 0.001, 1.0)]):
+        panel = picture[TITLE + row * PANEL : TITLE + (row + 1) * PANEL, centres]
+        n_pixels = (panel == class_rgb(row + 1)).all(axis=2).sum(axis=0)
+        full = PANEL - 16
+        for found, height in zip(n_pixels, heights, strict=True):
+            assert found == pytest.approx(full * height, abs=1)
+            assert bool(found) == bool(height)
+
+
+def test_name_of_a_picture(tmp_path):
+    with pytest.raises(DataError, match=r"\.png"):
+        save_histograms(tmp_path / "h.jpg", [Histogram("a", "", [1])], [0, 1], title="")
+    assert not list(tmp_path.iterdir())
+
+
+def test_picture_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_histograms(tmp_path / "h.png", [Histogram("a", "", [1])], [0, 1], title="")
+    assert not list(tmp_path.iterdir())
