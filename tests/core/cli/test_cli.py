@@ -87,11 +87,6 @@ def test_vocabulary_as_json(capfd):
     assert json.loads(out)["size"] == 3 + 80 + 80 + 2
 
 
-def test_scheme_over_the_vocabulary_limit(capfd):
-    told = run(capfd, "tokens", "vocab", "--mask-size", 400)
-    assert_one_sentence(*told, about="32,000")
-
-
 def test_unknown_scheme(capfd):
     assert_one_sentence(*run(capfd, "tokens", "vocab", "--scheme", "morse"), about="morse")
 
