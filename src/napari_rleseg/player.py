@@ -11,7 +11,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QPixmap
 
-from rleseg_core.colours import class_colour
+from rleseg_core.colours import label_colour
 from rleseg_core.tokens import Event, MaskEnded, RunPainted, Tokenizer
 
 HIGHLIGHT = 255  # label of the run that was painted last
@@ -314,7 +314,8 @@ class TokenList(QAbstractListModel):
         if role == Qt.ItemDataRole.SizeHintRole and self._player.tokenizer is not None:
             return QSize(0, self._player.tokenizer.tokens_per_run * self._line_height)
         if role == Qt.ItemDataRole.DecorationRole and not isinstance(event, MaskEnded):
-            return _swatch(event.label)
+            assert self._player.tokenizer is not None
+            return _swatch(label_colour(event.label, self._player.tokenizer.spec.n_classes))
         if role == Qt.ItemDataRole.ForegroundRole and index.row() >= self._player.position:
             return QColor(TO_COME)
         return None
@@ -341,7 +342,7 @@ class TokenList(QAbstractListModel):
 
 
 @functools.cache
-def _swatch(label: int) -> QPixmap:
+def _swatch(colour: str) -> QPixmap:
     pixmap = QPixmap(9, 9)
-    pixmap.fill(QColor(class_colour(label)))
+    pixmap.fill(QColor(colour))
     return pixmap

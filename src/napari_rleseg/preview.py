@@ -8,7 +8,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_rleseg.layers import NOTES, notes
 from napari_rleseg.player import HIGHLIGHT, HIGHLIGHT_COLOUR
-from rleseg_core.colours import class_colour
+from rleseg_core.colours import OPEN_COLOUR, class_colour
 from rleseg_core.spec import MaskSpec
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class WindowPreview:
     def _show_mask(self, spec: MaskSpec, place: dict[str, tuple[float, ...]]) -> Labels:
         colours: dict[int | None, str] = {None: "#000000", 0: "transparent"}
         colours |= {label: class_colour(label) for label in range(1, spec.n_classes + 1)}
+        colours[spec.n_classes + 1] = OPEN_COLOUR
         colours[HIGHLIGHT] = HIGHLIGHT_COLOUR
         colormap = DirectLabelColormap(color_dict=colours)
         data = np.zeros(spec.shape, np.uint8)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from rleseg_core.colours import PALETTE, class_rgb
+from rleseg_core.colours import PALETTE, as_rgb, class_rgb, label_colour
 from rleseg_core.drawing import FAINT, INK, PAPER, font
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
@@ -149,7 +149,7 @@ def write_animation(
     if not 1 <= fps <= 100:
         raise DataError(f"an animation has 1 to 100 pictures a second, got {fps}")
     tokens = np.asarray(tokens)
-    n_runs = sum(isinstance(event, RunPainted) for event in tokenizer.events(tokens.tolist()))
+    n_runs = sum(isinstance(event, RunPainted) for event in tokenizer.events(tokens))
     step = _runs_per_frame(n_runs, runs_per_frame, fps, max_seconds)
     pictures = frames(image, tokenizer, tokens.tolist(), runs_per_frame=step)
     n_pictures = math.ceil(n_runs / step) + 2
@@ -232,7 +232,9 @@ class _Board:
 
     def draw(self, fresh: list[RunPainted]) -> np.ndarray:
         """The picture (H, W, 3) uint8, with the runs just painted highlighted."""
-        colors = np.array([PAPER, *map(class_rgb, range(1, self._labels.max() + 1))], np.float32)
+        spec, open_label = self._tokenizer.spec, self._tokenizer.open_label
+        codes = [label_colour(label, spec.n_classes) for label in range(1, open_label + 1)]
+        colors = np.array([PAPER, *map(as_rgb, codes)], np.float32)
         overlay = colors[self._labels]  # (N, S, S, 3)
         alpha = np.where(self._labels > 0, np.float32(0.62), np.float32(0))
         for event in fresh:
@@ -275,7 +277,8 @@ class _Board:
             if current:
                 pen.rectangle((left, top, right, top + LINE - 2), HIGHLIGHT)
             if row.label:
-                pen.rectangle((left + 4, top + 4, left + 12, top + 12), class_rgb(row.label))
+                code = label_colour(row.label, self._tokenizer.spec.n_classes)
+                pen.rectangle((left + 4, top + 4, left + 12, top + 12), as_rgb(code))
             ink = (255, 255, 255) if current else INK
             pen.text((left + INDENT - GAP, top + 1), row.index, ink, font(13), anchor="ra")
             x = left + INDENT

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from rleseg_core.checkpoint import ModelInfo
-from rleseg_core.errors import CheckpointError
+from rleseg_core.errors import CheckpointError, SchemeError
 from rleseg_core.model import ModelConfig, Pix2Seq, StartGrid, model_config
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Scheme, Tokenizer, for_classes
@@ -69,8 +69,13 @@ def new_model(
     Raises
     ------
     SchemeError
-        If the scheme does not fit the mask, or the vocabulary is too large.
+        If the scheme does not fit the mask or the model, or the vocabulary is too large.
     """
+    if scheme.heads != "one":
+        raise SchemeError(
+            f"models write one sequence of tokens, not one with heads={scheme.heads!r}; use "
+            "heads='one' (preset 'multiclass')"
+        )
     tokenizer = Tokenizer.build(scheme, mask_spec)
     config = model_config(
         size,

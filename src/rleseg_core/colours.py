@@ -9,7 +9,22 @@ def class_colour(class_id: int) -> str:
     return PALETTE[(class_id - 1) % len(PALETTE)]
 
 
+OPEN_COLOUR = "#aaaaaa"
+"""Of what is painted before its class is known: runs of a block that is not closed yet."""
+
+
+def label_colour(label: int, n_classes: int) -> str:
+    """Colour of what tokens paint: the background, a class, or a block that is not closed yet."""
+    if label == 0:
+        return "#ffffff"
+    return class_colour(label) if label <= n_classes else OPEN_COLOUR
+
+
 def class_rgb(class_id: int) -> tuple[int, int, int]:
     """The same as red, green and blue from 0 to 255."""
-    code = class_colour(class_id)
+    return as_rgb(class_colour(class_id))
+
+
+def as_rgb(code: str) -> tuple[int, int, int]:
+    """Red, green and blue from 0 to 255 of "#rrggbb"."""
     return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)

@@ -52,6 +52,28 @@ def test_last_picture_shows_the_mask(image, tokenizer, tokens):
     np.testing.assert_array_equal(changed, np.kron(mask, np.ones((24, 24), bool)))
 
 
+@pytest.mark.parametrize("name", ["cw", "iw", "bac", "diff-rows", "multihead", "text4seg"])
+def test_other_schemes_end_with_the_same_picture(image, tokenizer, mask, tokens, name):
+    *_, expected = frames(image, tokenizer, tokens)
+    other = Tokenizer.build(preset(name), tokenizer.spec)
+    first, *_, last = frames(image, other, other.encode(mask, mask))
+    left = 16 + 384
+    np.testing.assert_array_equal(
+        last[34:418, left : left + 400], expected[34:418, left : left + 400]
+    )
+    assert (first != last).any()
+
+
+def test_films_of_several_frames_show_them_below_each_other(mask):
+    spec = MaskSpec(size=(16, 16), class_names=("ipsc", "dfc"), n_frames=2)
+    tokenizer = Tokenizer.build(preset("tac"), spec)
+    window = np.full((2, 32, 32), 100, np.uint8)
+    first, *_, last = frames(window, tokenizer, tokenizer.encode(np.concatenate([mask, mask * 0])))
+    changed = np.flatnonzero((first != last).any((1, 2)))
+    assert changed.size
+    assert first.shape == last.shape
+
+
 def test_pictures_come_while_tokens_are_written(image, tokenizer, tokens):
     taken = []
 

@@ -81,12 +81,31 @@ def test_seek_shows_the_same_as_playing(player, tokenizer, layer, events, share)
 
 
 def test_runs_that_overlap_are_taken_back_exactly(player, tokenizer, layer):
-    runs = [RunPainted(n, 3 * n, 9, 1 + n % 2, (3, 4)) for n in range(20)]
+    runs = [RunPainted(n, 3 * n, 9, (1 + n % 2,), (3, 4)) for n in range(20)]
     player.load(tokenizer, layer, runs)
     player.seek(20)
     for n in reversed(range(20)):
         player.step(-1)
         np.testing.assert_array_equal(layer.data, painted(tokenizer, runs[:n]))
+
+
+def test_runs_of_an_open_block_take_its_colour_when_it_is_closed(player, layer, mask):
+    spec = MaskSpec(size=(SIDE, SIDE), class_names=("a", "b"))
+    tokenizer = Tokenizer.build(preset("cw"), spec)
+    events = list(tokenizer.events(tokenizer.encode(mask)))
+    player.load(tokenizer, layer, events)
+    player.seek(len(events))
+    np.testing.assert_array_equal(layer.data, mask)
+    for n in reversed(range(len(events))):
+        player.step(-1)
+        np.testing.assert_array_equal(layer.data, painted(tokenizer, events[:n]))
+    first_close = next(n for n, event in enumerate(events) if not isinstance(event, RunPainted))
+    player.seek(first_close - 1)
+    assert (layer.data == tokenizer.open_label).any()
+    assert not (layer.data == 1).any()
+    player.seek(first_close + 1)
+    assert not (layer.data == tokenizer.open_label).any()
+    assert (layer.data == 1).any()
 
 
 def test_plays_to_the_end_and_then_from_the_beginning(
@@ -162,7 +181,7 @@ def test_slow_drawing_makes_updates_rarer(qtbot, player, tokenizer, layer, event
 
 
 def test_ten_thousand_runs_do_not_stop_the_viewer(qtbot, player, tokenizer, layer):
-    runs = (RunPainted(n, n % 500, 9, 1 + n % 2, (3, 4)) for n in range(10_000))
+    runs = (RunPainted(n, n % 500, 9, (1 + n % 2,), (3, 4)) for n in range(10_000))
     gaps, last = [], [time.perf_counter()]
 
     def beat():

@@ -22,6 +22,7 @@ from rleseg_core.cli.evaluate import Classes, Instances, class_names
 from rleseg_core.cli.predict import ImageSize, parse_frames
 from rleseg_core.errors import DataError, TrainingError
 from rleseg_core.reports import product_of
+from rleseg_core.tokens import PRESETS, for_classes, preset
 
 if TYPE_CHECKING:
     from rleseg_core.data import LabelledStack
@@ -49,7 +50,7 @@ def train(
         str | None, typer.Option(help="Frames kept for validation, such as 0,10-14.")
     ] = None,
     scheme: Annotated[
-        str, typer.Option(help="binary, multiclass or lac; auto: lac, or binary for one class.")
+        str, typer.Option(help=f"One of {', '.join(PRESETS)}; auto: lac, binary for one class.")
     ] = "auto",
     size: Annotated[str, typer.Option(help="Of a new model: nano, small or paper.")] = "nano",
     patch: Annotated[int, typer.Option(help="P, the side of a patch.")] = 128,
@@ -81,7 +82,6 @@ def train(
     from rleseg_core.build import new_model
     from rleseg_core.data import LabelledStack
     from rleseg_core.spec import MaskSpec, WindowSpec
-    from rleseg_core.tokens import preset
     from rleseg_core.training import TrainConfig, fine_tune, read_reports
     from rleseg_core.training import train as train_new
 
@@ -125,7 +125,7 @@ def train(
         info = new_model(
             output,
             size=size,
-            scheme=preset(_scheme_name(scheme, names)),
+            scheme=for_classes(preset("lac" if scheme == "auto" else scheme), len(names)),
             mask_spec=MaskSpec(size=(mask_size, mask_size), class_names=names),
             window_spec=window,
             max_tokens=max_tokens,
@@ -179,12 +179,6 @@ def _check_left_out(context: typer.Context) -> None:
     ]
     if given:
         raise DataError(f"{', '.join(given)}: the model of --from decides; leave it out")
-
-
-def _scheme_name(scheme: str, class_names: tuple[str, ...]) -> str:
-    if scheme != "auto":
-        return scheme
-    return "binary" if len(class_names) == 1 else "lac"
 
 
 def _check_unfinished(folder: Path) -> None:

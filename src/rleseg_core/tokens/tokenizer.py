@@ -390,8 +390,10 @@ class Tokenizer:
         ----------
         tokens : iterable of int, or of K int with `per_field` heads
             Token ids, such as a model that is still writing; no more are taken than the next event
-            needs, and none after the eos.
+            needs, and none after the eos. Of heads also what `encode` gives, (K, L).
         """
+        if isinstance(tokens, np.ndarray) and tokens.ndim == 2:
+            tokens = tokens.T
         return self.parser.events(tokens)
 
     def texts(self, event: Event) -> tuple[str, ...]:

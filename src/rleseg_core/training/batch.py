@@ -47,10 +47,10 @@ def tokenize(
     TrainingBatch
         Cut to the longest sequence of the batch; inputs begin with bos, targets end with eos.
     """
-    classes = torch.from_numpy(np.ascontiguousarray(samples.classes)).to(device).long()
+    classes = torch.from_numpy(np.ascontiguousarray(samples.classes)).to(device)
     instances = None
     if samples.instances is not None:
-        instances = torch.from_numpy(np.ascontiguousarray(samples.instances)).to(device).long()
+        instances = torch.from_numpy(np.ascontiguousarray(samples.instances)).to(device)
     batch = tokenizer.encode_batch(classes, instances, budget=budget)
     longest = int(batch.n_tokens.max())  # the one host sync of a step, for half of the work
     targets = batch.tokens[:, :longest]
