@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rleseg_core.cli import demo, evaluate, models, predict, synth, tokens, train
+from rleseg_core.cli import demo, evaluate, fidelity, models, predict, synth, tokens, train
 from rleseg_core.cli.console import err, out
 from rleseg_core.errors import RlesegError
 
@@ -26,6 +26,7 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("models")(models.models)
+tokens.app.command("fidelity")(fidelity.fidelity)
 app.add_typer(tokens.app, name="tokens")
 
 
