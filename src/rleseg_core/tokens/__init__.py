@@ -1,5 +1,6 @@
 """Masks as run-length tokens and back; knows nothing of models, files or windows."""
 
+from rleseg_core.tokens.budget import Drop
 from rleseg_core.tokens.events import BlockClosed, Event, MaskEnded, RunPainted
 from rleseg_core.tokens.grammar import Grammar, GrammarTables
 from rleseg_core.tokens.published import PublishedLayout
@@ -7,7 +8,6 @@ from rleseg_core.tokens.scheme import PRESETS, Scheme, check, for_classes, prese
 from rleseg_core.tokens.tokenizer import (
     Counts,
     Decoded,
-    Drop,
     StartGrid,
     TokenBatch,
     Tokenizer,

@@ -7,44 +7,57 @@ import torch
 from torch import Tensor
 
 from rleseg_core.tokens.blocks_torch import find_in_blocks, first_changes
+from rleseg_core.tokens.budget import Drop
 from rleseg_core.tokens.runs import Change, Foreground, Runs
 from rleseg_core.tokens.runs_torch import longest_first
-from rleseg_core.tokens.tokenizer import Drop, TokenBatch, Tokenizer
+from rleseg_core.tokens.tokenizer import TokenBatch, Tokenizer
 
 
 def encode_batch(
     tokenizer: Tokenizer, classes: Tensor, instances: Tensor | None, budget: int, drop: Drop
 ) -> TokenBatch:
     """Tokens of masks (B, N, S, S), in the way that is fast where they are."""
-    in_host_memory = classes.device.type == "cpu" and type(classes) is Tensor  # not a fake one
-    is_simple = drop == "tail" and tokenizer.blocks is None
-    if in_host_memory and is_simple and not isinstance(tokenizer.runs, Change):
-        return encode_on_host(tokenizer, classes, budget)
+    if classes.device.type == "cpu" and type(classes) is Tensor:  # not a fake one, without values
+        return encode_on_host(tokenizer, classes, instances, budget, drop)
     return encode_on_device(tokenizer, classes, instances, budget, drop)
 
 
-def encode_on_host(tokenizer: Tokenizer, classes: Tensor, budget: int) -> TokenBatch:
-    """Tokens of masks in host memory; for schemes without blocks that drop runs from the tail."""
-    room = tokenizer.room(budget)
-    planes = tokenizer.canvas.flatten(classes.numpy())
-    runs, row = tokenizer.runs.find(planes)
-    n_rows, k = len(planes), tokenizer.tokens_per_run
+def encode_on_host(
+    tokenizer: Tokenizer, classes: Tensor, instances: Tensor | None, budget: int, drop: Drop
+) -> TokenBatch:
+    """Tokens of masks in host memory, all masks at once."""
+    n_rows, k, vocab = len(classes), tokenizer.tokens_per_run, tokenizer.vocab
+    runs, block, row, labels = tokenizer.find(
+        classes.numpy(), None if instances is None else instances.numpy()
+    )
     n_found = np.bincount(row, minlength=n_rows)
-    n_kept = np.minimum(n_found, room // tokenizer.cost_of_run)
-    rank = np.arange(row.size) - np.repeat(n_found.cumsum() - n_found, n_found)
-    if (n_kept < n_found).any():
-        kept = np.flatnonzero(rank < n_kept[row])
-        runs, row, rank = Runs(*(column[kept] for column in runs)), row[kept], rank[kept]
-    per_field = tokenizer.vocab.per_field
-    tokens = np.full((n_rows, k if per_field else 1, budget), tokenizer.vocab.pad)
+    cost_of_all = n_found * tokenizer.cost_of_run
+    if tokenizer.blocks is not None:
+        cost_of_all += np.bincount(row[np.diff(block, prepend=-1) != 0], minlength=n_rows)
+    if (cost_of_all > tokenizer.room(budget)).any():
+        runs, kept = tokenizer.fit(runs, block, row, budget, drop)
+        block, row = block[kept], row[kept]
+    n_kept = np.bincount(row, minlength=n_rows)
+    rank = np.arange(row.size) - (n_kept.cumsum() - n_kept).repeat(n_kept)
+    n_heads, per_run = (k, 1) if vocab.per_field else (1, k)
+    tokens = np.full((n_rows, n_heads, budget), vocab.pad)
+    n_tokens = n_kept * per_run
+    place = rank * per_run
     flat = tokens.reshape(-1)
-    base = row * (tokens.shape[1] * budget) + rank * (1 if per_field else k)
+    base = row * (n_heads * budget)
+    if tokenizer.blocks is not None and row.size:
+        last = np.append(block[1:] != block[:-1], True)
+        n_closed = last.cumsum() - last
+        n_blocks = np.bincount(row[last], minlength=n_rows)
+        place += n_closed - (n_blocks.cumsum() - n_blocks)[row]
+        flat[(base + place)[last] + k] = labels[block[last]] + (vocab.label_offset - 1)
+        n_tokens = n_tokens + n_blocks
+    place += base
     for column, (field, offset) in enumerate(tokenizer.columns):
-        flat[base + column * (budget if per_field else 1)] = field.write(runs) + offset
-    n_tokens = n_kept * tokenizer.cost_of_run
-    tokens[np.arange(n_rows), :, n_tokens] = tokenizer.vocab.eos
+        flat[place + column * (budget if vocab.per_field else 1)] = field.write(runs) + offset
+    tokens[np.arange(n_rows), :, n_tokens] = vocab.eos
     return TokenBatch(
-        torch.from_numpy(tokens if per_field else tokens[:, 0]),
+        torch.from_numpy(tokens if vocab.per_field else tokens[:, 0]),
         torch.from_numpy(n_tokens + 1),
         torch.from_numpy(n_found - n_kept),
     )

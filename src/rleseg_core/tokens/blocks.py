@@ -55,14 +55,14 @@ Blocks = ClassBlocks | InstanceBlocks
 
 def find_in_blocks(
     ids: np.ndarray, classes: np.ndarray, canvas: Canvas, kind: RunKind
-) -> tuple[Runs[np.ndarray], np.ndarray, np.ndarray]:
-    """What is written of each block of a mask.
+) -> tuple[Runs[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+    """What is written of each block of some masks.
 
     Parameters
     ----------
-    ids : (N, S, S) integer
+    ids : (B, N, S, S) integer
         The block that each pixel belongs to, 0 = none.
-    classes : (N, S, S) integer
+    classes : (B, N, S, S) integer
         Class ids.
     canvas : Canvas
         For masks of one class.
@@ -72,30 +72,51 @@ def find_in_blocks(
     Returns
     -------
     Runs of (R,) int64
-        By block and start.
+        By mask, block and start.
     (R,) int64
-        The block of each run, from 0, by block id.
+        The block of each run, an index into the blocks of all masks.
+    (n_blocks,) int64
+        The mask of each block; blocks are by mask and id.
     (n_blocks,) int64
         Class ids of the blocks.
     """
     from rleseg_core.tokens.runs import Runs
 
-    cells = canvas.layers(ids).T.reshape(-1)  # by cell, then frame
-    present, first = np.unique(cells, return_index=True)
-    labels = canvas.layers(classes).T.reshape(-1)[first]
-    present, labels = present[present > 0], labels[present > 0].astype(np.int64)
+    row, block_id, labels = _present(canvas.layers(ids), canvas.layers(classes))
     at_once = max(1, _PLANES_AT_ONCE // canvas.n_cells)
     found: list[tuple[Runs[np.ndarray], np.ndarray]] = []
-    for at in range(0, present.size, at_once):
-        masks = ids == present[at : at + at_once, None, None, None]
-        runs, plane = kind.find(canvas.flatten(masks.view(np.uint8)))
-        found.append((runs, plane + at))
+    for at in range(0, max(row.size, 1), at_once):
+        part = slice(at, at + at_once)
+        masks = ids[row[part]] == block_id[part, None, None, None]
+        if masks.size:
+            runs, plane = kind.find(canvas.flatten(masks.view(np.uint8)))
+            found.append((runs, plane + at))
     if not found:
         nothing = np.empty(0, np.int64)
-        return Runs(nothing, nothing, nothing), nothing, labels
+        return Runs(nothing, nothing, nothing), nothing, row, labels
     columns = zip(*(runs for runs, _ in found), strict=True)
-    return (
-        Runs(*(np.concatenate(column) for column in columns)),
-        np.concatenate([plane for _, plane in found]),
-        labels,
-    )
+    runs = Runs(*(np.concatenate(column) for column in columns))
+    return runs, np.concatenate([plane for _, plane in found]), row, labels
+
+
+def _present(ids: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masks, ids and classes of the blocks of layers (B, L, P), each (n_blocks,) integer."""
+    n_rows = len(ids)
+    cells = ids.swapaxes(1, 2).reshape(n_rows, -1)  # by cell, then layer
+    highest = int(cells.max())
+    if highest * n_rows <= cells.size:
+        keys = (cells + np.arange(n_rows)[:, None] * (highest + 1)).reshape(-1)
+        first = np.full(n_rows * (highest + 1), -1)
+        first[keys[::-1]] = np.arange(keys.size)[::-1]  # the last of equal keys counts
+        row, block_id = np.divmod((first >= 0).nonzero()[0], highest + 1)
+        first = first[first >= 0]
+    else:  # ids are far apart
+        table, first = np.unique(
+            np.stack((np.arange(n_rows).repeat(cells.shape[1]), cells.reshape(-1))),
+            axis=1,
+            return_index=True,
+        )
+        row, block_id = table
+    is_block = block_id > 0
+    labels = classes.swapaxes(1, 2).reshape(-1)[first[is_block]].astype(np.int64)
+    return row[is_block], block_id[is_block], labels

@@ -83,11 +83,15 @@ class Volume:
         """What each cell is made of, (..., 1, N·S·S) of (..., N, S, S): the pixel itself."""
         return self.flatten(ids)[..., None, :]
 
-    def unflatten(self, plane: np.ndarray) -> np.ndarray:
-        """Masks (..., N, S, S) of planes (..., N·S·S), C-contiguous."""
+    def from_layers(self, layers: list[np.ndarray]) -> np.ndarray:
+        """Masks (N, S, S), C-contiguous, of what cells are made of, one plane (N·S·S,)."""
         shape = self.spec.shape if self.order == "C" else self.spec.shape[::-1]
-        classes = plane.reshape(*plane.shape[:-1], *shape)
-        return classes if self.order == "C" else np.ascontiguousarray(classes.swapaxes(-1, -3))
+        classes = layers[0].reshape(shape)
+        return classes if self.order == "C" else np.ascontiguousarray(classes.swapaxes(0, 2))
+
+    def digits(self, symbols: np.ndarray) -> list[np.ndarray]:
+        """The class ids that symbols say in each layer."""
+        return [symbols]
 
     def labels_of(self, symbol: int) -> tuple[int, ...]:
         """The class id that a symbol says, as the only item."""
@@ -176,19 +180,21 @@ class TimeClass:
             ids = ids.swapaxes(-1, -2)
         return ids.reshape(*ids.shape[:-2], self.n_cells)
 
-    def unflatten(self, plane: np.ndarray) -> np.ndarray:
-        """Masks (..., N, S, S) of planes (..., S·S), C-contiguous."""
+    def from_layers(self, layers: list[np.ndarray]) -> np.ndarray:
+        """Masks (N, S, S), C-contiguous, of what cells are made of, N planes (S·S,)."""
         shape = self.spec.size if self.order == "C" else self.spec.size[::-1]
-        symbols = plane.reshape(*plane.shape[:-1], *shape)
-        if self.order == "F":
-            symbols = symbols.swapaxes(-1, -2)
+        classes = np.stack(layers).reshape(-1, *shape)
+        return classes if self.order == "C" else np.ascontiguousarray(classes.swapaxes(1, 2))
+
+    def digits(self, symbols: np.ndarray) -> list[np.ndarray]:
+        """The class ids that symbols say in each layer."""
         base = self.spec.n_classes + 1
-        dtype = np.min_scalar_type(self.spec.n_classes)
-        frames = []
+        digits = []
         for _ in range(self.spec.n_frames):
-            symbols, digit = np.divmod(symbols, base)
-            frames.append(digit.astype(dtype))
-        return np.stack(frames, axis=-3)
+            rest = symbols // base
+            digits.append(symbols - rest * base)
+            symbols = rest
+        return digits
 
     def labels_of(self, symbol: int) -> tuple[int, ...]:
         """The class ids that a symbol says, one for each frame."""

@@ -214,7 +214,7 @@ class LengthSymbol:
 
     def write(self, runs: Runs[ArrayT]) -> ArrayT:
         """M·(symbol - first) + length - 1."""
-        return (runs.symbol - self.first) * self.max_length + runs.length - 1
+        return runs.symbol * self.max_length + (runs.length - (self.first * self.max_length + 1))
 
     def read(self, values: ArrayT) -> Runs[ArrayT]:
         """Lengths and symbols."""

@@ -183,14 +183,14 @@ class Parser:
         reads: list[list[tuple[int, Callable[[np.ndarray], np.ndarray] | None]]] = [[], [], []]
         for k, field in enumerate(self.vocab.fields):
             values = np.arange(min(field.n_values, _LARGEST_TABLE))
-            for amounts, adds in zip(field.read(values), reads, strict=True):
+            for part, amounts in enumerate(field.read(values)):
                 if np.array_equal(amounts, values):
-                    adds.append((k, None))
-                elif field.n_values <= _LARGEST_TABLE and amounts.any():
-                    adds.append((k, amounts.take))
+                    reads[part].append((k, None))
                 elif field.n_values > _LARGEST_TABLE:
-                    part = reads.index(adds)
-                    adds.append((k, lambda v, f=field, p=part: f.read(v)[p]))  # type: ignore[misc]
+                    read = lambda v, f=field, p=part: f.read(v)[p]  # noqa: E731
+                    reads[part].append((k, read))
+                elif amounts.any():
+                    reads[part].append((k, amounts.take))
         return reads
 
     @cached_property

@@ -81,7 +81,7 @@ class Foreground:
     def find(self, planes: np.ndarray) -> tuple[Runs[np.ndarray], np.ndarray]:
         """Runs (R,) of planes (B, n_cells) by plane and start, and the plane of each run (R,)."""
         bounds, symbol = _segments(planes, self.line)
-        index = np.flatnonzero(symbol)
+        index = symbol.nonzero()[0]
         start = bounds[index]
         runs = Runs(start, bounds[index + 1] - start, symbol[index].astype(np.int64))
         return _by_plane(_chopped(runs, self.max_length), len(planes), self.n_cells)
@@ -96,12 +96,6 @@ class Foreground:
             return find_foreground(planes, self.line, self.max_length, n_runs)
         runs, n_found = find_foreground(planes, self.line, self.max_length, self.n_cells)
         return keep_longest(runs, n_runs), n_found
-
-    def first(
-        self, records: Runs[np.ndarray], plane: np.ndarray, n_records: int
-    ) -> Runs[np.ndarray]:
-        """The first records."""
-        return Runs(*(column[:n_records] for column in records))
 
     def settle(self, records: Runs[np.ndarray], plane: np.ndarray) -> Runs[np.ndarray] | None:
         """The records, if all lie within their line; None if some must be cut."""
@@ -144,16 +138,10 @@ class Tiling:
 
         return find_tiling(planes, self.line, self.max_length, n_runs)
 
-    def first(
-        self, records: Runs[np.ndarray], plane: np.ndarray, n_records: int
-    ) -> Runs[np.ndarray]:
-        """The first records."""
-        return Runs(*(column[:n_records] for column in records))
-
     def settle(self, records: Runs[np.ndarray], plane: np.ndarray) -> Runs[np.ndarray] | None:
         """The runs with their starts; None if some must be cut or have no place."""
         _, length, symbol = records
-        start = _sum_within(length, plane) - length
+        start = sum_within(length, plane) - length
         if (start % self.line + length > self.line).any() or (start >= self.n_cells).any():
             return None
         return Runs(start, length, symbol)
@@ -195,26 +183,6 @@ class Change:
         changes = Runs(start[index], np.ones_like(index), delta[index])
         return _by_plane(changes, len(planes), self.n_cells)
 
-    def first(
-        self, records: Runs[np.ndarray], plane: np.ndarray, n_records: int
-    ) -> Runs[np.ndarray]:
-        """The first records that say whole runs: what the last of them begins also ends.
-
-        Where the next change would have come in the same line, the last kept one turns to the
-        background, or is left out if the background was there before it.
-        """
-        first = Runs(*(column[:n_records] for column in records))
-        if not 0 < n_records < records.start.size:
-            return first
-        line = (plane * self.n_cells + records.start)[: n_records + 1] // self.line
-        now = records.symbol[:n_records][line[:-1] == line[-2]].sum()
-        if now == 0 or line[-1] != line[-2]:
-            return first
-        before = now - first.symbol[-1]
-        if before == 0:
-            return Runs(*(column[:-1] for column in first))
-        return first._replace(symbol=np.append(first.symbol[:-1], -before))
-
     def find_batch(
         self, planes: Tensor, n_runs: int, longest: bool = False
     ) -> tuple[Runs[Tensor], Tensor]:
@@ -230,7 +198,7 @@ class Change:
             return records
         cell = plane * self.n_cells + start
         line = cell // self.line
-        symbol = _sum_within(delta, line)
+        symbol = sum_within(delta, line)
         if (np.diff(cell) <= 0).any() or symbol.min() < 0 or symbol.max() > self.n_symbols:
             return None
         end = (line + 1) * self.line
@@ -252,7 +220,10 @@ def draw(runs: Runs[np.ndarray], n_cells: int, dtype: np.dtype) -> np.ndarray:
         return np.zeros(n_cells, dtype)
     end = start + length
     if np.count_nonzero(start[1:] < end[:-1]):
-        return _draw_over(runs, n_cells, dtype)
+        order = start.argsort(kind="stable")
+        start, length, symbol, end = start[order], length[order], symbol[order], end[order]
+        if np.count_nonzero(start[1:] < end[:-1]):
+            return _draw_over(runs, n_cells, dtype)
     # background, run, background, run, ..., background
     values = np.zeros(2 * start.size + 1, dtype)
     values[1::2] = symbol
@@ -264,17 +235,10 @@ def draw(runs: Runs[np.ndarray], n_cells: int, dtype: np.dtype) -> np.ndarray:
     return values.repeat(counts)
 
 
-def cells_of(runs: Runs[np.ndarray]) -> np.ndarray:
-    """The cells of some runs, one after the other."""
-    last = runs.length.cumsum()
-    total = last[-1] if last.size else 0
-    return np.arange(total) + np.repeat(runs.start - last + runs.length, runs.length)
-
-
 def _draw_over(runs: Runs[np.ndarray], n_cells: int, dtype: np.dtype) -> np.ndarray:
     plane = np.zeros(n_cells, dtype)
-    # the last of equal indices counts
-    plane[cells_of(runs)] = np.repeat(runs.symbol.astype(dtype), runs.length)
+    for start, length, symbol in zip(*(column.tolist() for column in runs), strict=True):
+        plane[start : start + length] = symbol
     return plane
 
 
@@ -315,7 +279,7 @@ def _by_plane(
     return runs._replace(start=runs.start - plane * n_cells), plane
 
 
-def _sum_within(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+def sum_within(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Running sums (R,) of values that begin again with each group; groups are sorted."""
     total = values.cumsum()
     if not group.size or group[0] == group[-1]:

@@ -13,19 +13,18 @@ from rleseg_core.errors import BudgetError, DataError, SchemeError
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import published
 from rleseg_core.tokens.blocks import Blocks, ClassBlocks, InstanceBlocks, find_in_blocks
+from rleseg_core.tokens.budget import Drop, fit
 from rleseg_core.tokens.canvas import Canvas, TimeClass, Volume
 from rleseg_core.tokens.events import BlockClosed, Event, RunPainted
 from rleseg_core.tokens.fields import BlockLabel, Field, fields_of
 from rleseg_core.tokens.grammar import Grammar
-from rleseg_core.tokens.parse import Parser, Reading
-from rleseg_core.tokens.runs import Change, Foreground, RunKind, Runs, Tiling, cells_of, draw
+from rleseg_core.tokens.parse import Parser
+from rleseg_core.tokens.runs import Change, Foreground, RunKind, Runs, Tiling, draw
 from rleseg_core.tokens.scheme import Scheme, check
 from rleseg_core.tokens.vocab import Layout, Vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Drop = Literal["tail", "shortest"]
 
 
 class Counts(NamedTuple):
@@ -190,8 +189,8 @@ class Tokenizer:
         return len(self.vocab.fields)
 
     @cached_property
-    def _symbol_dtype(self) -> np.dtype:
-        return np.min_scalar_type(self.canvas.n_symbols)
+    def _class_dtype(self) -> np.dtype:
+        return np.min_scalar_type(self.spec.n_classes)
 
     @cached_property
     def columns(self) -> tuple[tuple[Field, int], ...]:
@@ -256,11 +255,12 @@ class Tokenizer:
         SchemeError
             If runs whose place follows from others are to be dropped by length or shuffled.
         """
-        runs, block, labels = self._find(classes, instances)
+        runs, block, labels = self._find_one(classes, instances)
         if drop == "shortest" or rng is not None:
             self._check_free(drop, rng)
         if budget is not None:
-            runs, block = self._fit(runs, block, self.room(budget), drop)
+            runs, kept = self.fit(runs, block, np.zeros_like(block), budget, drop)
+            block = block[kept]
         if rng is not None:
             order = rng.permutation(runs.start.size)
             order = order[block[order].argsort(kind="stable")]
@@ -280,7 +280,7 @@ class Tokenizer:
 
     def count(self, classes: np.ndarray, instances: np.ndarray | None = None) -> Counts:
         """How much `encode` writes of a mask without a budget."""
-        runs, block, _ = self._find(classes, instances)
+        runs, block, _ = self._find_one(classes, instances)
         n_runs = runs.start.size
         if self.vocab.per_field:
             return Counts(n_runs, 0, n_runs + 1)
@@ -370,11 +370,13 @@ class Tokenizer:
             if strict:
                 raise DataError("rules='published' are lenient ones; use strict=False with them")
             return Decoded(*published.read_leniently(self, tokens))
-        reading = self.parser.read(tokens, strict=strict)
-        if self.blocks is not None:
-            return self._draw_blocks(reading)
-        plane = draw(reading.runs, self.canvas.n_cells, self._symbol_dtype)
-        return Decoded(self.canvas.unflatten(plane), None, reading.n_skipped)
+        runs, block, labels, n_skipped = self.parser.read(tokens, strict=strict)
+        if self.blocks is None:
+            return Decoded(self._draw(runs, runs.symbol, self._class_dtype), None, n_skipped)
+        classes = self._draw(runs, labels[block], self._class_dtype)
+        if not isinstance(self.blocks, InstanceBlocks):
+            return Decoded(classes, None, n_skipped)
+        return Decoded(classes, self._draw(runs, block + 1, np.dtype(np.int32)), n_skipped)
 
     def decode_batch(self, tokens: np.ndarray) -> np.ndarray:
         """Masks (B, N, S, S) of class ids that tokens (B, L) or (B, K, L) say; see `decode`."""
@@ -440,55 +442,79 @@ class Tokenizer:
         frames, rows, cols, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
         return frames, rows, cols, labels
 
-    def _find(
+    def find(
+        self, classes: np.ndarray, instances: np.ndarray | None
+    ) -> tuple[Runs[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+        """The records of masks (B, N, S, S), before they are fields.
+
+        Returns
+        -------
+        Runs of (R,) int64
+            By mask, block and start.
+        (R,) int64
+            The block of each, an index into the blocks of all masks; without blocks, the mask.
+        (R,) int64
+            The mask of each.
+        (n_blocks,) int64
+            Class ids of the blocks; none without blocks.
+        """
+        if self.blocks is None:
+            runs, row = self.runs.find(self.canvas.flatten(classes))
+            return runs, row, row, row[:0]
+        ids = self.blocks.ids(classes, instances)
+        runs, block, row_of_block, labels = find_in_blocks(ids, classes, self.canvas, self.runs)
+        return runs, block, row_of_block[block], labels
+
+    def _find_one(
         self, classes: np.ndarray, instances: np.ndarray | None
     ) -> tuple[Runs[np.ndarray], np.ndarray, np.ndarray]:
-        """Records of a mask, the block of each (0 without blocks), and the classes of blocks."""
+        """Records of a mask (N, S, S), the block of each, and the classes of blocks."""
         self._check_mask(classes)
-        if self.blocks is None:
-            runs, block = self.runs.find(self.canvas.flatten(classes)[None])
-            return runs, block, block
-        ids = self.blocks.ids(classes, instances)
-        return find_in_blocks(ids, classes, self.canvas, self.runs)
+        runs, block, _, labels = self.find(
+            classes[None], None if instances is None else instances[None]
+        )
+        return runs, block, labels
 
-    def _fit(
-        self, runs: Runs[np.ndarray], block: np.ndarray, room: int, drop: Drop
+    def fit(
+        self,
+        runs: Runs[np.ndarray],
+        block: np.ndarray,
+        row: np.ndarray,
+        budget: int,
+        drop: Drop,
     ) -> tuple[Runs[np.ndarray], np.ndarray]:
-        """The runs that fit into `room` tokens with the classes of their blocks."""
-        n_runs = block.size
-        order = np.arange(n_runs)
-        if drop == "shortest":
-            order = np.lexsort((runs.start, block, runs.symbol, -runs.length))
-        cost = np.full(n_runs, self.cost_of_run)
-        if self.blocks is not None:
-            cost[np.unique(block[order], return_index=True)[1]] += 1
-        n_kept = int(np.searchsorted(cost.cumsum(), room, side="right"))
-        if drop == "shortest":
-            kept = np.sort(order[:n_kept])
-            return Runs(*(column[kept] for column in runs)), block[kept]
-        runs = self.runs.first(runs, block, n_kept)
-        return runs, block[: runs.start.size]
+        """The records that `find` gave and a budget for each mask has room for; see `budget.fit`.
+
+        Raises
+        ------
+        BudgetError
+            If there is no room for the eos.
+        """
+        return fit(
+            runs,
+            block,
+            row,
+            self.runs,
+            room=self.room(budget),
+            cost_of_run=self.cost_of_run,
+            cost_of_block=int(self.blocks is not None),
+            drop=drop,
+        )
 
     def _write(self, runs: Runs[np.ndarray], table: np.ndarray) -> None:
         for k, (field, offset) in enumerate(self.columns):
             np.add(field.write(runs), offset, out=table[:, k])
 
-    def _draw_blocks(self, reading: Reading) -> Decoded:
-        """Later blocks paint over earlier ones."""
-        classes = np.zeros(self.spec.shape, np.min_scalar_type(self.spec.n_classes))
-        ids = np.zeros(self.spec.shape, np.int32)
-        runs, block, labels, n_skipped = reading
-        canvas = self.canvas
-        n_layers = self.spec.n_frames if isinstance(canvas, TimeClass) else 1
-        for layer in range(n_layers):
-            seen = runs.symbol >> layer & 1 == 1
-            shown = Runs(*(column[seen] for column in runs))
-            index = np.repeat(block[seen], shown.length)
-            where = canvas.places(cells_of(shown), layer)
-            classes[where] = labels[index]
-            ids[where] = index + 1
-        instances = ids if isinstance(self.blocks, InstanceBlocks) else None
-        return Decoded(classes, instances, n_skipped)
+    def _draw(self, runs: Runs[np.ndarray], labels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """A mask (N, S, S) of labels where runs are; in blocks, where their objects are."""
+        layers = []
+        for digit in self.canvas.digits(runs.symbol):
+            shown = runs._replace(symbol=digit)
+            if self.blocks is not None:
+                seen = digit.nonzero()[0]
+                shown = Runs(runs.start[seen], runs.length[seen], labels[seen])
+            layers.append(draw(shown, self.canvas.n_cells, dtype))
+        return self.canvas.from_layers(layers)
 
     @property
     def cost_of_run(self) -> int:
@@ -522,7 +548,8 @@ class Tokenizer:
             raise DataError(f"mask is {classes.shape}, the tokenizer is for {self.spec.shape}")
         if classes.dtype.kind not in "iub":
             raise DataError(f"mask is {classes.dtype}, expected integer class ids")
-        lowest, highest = classes.min(), classes.max()
+        highest = classes.max()
+        lowest = 0 if classes.dtype.kind in "ub" else classes.min()
         if lowest < 0 or highest > self.spec.n_classes:
             raise DataError(
                 f"mask has values from {lowest} to {highest}, expected class ids from 0 to "
