@@ -50,16 +50,15 @@ def find_changes(planes: Tensor, line: int, n_runs: int) -> tuple[Runs[Tensor], 
     before = torch.zeros_like(planes)
     before[:, 1:] = planes[:, :-1]
     before[:, ::line] = 0
-    differs = planes != before
-    n_differing = differs.cumsum(1)
-    start = _positions(differs, n_differing, n_runs + 1)[:, : n_runs + 1]
+    n_differing = (planes != before).cumsum(1, dtype=torch.int32)
+    start = _positions(n_differing, n_runs + 1)
     at = start.clamp(max=n_cells - 1)
     now = planes.gather(1, at).long()
     there = start < n_cells
     delta = (now - before.gather(1, at).long()) * there
     runs = Runs(start, there.long(), delta)
     kept = there[:, :n_runs].sum(1)
-    return close_changes(runs, now, start // line, kept), n_differing[:, -1]
+    return close_changes(runs, now, start // line, kept), n_differing[:, -1].long()
 
 
 def close_changes(runs: Runs[Tensor], now: Tensor, line: Tensor, n_kept: Tensor) -> Runs[Tensor]:
@@ -108,36 +107,33 @@ def longest_first(runs: Runs[Tensor]) -> Tensor:
 
 def _cuts(planes: Tensor, line: int, max_length: int) -> Tensor:
     """Where a run of anything begins, (B, P) bool."""
-    n_cells = planes.shape[1]
     edge = torch.ones_like(planes, dtype=torch.bool)
     torch.ne(planes[:, 1:], planes[:, :-1], out=edge[:, 1:])
     edge[:, ::line] = True
     if max_length >= line:
         return edge
-    cell = torch.arange(n_cells, device=planes.device).expand_as(planes)
-    n_edges = edge.cumsum(1)  # of those up to and with each cell
-    since_edge = cell - _positions(edge, n_edges, n_cells).gather(1, n_edges - 1)
-    return since_edge % max_length == 0
+    cell = torch.arange(planes.shape[1], dtype=torch.int32, device=planes.device)
+    last_edge = (edge * cell).cummax(1).values
+    return (cell - last_edge) % max_length == 0
 
 
 def _runs(planes: Tensor, cut: Tensor, begins: Tensor, n_runs: int) -> tuple[Runs[Tensor], Tensor]:
     n_cells = planes.shape[1]
-    n_cuts, n_begun = cut.cumsum(1), begins.cumsum(1)
-    cuts = _positions(cut, n_cuts, n_cells)  # (B, P + 1)
-    start = _positions(begins, n_begun, n_runs)[:, :n_runs]  # (B, R)
+    n_begun = begins.cumsum(1, dtype=torch.int32)
+    start = _positions(n_begun, n_runs)  # (B, R)
     there = start < n_cells
     at = start.clamp(max=n_cells - 1)
-    length = (cuts.gather(1, n_cuts.gather(1, at)) - at) * there
+    n_cuts = cut.cumsum(1, dtype=torch.int32)
+    end = torch.searchsorted(n_cuts, n_cuts.gather(1, at) + 1)  # where the next run begins
     symbol = planes.gather(1, at).long() * there
-    return Runs(start, length, symbol), n_begun[:, -1]
+    return Runs(start, (end - at) * there, symbol), n_begun[:, -1].long()
 
 
-def _positions(flags: Tensor, counts: Tensor, width: int) -> Tensor:
-    """Cells of the first `width` flags of each row, (B, width + 1), filled up with P."""
-    n_rows, n_cells = flags.shape
-    cell = torch.arange(n_cells, device=flags.device).expand_as(flags)
-    rank = torch.where(flags, counts - 1, width).clamp(max=width)
-    positions = torch.full((n_rows, width + 1), n_cells, device=flags.device)
-    positions.scatter_(1, rank, cell)
-    positions[:, width] = n_cells  # took whatever did not count
-    return positions
+def _positions(counts: Tensor, width: int) -> Tensor:
+    """Cells (B, width) int64 where counts (B, P) int32 first reach 1, 2, ...; P where they do not.
+
+    A search in the counts writes as much as is asked for, where moving every cell to its place
+    would write several times the plane.
+    """
+    rank = torch.arange(1, width + 1, dtype=counts.dtype, device=counts.device)
+    return torch.searchsorted(counts, rank.expand(len(counts), width).contiguous())
