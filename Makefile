@@ -20,6 +20,7 @@ test: lint
 lint: $(STAMP)
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 docs: $(STAMP)
+	$(VENV)/bin/python scripts/make_token_pictures.py
 	$(XVFB) $(VENV)/bin/python scripts/make_screenshots.py
 $(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 	bash scripts/setup.sh $(VENV) && touch $@
