@@ -3,19 +3,19 @@
 import math
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
 import numpy as np
 
-from rleseg_core.data.labels import SubsampleRule, subsample_labels, upsample_labels
+from rleseg_core.data.labels import SubsampleRule, subsample_labels
 from rleseg_core.data.masks import MaskStack
 from rleseg_core.data.windows import Window, plan_windows, resized_shape
 from rleseg_core.errors import DataError, SchemeError
-from rleseg_core.metrics import confusion_matrix, plain_number, score
+from rleseg_core.metrics import plain_number, score
 from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import PRESETS, Scheme, Tokenizer, check, for_classes, preset
+from rleseg_core.tokens import PRESETS, Counts, Scheme, Tokenizer, check, for_classes, preset
 
 THRESHOLDS = (128, 256, 512, 1024, 1536, 2048, 3072, 4096, 5120, 6144, 7168, 8192)
 """Token budgets to compare with, the paper's and two for small masks."""
@@ -294,10 +294,13 @@ class _Tally:
         classes = subsample_labels(labels, size, self._rule)
         instances = None if ids is None else subsample_labels(ids, size, self._rule)
         self._n_empty += not classes.any()
-        restored = upsample_labels(classes, labels.shape[-2:])
-        self._confusion += confusion_matrix(labels, restored, self._spec.n_classes)
+        self._confusion += _cell_confusion(labels, classes, self._spec.n_classes)
+        counted: dict[Scheme, Counts] = {}  # many schemes write the same runs
         for name, tokenizer in self._tokenizers.items():
-            self._lengths[name][tokenizer.count(classes, instances).n_tokens] += 1
+            key = replace(tokenizer.scheme, start=None, symbol=None, heads="one")
+            if key not in counted:
+                counted[key] = tokenizer.count(classes, instances)
+            self._lengths[name][_n_tokens(tokenizer, counted[key])] += 1
 
     def statistics(self) -> Iterator[TokenStatistics]:
         """What was counted, scheme by scheme."""
@@ -315,6 +318,22 @@ class _Tally:
                 n_empty=self._n_empty,
                 dice=score(self._confusion, self._spec.class_names).mean_dice,
             )
+
+
+def _cell_confusion(labels: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:
+    """`confusion_matrix` of labels (N, P, P) and of their mask (N, S, S), its cells enlarged."""
+    n, side = n_classes + 1, classes.shape[1]
+    cells = labels.reshape(-1, side, labels.shape[1] // side, side, labels.shape[2] // side)
+    dtype = np.uint8 if n * n <= 256 else np.uint32
+    pairs = cells * dtype(n) + classes[:, :, None, :, None].astype(dtype)
+    return np.bincount(pairs.ravel(), minlength=n * n).reshape(n, n)
+
+
+def _n_tokens(tokenizer: Tokenizer, counts: Counts) -> int:
+    """Tokens of so many runs and blocks, the eos included; those of one head where there are K."""
+    if tokenizer.vocab.per_field:
+        return counts.n_runs + 1
+    return counts.n_runs * tokenizer.tokens_per_run + counts.n_blocks + 1
 
 
 def bin_edges(statistics: Sequence[TokenStatistics], n_bins: int = 60) -> list[int]:

@@ -261,3 +261,13 @@ def test_what_cannot_be_counted(random_masks):
         next(count_tokens([masks], window, {}, [8]))
     with pytest.raises(SchemeError, match="n_frames=2"):
         next(count_tokens([masks], window, {"tac": preset("tac")}, [8]))
+
+
+def test_dice_of_many_classes():
+    rng = np.random.default_rng(1)
+    masks = rng.integers(0, 41, (2, 8, 8)).astype(np.uint8)
+    window = WindowSpec(patch=8, patch_stride=8)
+    (column,) = product_of(count_tokens([masks_of(masks, 40)], window, {"lac": preset("lac")}, [4]))
+    restored = np.kron(masks[:, 1::2, 1::2], np.ones((1, 2, 2), np.uint8))
+    expected = score(confusion_matrix(masks, restored, 40), tuple(map(str, range(40)))).mean_dice
+    assert column.dice == pytest.approx(expected)

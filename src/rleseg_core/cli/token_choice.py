@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from rleseg_core.choosing import Candidate, Choice
     from rleseg_core.token_statistics import TokenStatistics
 
+_FACTORS = (1, 2, 4, 8, 16, 32)
+_SIDES = (16, 320)  # of masks; the paper found finer ones too much to train
+
 
 def choose(
     masks: MaskPaths,
@@ -46,7 +49,10 @@ def choose(
     ] = 0.02,
     scheme: Schemes = ["all"],  # noqa: B006 typer copies it
     patch: Patch = None,
-    subsample: Annotated[str, typer.Option(help="P / S to try, as 2,4,8.")] = "1,2,4,8,16",
+    subsample: Annotated[
+        str | None,
+        typer.Option(help="P / S to try, as 4,8; by default what makes S from 16 to 320."),
+    ] = None,
     frames: Frames = "1",
     image_size: ImageSize = None,
     order: Order = None,
@@ -72,9 +78,13 @@ def choose(
         min_dice=min_dice,
         dice_step=dice_step,
     )
-    names, factors = scheme_names(scheme), numbers(subsample, "--subsample")
+    names = scheme_names(scheme)
+    factors = numbers(subsample, "--subsample") if subsample else list(_FACTORS)
     stacks = open_masks(masks, classes, instances, instance_ids)
     side = patch or whole_frame(stacks, image_size, factors)
+    if subsample is None:
+        usual = [f for f in _FACTORS if side % f == 0 and _SIDES[0] <= side // f <= _SIDES[1]]
+        factors = usual or [1]
     window = WindowSpec(patch=side, patch_stride=side, image_size=image_size)
     counted: list[TokenStatistics] = []
     for n_frames in numbers(frames, "--frames"):
