@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rleseg_core.tokens import PRESETS
+from rleseg_core.tokens.canvas import CANVASES, Volume
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/tokenization.md").read_text(encoding="utf-8")
@@ -28,6 +29,11 @@ def script():
 
 def code_blocks():
     return re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def what_the_page_adds_goes_again(monkeypatch):
+    monkeypatch.setitem(CANVASES, ("volume", "snake"), Volume)
 
 
 def test_tables_and_tokens_of_the_page_are_those_of_the_code(script):

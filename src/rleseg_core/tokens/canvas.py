@@ -43,7 +43,7 @@ class Volume:
     """
 
     spec: MaskSpec
-    order: Literal["C", "F"]
+    order: str
     symbol_name: str = "class"
 
     @property
@@ -60,14 +60,14 @@ class Volume:
     def line(self) -> int:
         """Cells of a row (C), or of a column of all frames (F): the paper's longest run."""
         n_frames, n_rows, n_cols = self.spec.shape
-        return n_cols if self.order == "C" else n_frames * n_rows
+        return n_cols if self.order != "F" else n_frames * n_rows
 
     @property
     def axes(self) -> tuple[Axis, ...]:
         """The coordinates of a cell; without the frame where there is only one."""
         n_frames, n_rows, n_cols = self.spec.shape
         strides = (
-            (n_rows * n_cols, n_cols, 1) if self.order == "C" else (1, n_frames, n_frames * n_rows)
+            (n_rows * n_cols, n_cols, 1) if self.order != "F" else (1, n_frames, n_frames * n_rows)
         )
         frame, row, col = strides
         axes = (Axis("frame", n_frames, frame), Axis("row", n_rows, row), Axis("col", n_cols, col))
@@ -85,9 +85,9 @@ class Volume:
 
     def from_layers(self, layers: list[np.ndarray]) -> np.ndarray:
         """Masks (N, S, S), C-contiguous, of what cells are made of, one plane (N·S·S,)."""
-        shape = self.spec.shape if self.order == "C" else self.spec.shape[::-1]
+        shape = self.spec.shape if self.order != "F" else self.spec.shape[::-1]
         classes = layers[0].reshape(shape)
-        return classes if self.order == "C" else np.ascontiguousarray(classes.swapaxes(0, 2))
+        return classes if self.order != "F" else np.ascontiguousarray(classes.swapaxes(0, 2))
 
     def digits(self, symbols: np.ndarray) -> list[np.ndarray]:
         """The class ids that symbols say in each layer."""
@@ -107,7 +107,7 @@ class Volume:
         self, cells: np.ndarray, layer: int = 0
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Frames, rows and columns (n,) of cells (n,), which have one layer."""
-        frames, rows, cols = np.unravel_index(cells, self.spec.shape, order=self.order)
+        frames, rows, cols = np.unravel_index(cells, self.spec.shape, order=_numpy(self.order))
         return frames, rows, cols
 
     def symbol_text(self, symbol: int) -> str:
@@ -138,7 +138,7 @@ class TimeClass:
     """
 
     spec: MaskSpec
-    order: Literal["C", "F"]
+    order: str
     symbol_name: str = "tac"
 
     @property
@@ -154,13 +154,13 @@ class TimeClass:
     @property
     def line(self) -> int:
         """Cells of a row (C) or of a column (F): the paper's longest run."""
-        return self.spec.size[1] if self.order == "C" else self.spec.size[0]
+        return self.spec.size[1] if self.order != "F" else self.spec.size[0]
 
     @property
     def axes(self) -> tuple[Axis, ...]:
         """The row and the column of a cell."""
         n_rows, n_cols = self.spec.size
-        row, col = (n_cols, 1) if self.order == "C" else (1, n_rows)
+        row, col = (n_cols, 1) if self.order != "F" else (1, n_rows)
         return (Axis("row", n_rows, row), Axis("col", n_cols, col))
 
     def flatten(self, classes: ArrayT) -> ArrayT:
@@ -182,9 +182,9 @@ class TimeClass:
 
     def from_layers(self, layers: list[np.ndarray]) -> np.ndarray:
         """Masks (N, S, S), C-contiguous, of what cells are made of, N planes (S·S,)."""
-        shape = self.spec.size if self.order == "C" else self.spec.size[::-1]
+        shape = self.spec.size if self.order != "F" else self.spec.size[::-1]
         classes = np.stack(layers).reshape(-1, *shape)
-        return classes if self.order == "C" else np.ascontiguousarray(classes.swapaxes(1, 2))
+        return classes if self.order != "F" else np.ascontiguousarray(classes.swapaxes(1, 2))
 
     def digits(self, symbols: np.ndarray) -> list[np.ndarray]:
         """The class ids that symbols say in each layer."""
@@ -211,7 +211,7 @@ class TimeClass:
 
     def places(self, cells: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Frames, rows and columns (n,) of cells (n,) in one frame, the layer."""
-        rows, cols = np.unravel_index(cells, self.spec.size, order=self.order)
+        rows, cols = np.unravel_index(cells, self.spec.size, order=_numpy(self.order))
         return np.full(cells.shape, layer), rows, cols
 
     def symbol_text(self, symbol: int) -> str:
@@ -225,6 +225,18 @@ class TimeClass:
 
 
 Canvas = Volume | TimeClass
+
+CANVASES: dict[tuple[str, str], type[Canvas]] = {
+    ("volume", "C"): Volume,
+    ("volume", "F"): Volume,
+    ("class", "C"): TimeClass,
+    ("class", "F"): TimeClass,
+}
+"""The canvas of each `Scheme.time` and `Scheme.order`: what is here can be chosen."""
+
+
+def _numpy(order: str) -> Literal["C", "F"]:
+    return "F" if order == "F" else "C"
 
 
 def _place(axes: tuple[Axis, ...], cell: int) -> str:

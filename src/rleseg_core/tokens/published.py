@@ -198,8 +198,8 @@ def tokenizer(params: Mapping[str, object]) -> Tokenizer:
         symbol = None
     scheme = Scheme(
         order=order,  # type: ignore[arg-type]
-        time=time,  # type: ignore[arg-type]
-        runs=runs,  # type: ignore[arg-type]
+        time=time,
+        runs=runs,
         lines="separate" if diff == 1 else "joined",
         start=None if runs == "tiling" else "coords" if has("starts_2d") or has("mhd") else "flat",
         symbol=symbol,  # type: ignore[arg-type]

@@ -7,11 +7,11 @@ once where they are in order (`settle`), or one by one whatever comes (`painter`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from rleseg_core.tokens.canvas import ArrayT
+from rleseg_core.tokens.canvas import ArrayT, Canvas
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +78,11 @@ class Foreground:
     line: int
     max_length: int
 
+    @classmethod
+    def on(cls, canvas: Canvas, line: int, max_length: int) -> Self:
+        """The kind for the planes of a canvas."""
+        return cls(canvas.n_cells, line, max_length)
+
     def find(self, planes: np.ndarray) -> tuple[Runs[np.ndarray], np.ndarray]:
         """Runs (R,) of planes (B, n_cells) by plane and start, and the plane of each run (R,)."""
         bounds, symbol = _segments(planes, self.line)
@@ -123,6 +128,11 @@ class Tiling:
     n_cells: int
     line: int
     max_length: int
+
+    @classmethod
+    def on(cls, canvas: Canvas, line: int, max_length: int) -> Self:
+        """The kind for the planes of a canvas."""
+        return cls(canvas.n_cells, line, max_length)
 
     def find(self, planes: np.ndarray) -> tuple[Runs[np.ndarray], np.ndarray]:
         """Runs (R,) of planes (B, n_cells) by plane and start, and the plane of each run (R,)."""
@@ -172,6 +182,11 @@ class Change:
     line: int
     n_symbols: int
 
+    @classmethod
+    def on(cls, canvas: Canvas, line: int, max_length: int) -> Self:
+        """The kind for the planes of a canvas; changes have no lengths."""
+        return cls(canvas.n_cells, line, canvas.n_symbols)
+
     def find(self, planes: np.ndarray) -> tuple[Runs[np.ndarray], np.ndarray]:
         """Changes (R,) of planes (B, n_cells) by plane and cell, and the plane of each (R,)."""
         bounds, symbol = _segments(planes, self.line)
@@ -211,6 +226,13 @@ class Change:
 
 
 RunKind = Foreground | Tiling | Change
+
+RUN_KINDS: dict[str, type[RunKind]] = {
+    "foreground": Foreground,
+    "tiling": Tiling,
+    "change": Change,
+}
+"""The kind of each `Scheme.runs`: what is here can be chosen."""
 
 
 def draw(runs: Runs[np.ndarray], n_cells: int, dtype: np.dtype) -> np.ndarray:

@@ -1,11 +1,13 @@
 """Which tokenization: the choices of a scheme, the named ones, and which of them work together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, Self
 
 from rleseg_core.errors import SchemeError
 from rleseg_core.spec import MaskSpec
+from rleseg_core.tokens.canvas import CANVASES
+from rleseg_core.tokens.runs import RUN_KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +16,7 @@ class Scheme:
 
     Parameters
     ----------
-    order : {"C", "F"}
+    order : {"C", "F"} or another that `CANVASES` has
         Runs go along rows (C) or along columns (F); Sec. II.
     time : {"volume", "class"}
         Frames share one sequence of runs as a volume (3D-C, 3D-F by `order`), or the classes a
@@ -40,9 +42,9 @@ class Scheme:
         (C) or a column (F), which is the paper's S.
     """
 
-    order: Literal["C", "F"] = "C"
-    time: Literal["volume", "class"] = "volume"
-    runs: Literal["foreground", "tiling", "change"] = "foreground"
+    order: str = "C"
+    time: str = "volume"
+    runs: str = "foreground"
     lines: Literal["joined", "separate"] = "joined"
     start: Literal["flat", "coords"] | None = "flat"
     symbol: Literal["token", "length"] | None = None
@@ -92,10 +94,7 @@ PRESETS: dict[str, Scheme] = {
 }
 """The paper's schemes by name; change a start or an order with `preset`."""
 
-_CHOICES: dict[str, tuple[str | None, ...]] = {
-    "order": ("C", "F"),
-    "time": ("volume", "class"),
-    "runs": ("foreground", "tiling", "change"),
+_CHOICES: dict[str, Iterable[str | None]] = {
     "lines": ("joined", "separate"),
     "start": ("flat", "coords", None),
     "symbol": (None, "token", "length"),
@@ -149,11 +148,7 @@ def check(scheme: Scheme, spec: MaskSpec) -> None:
         If a choice does not exist, or does not fit the others or the number of frames or classes;
         the message gives the values and what works.
     """
-    for name, choices in _CHOICES.items():
-        value = getattr(scheme, name)
-        if value not in choices:
-            options = _join([f"{name}={choice!r}" for choice in choices], "or")
-            raise SchemeError(f"there is no {name}={value!r}; use {options}")
+    _check_choices(scheme)
     if scheme.time == "class" and spec.n_frames == 1:
         raise SchemeError(
             "time='class' makes one symbol of the classes of several frames, the masks have 1; use "
@@ -173,6 +168,23 @@ def check(scheme: Scheme, spec: MaskSpec) -> None:
     if scheme.heads == "per_field":
         _check_heads(scheme)
     _check_max_length(scheme, spec)
+
+
+def _check_choices(scheme: Scheme) -> None:
+    times, orders = (dict.fromkeys(names) for names in zip(*CANVASES, strict=True))
+    offered: dict[str, Iterable[str | None]] = {"order": orders, "time": times, "runs": RUN_KINDS}
+    offered |= _CHOICES
+    for name, choices in offered.items():
+        value = getattr(scheme, name)
+        if value not in choices:
+            options_text = _join([f"{name}={choice!r}" for choice in choices], "or")
+            raise SchemeError(f"there is no {name}={value!r}; use {options_text}")
+    if (scheme.time, scheme.order) not in CANVASES:
+        fitting = [f"order={order!r}" for time, order in CANVASES if time == scheme.time]
+        options_text = _join(fitting, "or")
+        raise SchemeError(
+            f"time={scheme.time!r} knows no order={scheme.order!r}; use {options_text}"
+        )
 
 
 def _check_symbol(scheme: Scheme, spec: MaskSpec) -> None:
@@ -238,12 +250,10 @@ def _check_max_length(scheme: Scheme, spec: MaskSpec) -> None:
             f"max_length={max_length} says nothing of runs='change', which have no lengths; use "
             "max_length=None"
         )
-    line = spec.size[1] if scheme.order == "C" else spec.size[0]
-    n_frames = 1 if scheme.time == "class" else spec.n_frames
-    longest, what = n_frames * spec.n_pixels, "pixels of the mask"
+    canvas = CANVASES[scheme.time, scheme.order](spec, scheme.order)
+    longest, what = canvas.n_cells, "pixels of the mask"
     if scheme.lines == "separate":
-        longest = line * (n_frames if scheme.order == "F" else 1)
-        what = "pixels of a line with lines='separate'"
+        longest, what = canvas.line, "pixels of a line with lines='separate'"
     if not 1 <= max_length <= longest:
         raise SchemeError(
             f"max_length={max_length} must lie between 1 and the {longest} {what}; use None for "

@@ -14,12 +14,12 @@ from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import published
 from rleseg_core.tokens.blocks import Blocks, ClassBlocks, InstanceBlocks, find_in_blocks
 from rleseg_core.tokens.budget import Drop, fit
-from rleseg_core.tokens.canvas import Canvas, TimeClass, Volume
+from rleseg_core.tokens.canvas import CANVASES, Canvas, Volume
 from rleseg_core.tokens.events import BlockClosed, Event, RunPainted
 from rleseg_core.tokens.fields import BlockLabel, Field, fields_of
 from rleseg_core.tokens.grammar import Grammar
 from rleseg_core.tokens.parse import Parser
-from rleseg_core.tokens.runs import Change, Foreground, RunKind, Runs, Tiling, draw
+from rleseg_core.tokens.runs import RUN_KINDS, Change, Foreground, RunKind, Runs, draw
 from rleseg_core.tokens.scheme import Scheme, check
 from rleseg_core.tokens.vocab import Layout, Vocabulary
 
@@ -161,13 +161,7 @@ class Tokenizer:
         canvas = _canvas(scheme, spec)
         line = canvas.line if scheme.lines == "separate" else canvas.n_cells
         max_length = scheme.max_length or canvas.line
-        kind: RunKind
-        if scheme.runs == "foreground":
-            kind = Foreground(canvas.n_cells, line, max_length)
-        elif scheme.runs == "tiling":
-            kind = Tiling(canvas.n_cells, line, max_length)
-        else:
-            kind = Change(canvas.n_cells, line, canvas.n_symbols)
+        kind = RUN_KINDS[scheme.runs].on(canvas, line, max_length)
         vocab = Vocabulary.build(
             fields_of(scheme, canvas, max_length),
             BlockLabel(spec.class_names) if blocks is not None else None,
@@ -213,7 +207,10 @@ class Tokenizer:
         if self.scheme.start != "flat" or self.canvas.n_cells != self.spec.n_pixels:
             return None
         rows, cols = self.spec.size
-        return StartGrid(self.vocab.segment("start").offset, rows, cols, self.scheme.order)
+        offset = self.vocab.segment("start").offset
+        if self.scheme.order == "C":
+            return StartGrid(offset, rows, cols, "C")
+        return StartGrid(offset, rows, cols, "F") if self.scheme.order == "F" else None
 
     def encode(
         self,
@@ -562,6 +559,7 @@ def _canvas(scheme: Scheme, spec: MaskSpec) -> Canvas:
     in_block = scheme.blocks is not None
     if in_block:
         spec = MaskSpec(size=spec.size, class_names=("object",), n_frames=spec.n_frames)
-    if scheme.time == "class":
-        return TimeClass(spec, scheme.order)
-    return Volume(spec, scheme.order, "object" if in_block else "class")
+    canvas = CANVASES[scheme.time, scheme.order]
+    if in_block and issubclass(canvas, Volume):
+        return canvas(spec, scheme.order, "object")
+    return canvas(spec, scheme.order)
