@@ -82,7 +82,7 @@ def stats(
             run = count_tokens(stacks, spec, usable, mask_sizes(side, factors), rule=subsample_rule)
             counted += watch(run, f"count N = {n_frames}", quiet)
     if not counted:
-        raise SchemeError("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
+        raise SchemeError("; ".join(dict.fromkeys(left_out.values())))
     if picture is not None:
         draw(picture, counted, budgets)
     if as_json:
@@ -166,13 +166,14 @@ def draw(path: Path, columns: Sequence["TokenStatistics"], budgets: Sequence[int
         [
             Histogram(
                 f"{column.name}, S = {column.mask_size}, N = {column.window.n_frames}",
-                f"mean {column.mean:.0f}, longest {column.longest:,}",
+                f"{column.n_sequences:,} sequences, mean {column.mean:.0f}, "
+                f"longest {column.longest:,}",
                 column.histogram(edges),
             )
             for column in columns
         ],
         edges,
-        title=f"Tokens of a sequence ({columns[0].n_sequences:,} windows)",
+        title="Tokens of a sequence",
         marks=budgets,
     )
 

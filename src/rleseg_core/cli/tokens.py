@@ -161,7 +161,7 @@ def _usable(
 
     usable, left_out = schemes_for(names, spec, instances=True, order=order, start=start)
     if not usable:
-        raise SchemeError("; ".join(left_out.values()))
+        raise SchemeError("; ".join(dict.fromkeys(left_out.values())))
     return usable, left_out
 
 
