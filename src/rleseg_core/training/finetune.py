@@ -135,6 +135,7 @@ def train(
     if resumed:
         saved, config = resumed_settings(read_info(run_dir / LAST))
         info = replace(saved, path=info.path)
+    info = replace(info, card={**info.card, "subsample_rule": config.subsample_rule})
     if validation_stacks is None:
         stacks, validation_stacks = split_frames(stacks, validation_share)
     sampler = PatchSampler(
