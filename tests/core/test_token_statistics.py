@@ -271,3 +271,14 @@ def test_dice_of_many_classes():
     restored = np.kron(masks[:, 1::2, 1::2], np.ones((1, 2, 2), np.uint8))
     expected = score(confusion_matrix(masks, restored, 40), tuple(map(str, range(40)))).mean_dice
     assert column.dice == pytest.approx(expected)
+
+
+def test_figures_of_the_documentation(shared_dir):
+    fields = shared_dir / "data" / "usiigaci_gt50" / "masks"
+    masks = MaskStack.open(fields, ("cell",), instances=True)
+    window = WindowSpec(patch=640, patch_stride=640, image_size=2560)
+    (column,) = product_of(count_tokens([masks], window, {"binary": Scheme()}, [80]))
+    assert (column.n_sequences, column.longest, column.budget()) == (720, 605, 512)
+    assert round(column.mean, 1) == 195.5
+    assert round(column.share_above(512), 4) == 0.0139
+    assert round(column.dice, 3) == 0.961
