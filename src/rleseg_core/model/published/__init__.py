@@ -1,0 +1,5 @@
+"""Weights of the published implementation, in our model."""
+
+from rleseg_core.model.published.tf_checkpoint import read_tf_checkpoint
+
+__all__ = ["read_tf_checkpoint"]
