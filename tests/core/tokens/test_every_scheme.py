@@ -1,0 +1,185 @@
+"""What holds of every scheme there is, for small masks of all kinds."""
+
+import re
+from collections import Counter
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch._subclasses import FakeTensorMode
+
+from rleseg_core.errors import SchemeError
+from rleseg_core.spec import MaskSpec
+from rleseg_core.tokens import RunPainted, Tokenizer
+from rleseg_core.tokens.batch import encode_on_device
+
+
+def runs_in(tokenizer, tokens):
+    events = tokenizer.events(tokens.T.tolist())
+    return [event for event in events if isinstance(event, RunPainted)]
+
+
+def drops(scheme):
+    return ("tail", "shortest") if scheme.runs == "foreground" else ("tail",)
+
+
+def follow(message, scheme, spec):
+    """The scheme and the spec changed by the first remedy of a message."""
+    name, value = re.search(r"; use (\w+)=('\w+'|\w+)", message).groups()
+    value = {"None": None}.get(value, value.strip("'"))
+    if name == "n_frames":
+        return scheme, replace(spec, n_frames=int(value))
+    return replace(scheme, **{name: value}), spec
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "n_frames", "n_built"), [(1, 1, 92), (2, 1, 108), (1, 2, 216), (2, 2, 232)]
+)
+def test_every_combination_is_built_or_refused_with_a_remedy(
+    every_scheme, n_classes, n_frames, n_built
+):
+    assert len(every_scheme) == 1296
+    names = tuple(f"class{k}" for k in range(1, n_classes + 1))
+    spec = MaskSpec(size=(3, 5), class_names=names, n_frames=n_frames)
+    n = Counter()
+    for scheme in every_scheme:
+        try:
+            Tokenizer.build(scheme, spec)
+            n["built"] += 1
+            continue
+        except SchemeError as error:
+            n["refused"] += 1
+            message = str(error)
+        said = [f"{name}={value!r}" for name, value in asdict(scheme).items()]
+        assert any(choice in message.split("; use ")[0] for choice in said), message
+        assert "; use " in message
+        changed, changed_spec = scheme, spec
+        for _ in range(6):  # whoever does as told gets there
+            changed, changed_spec = follow(message, changed, changed_spec)
+            try:
+                Tokenizer.build(changed, changed_spec)
+                break
+            except SchemeError as error:
+                message = str(error)
+        else:
+            pytest.fail(f"{scheme} has no end of remedies: {message}")
+    assert n == {"built": n_built, "refused": 1296 - n_built}
+
+
+@given(data=st.data())
+@settings(max_examples=8, deadline=None)
+def test_every_mask_comes_back(scheme, cases, painted, data):
+    tokenizer, classes, instances = data.draw(cases(scheme))
+    tokens = tokenizer.encode(classes, instances)
+    assert tokens.dtype == np.int64
+    assert (tokens[..., -1] == tokenizer.vocab.eos).all()
+    assert 0 <= tokens.min() <= tokens.max() < tokenizer.vocab.size
+    as_painted, ids, end = painted(tokenizer, tokenizer.events(tokens.T.tolist()))
+    np.testing.assert_array_equal(as_painted, classes)
+    for strict in (True, False):
+        decoded = tokenizer.decode(tokens, strict=strict)
+        np.testing.assert_array_equal(decoded.classes, classes)
+        assert decoded.n_skipped == 0
+        if scheme.blocks == "instance":
+            numbers = np.unique(np.append(instances, 0), return_inverse=True)[1][:-1]
+            np.testing.assert_array_equal(decoded.instances, numbers.reshape(instances.shape))
+            np.testing.assert_array_equal(decoded.instances, ids)
+        else:
+            assert decoded.instances is None
+    counts = tokenizer.count(classes, instances)
+    assert counts.n_tokens == tokens.shape[-1]
+    assert counts.n_runs == end.n_runs
+    n_closed = np.unique(instances if scheme.blocks == "instance" else classes)
+    assert counts.n_blocks == (n_closed > 0).sum() * (scheme.blocks is not None)
+    assert (end.n_tokens, end.n_skipped, end.dropped) == (tokens.size, 0, ())
+
+
+@given(data=st.data())
+@settings(max_examples=5, deadline=None)
+def test_no_run_is_cut_by_a_budget(scheme, cases, seen_pixels, data):
+    tokenizer, classes, instances = data.draw(cases(scheme, most_frames=3))
+    whole = tokenizer.encode(classes, instances)
+    runs = runs_in(tokenizer, whole)
+    most = whole.shape[-1]
+    for drop in drops(scheme):
+        budget = data.draw(st.integers(1, most + 3))
+        cut = tokenizer.encode(classes, instances, budget=budget, drop=drop)
+        assert cut.shape[-1] <= budget
+        if budget >= most:
+            np.testing.assert_array_equal(cut, whole)
+        kept = tokenizer.decode(cut, strict=True).classes
+        assert (kept[kept > 0] == classes[kept > 0]).all()
+        for run in runs:
+            seen = kept[seen_pixels(tokenizer, run)] > 0
+            assert seen.all() or not seen.any()
+        kept_runs = runs_in(tokenizer, cut)
+        if len(kept_runs) == len(runs) or scheme.runs == "change":
+            continue
+        assert cut.shape[-1] + tokenizer.cost_of_run + (scheme.blocks is not None) > budget
+        lengths, kept_lengths = ([run.length for run in some] for some in (runs, kept_runs))
+        if drop == "shortest":
+            assert sorted(kept_lengths) == sorted(lengths)[len(runs) - len(kept_runs) :]
+        else:
+            assert kept_lengths == lengths[: len(kept_runs)]
+
+
+@given(data=st.data())
+@settings(max_examples=2, deadline=None)
+def test_batches_are_encoded_like_their_masks(scheme, cases, masks_of, data):
+    tokenizer, classes, instances = data.draw(cases(scheme, most_frames=4))
+    several = masks_of(tokenizer.spec, seed=classes.size)
+    batch = np.stack([classes, *several[0]]), np.stack([instances, *several[1]])
+    tensors = [torch.as_tensor(ids) for ids in batch]
+    counts = [tokenizer.count(*mask) for mask in zip(*batch, strict=True)]
+    most = max(count.n_tokens for count in counts)
+    for drop in drops(scheme):
+        for budget in (data.draw(st.integers(1, most)), most + 2):
+            on_device = encode_on_device(tokenizer, *tensors, budget, drop)
+            for made in (on_device, tokenizer.encode_batch(*tensors, budget=budget, drop=drop)):
+                assert made.tokens.dtype == torch.int64
+                assert made.tokens.shape[-1] == budget
+                for row, count in enumerate(counts):
+                    mask, ids = batch[0][row], batch[1][row]
+                    alone = tokenizer.encode(mask, ids, budget=budget, drop=drop)
+                    n_tokens = int(made.n_tokens[row])
+                    tokens = made.tokens[row].numpy()
+                    np.testing.assert_array_equal(tokens[..., :n_tokens], alone)
+                    assert (tokens[..., n_tokens:] == tokenizer.vocab.pad).all()
+                    *_, end = tokenizer.events(alone.T.tolist())
+                    assert int(made.n_dropped_runs[row]) == count.n_runs - end.n_runs
+
+
+@given(data=st.data())
+@settings(max_examples=3, deadline=None)
+def test_shuffled_runs_say_the_same_mask(scheme, cases, data):
+    tokenizer, classes, instances = data.draw(cases(scheme))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    if scheme.runs != "foreground":
+        with pytest.raises(SchemeError, match=f"runs='{scheme.runs}' cannot be shuffled.*; use"):
+            tokenizer.encode(classes, instances, rng=rng)
+        with pytest.raises(SchemeError, match=f"'{scheme.runs}' cannot be dropped by length.*; us"):
+            tokenizer.encode(classes, instances, budget=9, drop="shortest")
+        return
+    tokens = tokenizer.encode(classes, instances)
+    shuffled = tokenizer.encode(classes, instances, rng=rng)
+    assert sorted(shuffled.T.tolist()) == sorted(tokens.T.tolist())
+    decoded, again = (tokenizer.decode(said, strict=True) for said in (tokens, shuffled))
+    np.testing.assert_array_equal(again.classes, classes)
+    if scheme.blocks == "instance":
+        np.testing.assert_array_equal(again.instances, decoded.instances)
+
+
+def test_batch_is_encoded_without_looking_at_it(scheme, build):
+    if scheme.order == "F" or scheme.lines == "separate":
+        return  # the same operations
+    # fake tensors have shapes but no values: whatever the host would wait for raises
+    tokenizer = build(scheme)
+    with FakeTensorMode():
+        classes = torch.zeros((3, *tokenizer.spec.shape), dtype=torch.uint8)
+        instances = torch.zeros(classes.shape, dtype=torch.int32)
+        for drop in drops(scheme):
+            batch = tokenizer.encode_batch(classes, instances, budget=12, drop=drop)
+            assert batch.tokens.shape[-1] == 12
