@@ -10,13 +10,32 @@ from rleseg_core.checkpoint import ModelInfo
 from rleseg_core.errors import CheckpointError, SchemeError
 from rleseg_core.model import ModelConfig, Pix2Seq, StartGrid, model_config
 from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import Scheme, Tokenizer, for_classes
+from rleseg_core.tokens import PublishedLayout, Scheme, Tokenizer, for_classes
 from rleseg_core.tokens.fields import Length, LengthSymbol
 
 
 def build_tokenizer(info: ModelInfo) -> Tokenizer:
-    """Tokenizer of a model file."""
-    return Tokenizer.build(Scheme.from_json(info.scheme), info.mask_spec)
+    """Tokenizer of a model file.
+
+    Raises
+    ------
+    CheckpointError
+        If the header says token ids that this version does not know.
+    SchemeError
+        If its scheme does not fit its masks.
+    """
+    scheme = Scheme.from_json(info.scheme)
+    if not info.layout:
+        return Tokenizer.build(scheme, info.mask_spec)
+    try:
+        layout = PublishedLayout(**info.layout)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise CheckpointError(
+            f"{info.path} has token ids that this version does not know ({error}); update "
+            "napari-rleseg"
+        ) from error
+    limit = ModelConfig.from_json(info.model).vocab_size
+    return Tokenizer.build(scheme, info.mask_spec, vocab_limit=limit, layout=layout)
 
 
 def build_model(info: ModelInfo, weights: Mapping[str, Tensor] | None = None) -> Pix2Seq:
@@ -100,7 +119,7 @@ def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
     """Header of the same model for other classes: another vocabulary, everything else alike.
 
     Runs of a single class say no class, so LAC becomes binary there, and binary LAC elsewhere; see
-    `for_classes`.
+    `for_classes`. Published token ids become compact ones.
     """
     mask_spec = replace(info.mask_spec, class_names=class_names)
     scheme = for_classes(Scheme.from_json(info.scheme), mask_spec.n_classes)
@@ -109,7 +128,9 @@ def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
     grid = start_grid(tokenizer) if config.grid is not None else None
     ramps = length_ramps(tokenizer) if config.ramps else ()
     config = replace(config, vocab_size=tokenizer.vocab.size, grid=grid, ramps=ramps)
-    return replace(info, mask_spec=mask_spec, scheme=scheme.to_json(), model=config.to_json())
+    return replace(
+        info, mask_spec=mask_spec, scheme=scheme.to_json(), model=config.to_json(), layout={}
+    )
 
 
 def start_grid(tokenizer: Tokenizer) -> StartGrid | None:

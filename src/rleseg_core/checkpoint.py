@@ -40,6 +40,8 @@ class ModelInfo:
         For people: name, data, recipe, figures, licence, base model.
     training : dict
         What a run needs to go on: its settings and counters; empty in a released model.
+    layout : dict
+        JSON form of the `rleseg_core.tokens.PublishedLayout` of its token ids; empty: compact ids.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class ModelInfo:
     step: int
     card: dict[str, object] = field(default_factory=dict)
     training: dict[str, object] = field(default_factory=dict)
+    layout: dict[str, object] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -112,6 +115,8 @@ def save_checkpoint(
         "card": info.card,
         "training": info.training,
     }
+    if info.layout:
+        header["layout"] = info.layout
     with whole_file(info.path) as draft:
         save_file(tensors, draft, metadata={_KEY: json.dumps(header)})
         draft.chmod(0o644)  # safetensors leaves it to the owner alone; colleagues share models
@@ -246,6 +251,7 @@ def _parse_header(path: Path, text: str) -> ModelInfo:
             step=int(header["step"]),
             card=dict(header.get("card") or {}),
             training=dict(header.get("training") or {}),
+            layout=dict(header.get("layout") or {}),
         )
     except (KeyError, TypeError, ValueError, SchemeError) as error:
         raise CheckpointError(f"{path} has a damaged header ({error}); restore the file") from error

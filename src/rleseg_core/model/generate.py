@@ -227,4 +227,10 @@ def generate_tokens(
     written = torch.full(size, grammar.pad, device=memory.context.device)
     for k, step in enumerate(steps):
         written[step.rows, k] = step.tokens
-    return [row[row != grammar.pad] for row in written.cpu().numpy()]
+    return [row[: _length(row, grammar.eos)] for row in written.cpu().numpy()]
+
+
+def _length(row: np.ndarray, eos: int) -> int:
+    """Tokens up to the first eos, which published models also take for padding."""
+    ends = np.flatnonzero(row == eos)
+    return int(ends[0]) + 1 if ends.size else len(row)

@@ -199,7 +199,7 @@ def transfer_weights(
     filled = {}
     for name, value in fresh.items():
         trained = weights.get(name)
-        if trained is not None and trained.shape == value.shape and old.size == new.size:
+        if trained is not None and trained.shape == value.shape and old.segments == new.segments:
             filled[name] = trained
         elif trained is not None and value.ndim and value.shape[0] == new.size:
             filled[name] = _rows_by_segment(trained, old, value.clone(), new)
