@@ -57,6 +57,10 @@ class ModelConfig:
         Filters and blocks of each stage.
     trunk_norm : {'batch', 'group'}
         Group normalisation does not depend on the batch.
+    bn_eval : {'moving', 'batch'}
+        What batch normalisation uses in evaluation: its running averages, or the statistics of the
+        batch at hand, as the published models that were trained with a free trunk do; what comes
+        out for a window then depends on its neighbours in the batch.
     encoder_dim, encoder_layers, encoder_heads, encoder_ff : int
         Width, depth, heads and hidden width of the encoder.
     decoder_dim, decoder_layers, decoder_heads, decoder_ff : int
@@ -82,6 +86,7 @@ class ModelConfig:
     trunk_widths: tuple[int, ...] = (64, 128, 256, 512)
     trunk_blocks: tuple[int, ...] = (3, 4, 6, 3)
     trunk_norm: Literal["batch", "group"] = "batch"
+    bn_eval: Literal["moving", "batch"] = "moving"
     encoder_dim: int = 256
     encoder_layers: int = 6
     encoder_heads: int = 8
@@ -107,6 +112,8 @@ class ModelConfig:
                 "vocab_size, max_tokens and image_size must be positive, got "
                 f"{self.vocab_size}, {self.max_tokens} and {self.image_size}"
             )
+        if self.bn_eval not in ("moving", "batch"):
+            raise SchemeError(f"bn_eval must be 'moving' or 'batch', got {self.bn_eval!r}")
         if len(self.trunk_widths) != 4 or len(self.trunk_blocks) != 4:
             raise SchemeError(
                 f"a trunk has four stages, got widths {self.trunk_widths} and blocks "

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,7 +18,55 @@ def group_norm(channels: int) -> nn.Module:
     return nn.GroupNorm(groups if channels % groups == 0 else 1, channels)
 
 
-NORMS: dict[str, Norm] = {"batch": partial(nn.BatchNorm2d, eps=1e-5), "group": group_norm}
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation as TensorFlow does it: the running variance is the biased one.
+
+    In training, a frozen one (its weight needs no gradient) uses its running averages and leaves
+    them alone, as in Keras.
+
+    Parameters
+    ----------
+    channels : int
+        C.
+    evaluation : {'moving', 'batch'}
+        What it uses in evaluation; see `ModelConfig.bn_eval`. Nothing is updated there, while the
+        published implementation goes on updating the averages.
+    """
+
+    def __init__(self, channels: int, evaluation: str = "moving") -> None:
+        super().__init__(channels, eps=1e-5, momentum=0.1)
+        self.evaluation = evaluation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        if self.training and self.weight.requires_grad:
+            return self._learn(x)
+        if self.training or self.evaluation == "moving":
+            mean, var = self.running_mean, self.running_var
+            return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
+        var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)  # F.batch_norm is less exact
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+
+    def _learn(self, x: Tensor) -> Tensor:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        y = F.batch_norm(x, mean, var, self.weight, self.bias, True, 1.0, self.eps)
+        n = x.numel() // x.shape[1]
+        with torch.no_grad():  # the variance that came out is the unbiased one
+            self.running_mean.lerp_(mean, 0.1)
+            self.running_var.lerp_(var * ((n - 1) / n), 0.1)
+            self.num_batches_tracked.add_(1)
+        return y
+
+
+def norm_of(config: ModelConfig) -> Norm:
+    """What makes the normalisations of a trunk."""
+    if config.trunk_norm == "group":
+        return group_norm
+    return partial(BatchNorm, evaluation=config.bn_eval)
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
@@ -88,7 +137,7 @@ class ResNet(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        norm, width = NORMS[config.trunk_norm], config.trunk_widths[0]
+        norm, width = norm_of(config), config.trunk_widths[0]
         self.deep = config.trunk == "bottleneck"
         self.conv1 = conv(3, width, 7 if self.deep else 3, 2)
         self.bn1 = norm(width)
