@@ -1,7 +1,8 @@
 """Images in, logits of tokens out; what the tokens mean is not known here."""
 
+from rleseg_core.model.cache import Cache
 from rleseg_core.model.config import SIZES, ModelConfig, StartGrid, model_config
-from rleseg_core.model.decoder import Cache, Memory
+from rleseg_core.model.decoder import Memory
 from rleseg_core.model.generate import (
     GrammarTables,
     Sampling,

@@ -4,15 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rleseg_core.model.cache import Cache, KeyValueCache, Place
 from rleseg_core.model.config import ModelConfig
 from rleseg_core.model.layers import (
     NORM_EPS,
     CrossAttention,
     DropPath,
-    KeyValueCache,
     Mlp,
     SelfAttention,
     embedding,
@@ -43,41 +44,6 @@ class Memory:
         return Memory(self.context[rows], None if self.cells is None else self.cells[rows])
 
 
-@dataclass
-class Cache:
-    """Everything of B unfinished sequences that a further step needs.
-
-    Parameters
-    ----------
-    own : list of KeyValueCache
-        Of each layer's self-attention.
-    context : list of (keys, values)
-        Of each layer's cross-attention, (B, H, M, D / H) each.
-    table : (V, D) tensor
-        The vectors of the tokens.
-    pointer : PointerMemory or None
-        If starts are pointers.
-    position : int
-        Where the next token goes.
-    """
-
-    own: list[KeyValueCache]
-    context: list[tuple[Tensor, Tensor]]
-    table: Tensor
-    pointer: PointerMemory | None
-    position: int = 0
-
-    def select(self, rows: Tensor) -> "Cache":
-        """That of some of the sequences, `rows` (B',) integers."""
-        return Cache(
-            own=[cache.select(rows) for cache in self.own],
-            context=[(keys[rows], values[rows]) for keys, values in self.context],
-            table=self.table,
-            pointer=None if self.pointer is None else self.pointer.select(rows),
-            position=self.position,
-        )
-
-
 class DecoderLayer(nn.Module):
     """Pre-norm causal self-attention, cross-attention and MLP; the context is taken as it is."""
 
@@ -97,11 +63,15 @@ class DecoderLayer(nn.Module):
         x = x + self.drop_path(self.cross_attention(self.cross_norm(x), keys, values))
         return self.mlp(x)
 
-    def step(
-        self, x: Tensor, keys: Tensor, values: Tensor, cache: KeyValueCache, position: int
+    def extend(
+        self, x: Tensor, keys: Tensor, values: Tensor, cache: KeyValueCache, place: Place
     ) -> Tensor:
-        """One position, (B, 1, D)."""
-        x = x + self.self_attention.step(self.self_norm(x), cache, position)
+        """New positions alone, (B, T, D); each sees those in the cache and those up to itself."""
+        attention = self.self_attention
+        q, k, v = attention.project(self.self_norm(x))
+        k, v = cache.append(place, k, v)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=place.mask)
+        x = x + attention.out(mixed.transpose(1, 2).flatten(2))
         x = x + self.cross_attention(self.cross_norm(x), keys, values)
         return self.mlp(x)
 
@@ -123,9 +93,9 @@ class Decoder(nn.Module):
         return cast(Iterable[DecoderLayer], self.layers)
 
     def _embed(
-        self, tokens: Tensor, table: Tensor, pointer: PointerMemory | None, first: int = 0
+        self, tokens: Tensor, table: Tensor, pointer: PointerMemory | None, positions: Tensor
     ) -> Tensor:
-        x = F.embedding(tokens, table) + self.positions[first : first + tokens.shape[1]]
+        x = F.embedding(tokens, table) + positions
         if self.pointer is not None and pointer is not None:
             x = x + self.pointer.embed(tokens, pointer)
         return x
@@ -145,7 +115,7 @@ class Decoder(nn.Module):
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """Logits (B, L, V) after each of the tokens (B, L)."""
         table, pointer = self.tokens(), self._remember(memory)
-        x = self._embed(tokens, table, pointer)
+        x = self._embed(tokens, table, pointer, self.positions[: tokens.shape[1]])
         for layer in self._stack():
             x = layer(x, *layer.cross_attention.context(memory.context))
         return self._logits(x, table, pointer)
@@ -158,12 +128,22 @@ class Decoder(nn.Module):
             context.append((keys.contiguous(), values.contiguous()))
             b, h, _, d = keys.shape
             own.append(KeyValueCache(*keys.new_zeros(2, b, h, max_tokens, d)))
-        return Cache(own, context, self.tokens(), self._remember(memory))
+        nowhere = torch.zeros(len(memory), dtype=torch.int64, device=memory.context.device)
+        return Cache(own, context, self.tokens(), self._remember(memory), nowhere)
+
+    def extend(self, tokens: Tensor, cache: Cache, fixed: int | None = None) -> Tensor:
+        """Logits (B, T, V) after each of T more tokens (B, T) of every sequence.
+
+        The cache moves on by T; `Cache.take_back` returns from tokens that turned out wrong.
+        """
+        place = cache.place(tokens.shape[1], fixed)
+        x = self._embed(tokens, cache.table, cache.pointer, F.embedding(place.rows, self.positions))
+        for layer, own, (keys, values) in zip(self._stack(), cache.own, cache.context, strict=True):
+            x = layer.extend(x, keys, values, own, place)
+        cache.positions = cache.positions + tokens.shape[1]
+        cache.longest = min(cache.longest + tokens.shape[1], cache.room)
+        return self._logits(x, cache.table, cache.pointer)
 
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
         """Logits (B, V) after one more token (B,) of each sequence; moves the cache on."""
-        x = self._embed(tokens[:, None], cache.table, cache.pointer, cache.position)
-        for layer, own, (keys, values) in zip(self._stack(), cache.own, cache.context, strict=True):
-            x = layer.step(x, keys, values, own, cache.position)
-        cache.position += 1
-        return self._logits(x, cache.table, cache.pointer)[:, 0]
+        return self.extend(tokens[:, None], cache)[:, 0]

@@ -39,29 +39,6 @@ class Mlp(nn.Module):
         return x + self.drop_path(self.down(hidden))
 
 
-class KeyValueCache:
-    """Keys and values of the positions so far, in memory of a fixed size.
-
-    Parameters
-    ----------
-    keys, values : (B, H, L, D) tensor
-        Room for L positions.
-    """
-
-    def __init__(self, keys: Tensor, values: Tensor) -> None:
-        self.keys, self.values = keys, values
-
-    def append(self, position: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Put in one position, (B, H, 1, D) each; all keys and values up to it come back."""
-        end = position + 1
-        self.keys[:, :, position:end], self.values[:, :, position:end] = key, value
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-    def select(self, rows: Tensor) -> "KeyValueCache":
-        """That of some of the sequences, `rows` (B',) integers."""
-        return KeyValueCache(self.keys[rows], self.values[rows])
-
-
 class SelfAttention(nn.Module):
     """Multi-head attention of a sequence to itself."""
 
@@ -71,7 +48,8 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values (B, H, L, D / H) each."""
         b, n, d = x.shape
         qkv = self.qkv(x).view(b, n, 3, self.n_heads, d // self.n_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, L, D)
@@ -79,16 +57,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) to the same; each position sees all, or those up to itself if causal."""
-        q, k, v = self._project(x)
+        q, k, v = self.project(x)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        return self.out(mixed.transpose(1, 2).flatten(2))
-
-    def step(self, x: Tensor, cache: KeyValueCache, position: int) -> Tensor:
-        """The next position alone, (B, 1, D); it sees those in the cache and itself."""
-        q, k, v = self._project(x)
-        k, v = cache.append(position, k, v)
-        # no causal flag: with one query it would hide every key but the first
-        mixed = F.scaled_dot_product_attention(q, k, v)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 

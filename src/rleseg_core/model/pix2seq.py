@@ -3,8 +3,9 @@
 from torch import Tensor, nn
 
 from rleseg_core.errors import SchemeError
+from rleseg_core.model.cache import Cache
 from rleseg_core.model.config import ModelConfig
-from rleseg_core.model.decoder import Cache, Decoder, Memory
+from rleseg_core.model.decoder import Decoder, Memory
 from rleseg_core.model.encoder import Bridge, Encoder
 from rleseg_core.model.layers import initialise
 from rleseg_core.model.pointer import CellPath
@@ -105,6 +106,23 @@ class Pix2Seq(nn.Module):
         """
         self._check_room(max_tokens)
         return self.decoder.new_cache(memory, max_tokens)
+
+    def extend(self, tokens: Tensor, cache: Cache, fixed: int | None = None) -> Tensor:
+        """Logits (B, T, V) after each of T more tokens (B, T) of every sequence.
+
+        Those of `forward`; the cache moves on by T, and `Cache.take_back` returns from tokens that
+        turned out wrong.
+
+        Parameters
+        ----------
+        tokens : (B, T) int64 tensor
+            What comes next in each sequence, bos at the beginning.
+        cache : Cache
+            What they have behind them.
+        fixed : int, optional
+            Positions to look at, for shapes that stay the same; at least those there will be.
+        """
+        return self.decoder.extend(tokens, cache, fixed)
 
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
         """Logits (B, V) after one more token (B,) of each sequence; the cache moves on.
