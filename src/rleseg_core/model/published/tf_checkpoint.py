@@ -60,7 +60,7 @@ def read_tf_checkpoint(prefix: str | Path, *, under: str = "") -> dict[str, np.n
     CheckpointError
         If files are missing, cut short, damaged, or not those of a checkpoint.
     """
-    index = _find_index(Path(prefix))
+    index = find_index(prefix)
     n_shards, entries = _read_index(index)
     wanted: dict[int, list[tuple[str, _Entry]]] = {}
     for key, entry in entries.items():
@@ -73,7 +73,15 @@ def read_tf_checkpoint(prefix: str | Path, *, under: str = "") -> dict[str, np.n
     return {key.removesuffix(_SUFFIX): values[key] for key in entries if key in values}
 
 
-def _find_index(path: Path) -> Path:
+def find_index(prefix: str | Path) -> Path:
+    """The ``.index`` file of a checkpoint, given as to `read_tf_checkpoint`.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, or the folder has several and does not say which.
+    """
+    path = Path(prefix)
     if path.is_dir():
         return _newest(path)
     index = path if path.suffix == ".index" else Path(f"{path}.index")

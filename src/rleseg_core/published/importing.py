@@ -1,0 +1,166 @@
+"""From a checkpoint of the published implementation to a model file of ours."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rleseg_core.build import build_model
+from rleseg_core.checkpoint import ModelInfo, save_checkpoint
+from rleseg_core.errors import CheckpointError
+from rleseg_core.model import ModelConfig
+from rleseg_core.model.published import find_index, read_tf_checkpoint, to_state_dict
+from rleseg_core.published.settings import Settings
+from rleseg_core.spec import MaskSpec
+from rleseg_core.tokens import Tokenizer, preset
+
+BnEval = Literal["auto", "moving", "batch"]
+_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+_OF_DECODER = ("decoder.tokens.rows", "decoder.tokens.bias")
+_SUPPORTED: dict[str, tuple[object, ...]] = {
+    "model.use_cls_token": (None, False),
+    "model.dec_proj_mode": (None, "mlp"),
+    "model.resnet_sk_ratio": (None, 0),
+}
+
+
+def import_checkpoint(
+    checkpoint: str | Path,
+    out: Path,
+    *,
+    config: Path | None = None,
+    changes: Mapping[str, object] | None = None,
+    class_names: tuple[str, ...] | None = None,
+    bn_eval: BnEval = "auto",
+    card: Mapping[str, object] | None = None,
+) -> ModelInfo:
+    """Write a model file from a TensorFlow checkpoint of the published implementation.
+
+    Parameters
+    ----------
+    checkpoint : str or Path
+        As to `read_tf_checkpoint`: ``ckpt-N``, its index, or the folder.
+    out : Path
+        The model file.
+    config : Path, optional
+        Its ``config.json``, if not beside it.
+    changes : mapping, optional
+        Values by dotted name, such as ``model.vocab_size``, that count instead of the file's.
+    class_names : tuple of str, optional
+        Of the foreground classes; by default those of the dataset, where they are known.
+    bn_eval : {'auto', 'moving', 'batch'}
+        What batch normalisation uses in evaluation; auto: as the published code does, which is
+        moving averages if the trunk was frozen in training, else statistics of the batch.
+    card : mapping, optional
+        What people should know of it.
+
+    Returns
+    -------
+    ModelInfo
+        Its header. A model that detects objects gives a base to train from: its weights, with
+        fresh embeddings for binary masks of an eighth of the input side.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint or its settings are missing, damaged or those of another kind of model,
+        or do not go together.
+    SchemeError
+        If the settings describe tokens that cannot be.
+    """
+    index = find_index(checkpoint)
+    settings = Settings.read(config or index.with_name("config.json"), changes)
+    for name, values in _SUPPORTED.items():
+        if settings.get(name) not in values:
+            raise CheckpointError(
+                f"{settings.path} has {name} = {settings.get(name)!r}, which our model does not "
+                "have; only the published models for segmentation can be imported"
+            )
+    variables = read_tf_checkpoint(index, under="model/")
+    model = architecture(settings, variables)
+    if bn_eval != "auto":
+        model = replace(model, bn_eval=bn_eval)
+    weights = to_state_dict(variables, model)
+    info = ModelInfo(
+        path=out,
+        model=model.to_json(),
+        scheme={},
+        mask_spec=MaskSpec(size=(1, 1), class_names=("object",)),
+        window_spec=settings.window_spec(),
+        step=_step(index),
+        card={"name": index.parent.name, "source": str(index), "bn_eval": model.bn_eval}
+        | dict(card or {}),
+    )
+    if settings.segments:
+        tokenizer, layout = settings.tokenizer(class_names or settings.class_names())
+        info = replace(
+            info,
+            scheme=tokenizer.scheme.to_json(),
+            mask_spec=tokenizer.spec,
+            layout=asdict(layout),
+        )
+    else:
+        info, weights = _base(info, model, weights)
+    save_checkpoint(info, weights)
+    return info
+
+
+def architecture(settings: Settings, variables: Mapping[str, np.ndarray]) -> ModelConfig:
+    """The model of these settings; which kind of encoder it has is seen from its variables."""
+    depth = settings.number("model.resnet_depth", default=50)
+    if depth not in _BLOCKS:
+        raise CheckpointError(
+            f"{settings.path} has model.resnet_depth = {depth}, and only "
+            f"{', '.join(map(str, _BLOCKS))} are known"
+        )
+    width = 64 * float(settings.get("model.resnet_width_multiplier") or 1)
+    return ModelConfig(
+        vocab_size=settings.number("model.vocab_size"),
+        max_tokens=settings.number("model.max_seq_len"),
+        image_size=settings.image_size,
+        trunk_widths=tuple(round(width * 2**k) for k in range(4)),
+        trunk_blocks=_BLOCKS[depth],
+        bn_eval=settings.bn_eval(),
+        encoder_dim=settings.number("model.dim_att"),
+        encoder_layers=settings.number("model.num_encoder_layers"),
+        encoder_heads=settings.number("model.num_heads"),
+        encoder_ff=settings.number("model.dim_mlp"),
+        decoder_dim=settings.number("model.dim_att_dec"),
+        decoder_layers=settings.number("model.num_decoder_layers"),
+        decoder_heads=settings.number("model.num_heads_dec"),
+        decoder_ff=settings.number("model.dim_mlp_dec"),
+        dropout=float(settings.get("model.drop_units") or 0),
+        drop_path=float(settings.get("model.drop_path") or 0),
+    )
+
+
+def _base(
+    info: ModelInfo, model: ModelConfig, weights: dict[str, Tensor]
+) -> tuple[ModelInfo, dict[str, Tensor]]:
+    """A model for binary masks with the weights of a detector, as the authors begin theirs."""
+    side = max(1, model.image_size // 8)
+    mask_spec = MaskSpec(size=(side, side), class_names=("object",))
+    tokenizer = Tokenizer.build(preset("binary"), mask_spec)
+    model = replace(model, vocab_size=tokenizer.vocab.size)
+    info = replace(
+        info,
+        model=model.to_json(),
+        scheme=tokenizer.scheme.to_json(),
+        mask_spec=mask_spec,
+        card=info.card | {"note": "weights of a detector: train it before it can segment"},
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        fresh = build_model(info).state_dict()
+    return info, weights | {name: fresh[name] for name in _OF_DECODER}
+
+
+def _step(index: Path) -> int:
+    """The optimizer steps that the file's name tells."""
+    found = re.search(r"-(\d+)$", index.stem)
+    return int(found[1]) if found else 0
