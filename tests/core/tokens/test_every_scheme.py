@@ -70,7 +70,7 @@ def test_every_combination_is_built_or_refused_with_a_remedy(
 
 
 @given(data=st.data())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_every_mask_comes_back(scheme, cases, painted, data):
     tokenizer, classes, instances = data.draw(cases(scheme))
     tokens = tokenizer.encode(classes, instances)
@@ -137,23 +137,26 @@ def test_batches_are_encoded_like_their_masks(scheme, cases, masks_of, data):
     most = max(count.n_tokens for count in counts)
     for drop in drops(scheme):
         for budget in (data.draw(st.integers(1, most)), most + 2):
-            on_device = encode_on_device(tokenizer, *tensors, budget, drop)
-            for made in (on_device, tokenizer.encode_batch(*tensors, budget=budget, drop=drop)):
-                assert made.tokens.dtype == torch.int64
-                assert made.tokens.shape[-1] == budget
-                for row, count in enumerate(counts):
-                    mask, ids = batch[0][row], batch[1][row]
-                    alone = tokenizer.encode(mask, ids, budget=budget, drop=drop)
-                    n_tokens = int(made.n_tokens[row])
-                    tokens = made.tokens[row].numpy()
+            made = (
+                encode_on_device(tokenizer, *tensors, budget, drop),
+                tokenizer.encode_batch(*tensors, budget=budget, drop=drop),
+            )
+            assert all(some.tokens.dtype == torch.int64 for some in made)
+            assert all(some.tokens.shape[-1] == budget for some in made)
+            for row, mask in enumerate(zip(*batch, strict=True)):
+                alone = tokenizer.encode(*mask, budget=budget, drop=drop)
+                n_tokens = alone.shape[-1]
+                *_, end = tokenizer.events(alone.T.tolist())
+                for some in made:
+                    assert int(some.n_tokens[row]) == n_tokens
+                    tokens = some.tokens[row].numpy()
                     np.testing.assert_array_equal(tokens[..., :n_tokens], alone)
                     assert (tokens[..., n_tokens:] == tokenizer.vocab.pad).all()
-                    *_, end = tokenizer.events(alone.T.tolist())
-                    assert int(made.n_dropped_runs[row]) == count.n_runs - end.n_runs
+                    assert int(some.n_dropped_runs[row]) == counts[row].n_runs - end.n_runs
 
 
 @given(data=st.data())
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 def test_shuffled_runs_say_the_same_mask(scheme, cases, data):
     tokenizer, classes, instances = data.draw(cases(scheme))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
@@ -172,14 +175,12 @@ def test_shuffled_runs_say_the_same_mask(scheme, cases, data):
         np.testing.assert_array_equal(again.instances, decoded.instances)
 
 
-def test_batch_is_encoded_without_looking_at_it(scheme, build):
-    if scheme.order == "F" or scheme.lines == "separate":
-        return  # the same operations
+def test_batch_is_encoded_without_looking_at_it(plain_scheme, build):
     # fake tensors have shapes but no values: whatever the host would wait for raises
-    tokenizer = build(scheme)
+    tokenizer = build(plain_scheme)
     with FakeTensorMode():
         classes = torch.zeros((3, *tokenizer.spec.shape), dtype=torch.uint8)
         instances = torch.zeros(classes.shape, dtype=torch.int32)
-        for drop in drops(scheme):
+        for drop in drops(plain_scheme):
             batch = tokenizer.encode_batch(classes, instances, budget=12, drop=drop)
             assert batch.tokens.shape[-1] == 12

@@ -186,7 +186,5 @@ def test_stray_class_does_not_swallow_the_next_block(name):
 
 
 def test_no_limit_of_lengths_is_refused_with_what_to_give():
-    with pytest.raises(
-        SchemeError, match=r"max_length=0 must lie between 1 and the 24 .*use"
-    ):
+    with pytest.raises(SchemeError, match=r"max_length=0 must lie between 1 and the 24 .*use"):
         build("lac", spec_of(), max_length=0)
