@@ -8,10 +8,10 @@ from rleseg_core.model.generate import (
     Sampling,
     Step,
     generate,
-    generate_tokens,
     nucleus,
 )
 from rleseg_core.model.pix2seq import Pix2Seq
+from rleseg_core.model.writing import Written, generate_tokens, write_sequences
 
 __all__ = [
     "SIZES",
@@ -23,8 +23,10 @@ __all__ = [
     "Sampling",
     "StartGrid",
     "Step",
+    "Written",
     "generate",
     "generate_tokens",
     "model_config",
     "nucleus",
+    "write_sequences",
 ]

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -130,7 +129,7 @@ def draw_without_sync(logits: Tensor, generator: torch.Generator | None) -> Tens
     return (logits.softmax(dim=-1) / noise).argmax(dim=-1)
 
 
-def _choose(
+def choose(
     logits: Tensor, sampling: Sampling, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
     """Tokens (B,) and their log-probabilities (B,)."""
@@ -144,7 +143,7 @@ def _choose(
     return tokens, chosen - logits.logsumexp(dim=-1)
 
 
-_GREEDY = Sampling()
+GREEDY = Sampling()
 
 
 @torch.inference_mode()
@@ -154,7 +153,7 @@ def generate(
     grammar: GrammarTables,
     *,
     max_tokens: int,
-    sampling: Sampling = _GREEDY,
+    sampling: Sampling = GREEDY,
 ) -> Iterator[Step]:
     """Write the sequences of a batch of windows, one token of each at a time.
 
@@ -194,7 +193,7 @@ def generate(
     for n_tokens in range(1, max_tokens + 1):
         logits = model.step(tokens, cache).float()
         logits = logits.masked_fill(~grammar.allowed(state), float("-inf"))
-        tokens, logprobs = _choose(logits, sampling, generator)
+        tokens, logprobs = choose(logits, sampling, generator)
         yield Step(tokens, rows, logprobs)
         ended = ended | (tokens == grammar.eos)
         if n_tokens % interval == 0:
@@ -205,32 +204,3 @@ def generate(
                 rows, tokens, ended = rows[still], tokens[still], ended[still]
                 state, cache = grammar.select(state, still), cache.select(still)
         state = grammar.advance(state, tokens)
-
-
-def generate_tokens(
-    model: Pix2Seq,
-    memory: Memory,
-    grammar: GrammarTables,
-    *,
-    max_tokens: int,
-    sampling: Sampling = _GREEDY,
-) -> list[np.ndarray]:
-    """The whole sequence of each window, as `generate` writes them.
-
-    Returns
-    -------
-    list of (L,) int64 array
-        One a window, ending in eos unless it ran out of room; without bos and pad.
-    """
-    steps = list(generate(model, memory, grammar, max_tokens=max_tokens, sampling=sampling))
-    size = (len(memory), len(steps))
-    written = torch.full(size, grammar.pad, device=memory.context.device)
-    for k, step in enumerate(steps):
-        written[step.rows, k] = step.tokens
-    return [row[: _length(row, grammar.eos)] for row in written.cpu().numpy()]
-
-
-def _length(row: np.ndarray, eos: int) -> int:
-    """Tokens up to the first eos, which published models also take for padding."""
-    ends = np.flatnonzero(row == eos)
-    return int(ends[0]) + 1 if ends.size else len(row)

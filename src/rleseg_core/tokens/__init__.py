@@ -1,6 +1,7 @@
 """Masks as run-length tokens and back; knows nothing of models, files or windows."""
 
 from rleseg_core.tokens.budget import Drop
+from rleseg_core.tokens.draft import Draft
 from rleseg_core.tokens.events import BlockClosed, Event, MaskEnded, RunPainted
 from rleseg_core.tokens.grammar import Grammar, GrammarTables
 from rleseg_core.tokens.published import PublishedLayout
@@ -20,6 +21,7 @@ __all__ = [
     "CompactLayout",
     "Counts",
     "Decoded",
+    "Draft",
     "Drop",
     "Event",
     "Grammar",

@@ -260,12 +260,12 @@ class Parser:
             return None
         if block is None:
             block = np.zeros(values.shape[1], np.int64)
-        runs = self.kind.settle(self._sum_columns(values), block)
+        runs = self.kind.settle(self.sum_columns(values), block)
         if runs is None or (strict and self._overlap(runs, block)):
             return None
         return Reading(runs, block, labels, 0)
 
-    def _sum_columns(self, values: np.ndarray) -> Runs[np.ndarray]:
+    def sum_columns(self, values: np.ndarray) -> Runs[np.ndarray]:
         """Runs of values (K, R); as adding up `Field.read`, but looked up."""
         columns = []
         for adds in self._reads:

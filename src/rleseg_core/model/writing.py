@@ -1,0 +1,348 @@
+"""Whole sequences of many windows: slots that are filled again when one ends, and drafts.
+
+A step writes one token of every open sequence. With drafts, guesses of how sequences go on, a pass
+of the decoder checks many tokens at once and keeps those that the model would have written itself,
+so the result is the same with fewer passes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rleseg_core.errors import SchemeError
+from rleseg_core.model.cache import Cache
+from rleseg_core.model.decoder import Memory
+from rleseg_core.model.generate import GREEDY, GrammarTables, Sampling, choose
+from rleseg_core.model.pix2seq import Pix2Seq
+
+# on an accelerator, asking which rows have ended makes the host wait
+_STEPS_BETWEEN_CHECKS = 16
+_LEAST_DRAFT, _MOST_DRAFT = 16, 128
+
+
+class Draft(Protocol):
+    """A guess of a sequence; `rleseg_core.tokens.Draft` makes one of tokens or a mask."""
+
+    def propose(self, written: Sequence[int], n_tokens: int) -> Sequence[int]:
+        """At most `n_tokens` that may come after what is written, which need not be the guess."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A sequence that is complete.
+
+    Parameters
+    ----------
+    index : int
+        Which of the windows it belongs to.
+    tokens : (L,) int64 array
+        Ending in eos unless it ran out of room; without bos and pad.
+    logprobs : (L,) float32 array
+        Log-probability of each token among those the grammar allows.
+    n_passes : int
+        Passes of the decoder while it was written.
+    """
+
+    index: int
+    tokens: np.ndarray
+    logprobs: np.ndarray
+    n_passes: int
+
+
+@torch.inference_mode()
+def write_sequences(
+    model: Pix2Seq,
+    memories: Iterable[Memory],
+    grammar: GrammarTables,
+    *,
+    max_tokens: int,
+    sampling: Sampling = GREEDY,
+    n_slots: int | None = None,
+    drafts: Sequence[Draft | None] | None = None,
+) -> Iterator[Written]:
+    """Write the sequences of windows, each as soon as it is complete.
+
+    Parameters
+    ----------
+    model : Pix2Seq
+        In evaluation mode.
+    memories : iterable of Memory
+        What `model.encode` gave for the windows, in batches of any size; taken when slots are free.
+    grammar : GrammarTables
+        The tokens that may follow; every sequence keeps to it.
+    max_tokens : int
+        L: no sequence gets longer, eos included.
+    sampling : Sampling
+        Greedy by default.
+    n_slots : int, optional
+        Windows that are written at once; by default as many as the first batch has.
+    drafts : sequence of Draft or None, optional
+        A guess for each window, or none. Greedy sequences are the same with and without.
+
+    Yields
+    ------
+    Written
+        In the order in which they end.
+
+    Raises
+    ------
+    SchemeError
+        If the model has fewer positions than `max_tokens`, or drafts are given and the sampling is
+        not greedy.
+    """
+    if drafts is not None and sampling.top_p is not None:
+        raise SchemeError("drafts are checked greedily; leave top_p out or give no drafts")
+    queue = _Queue(memories)
+    n_slots = n_slots or queue.n_ready()
+    if n_slots == 0:
+        return
+    slots = _Slots(model, grammar, queue.take(n_slots), max_tokens, sampling)
+    guesses = _Guesses(drafts) if drafts is not None else None
+    interval = 1 if slots.device.type == "cpu" else _STEPS_BETWEEN_CHECKS
+    while True:
+        if guesses is None:
+            for _ in range(interval):
+                slots.step()
+        else:
+            slots.check(guesses)
+        yield from slots.ended()
+        slots.fill(queue)
+        if not len(slots):
+            return
+
+
+class _Queue:
+    """Windows that wait, with what the encoder left of them."""
+
+    def __init__(self, memories: Iterable[Memory]) -> None:
+        self._source = iter(memories)
+        self._waiting: deque[Memory] = deque()
+        self._next = 0
+
+    def n_ready(self) -> int:
+        """Windows that are encoded; a further batch if there are none."""
+        if not self._waiting:
+            self._waiting.extend(m for m in itertools.islice(self._source, 1) if len(m))
+        return sum(len(memory) for memory in self._waiting)
+
+    def take(self, n_windows: int) -> tuple[list[int], Memory] | None:
+        """At most so many of the next windows; None if none are left."""
+        while (n_ready := sum(map(len, self._waiting))) < n_windows:
+            more = next(self._source, None)
+            if more is None:
+                break
+            self._waiting.append(more)
+        n_windows = min(n_windows, n_ready)
+        if n_windows == 0:
+            return None
+        parts: list[Memory] = []
+        n_left = n_windows
+        while n_left:
+            memory = self._waiting.popleft()
+            if len(memory) > n_left:
+                cut = torch.arange(len(memory), device=memory.context.device)
+                self._waiting.appendleft(memory.select(cut[n_left:]))
+                memory = memory.select(cut[:n_left])
+            parts.append(memory)
+            n_left -= len(memory)
+        indices = list(range(self._next, self._next + n_windows))
+        self._next += n_windows
+        return indices, joined(parts)
+
+
+def joined(memories: Sequence[Memory]) -> Memory:
+    """One memory of the windows of several."""
+    if len(memories) == 1:
+        return memories[0]
+    cells = [memory.cells for memory in memories if memory.cells is not None]
+    context = torch.cat([memory.context for memory in memories])
+    return Memory(context, torch.cat(cells) if cells else None)
+
+
+class _Guesses:
+    """The drafts, and how many tokens of each to check at once: more while it is right."""
+
+    def __init__(self, drafts: Sequence[Draft | None]) -> None:
+        self._drafts = drafts
+        self._most: dict[int, int] = {}
+
+    def of(self, index: int, written: Sequence[int], room: int) -> list[int]:
+        draft = self._drafts[index] if index < len(self._drafts) else None
+        if draft is None or room < 1:
+            return []
+        n_tokens = min(self._most.get(index, _LEAST_DRAFT), room)
+        return [
+            int(token) for token in itertools.islice(draft.propose(written, n_tokens), n_tokens)
+        ]
+
+    def learn(self, index: int, n_proposed: int, n_right: int) -> None:
+        if n_proposed:
+            most = self._most.get(index, _LEAST_DRAFT)
+            right = n_right == n_proposed
+            self._most[index] = min(2 * most, _MOST_DRAFT) if right else _LEAST_DRAFT
+
+
+class _Slots:
+    """The sequences that are being written, one a row."""
+
+    def __init__(
+        self,
+        model: Pix2Seq,
+        grammar: GrammarTables,
+        first: tuple[list[int], Memory] | None,
+        max_tokens: int,
+        sampling: Sampling,
+    ) -> None:
+        assert first is not None
+        self._indices, memory = first
+        self._model, self._grammar, self._sampling = model, grammar, sampling
+        self._max_tokens = max_tokens
+        self.device = memory.context.device
+        self._generator = None
+        if sampling.seed is not None:
+            self._generator = torch.Generator(self.device).manual_seed(sampling.seed)
+        n_rows = len(memory)
+        self._n_slots = n_rows
+        self._cache: Cache = model.new_cache(memory, max_tokens)
+        self._state = grammar.start(n_rows)
+        self._tokens = torch.full((n_rows,), grammar.bos, device=self.device)
+        self._ended = torch.zeros(n_rows, dtype=torch.bool, device=self.device)
+        # one column more takes what rows write that have ended
+        self._book = torch.full((n_rows, max_tokens + 1), grammar.pad, device=self.device)
+        self._logprobs = torch.zeros((n_rows, max_tokens + 1), device=self.device)
+        self._n_passes = [0] * n_rows
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def step(self) -> None:
+        """One more token of every sequence."""
+        logits = self._model.step(self._tokens, self._cache).float()
+        self._tokens, logprobs = self._choose(logits)
+        place = (self._cache.positions - 1).clamp(max=self._max_tokens)[:, None]
+        place = place.where(~self._ended[:, None], self._max_tokens)
+        self._book.scatter_(1, place, self._tokens[:, None])
+        self._logprobs.scatter_(1, place, logprobs[:, None])
+        self._ended = (
+            self._ended
+            | (self._tokens == self._grammar.eos)
+            | (self._cache.positions >= self._max_tokens)
+        )
+        self._state = self._grammar.advance(self._state, self._tokens)
+        self._n_passes = [n + 1 for n in self._n_passes]
+
+    def check(self, guesses: _Guesses) -> None:
+        """What the model writes in one pass, as far as the drafts guess it, and a token more."""
+        before = self._cache.positions
+        done = before.tolist()
+        longest = max(done)
+        book = self._book.tolist()
+        proposed = [
+            guesses.of(index, book[row][: done[row]], self._max_tokens - longest - 1)
+            for row, index in enumerate(self._indices)
+        ]
+        width = max(map(len, proposed))
+        draft = torch.full((len(self), width), self._grammar.pad, device=self.device)
+        for row, tokens in enumerate(proposed):
+            draft[row, : len(tokens)] = torch.tensor(tokens, dtype=draft.dtype, device=self.device)
+        n_proposed = torch.tensor([len(tokens) for tokens in proposed], device=self.device)
+        logits = self._model.extend(torch.cat((self._tokens[:, None], draft), 1), self._cache)
+        going = ~self._ended
+        n_new = torch.zeros_like(before)
+        for k in range(width + 1):
+            tokens_k, logprobs = self._choose(logits[:, k].float())
+            place = (before + k).where(going, self._max_tokens).clamp(max=self._max_tokens)
+            self._book.scatter_(1, place[:, None], tokens_k[:, None])
+            self._logprobs.scatter_(1, place[:, None], logprobs[:, None])
+            self._tokens = tokens_k.where(going, self._tokens)
+            moved = self._grammar.advance(self._state, tokens_k)
+            self._state = moved.where(going[:, None], self._state)
+            n_new = n_new + going
+            self._ended = self._ended | (
+                going & ((tokens_k == self._grammar.eos) | (before + n_new >= self._max_tokens))
+            )
+            if k < width:
+                going = going & (tokens_k == draft[:, k]) & (k < n_proposed) & ~self._ended
+                if self.device.type == "cpu" and not going.any():
+                    break
+        now = before + n_new
+        positions = now.tolist()
+        self._cache.take_back(now, max(positions))
+        for row, index in enumerate(self._indices):
+            guesses.learn(index, len(proposed[row]), positions[row] - done[row] - 1)
+        self._n_passes = [n + 1 for n in self._n_passes]
+
+    def ended(self) -> Iterator[Written]:
+        """The sequences that are complete."""
+        rows = self._ended.nonzero()[:, 0].tolist()  # here the host waits
+        if not rows:
+            return
+        book, logprobs = self._book[rows].cpu().numpy(), self._logprobs[rows].cpu().numpy()
+        for row, tokens, said in zip(rows, book, logprobs, strict=True):
+            tokens = tokens[: self._max_tokens]
+            ends = np.flatnonzero(tokens == self._grammar.eos)
+            written = slice(0, int(ends[0]) + 1 if ends.size else self._max_tokens)
+            yield Written(self._indices[row], tokens[written], said[written], self._n_passes[row])
+
+    def fill(self, queue: _Queue) -> None:
+        """Windows that wait take the place of those that have ended, whose rows else go."""
+        free = self._ended.nonzero()[:, 0]
+        n_free = len(free)
+        if not n_free:
+            return
+        more = queue.take(n_free)
+        if more is not None:
+            indices, memory = more
+            rows = free[: len(indices)]
+            self._cache.replace(rows, self._model.new_cache(memory, 1))
+            self._cache.longest = int(self._cache.positions.max())
+            self._state[rows] = self._grammar.start(len(indices))
+            self._tokens[rows] = self._grammar.bos
+            self._ended[rows] = False
+            self._book[rows] = self._grammar.pad
+            for row, index in zip(rows.tolist(), indices, strict=True):
+                self._indices[row], self._n_passes[row] = index, 0
+        still = (~self._ended).nonzero()[:, 0]
+        if len(still) < len(self):
+            self._keep(still)
+
+    def _keep(self, rows: Tensor) -> None:
+        """Only some rows."""
+        self._cache = self._cache.select(rows)
+        self._state = self._grammar.select(self._state, rows)
+        self._tokens, self._ended = self._tokens[rows], self._ended[rows]
+        self._book, self._logprobs = self._book[rows], self._logprobs[rows]
+        kept = rows.tolist()
+        self._indices = [self._indices[row] for row in kept]
+        self._n_passes = [self._n_passes[row] for row in kept]
+
+    def _choose(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        logits = logits.masked_fill(~self._grammar.allowed(self._state), float("-inf"))
+        return choose(logits, self._sampling, self._generator)
+
+
+def generate_tokens(
+    model: Pix2Seq,
+    memory: Memory,
+    grammar: GrammarTables,
+    *,
+    max_tokens: int,
+    sampling: Sampling = GREEDY,
+) -> list[np.ndarray]:
+    """The whole sequence of each window, as `write_sequences` writes them, in their order.
+
+    Returns
+    -------
+    list of (L,) int64 array
+        One a window, ending in eos unless it ran out of room; without bos and pad.
+    """
+    written = write_sequences(model, [memory], grammar, max_tokens=max_tokens, sampling=sampling)
+    return [one.tokens for one in sorted(written, key=lambda one: one.index)]
