@@ -155,12 +155,12 @@ class Parser:
                         last_label = label
                 pending, painter = [], self.kind.painter()
                 continue
-            ended = item.what == "eos"
+            n_ends = item.tokens.count(self.vocab.eos) if item.what == "eos" else 0
             dropped = tuple(pending) if self.blocks is not None else ()
             n_runs -= len(dropped)
             yield MaskEnded(
                 n_runs=n_runs,
-                n_tokens=item.at + ended * self._n_ends,
+                n_tokens=item.at + n_ends,
                 n_skipped=item.at - n_runs * n_fields - n_blocks,
                 dropped=dropped,
             )
@@ -225,11 +225,9 @@ class Parser:
             n_body = int(ends[0])
             after = flat[n_body:]
             n_ends = self._n_ends
-            if strict and (
-                (after[:n_ends] != self.vocab.eos).any()
-                or after.size < n_ends
-                or (after[n_ends:] != self.vocab.pad).any()
-            ):
+            if after.size < n_ends or (after[:n_ends] != self.vocab.eos).any():
+                return None  # some heads go on
+            if strict and (after[n_ends:] != self.vocab.pad).any():
                 return None
         elif strict:
             return None
