@@ -1,6 +1,7 @@
 """Models on disk: one safetensors file of weights with a JSON header that says what they are."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 FORMAT = "rleseg-1"
 _KEY = "rleseg"
 _WEIGHTS, _STATE = "model.", "state."
+_BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,12 +193,17 @@ def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
     return Checkpoint(info=info, weights=weights, state=state)
 
 
-def model_folders() -> list[Path]:
-    """Where models are looked for: ours, the user's, and those that RLESEG_MODELS names."""
+def user_models() -> Path:
+    """Where the models that the user makes or fetches are kept."""
     from platformdirs import user_data_path
 
+    return user_data_path("rleseg") / "models"
+
+
+def model_folders() -> list[Path]:
+    """Where models are looked for: ours, the user's, and those that RLESEG_MODELS names."""
     named = [Path(part) for part in os.environ.get("RLESEG_MODELS", "").split(os.pathsep) if part]
-    return [Path(__file__).parent / "models", user_data_path("rleseg") / "models", *named]
+    return [Path(__file__).parent / "models", user_models(), *named]
 
 
 def list_models() -> list[ModelInfo]:
@@ -209,6 +216,56 @@ def list_models() -> list[ModelInfo]:
             except CheckpointError:
                 continue
     return found
+
+
+def model_facts(info: ModelInfo) -> dict[str, object]:
+    """What lists say of a model, as plain values: scheme, classes, sizes, source, licence."""
+    return {
+        "name": info.path.stem,
+        "title": info.name,
+        "scheme_name": _scheme_name(info),
+        "classes": ", ".join(info.mask_spec.class_names),
+        "mask": "x".join(map(str, info.mask_spec.size)),
+        "patch": info.window_spec.patch,
+        "frames": info.mask_spec.n_frames,
+        "vocabulary": info.model.get("vocab_size"),
+        "steps": info.step,
+        "source": str(info.card.get("source") or info.card.get("data") or ""),
+        "licence": str(info.card.get("licence", "")),
+        "ids": "published" if info.layout else "compact",
+        "scheme": info.scheme,
+        "card": info.card,
+        "file": str(info.path),
+    }
+
+
+def _scheme_name(info: ModelInfo) -> str:
+    """The preset that is nearest to the scheme, and what differs from it."""
+    from rleseg_core.tokens import PRESETS
+
+    def differences(name: str) -> dict[str, object]:
+        usual = PRESETS[name].to_json()
+        return {
+            key: value
+            for key, value in info.scheme.items()
+            if key != "max_length" and usual.get(key) != value
+        }
+
+    names = list(PRESETS) if info.mask_spec.n_frames == 1 else list(reversed(PRESETS))
+    nearest = min(names, key=lambda name: len(differences(name)))
+    return ", ".join([nearest, *(f"{k}={v}" for k, v in differences(nearest).items())])
+
+
+def count_parameters(path: Path) -> int:
+    """Trainable values of a model file, from its table of contents."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return sum(
+            math.prod(file.get_slice(name).get_shape())
+            for name in file.keys()  # noqa: SIM118 not a mapping
+            if name.startswith(_WEIGHTS) and not name.endswith(_BUFFERS)
+        )
 
 
 def find_model(name: str | Path) -> Path:

@@ -11,7 +11,7 @@ from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import notes
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.controls import follow, narrow
-from rleseg_core.checkpoint import ModelInfo, list_models, read_info
+from rleseg_core.checkpoint import ModelInfo, list_models, model_facts, read_info
 from rleseg_core.errors import RlesegError
 
 if TYPE_CHECKING:
@@ -133,9 +133,7 @@ class ModelBox(QComboBox):
         paths = {info.path for info in installed}
         for info in [*installed, *(info for info in self._browsed if info.path not in paths)]:
             self.addItem(info.name, info)
-            classes = ", ".join(info.mask_spec.class_names)
-            tip = f"{info.path}\nclasses: {classes}\ntrained for {info.step} steps"
-            self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+            self.setItemData(self.count() - 1, _about(info), Qt.ItemDataRole.ToolTipRole)
         self.addItem("Model file…", None)
         self._last = max(0, self._index(kept.path)) if kept is not None else 0
         self.setCurrentIndex(self._last)
@@ -165,3 +163,17 @@ class ModelBox(QComboBox):
     def _index(self, path: Path) -> int:
         infos = [self.itemData(i) for i in range(self.count())]
         return next((i for i, info in enumerate(infos) if info and info.path == path), -1)
+
+
+def _about(info: ModelInfo) -> str:
+    """What `rleseg models` lists, for a tooltip."""
+    facts = model_facts(info)
+    lines = [
+        f"{info.path}",
+        f"classes: {facts['classes']}",
+        f"scheme {facts['scheme_name']}, {facts['vocabulary']} tokens",
+        f"mask {facts['mask']}, patch {facts['patch']}, frames {facts['frames']}",
+        f"trained for {info.step} steps",
+    ]
+    lines += [f"{key}: {facts[key]}" for key in ("source", "licence") if facts[key]]
+    return "\n".join(lines)

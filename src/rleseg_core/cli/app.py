@@ -25,9 +25,9 @@ app.command("synth")(synth.synth)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
-app.command("models")(models.models)
 tokens.app.command("fidelity")(fidelity.fidelity)
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(models.app, name="models")
 
 
 def _tell_version(asked: bool) -> None:

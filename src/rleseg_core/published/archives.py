@@ -1,0 +1,228 @@
+"""The authors' published models by name: fetched, unpacked, imported."""
+
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+from platformdirs import user_cache_path
+
+from rleseg_core.checkpoint import user_models
+from rleseg_core.errors import CheckpointError
+from rleseg_core.published.download import Downloaded, download
+from rleseg_core.published.importing import BnEval, import_checkpoint
+
+REPOSITORY = "https://huggingface.co/abhineet123/p2s-video"
+LICENCE = f"not known here; read {REPOSITORY} before you use it"
+_FILES = f"{REPOSITORY}/resolve/main"
+
+_ICE = ("anchor_ice", "frazil_ice")
+_CELLS = ("ipsc", "dfc")
+_CITY = (
+    *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign"),
+    *("vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train"),
+    *("motorcycle", "bicycle"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A published zip of one model.
+
+    Parameters
+    ----------
+    path : str
+        In the repository.
+    title : str
+        What it is.
+    class_names : tuple of str or None
+        Of its data set; None for what does not segment.
+    sha256 : str or None
+        Its checksum; None: not known yet.
+    """
+
+    path: str
+    title: str
+    class_names: tuple[str, ...] | None = None
+    sha256: str | None = None
+
+
+def _ice(n_images: int, path: str) -> Archive:
+    return Archive(
+        path=f"ARIS/{path}.zip", title=f"river ice, {n_images} training images", class_names=_ICE
+    )
+
+
+def _cells(title: str, path: str) -> Archive:
+    return Archive(path=f"IPSC/{path}.zip", title=title, class_names=_CELLS)
+
+
+_ROTATED = "64_256-rot_15_345_8-flip-sub_8-lac-617-batch_12-seq1k"
+ARCHIVES: dict[str, Archive] = {
+    "pretrained-640": Archive(
+        path="pretrained/resnet_640.zip", title="Google's detector on COCO, to train from"
+    ),
+    "aris-32": _ice(
+        32,
+        "log_seg_resnet_1024_resize_1280-0_31-1024_1024-64_256-rot_15_345_16-flip-sub_8-lac-617-"
+        "batch_4-seq3k",
+    ),
+    "aris-24": _ice(24, f"log_seg_resnet_640_0_23-640_640-{_ROTATED}_d3_260315_160611"),
+    "aris-16": _ice(16, f"log_seg_resnet_640_0_15-640_640-{_ROTATED}_d3_260315_160437"),
+    "aris-8": _ice(8, f"log_seg_resnet_640_0_7-640_640-{_ROTATED}_d3_260315_160118"),
+    "aris-4": _ice(4, f"log_seg_resnet_640_0_3-640_640-{_ROTATED}"),
+    "ipsc-early": _cells(
+        "stem cells, early stage, images",
+        "early_stage/log_seg_resnet_640_resize_640-16_53-640_640-640_640-rot_15_345_4-flip-sub_2-"
+        "2d-lac-batch_8-seq3k",
+    ),
+    "ipsc-early-video": _cells(
+        "stem cells, early stage, 8 frames",
+        "early_stage/log_video_seg_resnet_640_resize_2560-16_53-640_640-640_640-length-8-stride-1-"
+        "sub_8-tac-mc-batch_4-seq3k",
+    ),
+    "ipsc-late": _cells(
+        "stem cells, late stage, images",
+        "late_stage/log_seg_resnet_640_resize_2560-54_126-640_640-160_320-rot_15_345_1-sub_8-lac-"
+        "batch_72-fbb",
+    ),
+    "ipsc-late-video": _cells(
+        "stem cells, late stage, 8 frames",
+        "late_stage/log_video_seg_resnet_640_resize_2560-54_126-640_640-640_640-length-8-stride-1-"
+        "sub_8-tac-mc-batch_8-voc15-seq3k-fbb",
+    ),
+    "cityscapes": Archive(
+        path="Cityscapes/log_seg_resnet_640_ctscp-train-resize_1280x640-640_640-640_640-sub_8-lac-"
+        "batch_80-seq2k-voc8192-fbb-gdez.zip",
+        title="streets, 19 classes",
+        class_names=_CITY,
+    ),
+}
+"""By name; none could be looked into when this was written."""
+
+
+def cache_folder() -> Path:
+    """Where fetched archives are kept."""
+    return user_cache_path("rleseg") / "published"
+
+
+def archive_named(name: str) -> Archive:
+    """The archive of that name.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none; the message lists the names.
+    """
+    if name not in ARCHIVES:
+        raise CheckpointError(f"there is no published model {name!r}, only {', '.join(ARCHIVES)}")
+    return ARCHIVES[name]
+
+
+def pull(
+    name: str,
+    out: Path | None = None,
+    *,
+    source: str | None = None,
+    archive: Path | None = None,
+    changes: Mapping[str, object] | None = None,
+    class_names: tuple[str, ...] | None = None,
+    bn_eval: BnEval = "auto",
+) -> Generator[Downloaded, None, Path]:
+    """Fetch a published model and write it as a model file.
+
+    Parameters
+    ----------
+    name : str
+        A key of `ARCHIVES`.
+    out : Path, optional
+        The model file; by default among the user's installed models, under that name.
+    source : str, optional
+        Address of a copy of the authors' repository.
+    archive : Path, optional
+        The archive, fetched otherwise; then no network is needed.
+    changes, class_names, bn_eval
+        As of `import_checkpoint`.
+
+    Yields
+    ------
+    Downloaded
+        As of `download`.
+
+    Returns
+    -------
+    Path
+        The model file.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such model, it cannot be fetched, or it is not what it should be.
+    """
+    known = archive_named(name)
+    if archive is None:
+        url = f"{source or _FILES}/{quote(known.path)}"
+        archive = yield from download(
+            url, cache_folder() / Path(known.path).name, sha256=known.sha256
+        )
+    out = out or user_models() / f"{name}.safetensors"
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+        checkpoint = unpack(archive, Path(folder))
+        import_checkpoint(
+            checkpoint,
+            out,
+            changes=changes,
+            class_names=class_names or known.class_names,
+            bn_eval=bn_eval,
+            card={
+                "name": name,
+                "title": known.title,
+                "source": f"{REPOSITORY}, {known.path}",
+                "licence": LICENCE,
+            },
+        )
+    return out
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """The folder of the only checkpoint in a zip archive, unpacked below `folder`.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not a zip, is damaged, has members that would land elsewhere, or holds no
+        checkpoint or several.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            for member in file.infolist():
+                _check_member(archive, member)
+            for member in file.infolist():
+                file.extract(member, folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{archive} is not a zip archive, or is damaged ({error}); delete it and fetch it again"
+        ) from error
+    found = sorted({path.parent for path in folder.rglob("*.index")})
+    if len(found) != 1:
+        raise CheckpointError(
+            f"{archive} holds {len(found) or 'no'} checkpoints, expected one folder with a "
+            "ckpt-N.index; unpack it and give one to `rleseg models import`"
+        )
+    return found[0]
+
+
+def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
+    """Raise for a name or a link that leads out of the folder."""
+    name = PurePosixPath(member.filename.replace("\\", "/"))
+    is_link = stat.S_ISLNK(member.external_attr >> 16)
+    if name.is_absolute() or ".." in name.parts or ":" in name.as_posix() or is_link:
+        raise CheckpointError(
+            f"{archive} has a member that leads out of its folder ({member.filename}), which no "
+            "model has; do not use this file"
+        )

@@ -1,0 +1,23 @@
+from dataclasses import replace
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_rleseg.widgets.choosers import ModelBox
+from rleseg_core.build import build_model
+from rleseg_core.checkpoint import model_facts, save_checkpoint, user_models
+
+pytestmark = pytest.mark.gui
+
+
+def test_models_say_what_the_command_line_lists(session, tiny_model, qtbot):
+    card = {"name": "Theirs", "source": "a lab", "licence": "CC0"}
+    info = replace(tiny_model, path=user_models() / "theirs.safetensors", card=card)
+    save_checkpoint(info, build_model(info).state_dict())
+    box = ModelBox(session)
+    qtbot.addWidget(box)
+    shown = {box.itemText(k): box.itemData(k, Qt.ItemDataRole.ToolTipRole) for k in range(2)}
+    assert list(shown) == ["Synthetic iPSC demo", "Theirs"]
+    facts = model_facts(info)
+    for key in ("scheme_name", "classes", "mask", "vocabulary", "source", "licence", "file"):
+        assert str(facts[key]) in shown["Theirs"]
