@@ -37,7 +37,7 @@ def encode_on_host(
     if (cost_of_all > tokenizer.room(budget)).any():
         runs, kept = tokenizer.fit(runs, block, row, budget, drop)
         block, row = block[kept], row[kept]
-    n_kept = np.bincount(row, minlength=n_rows)
+    n_kept = n_found if row.size == n_found.sum() else np.bincount(row, minlength=n_rows)
     rank = np.arange(row.size) - (n_kept.cumsum() - n_kept).repeat(n_kept)
     n_heads, per_run = (k, 1) if vocab.per_field else (1, k)
     tokens = np.full((n_rows, n_heads, budget), vocab.pad)

@@ -225,7 +225,7 @@ class Parser:
             n_body = int(ends[0])
             after = flat[n_body:]
             n_ends = self._n_ends
-            if after.size < n_ends or (after[:n_ends] != self.vocab.eos).any():
+            if n_ends > 1 and np.count_nonzero(after[:n_ends] == self.vocab.eos) < n_ends:
                 return None  # some heads go on
             if strict and (after[n_ends:] != self.vocab.pad).any():
                 return None

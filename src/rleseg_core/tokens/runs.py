@@ -237,15 +237,21 @@ RUN_KINDS: dict[str, type[RunKind]] = {
 
 def draw(runs: Runs[np.ndarray], n_cells: int, dtype: np.dtype) -> np.ndarray:
     """The plane (n_cells,) of some runs within it; where they overlap, the later one shows."""
+    try:
+        return _draw_in_order(runs, n_cells, dtype)
+    except ValueError:  # repeats may not be negative: runs are not in order, or overlap
+        order = runs.start.argsort(kind="stable")
+        start, length, symbol = (column[order] for column in runs)
+        if np.count_nonzero(start[1:] < start[:-1] + length[:-1]):
+            return _draw_over(runs, n_cells, dtype)
+        return _draw_in_order(Runs(start, length, symbol), n_cells, dtype)
+
+
+def _draw_in_order(runs: Runs[np.ndarray], n_cells: int, dtype: np.dtype) -> np.ndarray:
     start, length, symbol = runs
     if not start.size:
         return np.zeros(n_cells, dtype)
     end = start + length
-    if np.count_nonzero(start[1:] < end[:-1]):
-        order = start.argsort(kind="stable")
-        start, length, symbol, end = start[order], length[order], symbol[order], end[order]
-        if np.count_nonzero(start[1:] < end[:-1]):
-            return _draw_over(runs, n_cells, dtype)
     # background, run, background, run, ..., background
     values = np.zeros(2 * start.size + 1, dtype)
     values[1::2] = symbol

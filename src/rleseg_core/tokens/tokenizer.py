@@ -506,8 +506,9 @@ class Tokenizer:
         """A mask (N, S, S) of labels where runs are; in blocks, where their objects are."""
         layers = []
         for digit in self.canvas.digits(runs.symbol):
-            shown = runs._replace(symbol=digit)
-            if self.blocks is not None:
+            if self.blocks is None:
+                shown = Runs(runs.start, runs.length, digit)
+            else:
                 seen = digit.nonzero()[0]
                 shown = Runs(runs.start[seen], runs.length[seen], labels[seen])
             layers.append(draw(shown, self.canvas.n_cells, dtype))
