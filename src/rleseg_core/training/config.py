@@ -7,7 +7,8 @@ from typing import Literal, Self
 from rleseg_core.errors import TrainingError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Schedule = Literal["cosine", "linear", "constant"]
+Schedule = Literal["cosine", "linear", "exponential", "constant"]
+_PARTS = ("trunk", "encoder", "bridge", "cells", "decoder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,18 +23,35 @@ class TrainConfig:
         Windows per step and device.
     learning_rate : float
         The highest, reached after the warm-up.
-    schedule : {'cosine', 'linear', 'constant'}
+    schedule : {'cosine', 'linear', 'exponential', 'constant'}
         From the warm-up to the end; the first two fall to `final_share` of the highest rate.
+    schedule_rate : float
+        Of the cosine, the share of its half wave that is gone through; of the exponential, what is
+        left of the highest rate at the end.
     warmup_steps : int
         Steps of linear warm-up.
+    warmup_from : {'first', 'zero'}
+        Whether the first step has the first share of the highest rate, or none, as published.
     final_share : float
         Share of the highest learning rate that is left at the end, 0 to 1.
     weight_decay : float
-        Of AdamW, on matrices only (no biases, norms or embeddings).
+        Of AdamW.
+    decay : {'matrices', 'all'}
+        What decays: matrices only (no biases, norms or embeddings), or everything, as published.
     betas : (float, float)
         Of AdamW.
-    clip_norm : float
-        The gradient is scaled down to this norm where it is larger.
+    epsilon : {'corrected', 'published'}
+        Whether AdamW's epsilon of 1e-8 is added after the correction of the moments, or before.
+    clip_norm : float or None
+        The gradient is scaled down to this norm where it is larger; None, as published: never.
+    frozen : tuple of str
+        Parts of the model that do not learn: 'trunk', 'encoder', 'bridge', 'cells', 'decoder'. A
+        frozen trunk normalises with its running averages.
+    loss : {'xent', 'focal', 'logistic'}
+        Of each token: cross-entropy, the same with tokens that are known already weighing less, or
+        a decision about each token id on its own.
+    focal_gamma : float
+        How much less known tokens weigh in the focal loss.
     eos_weight : float
         Weight of the end token in the loss; padding weighs nothing.
     segment_weights : mapping of str to float
@@ -59,11 +77,18 @@ class TrainConfig:
     batch_size: int = 16
     learning_rate: float = 1e-3
     schedule: Schedule = "cosine"
+    schedule_rate: float = 1.0
     warmup_steps: int = 50
+    warmup_from: Literal["first", "zero"] = "first"
     final_share: float = 0.02
     weight_decay: float = 0.05
+    decay: Literal["matrices", "all"] = "matrices"
     betas: tuple[float, float] = (0.9, 0.95)
-    clip_norm: float = 1.0
+    epsilon: Literal["corrected", "published"] = "corrected"
+    clip_norm: float | None = 1.0
+    frozen: tuple[str, ...] = ()
+    loss: Literal["xent", "focal", "logistic"] = "xent"
+    focal_gamma: float = 2.0
     eos_weight: float = 1.0
     segment_weights: Mapping[str, float] = field(default_factory=dict)
     label_smoothing: float = 0.0
@@ -79,7 +104,7 @@ class TrainConfig:
                 f"training needs at least one step and one window a step, got {self.n_steps} steps "
                 f"of {self.batch_size}"
             )
-        if not self.learning_rate > 0 or self.clip_norm <= 0:
+        if not self.learning_rate > 0 or (self.clip_norm is not None and self.clip_norm <= 0):
             raise TrainingError(
                 f"learning rate and clip norm must be positive, got {self.learning_rate} and "
                 f"{self.clip_norm}"
@@ -91,6 +116,12 @@ class TrainConfig:
                 f"{self.seed}"
             )
 
+        if unknown := set(self.frozen) - set(_PARTS):
+            raise TrainingError(
+                f"a model has no part {min(unknown)!r} that could be frozen, only "
+                f"{', '.join(_PARTS)}"
+            )
+
     def to_json(self) -> dict[str, object]:
         """Plain values for a JSON header."""
         return asdict(self)
@@ -99,5 +130,6 @@ class TrainConfig:
     def from_json(cls, values: Mapping[str, object]) -> Self:
         """The settings that `to_json` gave."""
         settings = dict(values)
-        settings["betas"] = tuple(settings["betas"])  # type: ignore[arg-type]
+        for name in ("betas", "frozen"):
+            settings[name] = tuple(settings.get(name, ()))  # type: ignore[arg-type]
         return cls(**settings)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
-"""Weighted cross-entropy over tokens."""
+"""The loss over tokens, weighted."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -38,31 +39,77 @@ def vocabulary_weights(
     return weights
 
 
-def token_loss(
-    logits: Tensor, targets: Tensor, weights: Tensor, *, label_smoothing: float = 0.0
+def token_losses(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    kind: str = "xent",
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 2.0,
 ) -> Tensor:
-    """Weighted mean of the cross-entropy of all tokens of a batch (reference: Σ w·CE / Σ w).
+    """Loss of each token.
 
     Parameters
     ----------
-    logits : (B, L, V) float
+    logits : (..., L, V) float
         Any float type; the loss is computed in float32.
-    targets : (B, L) int64
+    targets : (..., L) int64
         Token ids.
+    kind : {'xent', 'focal', 'logistic'}
+        Softmax cross-entropy; the same times (1 - p)^`focal_gamma`; or the sum over all ids of
+        binary cross-entropies, of logits less log(L) as published.
+    label_smoothing : float
+        Share of the target spread over the vocabulary; in the logistic loss, what targets stay
+        away from 0 and 1. The focal loss has none.
+    focal_gamma : float
+        Of the focal loss.
+
+    Returns
+    -------
+    (..., L) float32
+    """
+    logits = logits.float()
+    if kind == "logistic":
+        logits = logits - math.log(logits.shape[-2])
+        said = F.one_hot(targets, logits.shape[-1]).to(logits.dtype)
+        said = label_smoothing + said * (1.0 - 2.0 * label_smoothing)
+        return F.binary_cross_entropy_with_logits(logits, said, reduction="none").sum(-1)
+    losses = F.cross_entropy(
+        logits.flatten(0, -2),
+        targets.flatten(),
+        reduction="none",
+        label_smoothing=label_smoothing if kind == "xent" else 0.0,
+    ).view(targets.shape)
+    if kind == "focal":
+        p = torch.exp(-losses)
+        return -torch.log(p + 1e-8) * (1.0 - p) ** focal_gamma
+    return losses
+
+
+def token_loss(
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    *,
+    kind: str = "xent",
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 2.0,
+) -> Tensor:
+    """Weighted mean of the losses of all tokens of a batch (reference: Σ w·CE / Σ w).
+
+    Parameters
+    ----------
+    logits, targets, kind, label_smoothing, focal_gamma
+        As of `token_losses`.
     weights : (V,) float32
         Weight of each token id.
-    label_smoothing : float
-        Share of the target spread over the vocabulary.
 
     Returns
     -------
     () float32
     """
-    losses = F.cross_entropy(
-        logits.float().flatten(0, 1),
-        targets.flatten(),
-        reduction="none",
-        label_smoothing=label_smoothing,
+    losses = token_losses(
+        logits, targets, kind=kind, label_smoothing=label_smoothing, focal_gamma=focal_gamma
     )
-    token_weights = weights[targets.flatten()]
+    token_weights = weights[targets]
     return (losses * token_weights).sum() / token_weights.sum().clamp_min(1e-9)

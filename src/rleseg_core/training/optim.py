@@ -11,8 +11,8 @@ from rleseg_core.training.config import TrainConfig
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW that decays matrices and kernels, not biases, norms and embeddings.
 
-    The reference decays every tensor; with few training images that pulls the embeddings of rare
-    tokens to zero.
+    With ``decay='all'`` everything decays, as in the published implementation; with few training
+    images that pulls the embeddings of rare tokens to zero. Frozen parameters are left out.
     """
     embeddings = {
         id(parameter)
@@ -25,7 +25,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             plain = parameter.ndim < 2 or id(parameter) in embeddings or "embedding" in name
-            (kept if plain else decayed).append(parameter)
+            (kept if plain and config.decay == "matrices" else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": kept, "weight_decay": 0.0},
@@ -36,14 +36,32 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 def learning_rate(step: int, config: TrainConfig) -> float:
     """Learning rate of a step, counted from 0: linear warm-up, then the schedule."""
     if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
+        n_warm = step + 1 if config.warmup_from == "first" else step
+        return config.learning_rate * n_warm / config.warmup_steps
     done = (step - config.warmup_steps) / max(1, config.n_steps - config.warmup_steps)
+    done = min(1.0, done)
+    if config.schedule == "exponential":
+        return config.learning_rate * config.schedule_rate**done
     falling = {
         "constant": 1.0,
         "linear": 1.0 - done,
-        "cosine": 0.5 * (1.0 + math.cos(math.pi * min(1.0, done))),
+        "cosine": 0.5 * (1.0 + math.cos(math.pi * config.schedule_rate * done)),
     }[config.schedule]
     return config.learning_rate * (config.final_share + (1.0 - config.final_share) * falling)
+
+
+def begin_step(optimizer: torch.optim.Optimizer, step: int, config: TrainConfig) -> float:
+    """Give the optimizer what a step needs, counted from 0; its learning rate comes back.
+
+    The epsilon of the published optimizer is not corrected for the bias of the first steps, so
+    with ``epsilon='published'`` ours is raised by what PyTorch corrects.
+    """
+    rate, epsilon = learning_rate(step, config), 1e-8
+    if config.epsilon == "published":
+        epsilon /= math.sqrt(1.0 - config.betas[1] ** (step + 1))
+    for group in optimizer.param_groups:
+        group["lr"], group["eps"] = rate, epsilon
+    return rate
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from rleseg_core.training.batch import TrainingBatch, tokenize
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.loss import token_loss, vocabulary_weights
 from rleseg_core.training.optim import (
-    learning_rate,
+    begin_step,
     make_optimizer,
     optimizer_tensors,
     restore_optimizer,
@@ -74,6 +74,9 @@ class Trainer:
         self.tokenizer = build_tokenizer(info)
         torch.manual_seed(config.seed)
         self.model = build_model(info, weights)
+        for part in config.frozen:
+            if (module := getattr(self.model, part, None)) is not None:
+                module.requires_grad_(False)
         self.device = choose_device(device)
         self.step = 0
         self.best_dice = -math.inf
@@ -149,21 +152,23 @@ class Trainer:
         try:
             for batch in self._batches(accelerator):
                 started = time.perf_counter()
-                rate = learning_rate(self.step, config)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
+                rate = begin_step(optimizer, self.step, config)
                 loss = token_loss(
                     network(batch.images, batch.inputs),
                     batch.targets,
                     weights,
+                    kind=config.loss,
                     label_smoothing=config.label_smoothing,
+                    focal_gamma=config.focal_gamma,
                 )
                 value = float(loss.detach())
                 healthy, wrong = math.isfinite(value), f"loss became {value}"
                 if healthy:
                     accelerator.backward(loss)
                     norm = float(
-                        accelerator.clip_grad_norm_(network.parameters(), config.clip_norm)
+                        accelerator.clip_grad_norm_(
+                            network.parameters(), config.clip_norm or math.inf
+                        )
                     )
                     # the scaler of fp16 leaves such steps out by itself
                     healthy = math.isfinite(norm) or accelerator.mixed_precision == "fp16"
