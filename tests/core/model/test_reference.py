@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from rleseg_core.model import Pix2Seq, nucleus
+from rleseg_core.model.published import to_parameters
 
-from .golden import Golden, check_model, state_of, tiny_reference
+from .golden import Golden, check_model, tiny_reference
 
 IMAGE_MODELS = {
     "static_tiny_frozen": {},
@@ -64,7 +65,9 @@ def test_running_averages_after_a_step_agree(shared_dir: Path) -> None:
         model.encode(golden.images)
     after = model.state_dict()
     expected = {
-        name: value for name, value in state_of(golden.part("bn1:")).items() if "running" in name
+        name: value
+        for name, value in to_parameters(golden.part("bn1:")).items()
+        if "running" in name
     }
     assert len(expected) == 106
     for name, value in expected.items():

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from rleseg_core.model import Pix2Seq
+from rleseg_core.model.published import to_parameters
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.loss import token_loss, token_losses
 from rleseg_core.training.optim import begin_step, learning_rate, make_optimizer
 
-from .golden import Golden, state_of, tiny_reference
+from .golden import Golden, tiny_reference
 
 STILL = {"dropout": 0.0, "drop_path": 0.0}
 
@@ -62,7 +63,7 @@ def test_losses_agree(golden: Golden, name: str, settings: dict[str, object]) ->
 def test_gradients_agree(golden: Golden, model: Pix2Seq) -> None:
     loss_of(model, golden).backward()
     found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    expected = state_of(golden.part("grad:"))
+    expected = to_parameters(golden.part("grad:"))
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         worst = (found[name] - value).abs().max() / value.abs().max()
@@ -95,7 +96,7 @@ def test_three_steps_agree(golden: Golden, model: Pix2Seq) -> None:
     # trunk those are rounding: double precision is as far from the file as we are
     frozen = not model.trunk.conv1.weight.requires_grad
     golden.check(torch.stack(losses), "train_losses", 1e-5 if frozen else 2e-3)
-    after = state_of(golden.part("adamw3:"))
+    after = to_parameters(golden.part("adamw3:"))
     assert len(after) in (12, 21)
     for name, value in after.items():
         off = (model.state_dict()[name] - value).abs()

@@ -86,6 +86,11 @@ def to_state_dict(variables: Mapping[str, np.ndarray], config: ModelConfig) -> d
     CheckpointError
         If they are not the variables of this model; the message names the first that differs.
     """
+    return _checked(to_parameters(variables), config)
+
+
+def to_parameters(variables: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """The same without a model to compare with; gradients or moments will do as well."""
     parts: dict[str, dict[int, Tensor]] = {}
     for key, value in variables.items():
         if not key.startswith(_ROOT) or "/.OPTIMIZER_SLOT/" in key:
@@ -94,11 +99,10 @@ def to_state_dict(variables: Mapping[str, np.ndarray], config: ModelConfig) -> d
         number, _, last = rest.partition(".")
         name = f"{name}.{last}" if rest else name
         parts.setdefault(name, {})[int(number or 0)] = _our_axes(key, value)
-    found = {
+    return {
         name: torch.cat([tensors[k] for k in sorted(tensors)]).contiguous()
         for name, tensors in parts.items()
     }
-    return _checked(found, config)
 
 
 def _our_name(key: str) -> str:
