@@ -33,15 +33,32 @@ class StartGrid:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Head:
+    """The tokens of one head among those of all heads.
+
+    Parameters
+    ----------
+    offset, size : int
+        Its token t has the row ``offset + t`` of the table; heads may share rows.
+    prompt : int
+        What it is given to begin with.
+    """
+
+    offset: int
+    size: int
+    prompt: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Shape of a `Pix2Seq` model; the numbers of the paper's model are those of ``SIZES['paper']``.
 
     Parameters
     ----------
     vocab_size : int
-        V, the token ids.
+        V, the token ids; with several heads the rows of all their tables together.
     max_tokens : int
-        L, the decoder's positions; the first one is that of bos.
+        L, the decoder's positions, the first one that of bos; with several heads those of each.
     image_size : int
         P, the input side in pixels that the model is meant for (others work with less accuracy).
     starts : {'table', 'pointer'}
@@ -51,10 +68,29 @@ class ModelConfig:
     ramps : tuple of (int, int)
         Offset and size of the segments whose ids are ordered, such as lengths; each id gets a code
         of its place. Empty in the paper.
-    trunk : {'bottleneck', 'basic'}
-        ResNet v1.5 with three-convolution blocks at stride 32, or a light one at stride 16.
+    heads : tuple of Head
+        One for each field of a run, with sequences of their own (Fig. 19); empty: one sequence.
+    n_frames : int
+        N, the frames of a window.
+    fusion : {'middle', 'late', 'early', 'first'} or None
+        How a window's frames are joined. 'middle': the first looks at the others after the last
+        encoder layer (the paper's); 'late': the encoder sees the cells of all at once; 'early': in
+        a VideoSwin trunk; 'first': only the first is looked at (static video). None: one frame.
+    patch_frames : int, optional
+        Frames of one patch of a VideoSwin trunk, all by default.
+    dense_frames : int, optional
+        Frames of a window that keep all their cells in middle and late fusion, the first among
+        them; all by default. See `rleseg_core.model.video.SparseDense`.
+    sparse_pool : int
+        Side of the squares of cells that are averaged in the other frames.
+    map_size : (int, int), optional
+        Rows and columns of the trunk's last feature map, for models that learn a vector for each of
+        its cells; that of a square image by default.
+    trunk : {'bottleneck', 'basic', 'vit', 'swin'}
+        ResNet v1.5 with three-convolution blocks at stride 32 (16 with three stages), or a light
+        one at stride 16; patches of 16 pixels; VideoSwin.
     trunk_widths, trunk_blocks : tuple of int
-        Filters and blocks of each stage.
+        Filters and blocks of each stage; none of patches.
     trunk_norm : {'batch', 'group'}
         Group normalisation does not depend on the batch.
     bn_eval : {'moving', 'batch'}
@@ -82,7 +118,14 @@ class ModelConfig:
     starts: Literal["table", "pointer"] = "table"
     grid: StartGrid | None = None
     ramps: tuple[tuple[int, int], ...] = ()
-    trunk: Literal["bottleneck", "basic"] = "bottleneck"
+    heads: tuple[Head, ...] = ()
+    n_frames: int = 1
+    fusion: Literal["middle", "late", "early", "first"] | None = None
+    patch_frames: int | None = None
+    dense_frames: int | None = None
+    sparse_pool: int = 2
+    map_size: tuple[int, int] | None = None
+    trunk: Literal["bottleneck", "basic", "vit", "swin"] = "bottleneck"
     trunk_widths: tuple[int, ...] = (64, 128, 256, 512)
     trunk_blocks: tuple[int, ...] = (3, 4, 6, 3)
     trunk_norm: Literal["batch", "group"] = "batch"
@@ -103,7 +146,11 @@ class ModelConfig:
         for name in ("trunk_widths", "trunk_blocks"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "ramps", tuple((int(o), int(n)) for o, n in self.ramps))
+        object.__setattr__(self, "heads", tuple(self.heads))
+        if self.map_size is not None:
+            object.__setattr__(self, "map_size", tuple(self.map_size))
         self._check_sizes()
+        self._check_frames()
         self._check_segments()
 
     def _check_sizes(self) -> None:
@@ -114,10 +161,11 @@ class ModelConfig:
             )
         if self.bn_eval not in ("moving", "batch"):
             raise SchemeError(f"bn_eval must be 'moving' or 'batch', got {self.bn_eval!r}")
-        if len(self.trunk_widths) != 4 or len(self.trunk_blocks) != 4:
+        n_stages = {"vit": (0,), "swin": (1, 2, 3, 4)}.get(self.trunk, (3, 4))
+        if not len(self.trunk_widths) == len(self.trunk_blocks) in n_stages:
             raise SchemeError(
-                f"a trunk has four stages, got widths {self.trunk_widths} and blocks "
-                f"{self.trunk_blocks}"
+                f"a {self.trunk} trunk has {' or '.join(map(str, n_stages))} stages, got widths "
+                f"{self.trunk_widths} and blocks {self.trunk_blocks}"
             )
         for part in ("encoder", "decoder"):
             dim, heads = getattr(self, f"{part}_dim"), getattr(self, f"{part}_heads")
@@ -126,14 +174,49 @@ class ModelConfig:
                     f"{part}_dim must be a multiple of 4 and of {part}_heads, got {dim} and {heads}"
                 )
 
+    def _check_frames(self) -> None:
+        if self.fusion not in (None, "middle", "late", "early", "first"):
+            raise SchemeError(
+                f"there is no fusion {self.fusion!r}; use 'middle', 'late', 'early' or 'first'"
+            )
+        if (self.n_frames > 1) != (self.fusion is not None) or self.n_frames < 1:
+            raise SchemeError(
+                f"windows of n_frames={self.n_frames} do not go with fusion={self.fusion!r}; use "
+                "None for one frame, and 'middle', 'late', 'early' or 'first' for more"
+            )
+        if (self.fusion == "early") != (self.trunk == "swin"):
+            raise SchemeError(
+                f"fusion={self.fusion!r} does not go with trunk={self.trunk!r}: frames are joined "
+                "early in a 'swin' trunk (sizes swin-t, swin-s, swin-b), and there alone"
+            )
+        if self.patch_frames is not None and (
+            self.fusion != "early" or self.patch_frames < 1 or self.n_frames % self.patch_frames
+        ):
+            raise SchemeError(
+                f"patch_frames={self.patch_frames} must divide n_frames={self.n_frames}, and needs "
+                f"fusion='early', got {self.fusion!r}"
+            )
+        if self.dense_frames is not None and (
+            self.fusion not in ("middle", "late") or not 1 <= self.dense_frames <= self.n_frames
+        ):
+            raise SchemeError(
+                f"dense_frames={self.dense_frames} must lie between 1 and n_frames={self.n_frames},"
+                f" and needs fusion='middle' or 'late', got {self.fusion!r}"
+            )
+        if self.sparse_pool < 1:
+            raise SchemeError(f"sparse_pool must be at least 1, got {self.sparse_pool}")
+
     def _check_segments(self) -> None:
         grid = self.grid
+        if self.heads and self.starts == "pointer":
+            raise SchemeError("several heads have no pointer starts; use starts='table'")
         if self.starts == "pointer" and grid is None:
             raise SchemeError(
                 "pointer starts need the grid of flat (1D) start tokens, got none; use "
                 "starts='table' for other schemes"
             )
         segments = [("ramp", *ramp) for ramp in self.ramps]
+        segments += [("head", head.offset, head.size) for head in self.heads]
         if grid is not None:
             segments.append(("grid of starts", grid.offset, grid.size))
         for name, offset, size in segments:
@@ -146,7 +229,32 @@ class ModelConfig:
     @property
     def trunk_strides(self) -> tuple[int, ...]:
         """Input pixels per cell of each trunk stage's output."""
-        return (4, 8, 16, 32) if self.trunk == "bottleneck" else (2, 4, 8, 16)
+        if self.trunk in ("vit", "swin"):
+            return (16 if self.trunk == "vit" else 8 * 2 ** (len(self.trunk_widths) - 2),)
+        first = 4 if self.trunk == "bottleneck" else 2
+        return tuple(first * 2**k for k in range(len(self.trunk_widths)))
+
+    @property
+    def frames_of_patch(self) -> int:
+        """Frames of one patch of a VideoSwin trunk."""
+        return self.patch_frames or self.n_frames
+
+    @property
+    def n_maps(self) -> int:
+        """F, the feature maps of a window whose cells the decoder gets to see."""
+        if self.fusion == "late":
+            return self.n_frames
+        return self.n_frames // self.frames_of_patch if self.fusion == "early" else 1
+
+    @property
+    def feature_grid(self) -> tuple[int, int]:
+        """Rows and columns of the trunk's last feature map."""
+        if self.map_size is not None:
+            return self.map_size
+        side = self.image_size // self.trunk_strides[-1]
+        if self.trunk != "vit":
+            side = -(-self.image_size // self.trunk_strides[-1])
+        return side, side
 
     @property
     def bridge_ff(self) -> int:
@@ -170,6 +278,7 @@ class ModelConfig:
         try:
             if values.get("grid") is not None:
                 values["grid"] = StartGrid(**values["grid"])
+            values["heads"] = tuple(Head(**head) for head in values.get("heads", ()))
             return cls(**values)
         except TypeError as error:
             raise SchemeError(
@@ -192,8 +301,60 @@ _SMALL = replace(
     image_size=256,
 )
 
-SIZES: dict[str, ModelConfig] = {
+_VIT_B = replace(
+    _PAPER,
+    trunk="vit",
+    trunk_widths=(),
+    trunk_blocks=(),
+    encoder_layers=12,
+    encoder_dim=768,
+    encoder_heads=12,
+    encoder_ff=3072,
+    decoder_dim=512,
+    decoder_heads=16,
+    decoder_ff=2048,
+)
+
+_SWIN_T = replace(
+    _PAPER,
+    trunk="swin",
+    trunk_widths=(96, 192, 384, 768),
+    trunk_blocks=(2, 2, 6, 2),
+    fusion="early",
+    n_frames=2,
+)
+
+_PUBLISHED: dict[str, ModelConfig] = {
     "paper": _PAPER,
+    "resnet-c": replace(
+        _PAPER,
+        trunk_widths=(64, 128, 256),
+        trunk_blocks=(3, 4, 6),
+        encoder_layers=12,
+        encoder_dim=512,
+        encoder_heads=16,
+        encoder_ff=2048,
+        decoder_layers=8,
+        decoder_dim=512,
+        decoder_heads=16,
+        decoder_ff=2048,
+    ),
+    "vit-b": _VIT_B,
+    "vit-l": replace(
+        _VIT_B,
+        encoder_layers=24,
+        encoder_dim=1024,
+        encoder_heads=16,
+        encoder_ff=4096,
+        decoder_layers=8,
+    ),
+    "swin-t": _SWIN_T,
+    "swin-s": replace(_SWIN_T, trunk_blocks=(2, 2, 18, 2)),
+    "swin-b": replace(_SWIN_T, trunk_widths=(128, 256, 512, 1024), trunk_blocks=(2, 2, 18, 2)),
+}
+
+SIZES: dict[str, ModelConfig] = {
+    **_PUBLISHED,
     "small": _SMALL,
     "nano": replace(
         _SMALL,
@@ -232,6 +393,11 @@ SIZES: dict[str, ModelConfig] = {
 }
 
 
+def is_published(size: str) -> bool:
+    """Whether a size is one of the published implementation, with all tokens as it has them."""
+    return size in _PUBLISHED
+
+
 def model_config(
     size: str,
     *,
@@ -246,14 +412,15 @@ def model_config(
     Parameters
     ----------
     size : str
-        One of `SIZES`: "paper" (the published model), "small" (a laptop's GPU), "nano" (a CPU),
-        "test".
+        One of `SIZES`: "paper" (the published model), "resnet-c", "vit-b", "vit-l" and, for windows
+        of several frames, "swin-t", "swin-s", "swin-b" (its variants), "small" (a laptop's GPU),
+        "nano" (a CPU), "test".
     vocab_size, max_tokens, image_size : int
         As in `ModelConfig`.
     grid : StartGrid, optional
-        Where the scheme has flat starts; then starts are pointers, but in "paper".
+        Where the scheme has flat starts; then starts are pointers, but in published sizes.
     **changes : object
-        Other fields of `ModelConfig`.
+        Other fields of `ModelConfig`; `n_frames` over 1 comes with middle fusion by default.
 
     Raises
     ------
@@ -262,7 +429,9 @@ def model_config(
     """
     if size not in SIZES:
         raise SchemeError(f"there is no model size {size!r}, only {', '.join(SIZES)}")
-    changes.setdefault("starts", "table" if size == "paper" or grid is None else "pointer")
+    changes.setdefault("starts", "table" if size in _PUBLISHED or grid is None else "pointer")
+    if changes.get("n_frames", 1) > 1 and SIZES[size].fusion is None:
+        changes.setdefault("fusion", "middle")
     try:
         return replace(
             SIZES[size],

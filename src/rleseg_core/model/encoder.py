@@ -1,10 +1,15 @@
 """From feature maps to the context a decoder reads."""
 
+from collections.abc import Iterable
+from typing import cast
+
 from torch import Tensor, nn
 
+from rleseg_core.errors import SchemeError
 from rleseg_core.model.config import ModelConfig
-from rleseg_core.model.layers import NORM_EPS, DropPath, Mlp, SelfAttention
+from rleseg_core.model.layers import NORM_EPS, DropPath, Mlp, SelfAttention, embedding
 from rleseg_core.model.positions import sincos_grid
+from rleseg_core.model.video import MiddleFusion, SparseDense
 
 
 class EncoderLayer(nn.Module):
@@ -25,26 +30,62 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Transformer over the cells of the trunk's last feature map."""
+    """Transformer over the cells of the trunk's last feature map.
+
+    Of several frames it sees all cells at once (early and late fusion), or each frame by itself
+    until they are joined in the end (middle fusion).
+    """
 
     def __init__(self, config: ModelConfig, channels: int) -> None:
         super().__init__()
         dim = config.encoder_dim
         self.dropout = nn.Dropout(config.dropout)
-        self.stem = nn.Linear(channels, dim)
+        # patches of a vision transformer have the right width already
+        self.stem = None if config.trunk == "vit" else nn.Linear(channels, dim)
         self.stem_norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.positions = _learned_places(config, dim)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.sampling = SparseDense(config) if config.fusion in ("middle", "late") else None
+        self.fusion = MiddleFusion(config) if config.fusion == "middle" else None
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, h, w) to (B, h * w, D), row-major."""
-        height, width = features.shape[-2:]
-        x = self.stem(self.dropout(features.flatten(2).transpose(1, 2)))
+        """Cells that have seen one another.
+
+        Parameters
+        ----------
+        features : (B, C, h, w) or (B, F, C, h, w) tensor
+            Of one feature map, or of those of F frames.
+
+        Returns
+        -------
+        (B, M, D) tensor
+            Row-major, M = h * w; in early and late fusion frame by frame, M = F * h * w, less what
+            sparse frames have lost.
+        """
+        features = features if features.ndim == 5 else features[:, None]
+        grid = (features.shape[-2], features.shape[-1])
+        x = features.flatten(3).transpose(2, 3)  # (B, F, M, C)
+        if self.stem is not None:
+            x = self.stem(self.dropout(x))
         x = self.stem_norm(x)
-        x = x + sincos_grid(height, width, x.shape[-1], x.device)
-        for layer in self.layers:
+        x = x + _places(self.positions, grid, x.shape[1], x)
+        if self.fusion is not None and self.sampling is not None:
+            dense, sparse = self.sampling.split(x, grid)
+            dense = self._each(dense)
+            sparse = None if sparse is None else self._each(sparse)
+            return self.norm(self.fusion(self.sampling.in_order(dense, sparse)))
+        x = x.flatten(1, 2) if self.sampling is None else self.sampling.joined(x, grid)
+        return self.norm(self._stack(x))
+
+    def _stack(self, x: Tensor) -> Tensor:
+        for layer in cast(Iterable[EncoderLayer], self.layers):
             x = layer(x)
-        return self.norm(x)
+        return x
+
+    def _each(self, x: Tensor) -> Tensor:
+        """The layers on each frame of (B, F, M, D) by itself."""
+        return self._stack(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 class Bridge(nn.Module):
@@ -55,9 +96,39 @@ class Bridge(nn.Module):
         dim = config.decoder_dim
         self.project = nn.Linear(config.encoder_dim, dim)
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.positions = _learned_places(config, dim)
+        self.sampling = SparseDense(config) if config.fusion == "late" else None
         self.mlp = Mlp(dim, config.bridge_ff, config.dropout, config.drop_path)
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """(B, h * w, D_encoder) of a grid (h, w) to (B, h * w, D_decoder)."""
+        """(B, M, D_encoder) of a grid (h, w) to (B, M, D_decoder)."""
         x = self.norm(self.project(x))
-        return self.mlp(x + sincos_grid(*grid, x.shape[-1], x.device))
+        n_frames = 1
+        if self.positions is not None:
+            n_frames = len(self.positions) // (grid[0] * grid[1])
+        places = _places(self.positions, grid, n_frames, x)[None]
+        places = (
+            places.flatten(1, 2) if self.sampling is None else self.sampling.joined(places, grid)
+        )
+        return self.mlp(x + places)
+
+
+def _learned_places(config: ModelConfig, dim: int) -> nn.Parameter | None:
+    """A vector for each cell of each frame, where the fixed codes cannot tell frames apart."""
+    if config.n_maps == 1:
+        return None
+    height, width = config.feature_grid
+    return embedding(config.n_maps * height * width, dim)
+
+
+def _places(table: Tensor | None, grid: tuple[int, int], n_frames: int, x: Tensor) -> Tensor:
+    """Codes of the cells of frames, (F, h * w, D), or (1, h * w, D) if frames have the same."""
+    n_cells = grid[0] * grid[1]
+    if table is None:
+        return sincos_grid(*grid, x.shape[-1], x.device)[None]
+    if len(table) != n_frames * n_cells:
+        raise SchemeError(
+            f"this model has learned {len(table)} places and got {n_frames} feature maps of "
+            f"{grid[0]} x {grid[1]}; use patches of the size it was made for"
+        )
+    return table.view(n_frames, n_cells, -1)

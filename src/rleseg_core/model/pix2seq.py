@@ -1,5 +1,7 @@
 """Pix2Seq: an image goes in, a sequence of tokens comes out."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from rleseg_core.errors import SchemeError
@@ -10,6 +12,15 @@ from rleseg_core.model.encoder import Bridge, Encoder
 from rleseg_core.model.layers import initialise
 from rleseg_core.model.pointer import CellPath
 from rleseg_core.model.resnet import ResNet
+from rleseg_core.model.swin import VideoSwin
+from rleseg_core.model.vit import PatchTrunk
+
+_TRUNKS: dict[str, Callable[[ModelConfig], ResNet | PatchTrunk | VideoSwin]] = {
+    "bottleneck": ResNet,
+    "basic": ResNet,
+    "vit": PatchTrunk,
+    "swin": VideoSwin,
+}
 
 
 class Pix2Seq(nn.Module):
@@ -24,7 +35,7 @@ class Pix2Seq(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.trunk = ResNet(config)
+        self.trunk = _TRUNKS[config.trunk](config)
         self.encoder = Encoder(config, self.trunk.channels[-1])
         self.bridge = Bridge(config)
         self.cells = (
@@ -58,20 +69,31 @@ class Pix2Seq(nn.Module):
         Raises
         ------
         SchemeError
-            If the windows have more than one frame.
+            If the windows have another number of frames than the model reads.
         """
         if images.ndim != 5 or images.shape[2] != 3:
             raise SchemeError(f"images must be (B, N, 3, P, P), got {tuple(images.shape)}")
-        if images.shape[1] != 1:
+        n_frames = self.config.n_frames
+        if images.shape[1] != n_frames:
+            reads = "one frame at a time" if n_frames == 1 else f"windows of {n_frames} frames"
             raise SchemeError(
-                f"this model reads one frame at a time, got windows of {images.shape[1]}; use a "
-                "scheme and windows with n_frames 1"
+                f"this model reads {reads}, got windows of {images.shape[1]}; use a scheme and "
+                f"windows with n_frames {n_frames}"
             )
-        features = self.trunk(images[:, 0])
+        features = self._features(images)
         encoded = self.encoder(features[-1])
         height, width = features[-1].shape[-2:]
         cells = None if self.cells is None else self.cells(features, encoded)
         return Memory(self.bridge(encoded, (height, width)), cells)
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        """The trunk's maps, (B, C, h, w), or (B, F, C, h, w) where several frames are joined."""
+        if self.config.fusion == "early":
+            return self.trunk(images)
+        if self.config.fusion in (None, "first"):
+            return self.trunk(images[:, 0])
+        folded = self.trunk(images.flatten(0, 1))
+        return [maps.unflatten(0, images.shape[:2]) for maps in folded]
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """Logits of the next token after each of a known sequence.

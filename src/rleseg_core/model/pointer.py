@@ -88,7 +88,8 @@ class CellPath(nn.Module):
         self.column_major = grid.order == "F"
         self.finest = _finest_stage(config, grid)
         self.top = nn.Conv2d(config.encoder_dim, width, 1)
-        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels[self.finest :])
+        n = config.n_frames if config.fusion in ("middle", "late") else 1
+        self.laterals = nn.ModuleList(nn.Conv2d(n * c, width, 1) for c in channels[self.finest :])
         self.mix = nn.Sequential(
             group_norm(width), nn.GELU(), conv(width, width, 3), group_norm(width), nn.GELU(),
             nn.Conv2d(width, config.decoder_dim, 3, padding=1),
@@ -100,12 +101,14 @@ class CellPath(nn.Module):
 
         Parameters
         ----------
-        features : list of (B, C, h, w) tensor
-            Outputs of the four trunk stages, finest first.
-        encoded : (B, h * w, D_encoder) tensor
-            Encoder output on the grid of the last stage.
+        features : list of (B, C, h, w) or (B, F, C, h, w) tensor
+            Outputs of the trunk's stages, finest first, of one frame or of F.
+        encoded : (B, M, D_encoder) tensor
+            Encoder output; its first h * w are on the grid of the last stage.
         """
-        coarse = encoded.transpose(1, 2).unflatten(2, features[-1].shape[-2:])
+        features = [f.flatten(1, 2) if f.ndim == 5 else f for f in features]
+        height, width = features[-1].shape[-2:]
+        coarse = encoded[:, : height * width].transpose(1, 2).unflatten(2, (height, width))
         x = self.top(coarse)
         for lateral, feature in zip(
             reversed(list(self.laterals)), reversed(features[self.finest :]), strict=True

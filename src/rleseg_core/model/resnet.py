@@ -126,13 +126,13 @@ def same_max_pool(x: Tensor) -> Tensor:
 
 
 class ResNet(nn.Module):
-    """The feature maps of an image at four strides.
+    """The feature maps of an image at three or four strides.
 
     Parameters
     ----------
     config : ModelConfig
-        'bottleneck': 7×7 stem and maximum pool, strides 4 to 32, values as they come (the paper).
-        'basic': 3×3 stem, strides 2 to 16, values centred.
+        'bottleneck': 7×7 stem and maximum pool, strides from 4, values as they come (the paper).
+        'basic': 3×3 stem, strides from 2, values centred.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -167,13 +167,13 @@ class ResNet(nn.Module):
                 nn.init.zeros_(last.get_parameter("weight"))  # each block begins as its shortcut
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B, 3, P, P) in [0, 1] to the outputs of the four stages, finest first."""
+        """Images (B, 3, P, P) in [0, 1] to the outputs of the stages, finest first."""
         if self.deep:
             x = same_max_pool(F.relu(self.bn1(self.conv1(images))))
         else:
             x = F.relu(self.bn1(self.conv1(4 * images - 2)))
         features = []
-        for k in range(1, 5):
+        for k in range(1, len(self.channels) + 1):
             x = self.get_submodule(f"layer{k}")(x)
             features.append(x)
         return features

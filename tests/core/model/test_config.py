@@ -29,7 +29,7 @@ def test_own_sizes_point_where_they_can_and_the_paper_does_not() -> None:
         ({"ramps": ((95, 6),)}, "ramp takes the ids 95 to 100, outside the vocabulary of 100"),
         ({"decoder_dim": 30}, "decoder_dim must be a multiple of 4 and of decoder_heads"),
         ({"encoder_heads": 5}, "got 16 and 5"),
-        ({"trunk_widths": (8, 8)}, "four stages"),
+        ({"trunk_widths": (8, 8)}, "3 or 4 stages"),
         ({"vocab_size": 0}, "must be positive"),
         ({"depth": 3}, "no such setting.*depth"),
     ],
@@ -40,7 +40,7 @@ def test_settings_that_do_not_fit_are_refused(changes: dict[str, object], messag
 
 
 def test_unknown_size_is_refused() -> None:
-    with pytest.raises(SchemeError, match="no model size 'huge', only paper, small, nano, test"):
+    with pytest.raises(SchemeError, match="no model size 'huge', only paper, resnet-c"):
         model_config("huge", **NUMBERS)
 
 

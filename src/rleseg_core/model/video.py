@@ -1,0 +1,115 @@
+"""Windows of several frames: how frames are joined, and which of them keep all their cells."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rleseg_core.model.config import ModelConfig
+from rleseg_core.model.layers import NORM_EPS, CrossAttention, DropPath, Mlp
+from rleseg_core.model.positions import sincos_grid
+
+
+def dense_frames(config: ModelConfig) -> tuple[int, ...]:
+    """The frames that keep all their cells: evenly spread, the first among them."""
+    n, n_dense = config.n_frames, config.dense_frames or config.n_frames
+    return tuple(k * n // n_dense for k in range(n_dense))
+
+
+class SparseDense(nn.Module):
+    """Sparse-dense sampling: T_dense frames keep their cells, those of the others are averaged.
+
+    Neighbouring frames look alike, so most of a window can be seen coarsely; what attention costs
+    falls with it (VideoLISA, Sec. 3.2). With T_dense = N nothing changes.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        `dense_frames` and `sparse_pool`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dense, self.side = dense_frames(config), config.sparse_pool
+        self.n_frames = config.n_frames
+
+    def split(self, x: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+        """(B, N, h * w, D) as dense (B, T_dense, h * w, D) and sparse (B, N - T_dense, m, D)."""
+        if len(self.dense) == self.n_frames:
+            return x, None
+        sparse = [frame for frame in range(self.n_frames) if frame not in self.dense]
+        cells = x[:, sparse].flatten(0, 1).transpose(1, 2).unflatten(2, grid)
+        pooled = F.avg_pool2d(cells, self.side, ceil_mode=True, count_include_pad=False)
+        pooled = pooled.flatten(2).transpose(1, 2).unflatten(0, (len(x), len(sparse)))
+        return x[:, self.dense], pooled
+
+    def in_order(self, dense: Tensor, sparse: Tensor | None) -> list[Tensor]:
+        """The N frames one after the other, (B, h * w or m, D) each."""
+        rest = iter(()) if sparse is None else iter(sparse.unbind(1))
+        own = iter(dense.unbind(1))
+        return [next(own) if k in self.dense else next(rest) for k in range(self.n_frames)]
+
+    def joined(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """All cells that are left of (B, N, h * w, D), frame by frame: (B, M, D)."""
+        return torch.cat(self.in_order(*self.split(x, grid)), dim=1)
+
+
+class MiddleFusion(nn.Module):
+    """The first frame looks at each of the others in turn (the paper's video model)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        dim = config.encoder_dim
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.attention = CrossAttention(dim, config.encoder_heads)
+        self.drop_path = DropPath(config.drop_path)
+        self.mlp = Mlp(dim, config.encoder_ff, config.dropout, config.drop_path)
+
+    def forward(self, frames: Sequence[Tensor]) -> Tensor:
+        """N × (B, M, D), of which the first gives the result (B, M, D)."""
+        x = frames[0]
+        for other in frames[1:]:
+            seen = self.attention.context(self.norm(other))
+            x = x + self.drop_path(self.attention(self.norm(x), *seen))
+        return self.mlp(x)
+
+
+def from_image_model(
+    weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor], config: ModelConfig
+) -> dict[str, Tensor]:
+    """Weights of a video model that begins as an image model.
+
+    Parameters
+    ----------
+    weights : mapping of str to Tensor
+        State dict of the image model.
+    fresh : mapping of str to Tensor
+        State dict of the new video model.
+    config : ModelConfig
+        Of the video model.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Whatever has the same name and shape is taken over. The rest of middle fusion begins with
+        outputs of zero, so that the model does what the image model does with the first frame (the
+        published one begins at random); learned codes of late fusion begin as the fixed codes of
+        the image model, the same for all frames. Tokens, and a VideoSwin trunk, stay fresh.
+    """
+    filled = {}
+    for name, value in fresh.items():
+        trained = weights.get(name)
+        if trained is not None and trained.shape == value.shape:
+            filled[name] = trained
+        elif name in ("encoder.positions", "bridge.positions"):
+            codes = sincos_grid(*config.feature_grid, value.shape[-1])
+            filled[name] = codes.repeat(len(value) // len(codes), 1)
+        elif name.startswith(("encoder.fusion.attention.out.", "encoder.fusion.mlp.down.")):
+            filled[name] = torch.zeros_like(value)
+        elif trained is not None and name.startswith("cells.laterals.") and value.ndim == 4:
+            filled[name] = torch.zeros_like(value)
+            filled[name][:, : trained.shape[1]] = trained  # the first frame's channels come first
+        else:
+            filled[name] = value
+    return filled

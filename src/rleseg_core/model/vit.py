@@ -1,0 +1,19 @@
+"""The trunk of a vision transformer: square patches, each one cell; the encoder does the rest."""
+
+from torch import Tensor, nn
+
+from rleseg_core.model.config import ModelConfig
+
+
+class PatchTrunk(nn.Module):
+    """Patches of 16 × 16 pixels as vectors of the encoder's width."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        side = config.trunk_strides[-1]
+        self.conv = nn.Conv2d(3, config.encoder_dim, side, side)
+        self.channels = (config.encoder_dim,)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images (B, 3, P, P) in [0, 1] to one feature map (B, D, P / 16, P / 16)."""
+        return [self.conv(images)]
