@@ -43,6 +43,10 @@ def predict(
     batch_size: Annotated[
         int | None, typer.Option(help="Windows at once; automatic by default.", min=1)
     ] = None,
+    draft: Annotated[
+        Literal["none", "frame"],
+        typer.Option(help="frame: guess from the frame before; same masks, fewer decoder passes."),
+    ] = "none",
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -66,6 +70,7 @@ def predict(
         sampling=GREEDY if sampling == "greedy" else Sampling(top_p=0.4),
         batch_size=batch_size,
         image_size=image_size,
+        draft=draft,
     )
     with progress_bar("segment", quiet) as bar:
         figures = product_of(run, lambda result: bar.update(result.n_done, result.n_windows))

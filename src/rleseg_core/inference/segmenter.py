@@ -5,7 +5,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -17,12 +17,13 @@ from rleseg_core.data.windows import resized_shape
 from rleseg_core.devices import choose_device, free_memory, is_out_of_memory, release_memory
 from rleseg_core.errors import BudgetError, DataError
 from rleseg_core.inference.stitch import Stitcher, StitchRule
-from rleseg_core.model import Pix2Seq, Sampling, generate, generate_tokens
+from rleseg_core.model import Memory, Pix2Seq, Sampling, generate, write_sequences
 from rleseg_core.spec import WindowSpec
-from rleseg_core.tokens import Event
+from rleseg_core.tokens import Draft, Event
 
 logger = logging.getLogger(__name__)
 GREEDY = Sampling()
+DraftSource = Literal["none", "frame"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +45,9 @@ class WindowResult:
     n_done, n_windows : int
         Windows done so far, and in all.
     seconds : float
-        Share of the batch's time that fell to this window.
+        Time that a window took so far, on average.
     batch_size : int
-        Windows that were computed together (smaller after memory ran out).
+        Windows that were written together (smaller after memory ran out).
     """
 
     window: Window
@@ -107,6 +108,7 @@ class Segmenter:
         sampling: Sampling = GREEDY,
         batch_size: int | None = None,
         image_size: int | None = None,
+        draft: DraftSource = "none",
         out: np.ndarray | None = None,
     ) -> Generator[WindowResult, None, np.ndarray]:
         """Segment a stack window by window.
@@ -126,6 +128,10 @@ class Segmenter:
         image_size : int, optional
             I, the longer side of a frame after resizing, instead of the model's own: for images in
             which objects are larger or smaller than in those it was trained on.
+        draft : {'none', 'frame'}
+            Whether the tokens of the frame before are a guess of a window's, which is checked many
+            tokens at a pass of the decoder. The masks are the same; where cells move little, there
+            are far fewer passes, which pays for large models and single windows.
         out : (T, Y, X) integer array, optional
             Where the labels go (a numpy or zarr array); frames that are not segmented stay as they
             are. A new uint8 array by default.
@@ -133,7 +139,7 @@ class Segmenter:
         Yields
         ------
         WindowResult
-            As soon as a batch is done; closing the generator cancels.
+            As soon as it and those before it are done; closing the generator cancels.
 
         Returns
         -------
@@ -164,35 +170,32 @@ class Segmenter:
         reader = WindowReader(stack, spec)
         stitcher = Stitcher(labels, len(self.class_names), stitch)
         size = batch_size or self._fitting_batch()
-        n_done = 0
+        n_done, started = 0, time.perf_counter()
         while n_done < len(windows):
-            batch = windows[n_done : n_done + size]
-            started = time.perf_counter()
+            rest = windows[n_done:]
             try:
-                sequences = self._write_tokens(reader, batch, sampling)
+                for tokens in self._write_tokens(reader, rest, size, sampling, draft):
+                    window = windows[n_done]
+                    n_done += 1
+                    rows, cols, merged = self._stitch(stitcher, window, tokens, stack.shape, spec)
+                    yield WindowResult(
+                        window=window,
+                        frames=tuple(range(*window.frames)),
+                        rows=rows,
+                        cols=cols,
+                        labels=merged,
+                        tokens=tokens,
+                        n_done=n_done,
+                        n_windows=len(windows),
+                        seconds=(time.perf_counter() - started) / n_done,
+                        batch_size=min(size, len(rest)),
+                    )
+                    if n_done < len(windows):
+                        stitcher.close_before(windows[n_done].frames[0])
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                size = self._smaller_batch(len(batch), error)
-                continue
-            seconds = (time.perf_counter() - started) / len(batch)
-            for window, tokens in zip(batch, sequences, strict=True):
-                n_done += 1
-                rows, cols, merged = self._stitch(stitcher, window, tokens, stack.shape, spec)
-                yield WindowResult(
-                    window=window,
-                    frames=tuple(range(*window.frames)),
-                    rows=rows,
-                    cols=cols,
-                    labels=merged,
-                    tokens=tokens,
-                    n_done=n_done,
-                    n_windows=len(windows),
-                    seconds=seconds,
-                    batch_size=len(batch),
-                )
-                if n_done < len(windows):
-                    stitcher.close_before(windows[n_done].frames[0])
+                size = self._smaller_batch(min(size, len(rest)), error)
         return labels
 
     def window_spec(self, image_size: int | None = None) -> WindowSpec:
@@ -240,20 +243,48 @@ class Segmenter:
             yield int(step.tokens[0])
 
     def _write_tokens(
-        self, reader: WindowReader, windows: Sequence[Window], sampling: Sampling
-    ) -> list[np.ndarray]:
-        """Token sequences of a batch of windows, int32."""
-        images = torch.from_numpy(np.stack([reader.read(window) for window in windows]))
-        with torch.inference_mode():
-            memory = self.model.encode(images.to(self.device))
-            sequences = generate_tokens(
-                self.model,
-                memory,
-                self._tables,
-                max_tokens=self.model.config.max_tokens,
-                sampling=sampling,
-            )
-        return [tokens.astype(np.int32) for tokens in sequences]
+        self,
+        reader: WindowReader,
+        windows: Sequence[Window],
+        size: int,
+        sampling: Sampling,
+        draft: DraftSource,
+    ) -> Iterator[np.ndarray]:
+        """Token sequences of windows, int32, in their order; `size` of them written at once."""
+        written: dict[int, np.ndarray] = {}
+        latest: dict[tuple[tuple[int, int], tuple[int, int]], list[int]] = {}
+        before = [-1] * len(windows)  # the last window at the same place
+        for index, window in enumerate(windows):
+            places = latest.setdefault((window.rows, window.cols), [])
+            before[index] = places[-1] if places else -1
+            places.append(index)
+
+        def encoded() -> Iterator[Memory]:
+            for first in range(0, len(windows), size):
+                batch = windows[first : first + size]
+                images = torch.from_numpy(np.stack([reader.read(window) for window in batch]))
+                yield self.model.encode(images.to(self.device))
+
+        def guess(index: int) -> Draft | None:
+            tokens = written.get(before[index])
+            return None if tokens is None else Draft(self.tokenizer, tokens)
+
+        sequences = write_sequences(
+            self.model,
+            encoded(),
+            self._tables,
+            max_tokens=self.model.config.max_tokens,
+            sampling=sampling,
+            n_slots=min(size, len(windows)),
+            drafts=guess if draft == "frame" else None,
+        )
+        n_given = 0
+        for one in sequences:
+            written[one.index] = one.tokens.astype(np.int32)
+            while n_given in written:
+                yield written[n_given]
+                written.pop(before[n_given], None)  # no later window asks for it
+                n_given += 1
 
     def _stitch(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from rleseg_core.model.pix2seq import Pix2Seq
 
 # on an accelerator, asking which rows have ended makes the host wait
 _STEPS_BETWEEN_CHECKS = 16
-_LEAST_DRAFT, _MOST_DRAFT = 16, 128
+_LEAST_DRAFT, _MOST_DRAFT = 8, 128
 
 
 class Draft(Protocol):
@@ -66,7 +66,7 @@ def write_sequences(
     max_tokens: int,
     sampling: Sampling = GREEDY,
     n_slots: int | None = None,
-    drafts: Sequence[Draft | None] | None = None,
+    drafts: Callable[[int], Draft | None] | None = None,
 ) -> Iterator[Written]:
     """Write the sequences of windows, each as soon as it is complete.
 
@@ -84,8 +84,9 @@ def write_sequences(
         Greedy by default.
     n_slots : int, optional
         Windows that are written at once; by default as many as the first batch has.
-    drafts : sequence of Draft or None, optional
-        A guess for each window, or none. Greedy sequences are the same with and without.
+    drafts : callable of int to Draft or None, optional
+        A guess for each window by its index, asked for at each pass while there is none; it may
+        come from windows that have ended before. Greedy sequences are the same with and without.
 
     Yields
     ------
@@ -170,14 +171,16 @@ def joined(memories: Sequence[Memory]) -> Memory:
 class _Guesses:
     """The drafts, and how many tokens of each to check at once: more while it is right."""
 
-    def __init__(self, drafts: Sequence[Draft | None]) -> None:
-        self._drafts = drafts
+    def __init__(self, drafts: Callable[[int], Draft | None]) -> None:
+        self._ask = drafts
+        self._drafts: dict[int, Draft] = {}
         self._most: dict[int, int] = {}
 
     def of(self, index: int, written: Sequence[int], room: int) -> list[int]:
-        draft = self._drafts[index] if index < len(self._drafts) else None
+        draft = self._drafts.get(index) or self._ask(index)
         if draft is None or room < 1:
             return []
+        self._drafts[index] = draft
         n_tokens = min(self._most.get(index, _LEAST_DRAFT), room)
         return [
             int(token) for token in itertools.islice(draft.propose(written, n_tokens), n_tokens)

@@ -93,7 +93,7 @@ def test_drafts_change_nothing_but_the_passes(written):
         for n_slots in (1, 3):
             found = write_sequences(
                 model, one_by_one(memory), tables,
-                max_tokens=ROOM, n_slots=n_slots, drafts=drafts,
+                max_tokens=ROOM, n_slots=n_slots, drafts=drafts.__getitem__,
             )  # fmt: skip
             for one in found:
                 assert one.tokens.tolist() == sequences[one.index]
@@ -104,7 +104,7 @@ def test_right_draft_needs_few_passes(written):
     tokenizer, model, memory, sequences = written
     drafts = [Draft(tokenizer, np.array(tokens)) for tokens in sequences]
     tables = tokenizer.grammar.on("cpu")
-    found = write_sequences(model, [memory], tables, max_tokens=ROOM, drafts=drafts)
+    found = write_sequences(model, [memory], tables, max_tokens=ROOM, drafts=drafts.__getitem__)
     passes = {one.index: one.n_passes for one in found}
     whole = [k for k in range(5) if sequences[k][-1] == tokenizer.vocab.eos]
     assert all(passes[k] <= 2 + len(sequences[k]) // 32 for k in whole)
@@ -136,7 +136,7 @@ def test_log_probabilities_are_those_of_the_teacher(written):
     plain, checked = (
         {one.index: one.logprobs for one in write_sequences(
             model, [memory], tables, max_tokens=ROOM, drafts=d)}
-        for d in (None, drafts)
+        for d in (None, drafts.__getitem__)
     )  # fmt: skip
     for k in range(5):
         np.testing.assert_allclose(plain[k], checked[k], atol=1e-4)
@@ -152,7 +152,7 @@ def test_draws_and_drafts_do_not_go_together(written):
                 tokenizer.grammar.on("cpu"),
                 max_tokens=ROOM,
                 sampling=Sampling(top_p=0.4),
-                drafts=[None] * 5,
+                drafts=[None].__getitem__,
             )
         )
 
