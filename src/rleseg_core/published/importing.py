@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor
 from rleseg_core.build import build_model
 from rleseg_core.checkpoint import ModelInfo, save_checkpoint
 from rleseg_core.errors import CheckpointError
-from rleseg_core.model import ModelConfig
+from rleseg_core.model import SIZES, ModelConfig
+from rleseg_core.model.config import Head
 from rleseg_core.model.published import find_index, read_tf_checkpoint, to_state_dict
 from rleseg_core.published.settings import Settings
 from rleseg_core.spec import MaskSpec
@@ -97,7 +98,9 @@ def import_checkpoint(
         | dict(card or {}),
     )
     if settings.segments:
-        tokenizer, layout = settings.tokenizer(class_names or settings.class_names())
+        largest = max((head.size for head in model.heads), default=model.vocab_size)
+        names = class_names or settings.class_names()
+        tokenizer, layout = settings.tokenizer(names, vocab_size=largest)
         info = replace(
             info,
             scheme=tokenizer.scheme.to_json(),
@@ -111,20 +114,22 @@ def import_checkpoint(
 
 
 def architecture(settings: Settings, variables: Mapping[str, np.ndarray]) -> ModelConfig:
-    """The model of these settings; which kind of encoder it has is seen from its variables."""
-    depth = settings.number("model.resnet_depth", default=50)
-    if depth not in _BLOCKS:
-        raise CheckpointError(
-            f"{settings.path} has model.resnet_depth = {depth}, and only "
-            f"{', '.join(map(str, _BLOCKS))} are known"
-        )
-    width = 64 * float(settings.get("model.resnet_width_multiplier") or 1)
+    """The model of these settings; which kind of encoder it has is seen from its variables.
+
+    Raises
+    ------
+    CheckpointError
+        If something is missing, or our model has no such part.
+    """
+    heads, vocab_size = _heads(variables), 0
+    if heads:
+        vocab_size = max(head.offset + head.size for head in heads)
     return ModelConfig(
-        vocab_size=settings.number("model.vocab_size"),
+        vocab_size=vocab_size or settings.number("model.vocab_size"),
         max_tokens=settings.number("model.max_seq_len"),
         image_size=settings.image_size,
-        trunk_widths=tuple(round(width * 2**k) for k in range(4)),
-        trunk_blocks=_BLOCKS[depth],
+        heads=heads,
+        n_frames=settings.n_frames,
         bn_eval=settings.bn_eval(),
         encoder_dim=settings.number("model.dim_att"),
         encoder_layers=settings.number("model.num_encoder_layers"),
@@ -136,7 +141,66 @@ def architecture(settings: Settings, variables: Mapping[str, np.ndarray]) -> Mod
         decoder_ff=settings.number("model.dim_mlp_dec"),
         dropout=float(settings.get("model.drop_units") or 0),
         drop_path=float(settings.get("model.drop_path") or 0),
+        **_trunk(settings, variables),
+        **_fusion(settings, variables),
     )
+
+
+def _trunk(settings: Settings, variables: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What turns pixels into cells."""
+    if "model/encoder/stem_conv/kernel" in variables:
+        return {"trunk": "vit", "trunk_widths": (), "trunk_blocks": ()}
+    if any(key.startswith("model/encoder/backbone/") for key in variables):
+        variant = settings.get("model.swin_variant")
+        if f"swin-{variant}" not in SIZES:
+            raise settings.missing("model.swin_variant")
+        size = SIZES[f"swin-{variant}"]
+        widths, blocks = size.trunk_widths, size.trunk_blocks
+        return {"trunk": "swin", "trunk_widths": widths, "trunk_blocks": blocks}
+    variant, depth = settings.get("model.resnet_variant"), settings.number("model.resnet_depth")
+    n_stages = {"standard": 4, "c4": 3}.get(variant)
+    if n_stages is None or depth not in _BLOCKS:
+        raise CheckpointError(
+            f"{settings.path} has a ResNet of variant {variant!r} and depth {depth}, and ours are "
+            f"'standard' and 'c4' of depths {', '.join(map(str, _BLOCKS))}"
+        )
+    width = 64 * float(settings.get("model.resnet_width_multiplier") or 1)
+    return {
+        "trunk_widths": tuple(round(width * 2**k) for k in range(n_stages)),
+        "trunk_blocks": _BLOCKS[depth][:n_stages],
+    }
+
+
+def _fusion(settings: Settings, variables: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """How the frames of a window are joined."""
+    if settings.n_frames == 1:
+        return {}
+    if settings.first_frame_only:
+        return {"fusion": "first"}
+    if any(key.startswith("model/encoder/backbone/") for key in variables):
+        patch_frames = settings.number("model.swin_patch_dim", default=0)
+        return {"fusion": "early", "patch_frames": patch_frames or None}
+    looks_across = any("/cross_mha/" in key for key in variables if "/enc_layers/" in key)
+    return {"fusion": "middle" if looks_across else "late"}
+
+
+def _heads(variables: Mapping[str, np.ndarray]) -> tuple[Head, ...]:
+    """Rows, columns, lengths and classes, if each has a table; the first three may share one."""
+    sizes: dict[str, int] = {}
+    for key, value in variables.items():
+        if found := re.search(r"token_embedding_(xyl|[xylc])(_deferred)?$", key):
+            sizes[found[1][0]] = len(value)
+    if not sizes:
+        return ()
+    heads: list[Head] = []
+    end = 0
+    for prompt, name in enumerate("xylc", 1):
+        if name in sizes:
+            heads.append(Head(offset=end, size=sizes[name], prompt=prompt))
+            end += sizes[name]
+        else:
+            heads.append(replace(heads[0], prompt=prompt))
+    return tuple(heads)
 
 
 def _base(

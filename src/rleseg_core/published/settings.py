@@ -209,8 +209,10 @@ class Settings:
             frame_stride=min(max(frame_stride, 1), n_frames),
         )
 
-    def tokenizer(self, class_names: tuple[str, ...]) -> tuple[Tokenizer, PublishedLayout]:
-        """The tokenizer it was trained with, and where its ids lie.
+    def tokenizer(
+        self, class_names: tuple[str, ...], *, vocab_size: int
+    ) -> tuple[Tokenizer, PublishedLayout]:
+        """The tokenizer it was trained with, and where its ids lie; `vocab_size` is V of a head.
 
         Raises
         ------
@@ -218,14 +220,13 @@ class Settings:
             If its choices do not go together.
         """
         subsample = self._of_data("subsample") or 1
-        per_head = self.task.startswith("mhd")
         layout = PublishedLayout(
             starts_offset=self.number("model.coord_vocab_shift"),
             lengths_offset=self.number("model.len_vocab_shift"),
             class_offset=self.number("model.class_vocab_shift"),
             shared_coord=bool(self.get("dataset.shared_coord")),
             prompt=STATIC_VIDEO_PROMPT if self.first_frame_only else None,
-            vocab_size=None if per_head else self.number("model.vocab_size"),
+            vocab_size=vocab_size,
         )
         params = {name: self.get(f"dataset.{name}") for name in _FLAGS} | asdict(layout)
         params |= {
@@ -233,7 +234,7 @@ class Settings:
             "C": len(class_names),
             "S": self.patch // subsample,
             "vid_len": self.n_frames,
-            "mhd": per_head,
+            "mhd": self.task.startswith("mhd"),
             "subsample": subsample,
             "max_length": self._of_data("max_length"),
             "flat_order": params["flat_order"] or "C",

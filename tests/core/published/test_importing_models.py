@@ -11,7 +11,9 @@ from rleseg_core.data import ImageStack
 from rleseg_core.errors import CheckpointError
 from rleseg_core.inference import Segmenter
 from rleseg_core.model import ModelConfig
+from rleseg_core.model.config import Head
 from rleseg_core.published import import_checkpoint
+from rleseg_core.published.importing import architecture
 from rleseg_core.published.settings import Settings
 
 NAMES = ("ipsc", "dfc")
@@ -25,7 +27,8 @@ def out(tmp_path):
 def logits_of(path, arrays):
     checkpoint = load_checkpoint(path)
     model = build_model(checkpoint.info, checkpoint.weights).eval()
-    images = torch.from_numpy(arrays["in:image"]).permute(0, 3, 1, 2)[:, None]
+    images = torch.from_numpy(arrays["in:image"]).movedim(-1, -3)
+    images = images if images.ndim == 5 else images[:, None]
     with torch.inference_mode():
         return model(model.encode(images), torch.from_numpy(arrays["in:seq"]))
 
@@ -111,7 +114,7 @@ def test_one_class_needs_no_name(published, out):
         ({"model__image_size": [96, 64]}, "windows are square here"),
         ({"model__image_size": [48, 48], "dataset__train": {"patch_height": 96}}, "train.resize="),
         ({"model__use_cls_token": True}, "use_cls_token = True, which our model does not have"),
-        ({"model__resnet_depth": 34}, "resnet_depth = 34, and only 50, 101, 152"),
+        ({"model__resnet_depth": 34}, "variant 'standard' and depth 34, and ours are"),
         ({"model__num_decoder_layers": 3}, "the checkpoint lacks decoder.layers.2"),
     ],
 )
@@ -187,7 +190,7 @@ def test_paper_runs_have_their_tokens(tiny_config, tmp_path, name):
     starts = 6800 if model["len_vocab_shift"] == 6700 else 1000
     tiny_config["model"] |= model | {"coord_vocab_shift": starts}
     settings = Settings(tiny_config, tmp_path / "config.json")
-    tokenizer, layout = settings.tokenizer(NAMES)
+    tokenizer, layout = settings.tokenizer(NAMES, vocab_size=model["vocab_size"])
     shape, tokens_per_run, prompt, segments = expected
     assert tokenizer.spec.shape == shape
     assert tokenizer.tokens_per_run == tokens_per_run
@@ -208,4 +211,111 @@ def test_patches_of_another_size_are_resized_with_the_image(tiny_config, tmp_pat
     settings = Settings(tiny_config, tmp_path / "config.json")
     window = settings.window_spec()
     assert (window.patch, window.patch_stride, window.image_size) == (640, 320, 2000)
-    assert settings.tokenizer(NAMES)[0].spec.size == (80, 80)
+    assert settings.tokenizer(NAMES, vocab_size=8000)[0].spec.size == (80, 80)
+
+
+def video_folder(folder, arrays, config, write_tf_checkpoint):
+    config["task"]["name"] = "video_segmentation"
+    config["dataset"] |= {"time_as_class": 1, "length": 2, "eval_stride": 2}
+    weights = {name[2:]: value for name, value in arrays.items() if name.startswith("w:")}
+    write_tf_checkpoint(folder / "ckpt-77", weights)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_video_model_of_middle_fusion(golden, tiny_config, out, tmp_path, write_tf_checkpoint):
+    arrays = golden("video_tiny_middle_n2")
+    folder = video_folder(tmp_path / "video", arrays, tiny_config, write_tf_checkpoint)
+    info = import_checkpoint(folder, out, class_names=NAMES)
+    assert ModelConfig.from_json(info.model).fusion == "middle"
+    assert (info.mask_spec.n_frames, info.scheme["time"], info.step) == (2, "class", 77)
+    assert (info.window_spec.n_frames, info.window_spec.frame_stride) == (2, 2)
+    assert build_tokenizer(info).vocab.bos == 22
+    arrays["in:image"] = arrays["in:video"]
+    expected = torch.from_numpy(arrays["out:logits"])
+    torch.testing.assert_close(logits_of(out, arrays), expected, atol=3e-4, rtol=0)
+    images = np.random.default_rng(0).integers(0, 255, (4, 96, 96), np.uint8)
+    run = Segmenter.from_checkpoint(out, "cpu").predict(
+        ImageStack.from_array(images), image_size=96
+    )
+    assert [result.frames for result in run] == [(0, 1), (2, 3)]
+
+
+def test_a_video_model_of_late_fusion(golden, tiny_config, out, tmp_path, write_tf_checkpoint):
+    arrays = golden("video_tiny_late_n2")
+    for name, dim in (("encoder/rest", 48), ("proj", 32)):  # of square patches
+        table = np.random.default_rng(dim).normal(size=(2, 9, dim)).astype(np.float32)
+        arrays[f"w:model/{name}.Svis_pos_embedding"] = table
+    folder = video_folder(tmp_path / "video", arrays, tiny_config, write_tf_checkpoint)
+    info = import_checkpoint(folder, out, class_names=NAMES)
+    assert ModelConfig.from_json(info.model).fusion == "late"
+    bridge = load_checkpoint(out).weights["bridge.positions"]
+    np.testing.assert_array_equal(bridge, table.reshape(18, 32))
+
+
+def test_static_video_sees_one_frame_and_writes_all(published, out):
+    rewrite(published, task__name="static_video_segmentation", dataset__time_as_class=1)
+    rewrite(published, dataset__length=2)
+    info = import_checkpoint(published, out, class_names=NAMES)
+    assert ModelConfig.from_json(info.model).fusion == "first"
+    assert build_tokenizer(info).vocab.bos == 24
+    images = np.random.default_rng(0).integers(0, 255, (2, 96, 96), np.uint8)
+    run = Segmenter.from_checkpoint(out, "cpu").predict(
+        ImageStack.from_array(images), image_size=96
+    )
+    assert [result.labels.shape[0] for result in run] == [2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys", "expected"),
+    [
+        ({"resnet_variant": "c4"}, {}, {"trunk_widths": (8, 16, 32), "trunk_blocks": (3, 4, 6)}),
+        ({"resnet_depth": 101}, {}, {"trunk_blocks": (3, 4, 23, 3)}),
+        ({"resnet_variant": "c1"}, {"encoder/stem_conv/kernel": 1}, {"trunk": "vit"}),
+        (
+            {"swin_variant": "b"},
+            {"encoder/backbone/patch_embed/norm/beta": 1},
+            {"trunk": "swin", "fusion": "early", "trunk_widths": (128, 256, 512, 1024)},
+        ),
+        (
+            {"vocab_size": None},
+            {
+                "decoder/ar_decoder.Stoken_embedding_x": 45,
+                "decoder/ar_decoder.Stoken_embedding_y": 45,
+                "decoder/ar_decoder.Stoken_embedding_l_deferred": 37,
+                "decoder/ar_decoder.Stoken_embedding_c": 9,
+            },
+            {
+                "vocab_size": 136,
+                "heads": (
+                    Head(offset=0, size=45, prompt=1),
+                    Head(offset=45, size=45, prompt=2),
+                    Head(offset=90, size=37, prompt=3),
+                    Head(offset=127, size=9, prompt=4),
+                ),
+            },
+        ),
+        (
+            {},
+            {
+                "decoder/ar_decoder.Stoken_embedding_x": 45,
+                "decoder/ar_decoder.Stoken_embedding_c": 9,
+            },
+            {
+                "vocab_size": 54,
+                "heads": (
+                    *(Head(offset=0, size=45, prompt=k) for k in (1, 2, 3)),
+                    Head(offset=45, size=9, prompt=4),
+                ),
+            },
+        ),
+    ],
+)
+def test_architectures_are_told_by_their_variables(tiny_config, tmp_path, changes, keys, expected):
+    tiny_config["model"] |= changes
+    if "swin_variant" in changes:
+        tiny_config["task"]["name"] = "video_segmentation"
+        tiny_config["dataset"]["length"] = 8
+    variables = {f"model/{key}": np.zeros(size, np.float32) for key, size in keys.items()}
+    config = architecture(Settings(tiny_config, tmp_path / "config.json"), variables)
+    assert {name: getattr(config, name) for name in expected} == expected

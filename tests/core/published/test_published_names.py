@@ -1,5 +1,7 @@
 import csv
+import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import torch
 
 from rleseg_core.errors import CheckpointError
 from rleseg_core.model import ModelConfig, Pix2Seq, model_config
-from rleseg_core.model.published import read_tf_checkpoint, to_state_dict
+from rleseg_core.model.published import read_tf_checkpoint, to_parameters, to_state_dict
 
 TINY = ModelConfig(
     vocab_size=500,
@@ -37,7 +39,8 @@ def weights(golden):
 def logits_of(arrays, state, config=TINY):
     model = Pix2Seq(config).eval()
     model.load_state_dict(state)
-    images = torch.from_numpy(arrays["in:image"]).permute(0, 3, 1, 2)[:, None]
+    images = torch.from_numpy(arrays["in:image"]).movedim(-1, -3)
+    images = images if images.ndim == 5 else images[:, None]
     with torch.inference_mode():
         return model(model.encode(images), torch.from_numpy(arrays["in:seq"]))
 
@@ -107,7 +110,8 @@ def test_another_vocabulary_is_told(weights):
         to_state_dict(weights, TINY)
 
 
-def test_all_variables_of_the_published_model_have_a_place(shared_dir):
+@pytest.mark.parametrize("n_frames", [1, 2])
+def test_all_variables_of_the_published_models_have_a_place(shared_dir, n_frames):
     path = shared_dir / "reference/tf_checkpoint_vars_resnet50.tsv"
     with path.open() as file:
         lines = [line for line in file if not line.startswith("#")]
@@ -115,10 +119,119 @@ def test_all_variables_of_the_published_model_have_a_place(shared_dir):
     for row in csv.DictReader(lines, delimiter="\t"):
         shape = [int(side) for side in row["shape"].strip("[]").split(",")]
         variables[row["checkpoint_key"]] = np.broadcast_to(np.zeros(1, np.float32), shape).copy()
-    fused = [key for key in variables if "/enc_layers/5/cross" in key]
-    assert len(fused) == 16
-    for key in fused:  # those of videos
-        del variables[key]
-    config = model_config("paper", vocab_size=3000, max_tokens=512, image_size=640)
+    assert len(variables) == 554
+    if n_frames == 1:
+        for key in [key for key in variables if "/enc_layers/5/cross" in key]:
+            del variables[key]
+    config = model_config(
+        "paper", vocab_size=3000, max_tokens=512, image_size=640, n_frames=n_frames
+    )
     state = to_state_dict(variables, config)
-    assert sum(value.numel() for value in state.values() if value.ndim) == 36_640_888
+    n_values = sum(value.numel() for value in state.values() if value.ndim)
+    assert n_values == {1: 36_640_888, 2: 37_430_648}[n_frames]
+
+
+def without_trunk(weights):
+    kept = {k: v for k, v in weights.items() if "/resnet/" not in k and "/stem_proj" not in k}
+    assert len(kept) == len(weights) - 267
+    return kept
+
+
+def random(*shape):
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+
+
+def test_patches_of_a_vision_transformer(weights):
+    kernel, bias = random(16, 16, 3, 48), random(48)
+    names = {"model/encoder/stem_conv/kernel": kernel, "model/encoder/stem_conv/bias": bias}
+    config = replace(TINY, trunk="vit", trunk_widths=(), trunk_blocks=())
+    state = to_state_dict(without_trunk(weights) | names, config)
+    np.testing.assert_array_equal(state["trunk.conv.weight"], kernel.transpose(3, 2, 0, 1))
+    np.testing.assert_array_equal(state["trunk.conv.bias"], bias)
+
+
+def swin(widths, blocks, patch_frames):
+    """Variables of a VideoSwin trunk."""
+
+    def dense(name, inputs, outputs):
+        return {f"{name}/kernel": random(inputs, outputs), f"{name}/bias": random(outputs)}
+
+    def norm(name, dim):
+        return {f"{name}/gamma": random(dim), f"{name}/beta": random(dim)}
+
+    root = "model/encoder/backbone"
+    found = {f"{root}/patch_embed/proj/kernel": random(patch_frames, 4, 4, 3, widths[0])}
+    found[f"{root}/patch_embed/proj/bias"] = random(widths[0])
+    found |= norm(f"{root}/patch_embed/norm", widths[0])
+    for s, (dim, n) in enumerate(zip(widths, blocks, strict=True)):
+        stage = f"{root}/basic_layers/{s}"
+        for b in range(n):
+            block = f"{stage}/blocks/{b}"
+            found |= norm(f"{block}/norm1", dim) | norm(f"{block}/norm2", dim)
+            found |= dense(f"{block}/attn/qkv", dim, 3 * dim)
+            found |= dense(f"{block}/attn/proj", dim, dim)
+            found |= dense(f"{block}/mlp/fc1", dim, 4 * dim)
+            found |= dense(f"{block}/mlp/fc2", 4 * dim, dim)
+            table = random(15 * 13 * 13, dim // 32)
+            found[f"{block}/attn/relative_position_bias_table"] = table
+        if s < len(widths) - 1:
+            found |= norm(f"{stage}/downsample/norm", 4 * dim)
+            found[f"{stage}/downsample/reduction/kernel"] = random(4 * dim, 2 * dim)
+    return found | dense("model/encoder/stem_proj_swin", widths[-1], 48)
+
+
+@pytest.mark.parametrize("patch_frames", [2, 4])
+def test_video_swin(weights, patch_frames):
+    trunk = swin((32, 64), (2, 1), patch_frames)
+    places = {}
+    if patch_frames == 2:
+        places["model/encoder/rest.Svis_pos_embedding"] = random(2 * 144, 48)
+        places["model/proj.Svis_pos_embedding"] = random(2 * 144, 32)
+    config = replace(
+        TINY,
+        trunk="swin",
+        trunk_widths=(32, 64),
+        trunk_blocks=(2, 1),
+        fusion="early",
+        n_frames=4,
+        patch_frames=patch_frames,
+    )
+    state = to_state_dict(without_trunk(weights) | trunk | places, config)
+    kernel = trunk["model/encoder/backbone/patch_embed/proj/kernel"]
+    expected = kernel.transpose(4, 3, 0, 1, 2)
+    np.testing.assert_array_equal(state["trunk.patch_embed.proj.weight"], expected)
+    table = trunk[
+        "model/encoder/backbone/basic_layers/1/blocks/0/attn/relative_position_bias_table"
+    ]
+    found = state["trunk.layers.1.blocks.0.attn.relative_position_bias_table"]
+    np.testing.assert_array_equal(found, table)
+
+
+@pytest.mark.parametrize("name", ["video_tiny_middle_n2", "video_tiny_late_n2"])
+def test_published_video_models_give_the_published_logits(golden, name):
+    arrays = golden(name)
+    fusion = name.split("_")[2]
+    config = replace(TINY, n_frames=2, fusion=fusion, map_size=(3, 2))
+    arrays["in:image"] = arrays["in:video"]
+    expected = torch.from_numpy(arrays["out:logits"])
+    state = to_state_dict(weights_of(arrays), config)
+    torch.testing.assert_close(logits_of(arrays, state, config), expected, atol=3e-4, rtol=0)
+
+
+@pytest.mark.parametrize("deferred", ["", "_deferred"])
+def test_the_tables_of_heads_lie_one_after_the_other(golden, deferred):
+    renamed = weights_of(golden("mhd_tiny_shared"))
+    tables = [key for key in renamed if re.search(r"(token_embedding|outp_bias)_[xylc]$", key)]
+    assert len(tables) == 8
+    values = {key[-1]: renamed[key] for key in tables if "token" in key}
+    for key in tables:
+        renamed[key + deferred] = renamed.pop(key)
+    found = to_parameters(renamed)["decoder.tokens.rows"]
+    np.testing.assert_array_equal(found, np.concatenate([values[head] for head in "xylc"]))
+    assert [len(values[head]) for head in "xylc"] == [45, 45, 37, 9]
+
+
+def test_separate_decoders_are_refused(weights):
+    weights["model/decoder_x/output_ln/beta"] = np.ones(32, np.float32)
+    with pytest.raises(CheckpointError, match="only models with shared_mha can be imported"):
+        to_state_dict(weights, TINY)

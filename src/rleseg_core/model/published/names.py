@@ -27,8 +27,17 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"/conv_relu_dropblock_layers/4/bn/", ".bn2/"),
     (r"/conv_relu_dropblock_layers/6/conv2d/", ".conv3/"),
     (r"/conv_relu_dropblock_layers/7/bn/", ".bn3/"),
+    (r"^encoder/backbone/patch_embed/", "trunk.patch_embed."),
+    (r"^encoder/backbone/basic_layers/(\d+)/blocks/(\d+)/", r"trunk.layers.\1.blocks.\2."),
+    (r"^encoder/backbone/basic_layers/(\d+)/downsample/", r"trunk.layers.\1.downsample."),
+    (r"\.(attn|mlp)/(qkv|proj|fc1|fc2|relative_position_bias_table)\b", r".\1.\2"),
+    (r"^encoder/stem_conv/", "trunk.conv/"),
     # encoder, bridge
-    (r"^encoder/stem_projection/", "encoder.stem/"),
+    (r"^encoder/(?:stem_projection|stem_proj_swin)/", "encoder.stem/"),
+    (r"^encoder/(?:.*\.S)?vis_pos_emb(?:edding)?$", "encoder.positions"),
+    (r"^(?:proj\.S)?vis_pos_emb(?:edding)?$", "bridge.positions"),
+    (r"^encoder/transformer_encoder/enc_layers/\d+/cross_mlp/", "encoder.fusion.mlp/"),
+    (r"^encoder/transformer_encoder/enc_layers/\d+/cross_", "encoder.fusion.cross_"),
     (r"^encoder/stem_ln/", "encoder.stem_norm/"),
     (r"^encoder/transformer_encoder/enc_layers/(\d+)/", r"encoder.layers.\1."),
     (r"^encoder/output_ln/", "encoder.norm/"),
@@ -39,6 +48,8 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"^decoder/(?:.*\.S)?seq_pos_emb(?:edding)?(?:_deferred)?$", "decoder.positions"),
     (r"^decoder/(?:.*\.S)?token_embedding(?:_deferred)?$", "decoder.tokens.rows"),
     (r"^decoder/(?:.*\.S)?outp_bias(?:_deferred)?$", "decoder.tokens.bias"),
+    (r"^decoder/(?:.*\.S)?token_embedding_(\w+?)(?:_deferred)?$", r"decoder.tokens.rows@\1"),
+    (r"^decoder/(?:.*\.S)?outp_bias_(\w+?)(?:_deferred)?$", r"decoder.tokens.bias@\1"),
     (r"^decoder/decoder/dec_layers/(\d+)/", r"decoder.layers.\1."),
     (r"^decoder/output_ln/", "decoder.norm/"),
     # parts of the layers; @ and a number: one of the matrices that are one of ours
@@ -51,6 +62,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\.cross_mha/_key_dense/", ".cross_attention.key_value@0/"),
     (r"\.cross_mha/_value_dense/", ".cross_attention.key_value@1/"),
     (r"\.cross_mha/", ".cross_attention/"),
+    (r"^encoder\.fusion\.cross_", "encoder.fusion."),
     (r"attention/_query_dense/", "attention.qkv@0/"),
     (r"attention/_key_dense/", "attention.qkv@1/"),
     (r"attention/_value_dense/", "attention.qkv@2/"),
@@ -64,6 +76,9 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"/moving_variance$", ".running_var"),
 )
 """One after the other on each key, without its root; a name with a slash left has no place here."""
+
+_PLACES = {"0": 0, "1": 1, "2": 2, "xyl": 0, "x": 0, "y": 1, "l": 2, "c": 3}
+"""The order of parts; the heads of rows, columns, lengths and classes have one table of ours."""
 
 
 def to_state_dict(variables: Mapping[str, np.ndarray], config: ModelConfig) -> dict[str, Tensor]:
@@ -97,8 +112,8 @@ def to_parameters(variables: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
             continue
         name, _, rest = _our_name(key).partition("@")
         number, _, last = rest.partition(".")
-        name = f"{name}.{last}" if rest else name
-        parts.setdefault(name, {})[int(number or 0)] = _our_axes(key, value)
+        name = f"{name}.{last}" if last else name
+        parts.setdefault(name, {})[_PLACES.get(number, 0)] = _our_axes(key, value)
     return {
         name: torch.cat([tensors[k] for k in sorted(tensors)]).contiguous()
         for name, tensors in parts.items()
@@ -111,6 +126,11 @@ def _our_name(key: str) -> str:
             f"the checkpoint has an embedding of its own for what is written ({key}), and our "
             "decoder reads and writes with one table; only models with shared_decoder_embedding "
             "can be imported"
+        )
+    if key.startswith(f"{_ROOT}decoder_"):
+        raise CheckpointError(
+            f"the checkpoint has a decoder for each head ({key}), and our heads share one; only "
+            "models with shared_mha can be imported"
         )
     name = key.removeprefix(_ROOT)
     for pattern, replacement in _NAMES:
@@ -127,6 +147,8 @@ def _our_axes(key: str, value: np.ndarray) -> Tensor:
     tensor = torch.from_numpy(value)
     if "_dense/bias" in key:
         return tensor.flatten()  # (heads, D / heads)
+    if "vis_pos_emb" in key:
+        return tensor.flatten(0, -2)  # (frames, cells, D)
     if not key.endswith("kernel"):
         return tensor
     if tensor.ndim >= 4:  # (..., in, out) of a convolution
