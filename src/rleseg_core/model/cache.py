@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rleseg_core.model.heads import rows_of
 from rleseg_core.model.pointer import PointerMemory
 
 
@@ -39,7 +40,8 @@ class Place:
         alike: bool,
         fixed: int | None = None,
     ) -> None:
-        self.first = longest if alike and fixed is None else None
+        fits = longest + n_new <= room
+        self.first = longest if alike and fits and fixed is None else None
         self.n_keys = min(longest + n_new, room) if fixed is None else fixed
         new = torch.arange(n_new, device=positions.device)
         self.rows = (positions[:, None] + new).clamp(max=room - 1)  # (B, T)
@@ -97,6 +99,8 @@ class Cache:
         The most that one of them has.
     alike : bool
         Whether all have as many.
+    n_heads : int
+        K: with several heads, B counts the K sequences of each window.
     """
 
     own: list[KeyValueCache]
@@ -106,6 +110,7 @@ class Cache:
     positions: Tensor
     longest: int = 0
     alike: bool = True
+    n_heads: int = 1
 
     @property
     def room(self) -> int:
@@ -121,7 +126,9 @@ class Cache:
         self.positions, self.longest, self.alike = positions, longest, False
 
     def select(self, rows: Tensor) -> "Cache":
-        """That of some of the sequences, `rows` (B',) integers."""
+        """That of some of the sequences, or windows of several heads, `rows` (B',) integers."""
+        if self.n_heads > 1:
+            rows = rows_of(rows, self.n_heads)
         return Cache(
             own=[cache.select(rows) for cache in self.own],
             context=[(keys[rows], values[rows]) for keys, values in self.context],
@@ -130,6 +137,7 @@ class Cache:
             positions=self.positions[rows],
             longest=self.longest,
             alike=self.alike,
+            n_heads=self.n_heads,
         )
 
     def replace(self, rows: Tensor, other: "Cache") -> None:

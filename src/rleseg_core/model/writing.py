@@ -20,11 +20,14 @@ from torch import Tensor
 from rleseg_core.errors import SchemeError
 from rleseg_core.model.cache import Cache
 from rleseg_core.model.decoder import Memory
-from rleseg_core.model.generate import GREEDY, GrammarTables, Sampling, choose
+from rleseg_core.model.generate import GREEDY, GrammarTables, Sampling, choose, generate
 from rleseg_core.model.pix2seq import Pix2Seq
+from rleseg_core.model.recorded import RecordedStep
 
 # on an accelerator, asking which rows have ended makes the host wait
 _STEPS_BETWEEN_CHECKS = 16
+_LEAST_KEYS = 256  # of shapes that stay the same
+_FREE = -1  # the index of a row that has no window
 _LEAST_DRAFT, _MOST_DRAFT = 8, 128
 
 
@@ -67,6 +70,7 @@ def write_sequences(
     sampling: Sampling = GREEDY,
     n_slots: int | None = None,
     drafts: Callable[[int], Draft | None] | None = None,
+    fixed_shapes: bool | None = None,
 ) -> Iterator[Written]:
     """Write the sequences of windows, each as soon as it is complete.
 
@@ -87,6 +91,9 @@ def write_sequences(
     drafts : callable of int to Draft or None, optional
         A guess for each window by its index, asked for at each pass while there is none; it may
         come from windows that have ended before. Greedy sequences are the same with and without.
+    fixed_shapes : bool, optional
+        Whether steps keep their shapes, so that a GPU records one and replays it (as a CUDA graph);
+        None: with CUDA, without drafts and seeds.
 
     Yields
     ------
@@ -101,11 +108,17 @@ def write_sequences(
     """
     if drafts is not None and sampling.top_p is not None:
         raise SchemeError("drafts are checked greedily; leave top_p out or give no drafts")
+    if model.config.heads:
+        yield from _write_heads(model, memories, grammar, max_tokens, sampling)
+        return
     queue = _Queue(memories)
     n_slots = n_slots or queue.n_ready()
     if n_slots == 0:
         return
     slots = _Slots(model, grammar, queue.take(n_slots), max_tokens, sampling)
+    if fixed_shapes is None:
+        fixed_shapes = slots.device.type == "cuda" and drafts is None and sampling.seed is None
+    slots.fixed_shapes = fixed_shapes and drafts is None
     guesses = _Guesses(drafts) if drafts is not None else None
     interval = 1 if slots.device.type == "cpu" else _STEPS_BETWEEN_CHECKS
     while True:
@@ -118,6 +131,30 @@ def write_sequences(
         slots.fill(queue)
         if not len(slots):
             return
+
+
+def _write_heads(
+    model: Pix2Seq,
+    memories: Iterable[Memory],
+    grammar: GrammarTables,
+    max_tokens: int,
+    sampling: Sampling,
+) -> Iterator[Written]:
+    """The sequences of several heads, (K, L) each; batch by batch, and without drafts."""
+    first = 0
+    for memory in memories:
+        tokens: list[list[Tensor]] = [[] for _ in range(len(memory))]
+        logprobs: list[list[Tensor]] = [[] for _ in range(len(memory))]
+        for step in generate(model, memory, grammar, max_tokens=max_tokens, sampling=sampling):
+            said, sure = step.tokens.cpu(), step.logprobs.cpu()
+            for k, row in enumerate(step.rows.tolist()):
+                if said[k, 0] != grammar.pad or not tokens[row]:
+                    tokens[row].append(said[k])
+                    logprobs[row].append(sure[k])
+        for row, parts in enumerate(tokens):
+            columns, sure = torch.stack(parts, 1), torch.stack(logprobs[row], 1)
+            yield Written(first + row, columns.numpy(), sure.numpy(), len(parts))
+        first += len(memory)
 
 
 class _Queue:
@@ -213,7 +250,8 @@ class _Slots:
         if sampling.seed is not None:
             self._generator = torch.Generator(self.device).manual_seed(sampling.seed)
         n_rows = len(memory)
-        self._n_slots = n_rows
+        self.fixed_shapes = False
+        self._recorded = RecordedStep(self.device)
         self._cache: Cache = model.new_cache(memory, max_tokens)
         self._state = grammar.start(n_rows)
         self._tokens = torch.full((n_rows,), grammar.bos, device=self.device)
@@ -224,23 +262,33 @@ class _Slots:
         self._n_passes = [0] * n_rows
 
     def __len__(self) -> int:
-        return len(self._indices)
+        """Rows whose sequence has not been given out."""
+        return len(self._indices) - self._indices.count(_FREE)
 
     def step(self) -> None:
         """One more token of every sequence."""
-        logits = self._model.step(self._tokens, self._cache).float()
-        self._tokens, logprobs = self._choose(logits)
-        place = (self._cache.positions - 1).clamp(max=self._max_tokens)[:, None]
-        place = place.where(~self._ended[:, None], self._max_tokens)
-        self._book.scatter_(1, place, self._tokens[:, None])
-        self._logprobs.scatter_(1, place, logprobs[:, None])
-        self._ended = (
-            self._ended
-            | (self._tokens == self._grammar.eos)
-            | (self._cache.positions >= self._max_tokens)
-        )
-        self._state = self._grammar.advance(self._state, self._tokens)
+        longest = min(self._cache.longest + 1, self._cache.room)
+        if self.fixed_shapes:
+            n_keys = min(max(_LEAST_KEYS, 1 << (longest - 1).bit_length()), self._cache.room)
+            self._recorded.run(lambda: self._step_in_place(n_keys), n_keys)
+        else:
+            self._step_in_place(None)
+        self._cache.longest = longest
         self._n_passes = [n + 1 for n in self._n_passes]
+
+    def _step_in_place(self, n_keys: int | None) -> None:
+        """The work of a step, which leaves all tensors where they are."""
+        positions = self._cache.positions
+        logits = self._model.extend(self._tokens[:, None], self._cache, n_keys)[:, 0].float()
+        tokens, logprobs = self._choose(logits)
+        place = positions.where(~self._ended, self._max_tokens).clamp(max=self._max_tokens)
+        self._book.scatter_(1, place[:, None], tokens[:, None])
+        self._logprobs.scatter_(1, place[:, None], logprobs[:, None])
+        self._state.copy_(self._grammar.advance(self._state, tokens))
+        self._tokens.copy_(tokens)
+        positions += 1
+        self._cache.positions = positions
+        self._ended |= (tokens == self._grammar.eos) | (positions >= self._max_tokens)
 
     def check(self, guesses: _Guesses) -> None:
         """What the model writes in one pass, as far as the drafts guess it, and a token more."""
@@ -286,6 +334,7 @@ class _Slots:
     def ended(self) -> Iterator[Written]:
         """The sequences that are complete."""
         rows = self._ended.nonzero()[:, 0].tolist()  # here the host waits
+        rows = [row for row in rows if self._indices[row] != _FREE]
         if not rows:
             return
         book, logprobs = self._book[rows].cpu().numpy(), self._logprobs[rows].cpu().numpy()
@@ -294,28 +343,33 @@ class _Slots:
             ends = np.flatnonzero(tokens == self._grammar.eos)
             written = slice(0, int(ends[0]) + 1 if ends.size else self._max_tokens)
             yield Written(self._indices[row], tokens[written], said[written], self._n_passes[row])
+            self._indices[row] = _FREE
 
     def fill(self, queue: _Queue) -> None:
-        """Windows that wait take the place of those that have ended, whose rows else go."""
-        free = self._ended.nonzero()[:, 0]
-        n_free = len(free)
-        if not n_free:
-            return
-        more = queue.take(n_free)
+        """Windows that wait take the place of those that were given out, whose rows else go."""
+        free = [row for row, index in enumerate(self._indices) if index == _FREE]
+        more = queue.take(len(free)) if free else None
         if more is not None:
             indices, memory = more
-            rows = free[: len(indices)]
+            for row, index in zip(free, indices, strict=False):
+                self._indices[row], self._n_passes[row] = index, 0
+            rows = torch.tensor(free[: len(indices)], device=self.device)
             self._cache.replace(rows, self._model.new_cache(memory, 1))
-            self._cache.longest = int(self._cache.positions.max())
             self._state[rows] = self._grammar.start(len(indices))
             self._tokens[rows] = self._grammar.bos
             self._ended[rows] = False
             self._book[rows] = self._grammar.pad
-            for row, index in zip(rows.tolist(), indices, strict=True):
-                self._indices[row], self._n_passes[row] = index, 0
-        still = (~self._ended).nonzero()[:, 0]
-        if len(still) < len(self):
-            self._keep(still)
+        open_rows = [row for row, index in enumerate(self._indices) if index != _FREE]
+        n_rows = len(self._indices)
+        # recorded steps go on with rows of no use while these are few
+        if 0 < len(open_rows) < (n_rows // 2 if self.fixed_shapes else n_rows):
+            self._keep(torch.tensor(open_rows, device=self.device))
+        if free and open_rows:
+            positions = self._cache.positions.tolist()
+            self._cache.longest = min(
+                max(positions[row] for row, i in enumerate(self._indices) if i != _FREE),
+                self._cache.room,
+            )
 
     def _keep(self, rows: Tensor) -> None:
         """Only some rows."""
@@ -326,6 +380,7 @@ class _Slots:
         kept = rows.tolist()
         self._indices = [self._indices[row] for row in kept]
         self._n_passes = [self._n_passes[row] for row in kept]
+        self._recorded.forget()
 
     def _choose(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         logits = logits.masked_fill(~self._grammar.allowed(self._state), float("-inf"))

@@ -1,5 +1,7 @@
 """Cached, uncached, batched, continuous and speculative writing give the same sequences."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -67,9 +69,16 @@ def test_batches_and_queues_write_what_one_would(written):
     tables = tokenizer.grammar.on("cpu")
     together = generate_tokens(model, memory, tables, max_tokens=ROOM)
     assert [tokens.tolist() for tokens in together] == sequences
-    for n_slots in (1, 2, 4):
+    for n_slots, fixed_shapes in itertools.product((1, 2, 4), (False, True)):
         found = list(
-            write_sequences(model, one_by_one(memory), tables, max_tokens=ROOM, n_slots=n_slots)
+            write_sequences(
+                model,
+                one_by_one(memory),
+                tables,
+                max_tokens=ROOM,
+                n_slots=n_slots,
+                fixed_shapes=fixed_shapes,
+            )
         )
         assert sorted(one.index for one in found) == list(range(5))
         for one in found:
