@@ -1,7 +1,7 @@
 """Images in, logits of tokens out; what the tokens mean is not known here."""
 
 from rleseg_core.model.cache import Cache
-from rleseg_core.model.config import SIZES, ModelConfig, StartGrid, model_config
+from rleseg_core.model.config import SIZES, Head, ModelConfig, StartGrid, model_config
 from rleseg_core.model.decoder import Memory
 from rleseg_core.model.generate import (
     GrammarTables,
@@ -17,6 +17,7 @@ __all__ = [
     "SIZES",
     "Cache",
     "GrammarTables",
+    "Head",
     "Memory",
     "ModelConfig",
     "Pix2Seq",

@@ -82,11 +82,11 @@ class Step(NamedTuple):
 
     Parameters
     ----------
-    tokens : (B',) int64 tensor
+    tokens : (B',) int64 tensor, or (B', K) of several heads
         On the model's device; pad for a row that has ended but is still carried along.
     rows : (B',) int64 tensor
         Which of the windows each belongs to.
-    logprobs : (B',) float32 tensor
+    logprobs : (B',) float32 tensor, or (B', K)
         Log-probability of each token among those the grammar allows.
     """
 
@@ -143,6 +143,25 @@ def choose(
     return tokens, chosen - logits.logsumexp(dim=-1)
 
 
+def _next_tokens(
+    logits: Tensor,
+    state: Tensor,
+    grammar: GrammarTables,
+    sampling: Sampling,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens, their log-probabilities, and the state after them; heads take their turns."""
+    chosen = []
+    for head in logits[:, None].unbind(1) if logits.ndim == 2 else logits.unbind(1):
+        allowed = grammar.allowed(state)
+        tokens, logprobs = choose(head.masked_fill(~allowed, float("-inf")), sampling, generator)
+        state = grammar.advance(state, tokens)
+        chosen.append((tokens, logprobs))
+    if logits.ndim == 2:
+        return (*chosen[0], state)
+    return torch.stack([t for t, _ in chosen], 1), torch.stack([p for _, p in chosen], 1), state
+
+
 GREEDY = Sampling()
 
 
@@ -186,16 +205,15 @@ def generate(
     if sampling.seed is not None:
         generator = torch.Generator(device).manual_seed(sampling.seed)
     rows = torch.arange(len(memory), device=device)
-    tokens = torch.full_like(rows, grammar.bos)
+    tokens = model.first_tokens(grammar.bos, len(memory), device)
     ended = torch.zeros_like(rows, dtype=torch.bool)
     state, cache = grammar.start(len(memory)), model.new_cache(memory, max_tokens)
     interval = 1 if device.type == "cpu" else _STEPS_BETWEEN_CHECKS
     for n_tokens in range(1, max_tokens + 1):
         logits = model.step(tokens, cache).float()
-        logits = logits.masked_fill(~grammar.allowed(state), float("-inf"))
-        tokens, logprobs = choose(logits, sampling, generator)
+        tokens, logprobs, state = _next_tokens(logits, state, grammar, sampling, generator)
         yield Step(tokens, rows, logprobs)
-        ended = ended | (tokens == grammar.eos)
+        ended = ended | ((tokens if tokens.ndim == 1 else tokens[:, 0]) == grammar.eos)
         if n_tokens % interval == 0:
             still = (~ended).nonzero()[:, 0]  # the only place where the host waits
             if len(still) == 0:
@@ -203,4 +221,3 @@ def generate(
             if len(still) < len(rows):
                 rows, tokens, ended = rows[still], tokens[still], ended[still]
                 state, cache = grammar.select(state, still), cache.select(still)
-        state = grammar.advance(state, tokens)

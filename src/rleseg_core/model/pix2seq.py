@@ -1,7 +1,9 @@
 """Pix2Seq: an image goes in, a sequence of tokens comes out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from rleseg_core.errors import SchemeError
@@ -9,6 +11,7 @@ from rleseg_core.model.cache import Cache
 from rleseg_core.model.config import ModelConfig
 from rleseg_core.model.decoder import Decoder, Memory
 from rleseg_core.model.encoder import Bridge, Encoder
+from rleseg_core.model.heads import to_heads, to_rows
 from rleseg_core.model.layers import initialise
 from rleseg_core.model.pointer import CellPath
 from rleseg_core.model.resnet import ResNet
@@ -102,21 +105,24 @@ class Pix2Seq(nn.Module):
         ----------
         memory : Memory
             Of B windows.
-        tokens : (B, L) int64 tensor
+        tokens : (B, L) int64 tensor, or (B, K, L) of several heads
             bos and then the sequence without its last token; padding at the end is harmless.
 
         Returns
         -------
-        (B, L, V) tensor
-            Logits.
+        (B, L, V) tensor, or (B, K, L, V) of several heads
+            Logits; minus infinity for ids that a head does not have.
 
         Raises
         ------
         SchemeError
             If the sequence is longer than the model's positions.
         """
-        self._check_room(tokens.shape[1])
-        return self.decoder(memory, tokens)
+        self._check_room(tokens.shape[-1])
+        heads = self.config.heads
+        if not heads:
+            return self.decoder(memory, tokens)
+        return to_heads(self.decoder(self._for_heads(memory), to_rows(tokens, heads)), heads)
 
     def new_cache(self, memory: Memory, max_tokens: int) -> Cache:
         """Room for sequences of up to `max_tokens` tokens, bos included, over B windows.
@@ -127,7 +133,22 @@ class Pix2Seq(nn.Module):
             If that is more than the model's positions.
         """
         self._check_room(max_tokens)
-        return self.decoder.new_cache(memory, max_tokens)
+        if not self.config.heads:
+            return self.decoder.new_cache(memory, max_tokens)
+        cache = self.decoder.new_cache(self._for_heads(memory), max_tokens)
+        return replace(cache, n_heads=len(self.config.heads))
+
+    def _for_heads(self, memory: Memory) -> Memory:
+        """The same memory for each head of a window."""
+        windows = torch.arange(len(memory), device=memory.context.device)
+        return memory.select(windows.repeat_interleave(len(self.config.heads)))
+
+    def first_tokens(self, bos: int, n_windows: int, device: torch.device) -> Tensor:
+        """What sequences begin with: (B,) bos, or (B, K) the prompts of several heads."""
+        if not self.config.heads:
+            return torch.full((n_windows,), bos, device=device)
+        prompts = torch.tensor([head.prompt for head in self.config.heads], device=device)
+        return prompts.repeat(n_windows, 1)
 
     def extend(self, tokens: Tensor, cache: Cache, fixed: int | None = None) -> Tensor:
         """Logits (B, T, V) after each of T more tokens (B, T) of every sequence.
@@ -137,21 +158,25 @@ class Pix2Seq(nn.Module):
 
         Parameters
         ----------
-        tokens : (B, T) int64 tensor
+        tokens : (B, T) int64 tensor, or (B, K, T) of several heads
             What comes next in each sequence, bos at the beginning.
         cache : Cache
             What they have behind them.
         fixed : int, optional
             Positions to look at, for shapes that stay the same; at least those there will be.
         """
-        return self.decoder.extend(tokens, cache, fixed)
+        heads = self.config.heads
+        if not heads:
+            return self.decoder.extend(tokens, cache, fixed)
+        return to_heads(self.decoder.extend(to_rows(tokens, heads), cache, fixed), heads)
 
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
         """Logits (B, V) after one more token (B,) of each sequence; the cache moves on.
 
-        The first token is bos. The logits are those of `forward`.
+        The first token is bos. The logits are those of `forward`. Of several heads, tokens are
+        (B, K) and logits (B, K, V).
         """
-        return self.decoder.step(tokens, cache)
+        return self.extend(tokens[..., None], cache)[..., 0, :]
 
     def _check_room(self, n_tokens: int) -> None:
         if n_tokens > self.config.max_tokens:

@@ -46,9 +46,9 @@ class Written:
     ----------
     index : int
         Which of the windows it belongs to.
-    tokens : (L,) int64 array
+    tokens : (L,) int64 array, or (K, L) of several heads
         Ending in eos unless it ran out of room; without bos and pad.
-    logprobs : (L,) float32 array
+    logprobs : (L,) float32 array, or (K, L)
         Log-probability of each token among those the grammar allows.
     n_passes : int
         Passes of the decoder while it was written.
@@ -148,7 +148,7 @@ def _write_heads(
         for step in generate(model, memory, grammar, max_tokens=max_tokens, sampling=sampling):
             said, sure = step.tokens.cpu(), step.logprobs.cpu()
             for k, row in enumerate(step.rows.tolist()):
-                if said[k, 0] != grammar.pad or not tokens[row]:
+                if not tokens[row] or tokens[row][-1][0] != grammar.eos:
                     tokens[row].append(said[k])
                     logprobs[row].append(sure[k])
         for row, parts in enumerate(tokens):
@@ -399,7 +399,7 @@ def generate_tokens(
 
     Returns
     -------
-    list of (L,) int64 array
+    list of (L,) int64 array, or (K, L) of several heads
         One a window, ending in eos unless it ran out of room; without bos and pad.
     """
     written = write_sequences(model, [memory], grammar, max_tokens=max_tokens, sampling=sampling)

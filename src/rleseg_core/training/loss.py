@@ -1,7 +1,7 @@
 """The loss over tokens, weighted."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -113,3 +113,50 @@ def token_loss(
     )
     token_weights = weights[targets]
     return (losses * token_weights).sum() / token_weights.sum().clamp_min(1e-9)
+
+
+def heads_loss(
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    sizes: Sequence[int],
+    *,
+    shares: Sequence[float] | None = None,
+    kind: str = "xent",
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 2.0,
+) -> Tensor:
+    """Weighted mean of the losses of several heads.
+
+    Parameters
+    ----------
+    logits : (B, K, L, V) float
+        Those of head h are its first ``sizes[h]``.
+    targets : (B, K, L) int64
+        Token ids of each head.
+    weights : (K, V) float32
+        Weight of each token id of each head.
+    sizes : sequence of int
+        Token ids of each head.
+    shares : sequence of float, optional
+        λ of each head, 1 by default.
+    kind, label_smoothing, focal_gamma
+        As of `token_losses`.
+
+    Returns
+    -------
+    () float32
+    """
+    shares = shares or (1.0,) * len(sizes)
+    total = logits.new_zeros((), dtype=torch.float32)
+    for k, (size, share) in enumerate(zip(sizes, shares, strict=True)):
+        own = token_loss(
+            logits[:, k, :, :size],
+            targets[:, k],
+            weights[k],
+            kind=kind,
+            label_smoothing=label_smoothing,
+            focal_gamma=focal_gamma,
+        )
+        total = total + share * own
+    return total / sum(shares)
