@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import tifffile
@@ -113,6 +115,16 @@ def test_other_runtime_errors_are_not_swallowed(segmenter, stack, monkeypatch):
     monkeypatch.setattr(segmenter.model, "encode", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         product(segmenter.predict(stack))
+
+
+def test_half_precision_gives_nearly_the_same_masks(segmenter, stack):
+    _, expected = product(segmenter.predict(stack))
+    half = Segmenter(segmenter.info, copy.deepcopy(segmenter.model), "cpu", "bf16")
+    _, labels = product(half.predict(stack))
+    assert half.model.decoder.positions.dtype == torch.bfloat16
+    assert (labels == expected).mean() > 0.5  # random weights: what is likely is close
+    events = half.trace(stack, plan_windows(stack.shape, segmenter.info.window_spec)[0])
+    assert list(events)
 
 
 @pytest.mark.parametrize("size", [1, 3])
