@@ -319,3 +319,33 @@ def test_architectures_are_told_by_their_variables(tiny_config, tmp_path, change
     variables = {f"model/{key}": np.zeros(size, np.float32) for key, size in keys.items()}
     config = architecture(Settings(tiny_config, tmp_path / "config.json"), variables)
     assert {name: getattr(config, name) for name in expected} == expected
+
+
+def test_a_model_with_heads(golden, tiny_config, out, tmp_path, write_tf_checkpoint):
+    arrays = golden("mhd_tiny_shared")
+    weights = {name[2:]: value for name, value in arrays.items() if name.startswith("w:")}
+    folder = write_tf_checkpoint(tmp_path / "heads/ckpt-5", weights).parent
+    tiny_config["task"]["name"] = "mhd_semantic_segmentation"
+    tiny_config["dataset"]["starts_2d"] = 1
+    shifts = {"coord_vocab_shift": 5, "len_vocab_shift": 5, "class_vocab_shift": 5}
+    tiny_config["model"] |= shifts | {"vocab_size": None}
+    (folder / "config.json").write_text(json.dumps(tiny_config))
+    info = import_checkpoint(folder, out, class_names=NAMES)
+    vocab = build_tokenizer(info).vocab
+    assert (vocab.per_field, vocab.prompts, vocab.size) == (True, (1, 2, 3, 4), 45)
+    assert [s.offset for s in vocab.segments if s.offset > 4] == [6, 6, 6]
+    checkpoint = load_checkpoint(out)
+    model = build_model(info, checkpoint.weights).eval()
+    images = torch.from_numpy(arrays["in:image"]).movedim(-1, -3)[:, None]
+    tokens = np.stack([arrays[f"in:seq_{head}"] for head in "xylc"], axis=1)
+    with torch.inference_mode():
+        logits = model(model.encode(images), torch.from_numpy(tokens))
+    for k, head in enumerate("xylc"):
+        expected = torch.from_numpy(arrays[f"out:logits_{head}"])
+        found = logits[:, k, :, : expected.shape[-1]]
+        torch.testing.assert_close(found, expected, atol=3e-4, rtol=0)
+    images = np.random.default_rng(0).integers(0, 255, (1, 96, 96), np.uint8)
+    run = Segmenter.from_checkpoint(out, "cpu").predict(
+        ImageStack.from_array(images), image_size=96
+    )
+    assert [result.tokens.shape[0] for result in run] == [4]
