@@ -38,7 +38,12 @@ def fidelity(
     rules: Annotated[str, typer.Option(help="How masks are made smaller.")] = "corner,centre,max",
     upsample: Annotated[str, typer.Option(help="And larger again.")] = "nearest,smooth",
     budgets: Annotated[str, typer.Option(help="L: tokens allowed, as 512,1024.")] = "",
-    drops: Annotated[str, typer.Option(help="Which runs go beyond L.")] = "tail,shortest",
+    drops: Annotated[
+        str | None,
+        typer.Option(
+            help="Which runs go beyond L: tail,shortest, or tail of schemes that can lose no other."
+        ),
+    ] = None,
     scheme: Annotated[str, typer.Option(help="How masks are written.")] = "lac",
     order: Order = None,
     start: Start = None,
@@ -65,6 +70,8 @@ def fidelity(
 
     changes = {"order": order, "start": start}
     written = preset(scheme, **{name: value for name, value in changes.items() if value})
+    if drops is None:
+        drops = "tail,shortest" if written.runs == "foreground" else "tail"
     stacks = open_masks(masks, classes, instances, instance_ids)
     run = measure_fidelity(
         stacks,

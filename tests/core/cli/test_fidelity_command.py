@@ -8,6 +8,7 @@ import tifffile
 from rleseg_core.cli import main
 
 CENTRE = ("--rules", "centre", "--upsample", "nearest")
+BAC = ("--scheme", "bac", "--budgets", 9)
 
 
 def run(capfd, *arguments):
@@ -57,6 +58,13 @@ def test_table_names_budgets_and_what_they_cut(capfd, masks):
     assert "changed none of their masks" in out
 
 
+def test_schemes_that_lose_only_their_tail_are_measured_with_that(capfd, masks):
+    told = ("--patch", 32, "--mask-sizes", 16, *CENTRE, *BAC, "--instances", "--json")
+    code, out, err = run(capfd, masks, *told)
+    assert (code, err) == (0, "")
+    assert [row["drop"] for row in json.loads(out)] == [None, "tail"]
+
+
 def test_rows_are_written_as_csv_and_quietly(capfd, masks, tmp_path):
     file = tmp_path / "rows.csv"
     told = ("--patch", 64, "--mask-sizes", 32, "--scheme", "tac", "--frames", 2, "--csv", file)
@@ -92,7 +100,7 @@ def test_classes_have_rows_of_their_own_and_a_mean(capfd, tmp_path):
         (("--patch", 32, "--scheme", "nlp", "--mask-sizes", 8), "there is no scheme"),
         (("--patch", 32, "--scheme", "tac", "--mask-sizes", 8), "n_frames=2"),
         (("--patch", 32, "--frames", 9, "--mask-sizes", 8), "windows of 9 frames"),
-        (("--patch", 32, "--mask-sizes", 8, "--scheme", "bac", "--budgets", 9), "drop='tail'"),
+        (("--patch", 32, "--mask-sizes", 8, "--drops", "shortest", *BAC), "drop='tail'"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(capfd, masks, arguments, about):
