@@ -24,6 +24,7 @@ from rleseg_core.cli.token_options import (
     scheme_names,
 )
 from rleseg_core.cli.token_stats import mask_sizes, usable_schemes, watch
+from rleseg_core.errors import SchemeError
 from rleseg_core.spec import WindowSpec
 
 if TYPE_CHECKING:
@@ -87,8 +88,10 @@ def choose(
         factors = usual or [1]
     window = WindowSpec(patch=side, patch_stride=side, image_size=image_size)
     counted: list[TokenStatistics] = []
+    left_out: dict[str, None] = {}
     for n_frames in numbers(frames, "--frames"):
-        usable, _ = usable_schemes(stacks, names, n_frames, order=order)
+        usable, unusable = usable_schemes(stacks, names, n_frames, order=order)
+        left_out |= dict.fromkeys(unusable.values())
         if usable:
             run = count_tokens(
                 stacks,
@@ -99,6 +102,8 @@ def choose(
                 max_windows=windows,
             )
             counted += watch(run, f"count N = {n_frames}", quiet)
+    if not counted:
+        raise SchemeError("; ".join(left_out))
     choice = choose(counted, limits)
     if as_json:
         print_json(_json(choice))

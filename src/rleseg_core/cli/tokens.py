@@ -117,8 +117,10 @@ def encode(
 
     stack = _open(mask, classes, instances, instance_ids, frame)
     if frame + frames > stack.n_frames:
-        what = f"no frame {frame}" if frames == 1 else f"no {frames} frames from frame {frame} on"
-        raise DataError(f"{mask} has {stack.n_frames} frames, there are {what}")
+        what = f"is no frame {frame}"
+        if frames > 1:
+            what = f"are no {frames} frames from frame {frame} on"
+        raise DataError(f"{mask} has {stack.n_frames} frames, there {what}")
     labels, ids = _window(stack, frame, frames, image_size)
     if mask_size is not None:
         _check_divides(mask_size, labels.shape)

@@ -168,6 +168,12 @@ def test_choice_where_nothing_fits(capfd, folder):
     assert values(capfd, *arguments)["chosen"] is None
 
 
+def test_choice_among_schemes_of_which_none_goes_with_the_masks(capfd, folder):
+    told = run(capfd, "choose", folder / "classes", *COMMON, "--scheme", "tac,iw")
+    assert_one_sentence(*told, about="n_frames=2")
+    assert "objects" in told[2]
+
+
 def test_vocabularies_side_by_side(capfd):
     code, out, _ = run(capfd, "vocab", "--scheme", "all", "--frames", 3)
     assert code == 0
@@ -229,7 +235,7 @@ def test_windows_beyond_the_end_are_told(capfd, folder):
     assert_one_sentence(*run(capfd, *arguments, "--frame", 2), about="3 frames from frame 2")
     tifffile.imwrite(folder / "one.tif", np.eye(4, dtype=np.uint8))
     told = run(capfd, "encode", folder / "one.tif", "--frame", 1)
-    assert_one_sentence(*told, about="no frame 1")
+    assert_one_sentence(*told, about="there is no frame 1")
 
 
 def test_help_does_not_wait_for_torch():
