@@ -251,7 +251,10 @@ def read_leniently(
             "rules='published' read runs of foreground in one sequence, and blocks of images; use "
             "rules='ours' for other schemes"
         )
-    tokens = tokens[tokens != 0]
+    vocab = tokenizer.vocab
+    if vocab.eos != vocab.pad:  # our ids
+        tokens = tokens[: (tokens == vocab.eos).argmax()] if vocab.eos in tokens else tokens
+    tokens = tokens[tokens != vocab.pad]
     if scheme.blocks is None:
         plane, n_skipped = _read_runs(tokenizer, tokens)
         return _unflatten(tokenizer, plane), None, n_skipped
