@@ -3,15 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 from torch import Tensor
 
 from rleseg_core.checkpoint import ModelInfo
 from rleseg_core.errors import CheckpointError, SchemeError
-from rleseg_core.model import ModelConfig, Pix2Seq, StartGrid, model_config
+from rleseg_core.model import (
+    Head,
+    ModelConfig,
+    Pix2Seq,
+    StartGrid,
+    is_published,
+    model_config,
+)
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import PublishedLayout, Scheme, Tokenizer, for_classes
 from rleseg_core.tokens.fields import Length, LengthSymbol
+
+Fusion = Literal["middle", "late", "early", "first"]
 
 
 def build_tokenizer(info: ModelInfo) -> Tokenizer:
@@ -66,6 +76,8 @@ def new_model(
     mask_spec: MaskSpec,
     window_spec: WindowSpec,
     max_tokens: int,
+    fusion: Fusion | None = None,
+    dense_frames: int | None = None,
     card: Mapping[str, object] | None = None,
 ) -> ModelInfo:
     """Header of a model that is to be trained.
@@ -81,28 +93,38 @@ def new_model(
     mask_spec, window_spec : MaskSpec, WindowSpec
         What it writes and what it reads.
     max_tokens : int
-        L, tokens of the longest sequence, its end included.
+        L, tokens of the longest sequence, its end included; with `per_field` heads of each head.
+    fusion : {'middle', 'late', 'early', 'first'}, optional
+        How windows of several frames are joined; see `ModelConfig`. By default as the size says,
+        which is early in VideoSwin and else in the middle.
+    dense_frames : int, optional
+        Frames of a window that keep all their cells; see `ModelConfig`.
     card : mapping, optional
         What people should know of it.
 
     Raises
     ------
     SchemeError
-        If the scheme does not fit the mask or the model, or the vocabulary is too large.
+        If the scheme does not fit the mask or the model, the windows do not fit the masks, or the
+        vocabulary is too large.
     """
-    if scheme.heads != "one":
+    if mask_spec.n_frames != window_spec.n_frames:
         raise SchemeError(
-            f"models write one sequence of tokens, not one with heads={scheme.heads!r}; use "
-            "heads='one' (preset 'multiclass')"
+            f"masks have {mask_spec.n_frames} frames and windows {window_spec.n_frames}; both need "
+            "the same n_frames"
         )
     tokenizer = Tokenizer.build(scheme, mask_spec)
+    changes: dict[str, Any] = {"n_frames": mask_spec.n_frames, "dense_frames": dense_frames}
+    if fusion is not None:
+        changes["fusion"] = fusion
     config = model_config(
         size,
-        vocab_size=tokenizer.vocab.size,
+        **_of_tokens(tokenizer),
         max_tokens=max_tokens,
         image_size=window_spec.patch,
         grid=start_grid(tokenizer),
-        ramps=() if size == "paper" else length_ramps(tokenizer),
+        ramps=() if is_published(size) else length_ramps(tokenizer),
+        **changes,
     )
     return ModelInfo(
         path=path,
@@ -127,10 +149,94 @@ def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
     config = ModelConfig.from_json(info.model)
     grid = start_grid(tokenizer) if config.grid is not None else None
     ramps = length_ramps(tokenizer) if config.ramps else ()
-    config = replace(config, vocab_size=tokenizer.vocab.size, grid=grid, ramps=ramps)
+    config = replace(config, grid=grid, ramps=ramps, **_of_tokens(tokenizer))
     return replace(
         info, mask_spec=mask_spec, scheme=scheme.to_json(), model=config.to_json(), layout={}
     )
+
+
+def as_video(
+    info: ModelInfo,
+    path: Path,
+    *,
+    scheme: Scheme,
+    n_frames: int,
+    frame_stride: int = 1,
+    fusion: Fusion = "middle",
+    dense_frames: int | None = None,
+    max_tokens: int | None = None,
+) -> ModelInfo:
+    """Header of a model like that of an image model, for windows of several frames.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        Of the image model.
+    path : Path
+        Where the new one will be written.
+    scheme : Scheme
+        How masks of several frames become tokens.
+    n_frames, frame_stride : int
+        N, and frames from one window to the next.
+    fusion, dense_frames
+        As of `new_model`.
+    max_tokens : int, optional
+        L, if not that of the image model.
+
+    Raises
+    ------
+    SchemeError
+        If these do not go together.
+    """
+    mask_spec = replace(info.mask_spec, n_frames=n_frames)
+    scheme = for_classes(scheme, mask_spec.n_classes)
+    tokenizer = Tokenizer.build(scheme, mask_spec)
+    config = ModelConfig.from_json(info.model)
+    grid = start_grid(tokenizer) if config.starts == "pointer" else None
+    config = replace(
+        config,
+        **_of_tokens(tokenizer),
+        max_tokens=max_tokens or config.max_tokens,
+        starts="table" if grid is None else config.starts,
+        grid=grid,
+        ramps=length_ramps(tokenizer) if config.ramps else (),
+        n_frames=n_frames,
+        fusion=fusion,
+        dense_frames=dense_frames,
+    )
+    return replace(
+        info,
+        path=path,
+        model=config.to_json(),
+        scheme=scheme.to_json(),
+        layout={},
+        mask_spec=mask_spec,
+        window_spec=replace(info.window_spec, n_frames=n_frames, frame_stride=frame_stride),
+        step=0,
+        training={},
+    )
+
+
+def _of_tokens(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The settings of a model that its tokens decide: the vocabulary, and the heads."""
+    heads = token_heads(tokenizer)
+    return {
+        "vocab_size": heads[-1].offset + heads[-1].size if heads else tokenizer.vocab.size,
+        "heads": heads,
+    }
+
+
+def token_heads(tokenizer: Tokenizer) -> tuple[Head, ...]:
+    """A head for each field of a run, one after the other; none where there is one sequence."""
+    vocab = tokenizer.vocab
+    if not vocab.per_field:
+        return ()
+    heads: list[Head] = []
+    for (field, offset), prompt in zip(tokenizer.columns, vocab.prompts, strict=True):
+        size = max(offset + field.n_values, vocab.eos + 1, vocab.pad + 1, prompt + 1)
+        first = heads[-1].offset + heads[-1].size if heads else 0
+        heads.append(Head(offset=first, size=size, prompt=prompt))
+    return tuple(heads)
 
 
 def start_grid(tokenizer: Tokenizer) -> StartGrid | None:
@@ -146,9 +252,10 @@ def length_ramps(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:
     longest = tokenizer.max_length
     if longest is None:
         return ()
+    firsts = [head.offset for head in token_heads(tokenizer)] or [0] * len(tokenizer.columns)
     return tuple(
-        (offset + first, longest)
-        for field, offset in tokenizer.columns
+        (base + offset + first, longest)
+        for (field, offset), base in zip(tokenizer.columns, firsts, strict=True)
         if isinstance(field, Length | LengthSymbol)
         for first in range(0, field.n_values, longest)
     )

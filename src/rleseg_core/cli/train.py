@@ -38,7 +38,11 @@ def train(
     instances: Instances = False,
     base: Annotated[
         str | None,
-        typer.Option("--from", help="Fine-tune this model (file or name), not a new one."),
+        typer.Option(
+            "--from",
+            help="Fine-tune this model (file or name), not a new one; with --frames, the image "
+            "model that one for windows of several frames begins as.",
+        ),
     ] = None,
     run_dir: Annotated[
         Path | None, typer.Option(help="For checkpoints and log; --out less its suffix by default.")
@@ -50,9 +54,36 @@ def train(
         str | None, typer.Option(help="Frames kept for validation, such as 0,10-14.")
     ] = None,
     scheme: Annotated[
-        str, typer.Option(help=f"One of {', '.join(PRESETS)}; auto: lac, binary for one class.")
+        str,
+        typer.Option(
+            help=f"One of {', '.join(PRESETS)}; auto: lac, binary for one class, tac for several "
+            "frames."
+        ),
     ] = "auto",
-    size: Annotated[str, typer.Option(help="Of a new model: nano, small or paper.")] = "nano",
+    size: Annotated[
+        str,
+        typer.Option(
+            help="Of a new model: nano, small, paper, resnet-c, vit-b, vit-l; swin-t, swin-s or "
+            "swin-b for several frames."
+        ),
+    ] = "nano",
+    n_frames: Annotated[
+        int, typer.Option("--frames", min=1, help="N, frames of a window, whose masks are one.")
+    ] = 1,
+    frame_stride: Annotated[
+        int | None, typer.Option(help="Frames from one window to the next; N by default.")
+    ] = None,
+    fusion: Annotated[
+        Literal["auto", "middle", "late", "early", "first"],
+        typer.Option(
+            help="How frames are joined: after the encoder, in it, in the trunk (swin sizes), or "
+            "the first stands for all; auto: middle, or as the size says."
+        ),
+    ] = "auto",
+    dense_frames: Annotated[
+        int | None,
+        typer.Option(help="Frames of a window seen in full, the others coarsely; all by default."),
+    ] = None,
     patch: Annotated[int, typer.Option(help="P, the side of a patch.")] = 128,
     stride: Annotated[
         int | None, typer.Option(help="Between patches; 3/4 of P by default.")
@@ -87,7 +118,7 @@ def train(
 
     _check_output(output)
     if base is not None:
-        _check_left_out(context)
+        _check_left_out(context, video=n_frames > 1)
     names = class_names(classes, instances)
     stack = LabelledStack.from_paths(images, masks, names, instances=instances)
     kept, held_out = _split(stack, holdout)
@@ -105,7 +136,39 @@ def train(
     folder = run_dir or output.with_suffix("")
     if not resume:
         _check_unfinished(folder)
-    if base is not None:
+    how = preset(("tac" if n_frames > 1 else "lac") if scheme == "auto" else scheme)
+    if base is not None and n_frames > 1:
+        from rleseg_core.build import as_video
+        from rleseg_core.checkpoint import find_model, load_checkpoint
+        from rleseg_core.training import image_weights
+
+        image_model = load_checkpoint(find_model(base))
+        if image_model.info.mask_spec.class_names != names:
+            raise DataError(
+                f"the model of --from has the classes {image_model.info.mask_spec.class_names}, "
+                f"the masks {names}; with --frames both need the same"
+            )
+        info = as_video(
+            image_model.info,
+            output,
+            scheme=how,
+            n_frames=n_frames,
+            frame_stride=frame_stride or n_frames,
+            fusion="middle" if fusion == "auto" else fusion,
+            dense_frames=dense_frames,
+            max_tokens=_given(context, "max_tokens"),
+        )
+        run = train_new(
+            replace(info, card={"name": output.stem, "base": image_model.info.name}),
+            kept,
+            config,
+            folder,
+            weights=image_weights(image_model, info),
+            validation_stacks=held_out,
+            device=device,
+            resume=resume,
+        )
+    elif base is not None:
         run = fine_tune(
             base,
             kept,
@@ -120,15 +183,21 @@ def train(
         )
     else:
         window = WindowSpec(
-            patch=patch, patch_stride=stride or 3 * patch // 4, image_size=image_size
+            patch=patch,
+            patch_stride=stride or 3 * patch // 4,
+            image_size=image_size,
+            n_frames=n_frames,
+            frame_stride=frame_stride or n_frames,
         )
         info = new_model(
             output,
             size=size,
-            scheme=for_classes(preset("lac" if scheme == "auto" else scheme), len(names)),
-            mask_spec=MaskSpec(size=(mask_size, mask_size), class_names=names),
+            scheme=for_classes(how, len(names)),
+            mask_spec=MaskSpec(size=(mask_size, mask_size), class_names=names, n_frames=n_frames),
             window_spec=window,
             max_tokens=max_tokens,
+            fusion=None if fusion == "auto" else fusion,
+            dense_frames=dense_frames,
             card={"name": output.stem},
         )
         run = train_new(
@@ -169,9 +238,18 @@ def _check_output(path: Path) -> None:
         raise DataError(f"cannot write a model to {path}: there is a folder of that name")
 
 
-def _check_left_out(context: typer.Context) -> None:
+def _given(context: typer.Context, name: str) -> int | None:
+    """An option if the user gave it."""
+    source = context.get_parameter_source(name)
+    given = source is not None and source.name == "COMMANDLINE"
+    return int(context.params[name]) if given else None
+
+
+def _check_left_out(context: typer.Context, *, video: bool) -> None:
     """Refuse options that a base model decides, rather than take no notice of them."""
-    decided = ("scheme", "size", "patch", "stride", "mask_size", "max_tokens")
+    decided = ["size", "patch", "stride", "mask_size"]
+    if not video:
+        decided += ["scheme", "max_tokens", "frame_stride", "fusion", "dense_frames"]
     given = [
         "--" + name.replace("_", "-")
         for name in decided

@@ -5,7 +5,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import numpy as np
 import torch
@@ -259,7 +259,7 @@ class Segmenter:
             sampling=sampling,
         )
         for step in steps:
-            yield int(step.tokens[0])
+            yield cast(int, step.tokens[0].tolist())  # of several heads, a list of one of each
 
     def _encode(self, images: torch.Tensor) -> Memory:
         """What the decoder needs of windows (B, N, 3, P, P), in the decoder's precision."""

@@ -1,7 +1,14 @@
 """Images in, logits of tokens out; what the tokens mean is not known here."""
 
 from rleseg_core.model.cache import Cache
-from rleseg_core.model.config import SIZES, Head, ModelConfig, StartGrid, model_config
+from rleseg_core.model.config import (
+    SIZES,
+    Head,
+    ModelConfig,
+    StartGrid,
+    is_published,
+    model_config,
+)
 from rleseg_core.model.decoder import Memory
 from rleseg_core.model.generate import (
     GrammarTables,
@@ -11,6 +18,7 @@ from rleseg_core.model.generate import (
     nucleus,
 )
 from rleseg_core.model.pix2seq import Pix2Seq
+from rleseg_core.model.video import from_image_model
 from rleseg_core.model.writing import Written, generate_tokens, write_sequences
 
 __all__ = [
@@ -25,8 +33,10 @@ __all__ = [
     "StartGrid",
     "Step",
     "Written",
+    "from_image_model",
     "generate",
     "generate_tokens",
+    "is_published",
     "model_config",
     "nucleus",
     "write_sequences",

@@ -10,7 +10,13 @@ from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.reports import BEST, LAST, StepReport, logged, read_reports
 
 if TYPE_CHECKING:
-    from rleseg_core.training.finetune import fine_tune, split_frames, train, transfer_weights
+    from rleseg_core.training.finetune import (
+        fine_tune,
+        image_weights,
+        split_frames,
+        train,
+        transfer_weights,
+    )
     from rleseg_core.training.trainer import Trainer
 
 __all__ = [
@@ -20,6 +26,7 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "fine_tune",
+    "image_weights",
     "logged",
     "read_reports",
     "split_frames",

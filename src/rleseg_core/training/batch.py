@@ -12,7 +12,17 @@ from rleseg_core.tokens import Tokenizer
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """What one step needs: images (B, N, 3, P, P) in [0, 1], and inputs and targets (B, L)."""
+    """What one step needs.
+
+    Parameters
+    ----------
+    images : (B, N, 3, P, P) float32 tensor
+        In [0, 1].
+    inputs, targets : (B, L) int64 tensor, or (B, K, L) of several heads
+        Tokens, and those that follow them.
+    n_tokens : (B,) int64 tensor
+        Tokens of each row; with several heads those of one.
+    """
 
     images: Tensor
     inputs: Tensor
@@ -53,7 +63,8 @@ def tokenize(
         instances = torch.from_numpy(np.ascontiguousarray(samples.instances)).to(device)
     batch = tokenizer.encode_batch(classes, instances, budget=budget)
     longest = int(batch.n_tokens.max())  # the one host sync of a step, for half of the work
-    targets = batch.tokens[:, :longest]
-    bos = targets.new_full((len(targets), 1), tokenizer.vocab.bos)
-    inputs = torch.cat([bos, targets[:, :-1]], dim=1)
+    targets = batch.tokens[..., :longest]
+    inputs = targets.roll(1, dims=-1)
+    prompts = tokenizer.vocab.prompts
+    inputs[..., 0] = torch.tensor(prompts if len(prompts) > 1 else prompts[0])
     return TrainingBatch(images_on(samples.images, device), inputs, targets, batch.n_tokens)

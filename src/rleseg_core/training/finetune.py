@@ -18,6 +18,7 @@ from rleseg_core.data import (
     grid_samples,
 )
 from rleseg_core.errors import TrainingError
+from rleseg_core.model import ModelConfig, from_image_model
 from rleseg_core.tokens import Vocabulary
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.reports import LAST, StepReport, logged
@@ -137,7 +138,8 @@ def train(
         info = replace(saved, path=info.path)
     info = replace(info, card={**info.card, "subsample_rule": config.subsample_rule})
     if validation_stacks is None:
-        stacks, validation_stacks = split_frames(stacks, validation_share)
+        n_frames = info.window_spec.n_frames
+        stacks, validation_stacks = split_frames(stacks, validation_share, n_frames)
     sampler = PatchSampler(
         stacks,
         info.window_spec,
@@ -158,18 +160,19 @@ def train(
 
 
 def split_frames(
-    stacks: Sequence[LabelledStack], share: float
+    stacks: Sequence[LabelledStack], share: float, n_frames: int = 1
 ) -> tuple[list[LabelledStack], list[LabelledStack]]:
     """Training and held-out frames: the last `share` of the labelled frames of each stack.
 
-    Neighbouring frames look alike, so the held-out ones are a block at the end. A stack with fewer
-    than three labelled frames gives none.
+    Neighbouring frames look alike, so the held-out ones are a block at the end, of at least one
+    window of `n_frames`. A stack with fewer labelled frames than three windows gives none.
     """
     kept, held_out = [], []
     for stack in stacks:
         frames = list(stack.frames)
-        n_held = round(share * len(frames)) if len(frames) >= 3 else 0
-        n_held = min(max(n_held, 1 if share > 0 and len(frames) >= 3 else 0), len(frames) - 1)
+        n_held = 0
+        if share > 0 and len(frames) >= 3 * n_frames:
+            n_held = min(max(round(share * len(frames)), n_frames), len(frames) - n_frames)
         kept.append(replace(stack, frames=tuple(frames[: len(frames) - n_held])))
         if n_held:
             held_out.append(replace(stack, frames=tuple(frames[len(frames) - n_held :])))
@@ -226,6 +229,18 @@ def _rows_by_segment(trained: Tensor, old: Vocabulary, value: Tensor, new: Vocab
 def _role(segment: str) -> str:
     """Segments that say the same: LAC begins with the lengths of the first class."""
     return "length" if segment == "lac" else segment
+
+
+def image_weights(base: Checkpoint, info: ModelInfo) -> dict[str, Tensor]:
+    """Weights with which the video model of a header (`as_video`) begins as an image model.
+
+    What is not of tokens comes from `from_image_model`, rows of tokens from `transfer_weights`.
+    """
+    fresh = build_model(info).state_dict()
+    weights = from_image_model(base.weights, fresh, ModelConfig.from_json(info.model))
+    old, new = build_tokenizer(base.info).vocab, build_tokenizer(info).vocab
+    tokens = transfer_weights(base.weights, old, fresh, new)
+    return weights | {name: tokens[name] for name in tokens if name.startswith("decoder.tokens.")}
 
 
 def _adapted(

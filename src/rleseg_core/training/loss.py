@@ -18,16 +18,17 @@ def vocabulary_weights(
 
     Returns
     -------
-    (V,) float32
+    (V,) float32, or (K, V) with `per_field` heads
 
     Raises
     ------
     TrainingError
         If a segment of that name does not exist.
     """
-    weights = torch.ones(vocab.size)
-    weights[vocab.pad] = 0.0
-    weights[vocab.eos] = eos_weight
+    fields = vocab.fields if vocab.per_field else vocab.fields[:1]
+    weights = torch.ones(len(fields), vocab.size)
+    weights[:, vocab.pad] = 0.0
+    weights[:, vocab.eos] = eos_weight
     segments = {segment.name: segment for segment in vocab.segments}
     for name, weight in segment_weights.items():
         if name not in segments:
@@ -35,8 +36,10 @@ def vocabulary_weights(
                 f"there is no vocabulary segment {name!r} to weigh; there are {sorted(segments)}"
             )
         segment = segments[name]
-        weights[segment.offset : segment.offset + segment.size] = weight
-    return weights
+        for row, field in zip(weights, fields, strict=True):
+            if not vocab.per_field or field.segment == name:
+                row[segment.offset : segment.end] = weight
+    return weights if vocab.per_field else weights[0]
 
 
 def token_losses(

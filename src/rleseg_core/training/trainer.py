@@ -20,7 +20,7 @@ from rleseg_core.errors import CheckpointError, TrainingError
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.training.batch import TrainingBatch, tokenize
 from rleseg_core.training.config import TrainConfig
-from rleseg_core.training.loss import token_loss, vocabulary_weights
+from rleseg_core.training.loss import heads_loss, token_loss, vocabulary_weights
 from rleseg_core.training.optim import (
     begin_step,
     make_optimizer,
@@ -153,14 +153,8 @@ class Trainer:
             for batch in self._batches(accelerator):
                 started = time.perf_counter()
                 rate = begin_step(optimizer, self.step, config)
-                loss = token_loss(
-                    network(batch.images, batch.inputs),
-                    batch.targets,
-                    weights,
-                    kind=config.loss,
-                    label_smoothing=config.label_smoothing,
-                    focal_gamma=config.focal_gamma,
-                )
+                logits = network(batch.images, batch.inputs)
+                loss = self._loss(logits, batch.targets, weights)
                 value = float(loss.detach())
                 healthy, wrong = math.isfinite(value), f"loss became {value}"
                 if healthy:
@@ -199,6 +193,28 @@ class Trainer:
             if healthy and saved_at != self.step and accelerator.is_main_process:
                 self._save(optimizer)
         return self._finish()
+
+    def _loss(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        config = self.config
+        heads = self.model.config.heads
+        if not heads:
+            return token_loss(
+                logits,
+                targets,
+                weights,
+                kind=config.loss,
+                label_smoothing=config.label_smoothing,
+                focal_gamma=config.focal_gamma,
+            )
+        return heads_loss(
+            logits,
+            targets,
+            weights,
+            [head.size for head in heads],
+            kind=config.loss,
+            label_smoothing=config.label_smoothing,
+            focal_gamma=config.focal_gamma,
+        )
 
     def _batches(self, accelerator: "Accelerator") -> Generator[TrainingBatch, None, None]:
         """Batches from the current step on; the next one is cut while the model learns."""

@@ -159,7 +159,7 @@ def test_the_loss_is_the_mean_of_the_heads(model: Pix2Seq, images: Tensor) -> No
 
 
 def test_heads_outside_the_table_are_refused(tokenizer: Tokenizer) -> None:
-    with pytest.raises(SchemeError, match=r"the head takes the ids .* outside the vocabulary of 20"):
+    with pytest.raises(SchemeError, match=r"head takes the ids .* outside the vocabulary of 20"):
         heads_config(tokenizer, vocab_size=20)
 
 
