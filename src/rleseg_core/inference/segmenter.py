@@ -35,11 +35,11 @@ class WindowResult:
     window : Window
         Where it was read, in resized pixels.
     frames : tuple of int
-        Its frames in the stack.
+        Those of its frames in the stack that are to be segmented.
     rows, cols : slice
         Its part of the frame, in source pixels.
-    labels : (N, h, w) uint8
-        Stitched class ids there, after this window; 0 = background.
+    labels : (n, h, w) uint8
+        Stitched class ids there, one for each of `frames`, after this window; 0 = background.
     tokens : (L,) int32
         The sequence the model wrote, ending in eos unless it ran out of room.
     n_done, n_windows : int
@@ -137,7 +137,7 @@ class Segmenter:
         stack : ImageStack
             Read lazily, one frame at a time.
         frames : sequence of int, optional
-            Frames to segment, all by default.
+            Frames to segment, all by default; windows may look at others too.
         stitch : {'last', 'vote'}
             What counts where windows overlap.
         sampling : Sampling
@@ -184,7 +184,7 @@ class Segmenter:
         windows = [
             window
             for window in plan_windows(stack.shape, spec)
-            if chosen.issuperset(range(*window.frames))
+            if not chosen.isdisjoint(range(*window.frames))
         ]
         reader = WindowReader(stack, spec)
         stitcher = Stitcher(labels, len(self.class_names), stitch)
@@ -196,10 +196,12 @@ class Segmenter:
                 for tokens in self._write_tokens(reader, rest, size, sampling, draft):
                     window = windows[n_done]
                     n_done += 1
-                    rows, cols, merged = self._stitch(stitcher, window, tokens, stack.shape, spec)
+                    rows, cols, merged = self._stitch(
+                        stitcher, window, tokens, stack.shape, spec, chosen
+                    )
                     yield WindowResult(
                         window=window,
-                        frames=tuple(range(*window.frames)),
+                        frames=tuple(f for f in range(*window.frames) if f in chosen),
                         rows=rows,
                         cols=cols,
                         labels=merged,
@@ -319,6 +321,7 @@ class Segmenter:
         tokens: np.ndarray,
         shape: tuple[int, ...],
         spec: WindowSpec,
+        chosen: set[int],
     ) -> tuple[slice, slice, np.ndarray]:
         """Decode a window, bring its mask to source pixels, and stitch it."""
         rows, cols, covered = source_rectangle(window, shape, spec)
@@ -333,6 +336,7 @@ class Segmenter:
         merged = [
             stitcher.add(frame, rows, cols, mask)
             for frame, mask in zip(range(*window.frames), masks, strict=True)
+            if frame in chosen
         ]
         return rows, cols, np.stack(merged)
 

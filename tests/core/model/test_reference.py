@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rleseg_core.model import Pix2Seq, nucleus
+from rleseg_core.model.positions import sincos_grid
 from rleseg_core.model.published import to_parameters
 
 from .golden import Golden, check_model, tiny_reference
@@ -93,3 +94,32 @@ def test_nucleus_agrees(shared_dir: Path, top_p: float) -> None:
         logits, expected = arrays["in:logits"], arrays[f"out:k0_p{top_p}"]
     left = nucleus(torch.from_numpy(logits), top_p).numpy()
     np.testing.assert_array_equal(np.isfinite(left), expected > -1e9)
+
+
+def test_greedy_tokens_after_a_longer_prompt_agree(golden: Golden, published: Pix2Seq) -> None:
+    prompt, expected = golden["in:seq"][:, :5], golden["out:greedy_tokens_prompt5"]
+    with torch.inference_mode():
+        cache = published.new_cache(published.encode(golden.images), 32)
+        written = [published.extend(prompt, cache)[:, -1].argmax(-1)]
+        while len(written) < expected.shape[1]:
+            written.append(published.step(written[-1], cache).argmax(-1))
+    assert torch.equal(torch.stack(written, 1), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "height", "width", "step"),
+    [
+        ("p3x2_48", 3, 2, 1),
+        ("p20x20_256", 20, 20, 1),
+        ("p32x32_256", 32, 32, 1),
+        ("p40x40_512", 40, 40, 4),
+        ("p1d_7_32", 1, 7, 1),
+    ],
+)
+def test_codes_of_places_agree(
+    shared_dir: Path, name: str, height: int, width: int, step: int
+) -> None:
+    expected = Golden(shared_dir, "pos_codes")[name]
+    codes = sincos_grid(height, width, expected.shape[-1]).view(height, width, -1)
+    codes = codes[::step, ::step].reshape(expected.shape)
+    torch.testing.assert_close(codes, expected, atol=2e-6, rtol=0)

@@ -91,6 +91,19 @@ def test_what_is_trained_segments(tmp_path, scheme, n_frames, changes):
     np.testing.assert_array_equal(live, segmenter.tokenizer.decode(results[0].tokens).classes)
 
 
+def test_single_frames_of_a_window_can_be_segmented(tmp_path):
+    info = header(tmp_path / "model.safetensors", "tac", 3)
+    torch.manual_seed(0)
+    segmenter = Segmenter(info, build_model(info), "cpu")
+    stack = labelled(7).images
+    _, everything = product(segmenter.predict(stack))
+    results, labels = product(segmenter.predict(stack, frames=[1, 6]))
+    assert {result.frames for result in results} == {(1,), (6,)}
+    assert all(len(result.labels) == 1 for result in results)
+    np.testing.assert_array_equal(labels[[1, 6]], everything[[1, 6]])
+    assert not labels[[0, 2, 3, 4, 5]].any()
+
+
 def test_a_video_model_can_begin_as_an_image_model(tmp_path):
     image_info = header(tmp_path / "image.safetensors", "lac", 1)
     torch.manual_seed(0)
