@@ -17,6 +17,10 @@ def encode_batch(
     tokenizer: Tokenizer, classes: Tensor, instances: Tensor | None, budget: int, drop: Drop
 ) -> TokenBatch:
     """Tokens of masks (B, N, S, S), in the way that is fast where they are."""
+    if not len(classes):
+        heads = (tokenizer.tokens_per_run,) if tokenizer.vocab.per_field else ()
+        none = torch.zeros(0, dtype=torch.int64, device=classes.device)
+        return TokenBatch(none.new_zeros((0, *heads, budget)), none, none)
     if classes.device.type == "cpu" and type(classes) is Tensor:  # not a fake one, without values
         return encode_on_host(tokenizer, classes, instances, budget, drop)
     return encode_on_device(tokenizer, classes, instances, budget, drop)
@@ -67,6 +71,8 @@ def encode_on_device(
     tokenizer: Tokenizer, classes: Tensor, instances: Tensor | None, budget: int, drop: Drop
 ) -> TokenBatch:
     """Tokens of masks where they are; every scheme, and the host reads nothing."""
+    classes = _of_plain_type(classes)
+    instances = None if instances is None else _of_plain_type(instances)
     if tokenizer.blocks is None:
         runs, n_found = _find(tokenizer, classes, budget, drop)
         block = label = torch.zeros_like(runs.start)
@@ -99,6 +105,12 @@ def encode_on_device(
     if vocab.per_field:
         tokens = tokens.reshape(n_rows, k, budget)
     return TokenBatch(tokens, n_tokens + 1, n_found - n_kept)
+
+
+def _of_plain_type(ids: Tensor) -> Tensor:
+    """The same numbers; devices cannot sort or gather all unsigned types."""
+    wider = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.int64}
+    return ids.to(wider.get(ids.dtype, ids.dtype))
 
 
 def _find(

@@ -103,7 +103,8 @@ def _present(ids: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Masks, ids and classes of the blocks of layers (B, L, P), each (n_blocks,) integer."""
     n_rows = len(ids)
     cells = ids.swapaxes(1, 2).reshape(n_rows, -1)  # by cell, then layer
-    highest = int(cells.max())
+    cells = np.maximum(cells.astype(np.int64, copy=False), 0)
+    highest = int(cells.max(initial=0))
     if highest * n_rows <= cells.size:
         keys = (cells + np.arange(n_rows)[:, None] * (highest + 1)).reshape(-1)
         first = np.full(n_rows * (highest + 1), -1)

@@ -98,8 +98,9 @@ def find_spans(ids: Tensor, classes: Tensor) -> Spans:
         return column[:, None].expand(-1, n_layers, -1).flatten(1)
 
     there, ids = first.flatten(1), ids.flatten(1)
-    key = torch.where(there, ids * n_cells + of_layers(start), torch.iinfo(torch.int64).max)
-    order = key.argsort(1)
+    order = of_layers(start).argsort(dim=1, stable=True)  # by block, then start
+    key = torch.where(there, ids, torch.iinfo(torch.int64).max).gather(1, order)
+    order = order.gather(1, key.argsort(dim=1, stable=True))
     there, ids = there.gather(1, order), ids.gather(1, order)
     start, length = of_layers(start).gather(1, order), of_layers(length).gather(1, order)
     symbol, label = symbol.flatten(1).gather(1, order), classes.flatten(1).gather(1, order)

@@ -78,8 +78,8 @@ class Parser:
         Raises
         ------
         DataError
-            If `strict`, and the tokens are not some that `encode` can give, in any order of the
-            runs of a plane; the message gives the position.
+            If `strict`, and the tokens break a rule, see `Tokenizer.decode`; the message gives the
+            position.
         """
         reading = self._regular(tokens, strict)
         if reading is not None:
@@ -295,9 +295,8 @@ class Parser:
         bounds, labels, eos, pad = self._bounds, self._labels_range, self.vocab.eos, self.vocab.pad
         n_fields = len(bounds)
         prefix: list[int] = []
-        n_padding = at = 0
+        n_padding, at = 0, -1
         stream = iter(tokens)
-        at = -1
         n_unclosed = 0
         for at, token in enumerate(stream):
             token = int(token)

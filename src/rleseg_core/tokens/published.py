@@ -8,7 +8,7 @@ shows what its users saw.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,11 @@ class PublishedLayout:
                 offset = classes + 1 - part.max_length  # background lies below the classes
             elif isinstance(part, Symbol) and part.first == 0:
                 offset = classes
+            if starts < 0 or lengths < 0 or classes < 0:
+                raise SchemeError(
+                    f"offsets must not be negative, got {starts} for starts, {lengths} for lengths "
+                    f"and {classes} for classes"
+                )
             if offset < 0 or (offset == 0 and not isinstance(part, Symbol)):
                 raise SchemeError(
                     f"class_offset={classes} gives {part.name} tokens ids from {offset} on, where "
@@ -170,52 +175,103 @@ def tokenizer(params: Mapping[str, object]) -> Tokenizer:
     """
     from rleseg_core.tokens.tokenizer import Tokenizer
 
-    def number(*names: str, default: int | None = None) -> int | None:
-        for name in names:
-            if params.get(name) is not None:
-                return int(params[name])  # type: ignore[call-overload]
-        return default
-
-    def has(name: str) -> bool:
-        return bool(params.get(name))
-
-    n_classes = number("n_classes") or (number("C", default=0) or 0) + 1
+    given = _Given(params)
+    n_classes = given.number("n_classes") or given.number("C") + 1
     names = params.get("class_names") or tuple(f"class{k}" for k in range(1, n_classes))
-    n_frames, size = _shape(params, number("vid_len", default=1) or 1)
-    order = params.get("flat_order", "C")
-    diff = number("diff_mask", default=0)
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise SchemeError(f"class_names must be a list of names, got {names!r}")
+    n_frames, size = given.shape()
+    order, diff = str(params.get("flat_order", "C")), given.number("diff_mask")
+    if diff not in (0, 1, 2):
+        raise SchemeError(f"diff_mask={diff} is none of 0, 1 (in each row) and 2 (in all)")
     if diff == 1 and order == "F":
         raise SchemeError(
             "diff_mask=1 with flat_order='F' takes differences along rows and writes them by "
             "column; use flat_order='C', or our runs='change', lines='separate', order='F'"
         )
-    instance_wise = has("instance_wise") or "instance_classes" in params
-    blocks = "instance" if instance_wise else "class" if has("class_wise") else None
-    runs = "change" if diff else "tiling" if has("bkg_as_class") else "foreground"
-    symbol: str | None = "length" if has("length_as_class") else "token"
-    time = "class" if has("time_as_class") and n_frames > 1 else "volume"
-    if runs == "foreground" and time == "volume" and (n_classes == 2 or blocks):
+    in_blocks = "class" if given.number("class_wise") else None
+    if given.number("instance_wise", default=int("instance_classes" in params)):
+        in_blocks = "instance"
+    fused, shared = bool(given.number("length_as_class")), bool(given.number("shared_coord"))
+    if fused and (in_blocks or shared):
+        raise SchemeError(
+            "length_as_class=1 goes with neither blocks (class_wise, instance_wise) nor "
+            "shared_coord; use length_as_class=0"
+        )
+    runs = "change" if diff else "tiling" if given.number("bkg_as_class") else "foreground"
+    time = "class" if given.number("time_as_class") and n_frames > 1 else "volume"
+    symbol: str | None = "length" if fused else "token"
+    if runs == "foreground" and time == "volume" and (n_classes == 2 or in_blocks):
         symbol = None
+    heads = given.number("mhd")
+    coords = given.number("starts_2d") or heads
     scheme = Scheme(
-        order=order,  # type: ignore[arg-type]
+        order=order,
         time=time,
         runs=runs,
         lines="separate" if diff == 1 else "joined",
-        start=None if runs == "tiling" else "coords" if has("starts_2d") or has("mhd") else "flat",
+        start=None if runs == "tiling" else "coords" if coords else "flat",
         symbol=symbol,  # type: ignore[arg-type]
-        blocks=blocks,  # type: ignore[arg-type]
-        heads="per_field" if has("mhd") else "one",
-        max_length=None if diff else _longest(params),
+        blocks=in_blocks,  # type: ignore[arg-type]
+        heads="per_field" if heads else "one",
+        max_length=None if diff else given.longest(),
     )
     layout = PublishedLayout(
-        starts_offset=number("starts_offset"),
-        lengths_offset=number("lengths_offset"),
-        class_offset=number("class_offset"),
-        shared_coord=has("shared_coord"),
-        vocab_size=number("vocab_size", "V"),
+        starts_offset=given.number_or_none("starts_offset"),
+        lengths_offset=given.number_or_none("lengths_offset"),
+        class_offset=given.number_or_none("class_offset"),
+        shared_coord=shared,
+        vocab_size=given.number("vocab_size") or given.number("V") or None,
     )
-    spec = MaskSpec(size=size, class_names=tuple(names), n_frames=n_frames)  # type: ignore[arg-type]
+    spec = MaskSpec(size=size, class_names=tuple(map(str, names)), n_frames=n_frames)
     return Tokenizer.build(scheme, spec, vocab_limit=_VOCAB_LIMIT, layout=layout)
+
+
+class _Given:
+    """Parameters by their published names, which configs hold as numbers or as text."""
+
+    def __init__(self, params: Mapping[str, object]) -> None:
+        self._params = params
+
+    def number_or_none(self, name: str) -> int | None:
+        value = self._params.get(name)
+        return None if value is None else _integer(name, value)
+
+    def number(self, name: str, default: int = 0) -> int:
+        value = self.number_or_none(name)
+        return default if value is None else value
+
+    def shape(self) -> tuple[int, tuple[int, int]]:
+        """Frames, and rows and columns."""
+        shape, n_frames = self._params.get("shape"), self.number("vid_len")
+        if shape is None and self._params.get("S") is not None:
+            shape = (self._params["S"],) * 2
+        if shape is None:
+            raise SchemeError("the mask has no size; give 'shape' as (rows, columns), or 'S'")
+        sides = tuple(shape) if isinstance(shape, Iterable) and not isinstance(shape, str) else ()
+        if len(sides) not in (2, 3):
+            raise SchemeError(
+                f"shape={shape!r} must be (rows, columns), or with the frames before them"
+            )
+        *frames, rows, cols = (_integer("shape", side) for side in sides)
+        if frames and n_frames and frames[0] != n_frames:
+            raise SchemeError(f"shape={shape!r} has {frames[0]} frames, vid_len is {n_frames}")
+        return (frames[0] if frames else n_frames or 1), (rows, cols)
+
+    def longest(self) -> int | None:
+        """The longest run in mask pixels; None where it is not given."""
+        in_patch = self.number("max_length") // (self.number("subsample") or 1)
+        return self.number("max_length_sub") or in_patch or None
+
+
+def _integer(name: str, value: object) -> int:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not number.is_integer():
+        raise SchemeError(f"{name}={value!r} must be a whole number")
+    return int(number)
 
 
 def read_leniently(
@@ -321,21 +377,3 @@ def _check_apart(label: Segment, start: Segment) -> None:
             f"the classes that close blocks, {label.offset} to {label.end - 1}, share ids with "
             f"{start.name}, {start.offset} to {start.end - 1}; use offsets that keep them apart"
         )
-
-
-def _shape(params: Mapping[str, object], n_frames: int) -> tuple[int, tuple[int, int]]:
-    shape = params.get("shape")
-    if shape is None and params.get("S") is not None:
-        shape = (params["S"], params["S"])
-    if shape is None:
-        raise SchemeError("the mask has no size; give 'shape' as (rows, columns), or 'S'")
-    *frames, rows, cols = (int(n) for n in shape)  # type: ignore[attr-defined]
-    return (frames[0] if frames else n_frames), (rows, cols)
-
-
-def _longest(params: Mapping[str, object]) -> int | None:
-    """The longest run in mask pixels; None where it is not given."""
-    in_mask = int(params.get("max_length_sub") or 0)  # type: ignore[call-overload]
-    in_patch = int(params.get("max_length") or 0)  # type: ignore[call-overload]
-    subsample = int(params.get("subsample") or 1)  # type: ignore[call-overload]
-    return in_mask or in_patch // subsample or None

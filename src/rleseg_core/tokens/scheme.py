@@ -1,5 +1,6 @@
 """Which tokenization: the choices of a scheme, the named ones, and which of them work together."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, Self
@@ -154,6 +155,11 @@ def check(scheme: Scheme, spec: MaskSpec) -> None:
             "time='class' makes one symbol of the classes of several frames, the masks have 1; use "
             "time='volume' or n_frames=2 or more"
         )
+    if scheme.time == "class" and spec.n_frames * math.log2(spec.n_classes + 1) > 60:
+        raise SchemeError(
+            f"time='class' has over 10^18 symbols for {spec.n_frames} frames and "
+            f"{spec.n_classes} classes; use time='volume' or fewer frames"
+        )
     if scheme.runs == "tiling" and scheme.start is not None:
         raise SchemeError(
             f"start={scheme.start!r} would be written in vain: runs='tiling' follow one another "
@@ -176,7 +182,7 @@ def _check_choices(scheme: Scheme) -> None:
     offered |= _CHOICES
     for name, choices in offered.items():
         value = getattr(scheme, name)
-        if value not in choices:
+        if value not in list(choices):
             options_text = _join([f"{name}={choice!r}" for choice in choices], "or")
             raise SchemeError(f"there is no {name}={value!r}; use {options_text}")
     if (scheme.time, scheme.order) not in CANVASES:
@@ -245,6 +251,8 @@ def _check_max_length(scheme: Scheme, spec: MaskSpec) -> None:
     max_length = scheme.max_length
     if max_length is None:
         return
+    if not isinstance(max_length, int) or isinstance(max_length, bool):
+        raise SchemeError(f"max_length={max_length!r} must be a whole number, or None")
     if scheme.runs == "change":
         raise SchemeError(
             f"max_length={max_length} says nothing of runs='change', which have no lengths; use "

@@ -253,8 +253,7 @@ class Tokenizer:
             If runs whose place follows from others are to be dropped by length or shuffled.
         """
         runs, block, labels = self._find_one(classes, instances)
-        if drop == "shortest" or rng is not None:
-            self._check_free(drop, rng)
+        self._check_free(drop, rng)
         if budget is not None:
             runs, kept = self.fit(runs, block, np.zeros_like(block), budget, drop)
             block = block[kept]
@@ -319,8 +318,10 @@ class Tokenizer:
                 f"masks are {tuple(classes.shape)}, the tokenizer is for (B, N, S, S) with "
                 f"{self.spec.shape}"
             )
-        if drop == "shortest":
-            self._check_free(drop, None)
+        for ids in (classes, instances):
+            if ids is not None and (ids.is_floating_point() or ids.is_complex()):
+                raise DataError(f"masks are {ids.dtype}, expected integer ids")
+        self._check_free(drop, None)
         from rleseg_core.tokens.batch import encode_batch
 
         return encode_batch(self, classes, instances, budget, drop)
@@ -344,7 +345,9 @@ class Tokenizer:
         tokens : (L,) integer, or (K, L) with `per_field` heads
             Token ids; those after the first eos are not read.
         strict : bool
-            Raise where a sequence is not one that `encode` can give (in any order of its runs).
+            Raise where a sequence breaks its rules: the order of its fields, its end and padding;
+            runs of a plane that overlap, leave their line or are out of range; blocks without runs
+            or classes out of order. Runs may come in any order, and blocks lie on each other.
         rules : {"ours", "published"}
             Whose lenient reading: that of the authors' implementation keeps to a stride of K
             tokens, has no upper bound for lengths or classes, and takes every order for C; see
@@ -355,6 +358,8 @@ class Tokenizer:
         DataError
             If `strict`, and a token is not the one expected, or runs overlap or leave the mask;
             the message gives the position.
+        SchemeError
+            If the published rules do not know the scheme, or there are no such rules.
         """
         tokens = np.asarray(tokens)
         n_axes, shape = (2, "(K, L)") if self.vocab.per_field else (1, "(L,)")
@@ -363,6 +368,8 @@ class Tokenizer:
         if n_axes == 2 and len(tokens) != self.tokens_per_run:
             raise DataError(f"tokens of {len(tokens)} heads, expected {self.tokens_per_run}")
         tokens = tokens.astype(np.int64, copy=False)
+        if rules not in ("ours", "published"):
+            raise SchemeError(f"there are no rules={rules!r}; use rules='ours' or 'published'")
         if rules == "published":
             if strict:
                 raise DataError("rules='published' are lenient ones; use strict=False with them")
@@ -377,7 +384,8 @@ class Tokenizer:
 
     def decode_batch(self, tokens: np.ndarray) -> np.ndarray:
         """Masks (B, N, S, S) of class ids that tokens (B, L) or (B, K, L) say; see `decode`."""
-        return np.stack([self.decode(row).classes for row in np.asarray(tokens)])
+        masks = [self.decode(row).classes for row in np.asarray(tokens)]
+        return np.stack(masks) if masks else np.zeros((0, *self.spec.shape), self._class_dtype)
 
     def events(self, tokens: Iterable[int] | Iterable[Iterable[int]]) -> Iterator[Event]:
         """What tokens do: the runs that `decode` would paint as they come, then `MaskEnded`.
@@ -467,6 +475,8 @@ class Tokenizer:
     ) -> tuple[Runs[np.ndarray], np.ndarray, np.ndarray]:
         """Records of a mask (N, S, S), the block of each, and the classes of blocks."""
         self._check_mask(classes)
+        if self.blocks is not None and instances is not None:
+            self._check_instances(instances)
         runs, block, _, labels = self.find(
             classes[None], None if instances is None else instances[None]
         )
@@ -534,11 +544,21 @@ class Tokenizer:
         return budget - 1
 
     def _check_free(self, drop: Drop, rng: np.random.Generator | None) -> None:
-        if not isinstance(self.runs, Foreground):
+        if drop not in ("tail", "shortest"):
+            raise SchemeError(f"there is no drop={drop!r}; use drop='tail' or drop='shortest'")
+        if (drop == "shortest" or rng is not None) and not isinstance(self.runs, Foreground):
             what = "be shuffled" if rng is not None else "be dropped by length"
             raise SchemeError(
                 f"runs='{self.scheme.runs}' cannot {what}, as their places follow from those "
                 "before; use drop='tail' and no rng, or runs='foreground'"
+            )
+
+    def _check_instances(self, instances: np.ndarray) -> None:
+        if instances.dtype.kind not in "iub":
+            raise DataError(f"instance ids are {instances.dtype}, expected integers")
+        if instances.dtype.kind == "i" and instances.min() < 0:
+            raise DataError(
+                f"instance ids go down to {instances.min()}, expected 0 (none) and higher"
             )
 
     def _check_mask(self, classes: np.ndarray) -> None:
