@@ -1,5 +1,6 @@
 """Files that are either whole or not there, and the time they note."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -34,11 +35,25 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         else:
             _flush_to_disk(draft)
             os.replace(draft, target)
+    except OSError as error:
+        if error.filename is not None and str(error.filename) == str(draft):
+            error.filename = str(target)  # the name that the user gave
+        raise
     finally:
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
         else:
             draft.unlink(missing_ok=True)
+
+
+def check_place(path: str | Path) -> None:
+    """Raise the OSError of a place where no file can be made, before long work is done for it."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if not os.access(target.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
 
 
 def _flush_to_disk(path: Path) -> None:

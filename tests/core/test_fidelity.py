@@ -176,5 +176,5 @@ def test_what_cannot_be_measured_is_said():
         measure(masks, "tac")
     with pytest.raises(BudgetError, match="eos"):
         measure(masks, budgets=[0])
-    with pytest.raises(DataError, match="needs instance ids"):
+    with pytest.raises(DataError, match="need the ids of objects"):
         measure(masks, "iw")

@@ -1,6 +1,6 @@
 import pytest
 
-from rleseg_core.files import whole_file
+from rleseg_core.files import check_place, whole_file
 
 
 def test_file_appears_only_when_the_block_ends_well(tmp_path):
@@ -35,3 +35,15 @@ def test_folder_replaces_an_older_folder(tmp_path):
             (draft / "0").write_text(text)
     assert (target / "0").read_text() == "second"
     assert [p.name for p in tmp_path.iterdir()] == ["masks.zarr"]
+
+
+def test_place_that_cannot_be_written_is_named_by_its_own_name(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken") as caught:
+        check_place(tmp_path / "taken")
+    assert caught.value.filename == str(tmp_path / "taken")
+    check_place(tmp_path / "new" / "file.png")
+    assert not (tmp_path / "new" / "file.png").exists()
+    with pytest.raises(OSError) as caught, whole_file(tmp_path / "a.txt") as draft:
+        raise FileNotFoundError(2, "gone", str(draft))
+    assert caught.value.filename == str(tmp_path / "a.txt")

@@ -22,7 +22,7 @@ from rleseg_core.cli.token_options import (
     open_masks,
 )
 from rleseg_core.errors import DataError
-from rleseg_core.files import whole_file
+from rleseg_core.files import check_place, whole_file
 from rleseg_core.reports import product_of
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def fidelity(
     from rleseg_core.spec import WindowSpec
     from rleseg_core.tokens import Drop, for_classes, preset
 
+    if csv_file is not None:
+        check_place(csv_file)
     changes = {"order": order, "start": start}
     written = preset(scheme, **{name: value for name, value in changes.items() if value})
     if drops is None:

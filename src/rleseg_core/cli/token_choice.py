@@ -107,7 +107,7 @@ def choose(
     choice = choose(counted, limits)
     if as_json:
         print_json(_json(choice))
-    elif not quiet:
+    else:
         _print_choice(choice, every)
 
 

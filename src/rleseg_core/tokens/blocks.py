@@ -41,7 +41,10 @@ class InstanceBlocks:
     def ids(self, classes: ArrayT, instances: ArrayT | None) -> ArrayT:
         """The block (..., N, S, S) that each pixel belongs to, 0 = none."""
         if instances is None:
-            raise DataError("blocks='instance' needs instance ids beside the class ids; give them")
+            raise DataError(
+                "blocks='instance' need the ids of objects beside the class ids, got none; give "
+                "masks that number their objects (--instances or --instance-ids)"
+            )
         if instances.shape != classes.shape:
             raise DataError(
                 f"instance ids are {tuple(instances.shape)}, class ids {tuple(classes.shape)}; "
