@@ -39,27 +39,32 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        if self.training and self.weight.requires_grad:
-            return self._learn(x)
-        if self.training or self.evaluation == "moving":
+        learns = self.training and self.weight.requires_grad
+        if not learns and (self.training or self.evaluation == "moving"):
             mean, var = self.running_mean, self.running_var
             return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
-        var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)  # F.batch_norm is less exact
-        scale = self.weight * torch.rsqrt(var + self.eps)
-        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        y, mean, var = self._by_batch(x)
+        if learns:
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.num_batches_tracked is not None
+            with torch.no_grad():
+                self.running_mean.lerp_(mean.to(self.running_mean), 0.1)
+                self.running_var.lerp_(var.to(self.running_var), 0.1)
+                self.num_batches_tracked.add_(1)
+        return y
 
-    def _learn(self, x: Tensor) -> Tensor:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+    def _by_batch(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The batch by its own statistics, its mean, and its biased variance."""
+        if x.device.type == "cpu" and x.dtype == self.weight.dtype:  # the fused one is faster and less exact
+            var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+            scale = self.weight * torch.rsqrt(var + self.eps)
+            y = x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+            return y, mean, var
+        mean, var = torch.zeros(2, x.shape[1], device=x.device)
         y = F.batch_norm(x, mean, var, self.weight, self.bias, True, 1.0, self.eps)
         n = x.numel() // x.shape[1]
-        with torch.no_grad():  # the variance that came out is the unbiased one
-            self.running_mean.lerp_(mean, 0.1)
-            self.running_var.lerp_(var * ((n - 1) / n), 0.1)
-            self.num_batches_tracked.add_(1)
-        return y
+        return y, mean, var * ((n - 1) / n)
 
 
 def norm_of(config: ModelConfig) -> Norm:

@@ -5,7 +5,7 @@ from torch import Tensor
 from rleseg_core.errors import SchemeError
 from rleseg_core.model import ModelConfig, Pix2Seq, StartGrid, model_config
 from rleseg_core.model.layers import DropPath
-from rleseg_core.model.resnet import same_max_pool
+from rleseg_core.model.resnet import BatchNorm, same_max_pool
 
 from .conftest import FIRST_START, GRID, VOCAB, tiny_config
 
@@ -185,3 +185,16 @@ def test_half_precision_models_run(images: Tensor, tokens: Tensor, config: Model
         cache = model.new_cache(memory, 24)
         first = model.step(tokens[:, 0], cache)
     torch.testing.assert_close(first.float(), logits[:, 0].float(), atol=0.05, rtol=0.05)
+
+
+def test_batch_statistics_are_the_same_in_half_precision() -> None:
+    x = torch.randn(3, 5, 4, 4)
+    plain, fused = BatchNorm(5), BatchNorm(5)
+    expected, found = plain(x), fused(x.bfloat16())  # not of the weights' type: the fused kernel
+    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(
+            fused.get_buffer(name), plain.get_buffer(name), atol=0.01, rtol=0
+        )
+    biased = x.var(dim=(0, 2, 3), correction=0)
+    torch.testing.assert_close(plain.running_var, 0.9 + 0.1 * biased)
