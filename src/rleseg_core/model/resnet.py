@@ -56,7 +56,8 @@ class BatchNorm(nn.BatchNorm2d):
 
     def _by_batch(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The batch by its own statistics, its mean, and its biased variance."""
-        if x.device.type == "cpu" and x.dtype == self.weight.dtype:  # the fused one is faster and less exact
+        if x.device.type == "cpu" and x.dtype == self.weight.dtype:
+            # the fused kernel below is faster, and less exact
             var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
             scale = self.weight * torch.rsqrt(var + self.eps)
             y = x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
