@@ -17,7 +17,7 @@ from rleseg_core.data.windows import resized_shape
 from rleseg_core.devices import choose_device, free_memory, is_out_of_memory, release_memory
 from rleseg_core.errors import BudgetError, DataError
 from rleseg_core.inference.stitch import Stitcher, StitchRule
-from rleseg_core.model import Memory, Pix2Seq, Sampling, generate, write_sequences
+from rleseg_core.model import Memory, Pix2Seq, Sampling, Written, generate, write_sequences
 from rleseg_core.spec import WindowSpec
 from rleseg_core.tokens import Draft, Event
 
@@ -42,6 +42,9 @@ class WindowResult:
         Stitched class ids there, one for each of `frames`, after this window; 0 = background.
     tokens : (L,) int32
         The sequence the model wrote, ending in eos unless it ran out of room.
+    logprobs : (L,) float32
+        Log-probability of each token among those that could follow; `confidences` makes those of
+        runs, objects and pixels of them.
     n_done, n_windows : int
         Windows done so far, and in all.
     seconds : float
@@ -56,6 +59,7 @@ class WindowResult:
     cols: slice
     labels: np.ndarray
     tokens: np.ndarray
+    logprobs: np.ndarray
     n_done: int
     n_windows: int
     seconds: float
@@ -193,11 +197,11 @@ class Segmenter:
         while n_done < len(windows):
             rest = windows[n_done:]
             try:
-                for tokens in self._write_tokens(reader, rest, size, sampling, draft):
+                for written in self._write_tokens(reader, rest, size, sampling, draft):
                     window = windows[n_done]
                     n_done += 1
                     rows, cols, merged = self._stitch(
-                        stitcher, window, tokens, stack.shape, spec, chosen
+                        stitcher, window, written.tokens, stack.shape, spec, chosen
                     )
                     yield WindowResult(
                         window=window,
@@ -205,7 +209,8 @@ class Segmenter:
                         rows=rows,
                         cols=cols,
                         labels=merged,
-                        tokens=tokens,
+                        tokens=written.tokens.astype(np.int32),
+                        logprobs=written.logprobs,
                         n_done=n_done,
                         n_windows=len(windows),
                         seconds=(time.perf_counter() - started) / n_done,
@@ -277,9 +282,9 @@ class Segmenter:
         size: int,
         sampling: Sampling,
         draft: DraftSource,
-    ) -> Iterator[np.ndarray]:
-        """Token sequences of windows, int32, in their order; `size` of them written at once."""
-        written: dict[int, np.ndarray] = {}
+    ) -> Iterator[Written]:
+        """Token sequences of windows in their order; `size` of them written at once."""
+        written: dict[int, Written] = {}
         latest: dict[tuple[tuple[int, int], tuple[int, int]], list[int]] = {}
         before = [-1] * len(windows)  # the last window at the same place
         for index, window in enumerate(windows):
@@ -294,8 +299,8 @@ class Segmenter:
                 yield self._encode(images)
 
         def guess(index: int) -> Draft | None:
-            tokens = written.get(before[index])
-            return None if tokens is None else Draft(self.tokenizer, tokens)
+            earlier = written.get(before[index])
+            return None if earlier is None else Draft(self.tokenizer, earlier.tokens)
 
         sequences = write_sequences(
             self.model,
@@ -308,7 +313,7 @@ class Segmenter:
         )
         n_given = 0
         for one in sequences:
-            written[one.index] = one.tokens.astype(np.int32)
+            written[one.index] = one
             while n_given in written:
                 yield written[n_given]
                 written.pop(before[n_given], None)  # no later window asks for it
