@@ -100,7 +100,7 @@ def test_three_steps_agree(golden: Golden, model: Pix2Seq) -> None:
     assert len(after) in (12, 21)
     for name, value in after.items():
         off = (model.state_dict()[name] - value).abs()
-        assert off.max() < (5e-5 if frozen else 1e-2), name
+        assert off.max() < (2e-4 if frozen else 1e-2), name
         assert off.median() < (1e-6 if frozen else 5e-4), name
 
 
