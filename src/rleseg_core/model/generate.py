@@ -116,6 +116,8 @@ def nucleus(logits: Tensor, top_p: float) -> Tensor:
     The published implementation counts inclusively, so with 0.4 a token of probability 0.41 stands
     alone. Elsewhere the first token to pass the limit stays too.
     """
+    if top_p >= 1:
+        return logits  # sums that round to more than 1 would cost the least likely
     ordered, _ = logits.sort(dim=-1, descending=True)
     total = ordered.softmax(dim=-1).cumsum(dim=-1)
     n_kept = (total <= top_p).sum(dim=-1, keepdim=True).clamp(min=1)
@@ -136,9 +138,8 @@ def choose(
     if sampling.top_p is None:
         tokens = logits.argmax(dim=-1)
     else:
-        tokens = draw_without_sync(
-            nucleus(logits / sampling.temperature, sampling.top_p), generator
-        )
+        below = logits - logits.amax(dim=-1, keepdim=True)  # finite at any temperature
+        tokens = draw_without_sync(nucleus(below / sampling.temperature, sampling.top_p), generator)
     chosen = logits.gather(-1, tokens[:, None])[:, 0]
     return tokens, chosen - logits.logsumexp(dim=-1)
 

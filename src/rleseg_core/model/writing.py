@@ -103,9 +103,13 @@ def write_sequences(
     Raises
     ------
     SchemeError
-        If the model has fewer positions than `max_tokens`, or drafts are given and the sampling is
-        not greedy.
+        If the model has fewer positions than `max_tokens`, that or `n_slots` is below 1, or drafts
+        are given and the sampling is not greedy.
     """
+    if max_tokens < 1 or (n_slots is not None and n_slots < 1):
+        raise SchemeError(
+            f"max_tokens and n_slots must be at least 1, got {max_tokens} and {n_slots}"
+        )
     if drafts is not None and sampling.top_p is not None:
         raise SchemeError("drafts are checked greedily; leave top_p out or give no drafts")
     if model.config.heads:
@@ -119,7 +123,7 @@ def write_sequences(
     if fixed_shapes is None:
         fixed_shapes = slots.device.type == "cuda" and drafts is None and sampling.seed is None
     slots.fixed_shapes = fixed_shapes and drafts is None
-    guesses = _Guesses(drafts) if drafts is not None else None
+    guesses = _Guesses(drafts, model.config.vocab_size) if drafts is not None else None
     interval = 1 if slots.device.type == "cpu" else _STEPS_BETWEEN_CHECKS
     while True:
         if guesses is None:
@@ -127,7 +131,10 @@ def write_sequences(
                 slots.step()
         else:
             slots.check(guesses)
-        yield from slots.ended()
+        for one in slots.ended():
+            if guesses is not None:
+                guesses.forget(one.index)
+            yield one
         slots.fill(queue)
         if not len(slots):
             return
@@ -167,8 +174,9 @@ class _Queue:
 
     def n_ready(self) -> int:
         """Windows that are encoded; a further batch if there are none."""
-        if not self._waiting:
-            self._waiting.extend(m for m in itertools.islice(self._source, 1) if len(m))
+        while not self._waiting and (more := next(self._source, None)) is not None:
+            if len(more):
+                self._waiting.append(more)
         return sum(len(memory) for memory in self._waiting)
 
     def take(self, n_windows: int) -> tuple[list[int], Memory] | None:
@@ -177,7 +185,8 @@ class _Queue:
             more = next(self._source, None)
             if more is None:
                 break
-            self._waiting.append(more)
+            if len(more):
+                self._waiting.append(more)
         n_windows = min(n_windows, n_ready)
         if n_windows == 0:
             return None
@@ -208,26 +217,34 @@ def joined(memories: Sequence[Memory]) -> Memory:
 class _Guesses:
     """The drafts, and how many tokens of each to check at once: more while it is right."""
 
-    def __init__(self, drafts: Callable[[int], Draft | None]) -> None:
-        self._ask = drafts
+    def __init__(self, drafts: Callable[[int], Draft | None], vocab_size: int) -> None:
+        self._ask, self._vocab_size = drafts, vocab_size
         self._drafts: dict[int, Draft] = {}
         self._most: dict[int, int] = {}
 
     def of(self, index: int, written: Sequence[int], room: int) -> list[int]:
-        draft = self._drafts.get(index) or self._ask(index)
+        draft = self._drafts.get(index)
+        if draft is None:
+            draft = self._ask(index)
         if draft is None or room < 1:
             return []
         self._drafts[index] = draft
         n_tokens = min(self._most.get(index, _LEAST_DRAFT), room)
-        return [
-            int(token) for token in itertools.islice(draft.propose(written, n_tokens), n_tokens)
-        ]
+        proposed = map(int, itertools.islice(draft.propose(written, n_tokens), n_tokens))
+        return list(itertools.takewhile(self._is_token, proposed))
+
+    def _is_token(self, token: int) -> bool:
+        return 0 <= token < self._vocab_size
 
     def learn(self, index: int, n_proposed: int, n_right: int) -> None:
         if n_proposed:
             most = self._most.get(index, _LEAST_DRAFT)
             right = n_right == n_proposed
             self._most[index] = min(2 * most, _MOST_DRAFT) if right else _LEAST_DRAFT
+
+    def forget(self, index: int) -> None:
+        self._drafts.pop(index, None)
+        self._most.pop(index, None)
 
 
 class _Slots:

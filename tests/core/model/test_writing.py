@@ -171,6 +171,58 @@ def test_no_windows_give_nothing(written):
     assert list(write_sequences(model, [], tokenizer.grammar.on("cpu"), max_tokens=ROOM)) == []
 
 
+def test_batches_without_windows_are_passed_over(written):
+    tokenizer, model, memory, sequences = written
+    none = memory.select(torch.zeros(0, dtype=torch.int64))
+    for n_slots in (None, 3):
+        found = write_sequences(
+            model, [none, memory, none], tokenizer.grammar.on("cpu"),
+            max_tokens=ROOM, n_slots=n_slots,
+        )  # fmt: skip
+        assert {one.index: one.tokens.tolist() for one in found} == dict(enumerate(sequences))
+
+
+class Guess:
+    """The same tokens wherever a sequence is, and of no length."""
+
+    def __init__(self, *tokens):
+        self.tokens = tokens
+
+    def __len__(self):
+        return 0
+
+    def propose(self, written, n_tokens):
+        return self.tokens
+
+
+def test_drafts_may_be_of_ids_that_do_not_exist(written):
+    tokenizer, model, memory, sequences = written
+    guesses = [Guess(-1), Guess(5, tokenizer.vocab.size), Guess(2**40), Guess(), Guess(*[0] * 99)]
+    found = write_sequences(
+        model, [memory], tokenizer.grammar.on("cpu"), max_tokens=ROOM, drafts=guesses.__getitem__
+    )
+    assert {one.index: one.tokens.tolist() for one in found} == dict(enumerate(sequences))
+
+
+@pytest.mark.parametrize("numbers", [{"max_tokens": 0}, {"max_tokens": ROOM, "n_slots": -1}])
+def test_numbers_below_one_are_refused(written, numbers):
+    tokenizer, model, memory, _ = written
+    with pytest.raises(SchemeError, match="at least 1"):
+        next(write_sequences(model, [memory], tokenizer.grammar.on("cpu"), **numbers))
+
+
+@pytest.mark.parametrize("temperature", [1e-37, 1e37])
+def test_draws_keep_to_the_grammar_at_any_temperature(written, temperature):
+    tokenizer, model, memory, _ = written
+    tables = tokenizer.grammar.on("cpu")
+    sampling = Sampling(top_p=1.0, temperature=temperature, seed=3)
+    for one in write_sequences(model, [memory], tables, max_tokens=ROOM, sampling=sampling):
+        state = tables.start(1)
+        for token in one.tokens:
+            assert tables.allowed(state)[0, token]
+            state = tables.advance(state, torch.tensor([token]))
+
+
 def test_heads_have_no_drafts():
     tokenizer = Tokenizer.build(preset("multihead"), MaskSpec(size=(4, 4), class_names=("a", "b")))
     with pytest.raises(SchemeError, match="heads='one'"):
