@@ -140,8 +140,7 @@ def choose(
     else:
         below = logits - logits.amax(dim=-1, keepdim=True)  # finite at any temperature
         tokens = draw_without_sync(nucleus(below / sampling.temperature, sampling.top_p), generator)
-    chosen = logits.gather(-1, tokens[:, None])[:, 0]
-    return tokens, chosen - logits.logsumexp(dim=-1)
+    return tokens, logits.log_softmax(dim=-1).gather(-1, tokens[:, None])[:, 0]
 
 
 def _next_tokens(
@@ -155,7 +154,7 @@ def _next_tokens(
     chosen = []
     for head in logits[:, None].unbind(1) if logits.ndim == 2 else logits.unbind(1):
         allowed = grammar.allowed(state)
-        tokens, logprobs = choose(head.masked_fill(~allowed, float("-inf")), sampling, generator)
+        tokens, logprobs = choose(head.where(allowed, float("-inf")), sampling, generator)
         state = grammar.advance(state, tokens)
         chosen.append((tokens, logprobs))
     if logits.ndim == 2:

@@ -400,7 +400,7 @@ class _Slots:
         self._recorded.forget()
 
     def _choose(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        logits = logits.masked_fill(~self._grammar.allowed(self._state), float("-inf"))
+        logits = logits.where(self._grammar.allowed(self._state), float("-inf"))
         return choose(logits, self._sampling, self._generator)
 
 
