@@ -220,7 +220,7 @@ def race(contenders: Mapping[str, Callable[[], float]], repeats: int) -> dict[st
     return best
 
 
-def measured_bandwidth(device: torch.device, repeats: int) -> float:
+def measured_bandwidth(device: torch.device) -> float:
     """Bytes per second of the device's memory, the better of reading and of copying 1 GiB."""
     source = torch.ones(2**28, device=device)
     target = torch.empty_like(source)
@@ -229,7 +229,7 @@ def measured_bandwidth(device: torch.device, repeats: int) -> float:
             "read": lambda: seconds_of(source.sum, device),
             "copy": lambda: seconds_of(lambda: target.copy_(source), device),
         },
-        repeats,
+        repeats=20,
     )
     return max(source.nbytes / taken["read"], 2 * source.nbytes / taken["copy"])
 
@@ -677,7 +677,7 @@ def main() -> None:
     repeats, like = arguments.repeats, torch.zeros((), device=device, dtype=dtype)
 
     where = machine(device, dtype)
-    bandwidth = measured_bandwidth(device, repeats)
+    bandwidth = measured_bandwidth(device)
     print(", ".join(f"{key} {value}" for key, value in where.items()))
     print(f"memory: {bandwidth / 1e9:.1f} GB/s\n")
     speeds, costs, drafted = [], [], []
