@@ -6,6 +6,11 @@ from typing import Any, Literal, Self
 
 from rleseg_core.errors import SchemeError
 
+_NUMBERS = (
+    *("encoder_dim", "encoder_heads", "encoder_ff", "cell_dim"),
+    *("decoder_dim", "decoder_heads", "decoder_ff", "decoder_layers"),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StartGrid:
@@ -167,6 +172,13 @@ class ModelConfig:
                 f"a {self.trunk} trunk has {' or '.join(map(str, n_stages))} stages, got widths "
                 f"{self.trunk_widths} and blocks {self.trunk_blocks}"
             )
+        for name in ("trunk_widths", "trunk_blocks", *_NUMBERS):
+            numbers = getattr(self, name)
+            if min(numbers if isinstance(numbers, tuple) else (numbers,), default=1) < 1:
+                raise SchemeError(f"{name} must be positive, got {numbers}")
+        for name in ("dropout", "drop_path"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SchemeError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
         for part in ("encoder", "decoder"):
             dim, heads = getattr(self, f"{part}_dim"), getattr(self, f"{part}_heads")
             if dim % heads or dim % 4:

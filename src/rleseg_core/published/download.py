@@ -59,8 +59,11 @@ def download(
     Raises
     ------
     CheckpointError
-        If there is no connection, no such file, or it is not the file of the checksum.
+        If there is no connection, no such file, it is not the file of the checksum, or the address
+        is not one of the web.
     """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise CheckpointError(f"{url} is no address of the web; it must begin with https://")
     note = path.with_name(f"{path.name}.sha256")
     if path.is_file():
         known = sha256 or (note.read_text().split()[0] if note.is_file() else None)

@@ -139,8 +139,8 @@ def architecture(settings: Settings, variables: Mapping[str, np.ndarray]) -> Mod
         decoder_layers=settings.number("model.num_decoder_layers"),
         decoder_heads=settings.number("model.num_heads_dec"),
         decoder_ff=settings.number("model.dim_mlp_dec"),
-        dropout=float(settings.get("model.drop_units") or 0),
-        drop_path=float(settings.get("model.drop_path") or 0),
+        dropout=settings.real("model.drop_units", default=0),
+        drop_path=settings.real("model.drop_path", default=0),
         **_trunk(settings, variables),
         **_fusion(settings, variables),
     )
@@ -157,14 +157,17 @@ def _trunk(settings: Settings, variables: Mapping[str, np.ndarray]) -> dict[str,
         size = SIZES[f"swin-{variant}"]
         widths, blocks = size.trunk_widths, size.trunk_blocks
         return {"trunk": "swin", "trunk_widths": widths, "trunk_blocks": blocks}
-    variant, depth = settings.get("model.resnet_variant"), settings.number("model.resnet_depth")
+    variant, depth = (
+        str(settings.get("model.resnet_variant")),
+        settings.number("model.resnet_depth"),
+    )
     n_stages = {"standard": 4, "c4": 3}.get(variant)
     if n_stages is None or depth not in _BLOCKS:
         raise CheckpointError(
             f"{settings.path} has a ResNet of variant {variant!r} and depth {depth}, and ours are "
             f"'standard' and 'c4' of depths {', '.join(map(str, _BLOCKS))}"
         )
-    width = 64 * float(settings.get("model.resnet_width_multiplier") or 1)
+    width = 64 * settings.real("model.resnet_width_multiplier", default=1)
     return {
         "trunk_widths": tuple(round(width * 2**k) for k in range(n_stages)),
         "trunk_blocks": _BLOCKS[depth][:n_stages],

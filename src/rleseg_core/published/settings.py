@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
@@ -70,6 +71,11 @@ class Settings:
             group = values
             for part in groups:
                 group = group.setdefault(part, {})
+                if not isinstance(group, dict):
+                    raise CheckpointError(
+                        f"{path} has a value for {part}, not a group of them, so {name} cannot be "
+                        "set; give another name with --set"
+                    )
             group[last] = value
         return cls(values, path)
 
@@ -98,11 +104,31 @@ class Settings:
             return default
         try:
             return int(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
                 f"{self.path} has {names[0]} = {value!r}, which is not a number; give it with "
                 f"--set {names[0]}=NUMBER"
             ) from error
+
+    def real(self, name: str, *, default: float) -> float:
+        """That as a number with decimals; not there, or null: the default.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not a finite number.
+        """
+        value = self.get(name)
+        try:
+            number = float(default if value is None else value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise CheckpointError(
+                f"{self.path} has {name} = {value!r}, which is not a number; give it with "
+                f"--set {name}=NUMBER"
+            )
+        return number
 
     def missing(self, name: str) -> CheckpointError:
         """The error that tells how to give what is not there."""
@@ -176,7 +202,7 @@ class Settings:
             If not even their number is known.
         """
         named = self.get("dataset.class_names")
-        if named:
+        if isinstance(named, list) and named:
             return tuple(str(name) for name in named)
         listing = PurePosixPath(str(self.get("dataset.category_names_path") or "")).name
         if listing and (path := self.path.with_name(listing)).is_file():

@@ -8,7 +8,7 @@ import torch
 from rleseg_core.build import build_model, build_tokenizer
 from rleseg_core.checkpoint import load_checkpoint, read_info
 from rleseg_core.data import ImageStack
-from rleseg_core.errors import CheckpointError
+from rleseg_core.errors import CheckpointError, RlesegError
 from rleseg_core.inference import Segmenter
 from rleseg_core.model import ModelConfig
 from rleseg_core.model.config import Head
@@ -115,13 +115,20 @@ def test_one_class_needs_no_name(published, out):
         ({"model__image_size": [48, 48], "dataset__train": {"patch_height": 96}}, "train.resize="),
         ({"model__use_cls_token": True}, "use_cls_token = True, which our model does not have"),
         ({"model__resnet_depth": 34}, "variant 'standard' and depth 34, and ours are"),
+        ({"model__resnet_variant": ["c4"]}, "ours are 'standard' and 'c4'"),
+        ({"model__resnet_width_multiplier": "many"}, "is not a number; give it with --set model.r"),
+        ({"model__drop_path": [1]}, "is not a number; give it with --set model.drop_path"),
+        ({"model__drop_units": -1}, "dropout must be from 0 to below 1"),
+        ({"model__dim_att": 0}, "encoder_dim must be positive"),
+        ({"model__num_heads_dec": 0}, "decoder_heads must be positive"),
+        ({"model__resnet_width_multiplier": -1}, "trunk_widths must be positive"),
         ({"model__num_decoder_layers": 3}, "the checkpoint lacks decoder.layers.2"),
     ],
 )
 def test_what_is_missing_is_told_with_the_option_that_gives_it(published, out, changes, told):
     rewrite(published, **changes)
     names = None if not changes else NAMES
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(RlesegError, match=told):
         import_checkpoint(published, out, class_names=names)
     assert not out.exists()
 
@@ -133,6 +140,8 @@ def test_settings_elsewhere_and_changed(published, out, tmp_path):
         import_checkpoint(published, out, class_names=NAMES)
     changes = {"model.vocab_size": 500}
     import_checkpoint(published, out, config=config, changes=changes, class_names=NAMES)
+    with pytest.raises(CheckpointError, match="not a group of them"):
+        import_checkpoint(published, out, config=config, changes={"model.dim_att.x": 1})
     config.write_text("{")
     with pytest.raises(CheckpointError, match="is not JSON"):
         import_checkpoint(published, out, config=config, class_names=NAMES)

@@ -190,6 +190,12 @@ def test_an_archive_fetched_elsewhere(published, tmp_path):
     assert read_info(out).mask_spec.class_names == ("ice", "snow")
 
 
+@pytest.mark.parametrize("source", ["somewhere", "file:///tmp"])
+def test_addresses_outside_the_web_are_refused(source):
+    with pytest.raises(CheckpointError, match="must begin with https://"):
+        product_of(pull("ipsc-late", source=source))
+
+
 def test_names_that_are_not_published():
     with pytest.raises(CheckpointError, match="no published model 'aris', only pretrained-640, "):
         product_of(pull("aris"))
