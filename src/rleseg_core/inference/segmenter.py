@@ -153,8 +153,9 @@ class Segmenter:
             which objects are larger or smaller than in those it was trained on.
         draft : {'none', 'frame'}
             Whether the tokens of the frame before are a guess of a window's, which is checked many
-            tokens at a pass of the decoder. The masks are the same; where cells move little, there
-            are far fewer passes, which pays for large models and single windows.
+            tokens at a pass of the decoder. The masks are the same (in bf16 but for its rounding);
+            where cells move little, there are far fewer passes, which pays for large models and
+            single windows.
         out : (T, Y, X) integer array, optional
             Where the labels go (a numpy or zarr array); frames that are not segmented stay as they
             are. A new uint8 array by default.

@@ -90,10 +90,11 @@ def write_sequences(
         Windows that are written at once; by default as many as the first batch has.
     drafts : callable of int to Draft or None, optional
         A guess for each window by its index, asked for at each pass while there is none; it may
-        come from windows that have ended before. Greedy sequences are the same with and without.
+        come from windows that have ended before. Greedy sequences are the same with and without,
+        where rounding does not decide (as it may in bf16). Several heads do not look at drafts.
     fixed_shapes : bool, optional
         Whether steps keep their shapes, so that a GPU records one and replays it (as a CUDA graph);
-        None: with CUDA, without drafts and seeds.
+        None: with CUDA, without drafts and seeds. With drafts they never do.
 
     Yields
     ------
@@ -152,7 +153,8 @@ def _write_heads(
     for memory in memories:
         tokens: list[list[Tensor]] = [[] for _ in range(len(memory))]
         logprobs: list[list[Tensor]] = [[] for _ in range(len(memory))]
-        for step in generate(model, memory, grammar, max_tokens=max_tokens, sampling=sampling):
+        steps = generate(model, memory, grammar, max_tokens=max_tokens, sampling=sampling)
+        for step in list(steps):  # all on the device before any comes to the host
             said, sure = step.tokens.cpu(), step.logprobs.cpu()
             for k, row in enumerate(step.rows.tolist()):
                 if not tokens[row] or tokens[row][-1][0] != grammar.eos:
@@ -318,9 +320,9 @@ class _Slots:
             for row, index in enumerate(self._indices)
         ]
         width = max(map(len, proposed))
-        draft = torch.full((len(self), width), self._grammar.pad, device=self.device)
-        for row, tokens in enumerate(proposed):
-            draft[row, : len(tokens)] = torch.tensor(tokens, dtype=draft.dtype, device=self.device)
+        fill = [self._grammar.pad] * width
+        padded = [(tokens + fill)[:width] for tokens in proposed]
+        draft = torch.tensor(padded, dtype=torch.int64, device=self.device)
         n_proposed = torch.tensor([len(tokens) for tokens in proposed], device=self.device)
         logits = self._model.extend(torch.cat((self._tokens[:, None], draft), 1), self._cache)
         going = ~self._ended
