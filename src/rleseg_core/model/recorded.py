@@ -36,8 +36,9 @@ class RecordedStep:
         if not self._records or self._n_runs[key] <= _WARM_UP:
             step()
             return
+        pool = next((other.pool() for other in self._graphs.values()), None)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):  # what is recorded is not run
+        with torch.cuda.graph(graph, pool=pool):  # what is recorded is not run
             step()
         self._graphs[key] = graph
         graph.replay()

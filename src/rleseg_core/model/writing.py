@@ -121,9 +121,10 @@ def write_sequences(
     if n_slots == 0:
         return
     slots = _Slots(model, grammar, queue.take(n_slots), max_tokens, sampling)
-    if fixed_shapes is None:
-        fixed_shapes = slots.device.type == "cuda" and drafts is None and sampling.seed is None
-    slots.fixed_shapes = fixed_shapes and drafts is None
+    on_gpu = slots.device.type == "cuda"
+    wanted = on_gpu if fixed_shapes is None else fixed_shapes
+    can_record = drafts is None and not (on_gpu and sampling.seed is not None)
+    slots.fixed_shapes = wanted and can_record
     guesses = _Guesses(drafts, model.config.vocab_size) if drafts is not None else None
     interval = 1 if slots.device.type == "cpu" else _STEPS_BETWEEN_CHECKS
     while True:
