@@ -58,7 +58,7 @@ MOVIES: dict[str, dict[str, float]] = {
 }
 DRAFT_BATCHES = (1, 8)
 TEXTS = ("movement", "draft")
-HOW_TO_INSTALL = "transformers is not here: uv pip install -c constraints.txt --group bench"
+HOW_TO_INSTALL = "transformers is not installed: uv pip install -c constraints.txt --group bench"
 POINTS, WEIGHTS = ((column / 2).tolist() for column in np.polynomial.legendre.leggauss(3))
 
 
