@@ -14,13 +14,12 @@ from rleseg_core.data.windows import model_labels, plan_windows
 from rleseg_core.errors import DataError
 from rleseg_core.metrics import confusion_matrix, plain_number, score
 from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import Drop, Scheme, Tokenizer
+from rleseg_core.tokens import ANY_VOCABULARY, Drop, Scheme, Tokenizer
 
 MEAN = "mean"
 """Name of the rows that hold the means over the classes."""
 
 _FIGURES = ("recall", "precision", "dice", "iou", "boundary_f")
-_ANY_VOCABULARY = 2**63 - 1  # how large it is does not change a mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +164,7 @@ def measure_fidelity(
         size: Tokenizer.build(
             scheme,
             MaskSpec(size=size, class_names=names, n_frames=window.n_frames),
-            vocab_limit=_ANY_VOCABULARY,
+            vocab_limit=ANY_VOCABULARY,
         )
         for size in sizes
     }

@@ -15,15 +15,22 @@ from rleseg_core.data.windows import Window, plan_windows, resized_shape
 from rleseg_core.errors import DataError, SchemeError
 from rleseg_core.metrics import plain_number, score
 from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import PRESETS, Counts, Scheme, Tokenizer, check, for_classes, preset
+from rleseg_core.tokens import (
+    ANY_VOCABULARY,
+    PRESETS,
+    Counts,
+    Scheme,
+    Tokenizer,
+    check,
+    for_classes,
+    preset,
+)
 
 THRESHOLDS = (128, 256, 512, 1024, 1536, 2048, 3072, 4096, 5120, 6144, 7168, 8192)
 """Token budgets to compare with, the paper's and two for small masks."""
 
 TOLERATED = 0.02
 """Share of sequences over the budget that did not matter to the paper's models."""
-
-ANY_VOCABULARY = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -24,7 +24,7 @@ from rleseg_core.cli.token_options import (
 from rleseg_core.cli.token_stats import stats
 from rleseg_core.errors import DataError, SchemeError
 from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import PRESETS, Scheme, Tokenizer
+from rleseg_core.tokens import ANY_VOCABULARY, PRESETS, Scheme, Tokenizer
 
 if TYPE_CHECKING:
     from rleseg_core.data import MaskStack
@@ -168,7 +168,6 @@ def _usable(
 
 
 def _build(scheme: Scheme, spec: MaskSpec, limit: int | None) -> Tokenizer:
-    from rleseg_core.token_statistics import ANY_VOCABULARY
 
     return Tokenizer.build(scheme, spec, vocab_limit=limit or ANY_VOCABULARY)
 

@@ -15,6 +15,11 @@ from rleseg_core.model.pix2seq import Pix2Seq
 _STEPS_BETWEEN_CHECKS = 16
 
 
+def steps_between_checks(device: torch.device) -> int:
+    """Steps after which to ask which rows have ended."""
+    return 1 if device.type == "cpu" else _STEPS_BETWEEN_CHECKS
+
+
 class GrammarTables(Protocol):
     """Which token may follow, on a device; `rleseg_core.tokens.Grammar.on` makes one.
 
@@ -208,7 +213,7 @@ def generate(
     tokens = model.first_tokens(grammar.bos, len(memory), device)
     ended = torch.zeros_like(rows, dtype=torch.bool)
     state, cache = grammar.start(len(memory)), model.new_cache(memory, max_tokens)
-    interval = 1 if device.type == "cpu" else _STEPS_BETWEEN_CHECKS
+    interval = steps_between_checks(device)
     for n_tokens in range(1, max_tokens + 1):
         logits = model.step(tokens, cache).float()
         tokens, logprobs, state = _next_tokens(logits, state, grammar, sampling, generator)

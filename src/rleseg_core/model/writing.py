@@ -20,12 +20,17 @@ from torch import Tensor
 from rleseg_core.errors import SchemeError
 from rleseg_core.model.cache import Cache
 from rleseg_core.model.decoder import Memory
-from rleseg_core.model.generate import GREEDY, GrammarTables, Sampling, choose, generate
+from rleseg_core.model.generate import (
+    GREEDY,
+    GrammarTables,
+    Sampling,
+    choose,
+    generate,
+    steps_between_checks,
+)
 from rleseg_core.model.pix2seq import Pix2Seq
 from rleseg_core.model.recorded import RecordedStep
 
-# on an accelerator, asking which rows have ended makes the host wait
-_STEPS_BETWEEN_CHECKS = 16
 _LEAST_KEYS = 256  # of shapes that stay the same
 _FREE = -1  # the index of a row that has no window
 _LEAST_DRAFT, _MOST_DRAFT = 8, 128
@@ -126,7 +131,7 @@ def write_sequences(
     can_record = drafts is None and not (on_gpu and sampling.seed is not None)
     slots.fixed_shapes = wanted and can_record
     guesses = _Guesses(drafts, model.config.vocab_size) if drafts is not None else None
-    interval = 1 if slots.device.type == "cpu" else _STEPS_BETWEEN_CHECKS
+    interval = steps_between_checks(slots.device)
     while True:
         if guesses is None:
             for _ in range(interval):
@@ -177,20 +182,21 @@ class _Queue:
 
     def n_ready(self) -> int:
         """Windows that are encoded; a further batch if there are none."""
-        while not self._waiting and (more := next(self._source, None)) is not None:
-            if len(more):
-                self._waiting.append(more)
-        return sum(len(memory) for memory in self._waiting)
+        return self._wait_for(1)
 
-    def take(self, n_windows: int) -> tuple[list[int], Memory] | None:
-        """At most so many of the next windows; None if none are left."""
+    def _wait_for(self, n_windows: int) -> int:
+        """Windows that are encoded: so many if there are as many, and whole batches."""
         while (n_ready := sum(map(len, self._waiting))) < n_windows:
             more = next(self._source, None)
             if more is None:
                 break
             if len(more):
                 self._waiting.append(more)
-        n_windows = min(n_windows, n_ready)
+        return n_ready
+
+    def take(self, n_windows: int) -> tuple[list[int], Memory] | None:
+        """At most so many of the next windows; None if none are left."""
+        n_windows = min(n_windows, self._wait_for(n_windows))
         if n_windows == 0:
             return None
         parts: list[Memory] = []

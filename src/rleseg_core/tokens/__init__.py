@@ -13,9 +13,10 @@ from rleseg_core.tokens.tokenizer import (
     TokenBatch,
     Tokenizer,
 )
-from rleseg_core.tokens.vocab import CompactLayout, Layout, Segment, Vocabulary
+from rleseg_core.tokens.vocab import ANY_VOCABULARY, CompactLayout, Layout, Segment, Vocabulary
 
 __all__ = [
+    "ANY_VOCABULARY",
     "PRESETS",
     "BlockClosed",
     "CompactLayout",

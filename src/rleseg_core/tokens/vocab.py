@@ -12,6 +12,8 @@ from rleseg_core.tokens.fields import BlockLabel, Field
 from rleseg_core.tokens.scheme import Scheme
 
 PAD, BOS, EOS = 0, 1, 2
+ANY_VOCABULARY = 2**63 - 1
+"""A limit for those whom the size of a vocabulary does not matter."""
 _SPECIAL = ("pad", "bos", "eos")
 
 
