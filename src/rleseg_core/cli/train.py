@@ -4,10 +4,11 @@ import math
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
+from rleseg_core.cli import train_options as options
 from rleseg_core.cli.console import (
     AsJson,
     Bar,
@@ -19,92 +20,45 @@ from rleseg_core.cli.console import (
     progress_bar,
 )
 from rleseg_core.cli.evaluate import Classes, Instances, class_names
-from rleseg_core.cli.predict import ImageSize, parse_frames
-from rleseg_core.errors import DataError, TrainingError
+from rleseg_core.cli.predict import ImageSize
+from rleseg_core.errors import DataError
 from rleseg_core.reports import product_of
-from rleseg_core.tokens import PRESETS, for_classes, preset
+from rleseg_core.tokens import for_classes, preset
 
 if TYPE_CHECKING:
-    from rleseg_core.data import LabelledStack
     from rleseg_core.training import StepReport
 
 
 def train(
     context: typer.Context,
-    images: Annotated[Path, typer.Argument(help="A stack, or a folder of images.")],
-    masks: Annotated[Path, typer.Argument(help="Its masks: class ids, or instance ids.")],
-    output: Annotated[Path, typer.Option("--out", "-o", help="The new model.safetensors.")],
+    images: options.Images,
+    masks: options.Masks,
+    output: options.Output,
     classes: Classes,
     instances: Instances = False,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            help="Fine-tune this model (file or name), not a new one; with --frames, the image "
-            "model that one for windows of several frames begins as.",
-        ),
-    ] = None,
-    run_dir: Annotated[
-        Path | None, typer.Option(help="For checkpoints and log; --out less its suffix by default.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option(help="Go on with the unfinished run in --run-dir.")
-    ] = False,
-    holdout: Annotated[
-        str | None, typer.Option(help="Frames kept for validation, such as 0,10-14.")
-    ] = None,
-    scheme: Annotated[
-        str,
-        typer.Option(
-            help=f"One of {', '.join(PRESETS)}; auto: lac, binary for one class, tac for several "
-            "frames."
-        ),
-    ] = "auto",
-    size: Annotated[
-        str,
-        typer.Option(
-            help="Of a new model: nano, small, paper, resnet-c, vit-b, vit-l; swin-t, swin-s or "
-            "swin-b for several frames."
-        ),
-    ] = "nano",
-    n_frames: Annotated[
-        int, typer.Option("--frames", min=1, help="N, frames of a window, whose masks are one.")
-    ] = 1,
-    frame_stride: Annotated[
-        int | None, typer.Option(help="Frames from one window to the next; N by default.")
-    ] = None,
-    fusion: Annotated[
-        Literal["auto", "middle", "late", "early", "first"],
-        typer.Option(
-            help="How frames are joined: after the encoder, in it, in the trunk (swin sizes), or "
-            "the first stands for all; auto: middle, or as the size says."
-        ),
-    ] = "auto",
-    dense_frames: Annotated[
-        int | None,
-        typer.Option(help="Frames of a window seen in full, the others coarsely; all by default."),
-    ] = None,
-    patch: Annotated[int, typer.Option(help="P, the side of a patch.")] = 128,
-    stride: Annotated[
-        int | None, typer.Option(help="Between patches; 3/4 of P by default.")
-    ] = None,
+    base: options.Base = None,
+    run_dir: options.RunDir = None,
+    resume: options.Resume = False,
+    holdout: options.Holdout = None,
+    scheme: options.Scheme = "auto",
+    size: options.Size = "nano",
+    n_frames: options.Frames = 1,
+    frame_stride: options.FrameStride = None,
+    fusion: options.FusionChoice = "auto",
+    dense_frames: options.DenseFrames = None,
+    patch: options.Patch = 128,
+    stride: options.Stride = None,
     image_size: ImageSize = None,
-    mask_size: Annotated[int, typer.Option(help="S, the side of a mask.")] = 32,
-    subsample_rule: Annotated[
-        Literal["corner", "centre", "max"],
-        typer.Option(help="Which pixel of a mask's cell says its class; max: the highest class."),
-    ] = "centre",
-    max_tokens: Annotated[int, typer.Option(help="L, tokens of a window at most.")] = 256,
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 1000,
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 16,
-    learning_rate: Annotated[float, typer.Option("--lr", help="Highest learning rate.")] = 1e-3,
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"],
-        typer.Option(help="Of numbers; auto: by the device."),
-    ] = "auto",
-    validate_every: Annotated[int, typer.Option(min=0, help="Steps; 0: only at the end.")] = 200,
-    checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps; 0: only at the end.")] = 100,
-    seed: Annotated[int, typer.Option(help="Of weights, patches and dropout.")] = 0,
+    mask_size: options.MaskSize = 32,
+    subsample_rule: options.Rule = "centre",
+    max_tokens: options.MaxTokens = 256,
+    steps: options.Steps = 1000,
+    batch_size: options.BatchSize = 16,
+    learning_rate: options.LearningRate = 1e-3,
+    precision: options.PrecisionChoice = "auto",
+    validate_every: options.ValidateEvery = 200,
+    checkpoint_every: options.CheckpointEvery = 100,
+    seed: options.Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -116,12 +70,13 @@ def train(
     from rleseg_core.training import TrainConfig, fine_tune, read_reports
     from rleseg_core.training import train as train_new
 
-    _check_output(output)
+    options.check_output(output)
+    chosen = options.given(context)
     if base is not None:
-        _check_left_out(context, video=n_frames > 1)
+        options.check_left_out(chosen, video=n_frames > 1)
     names = class_names(classes, instances)
     stack = LabelledStack.from_paths(images, masks, names, instances=instances)
-    kept, held_out = _split(stack, holdout)
+    kept, held_out = options.named_split(stack, holdout)
     config = TrainConfig(
         n_steps=steps,
         batch_size=batch_size,
@@ -135,7 +90,7 @@ def train(
     )
     folder = run_dir or output.with_suffix("")
     if not resume:
-        _check_unfinished(folder)
+        options.check_unfinished(folder)
     how = preset(("tac" if n_frames > 1 else "lac") if scheme == "auto" else scheme)
     if base is not None and n_frames > 1:
         from rleseg_core.build import as_video
@@ -156,7 +111,7 @@ def train(
             frame_stride=frame_stride or n_frames,
             fusion="middle" if fusion == "auto" else fusion,
             dense_frames=dense_frames,
-            max_tokens=_given(context, "max_tokens"),
+            max_tokens=max_tokens if "max_tokens" in chosen else None,
         )
         run = train_new(
             replace(info, card={"name": output.stem, "base": image_model.info.name}),
@@ -228,63 +183,6 @@ def train(
     elif not quiet:
         told = "" if best is None else f", best validation Dice {best:.3f}"
         out.print(f"{path}: {reports[-1].step} steps, loss {reports[-1].loss:.3f}{told}")
-
-
-def _check_output(path: Path) -> None:
-    """Refuse before the training what could not be written after it."""
-    if path.suffix != ".safetensors":
-        raise DataError(f"a model's name must end in .safetensors, got {path}")
-    if path.is_dir():
-        raise DataError(f"cannot write a model to {path}: there is a folder of that name")
-
-
-def _given(context: typer.Context, name: str) -> int | None:
-    """An option if the user gave it."""
-    source = context.get_parameter_source(name)
-    given = source is not None and source.name == "COMMANDLINE"
-    return int(context.params[name]) if given else None
-
-
-def _check_left_out(context: typer.Context, *, video: bool) -> None:
-    """Refuse options that a base model decides, rather than take no notice of them."""
-    decided = ["size", "patch", "stride", "mask_size"]
-    if not video:
-        decided += ["scheme", "max_tokens", "frame_stride", "fusion", "dense_frames"]
-    given = [
-        "--" + name.replace("_", "-")
-        for name in decided
-        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
-    ]
-    if given:
-        raise DataError(f"{', '.join(given)}: the model of --from decides; leave it out")
-
-
-def _check_unfinished(folder: Path) -> None:
-    """Refuse to begin where a run waits to go on: its work would be lost."""
-    from rleseg_core.checkpoint import read_info
-    from rleseg_core.training import LAST, TrainConfig
-
-    last = folder / LAST
-    if not last.is_file():
-        return
-    info = read_info(last)
-    n_steps = TrainConfig.from_json(info.training["config"]).n_steps  # type: ignore[arg-type]
-    if 0 < info.step < n_steps:
-        raise TrainingError(
-            f"{folder} holds a run that stopped at step {info.step} of {n_steps}; go on with it "
-            "(--resume), or choose another --run-dir"
-        )
-
-
-def _split(
-    stack: "LabelledStack", holdout: str | None
-) -> tuple[list["LabelledStack"], list["LabelledStack"] | None]:
-    """Training and validation frames as the user named them; None leaves the choice to `train`."""
-    chosen = parse_frames(holdout, stack.images.n_frames)
-    if chosen is None:
-        return [stack], None
-    kept = tuple(frame for frame in stack.frames if frame not in set(chosen))
-    return [replace(stack, frames=kept)], [replace(stack, frames=tuple(chosen))]
 
 
 def _watch(run: Generator["StepReport", None, Path], quiet: bool) -> Path:
