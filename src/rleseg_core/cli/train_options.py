@@ -157,7 +157,7 @@ def check_unfinished(folder: Path) -> None:
         return
     info = read_info(last)
     n_steps = TrainConfig.from_json(info.training["config"]).n_steps  # type: ignore[arg-type]
-    if 0 < info.step < n_steps:
+    if 0 < info.step < n_steps and not info.training.get("finished"):
         raise TrainingError(
             f"{folder} holds a run that stopped at step {info.step} of {n_steps}; go on with it "
             "(--resume), or choose another --run-dir"

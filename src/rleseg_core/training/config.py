@@ -64,6 +64,9 @@ class TrainConfig:
         'auto' is bf16 on a CUDA device that has it, fp16 on others, and fp32 elsewhere.
     validate_every, checkpoint_every : int
         Steps between validations and checkpoints; 0 for only at the end.
+    patience : int
+        Validations in a row that may bring nothing better before the run ends early; 0: it goes on
+        to the end.
     seed : int
         Of the weights, the patches, and dropout.
 
@@ -96,6 +99,7 @@ class TrainConfig:
     precision: Precision = "auto"
     validate_every: int = 200
     checkpoint_every: int = 200
+    patience: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -116,6 +120,10 @@ class TrainConfig:
                 f"{self.seed}"
             )
 
+        if self.patience < 0:
+            raise TrainingError(
+                f"patience must be 0 or a number of validations, got {self.patience}"
+            )
         if unknown := set(self.frozen) - set(_PARTS):
             raise TrainingError(
                 f"a model has no part {min(unknown)!r} that could be frozen, only "

@@ -80,6 +80,7 @@ class Trainer:
         self.device = choose_device(device)
         self.step = 0
         self.best_dice = -math.inf
+        self.n_worse = 0  # validations since the best
         self._state: dict[str, Tensor] = {}
 
     @classmethod
@@ -188,6 +189,7 @@ class Trainer:
                     tokens_per_s=int(batch.n_tokens.sum()) / seconds,
                     seconds=time.perf_counter() - began,
                     validation=scores,
+                    message=self._told_early(),
                 )
         finally:
             if healthy and saved_at != self.step and accelerator.is_main_process:
@@ -223,6 +225,8 @@ class Trainer:
         with ThreadPoolExecutor(1, "patches") as pool:
             coming = pool.submit(self.sampler.batch, self.step * n + rank)
             for step in steps:
+                if self.ended_early:
+                    return
                 samples = coming.result()
                 if step + 1 < self.config.n_steps:
                     coming = pool.submit(self.sampler.batch, (step + 1) * n + rank)
@@ -234,11 +238,23 @@ class Trainer:
         if not self.validation:
             return {}
         scores = validate(self.model, self.tokenizer, self.validation, accelerator.device)
-        if scores.mean_dice > self.best_dice and accelerator.is_main_process:
-            self.best_dice = scores.mean_dice
-            save_checkpoint(self._info(BEST), self.model.state_dict())
+        self.n_worse += 1
+        if scores.mean_dice > self.best_dice:
+            self.best_dice, self.n_worse = scores.mean_dice, 0
+            if accelerator.is_main_process:
+                save_checkpoint(self._info(BEST), self.model.state_dict())
         dice = {row.name: row.dice for row in scores.classes}
         return {**dice, "mean": scores.mean_dice}
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether the last validations brought nothing better, as many as the patience allows."""
+        return 0 < self.config.patience <= self.n_worse
+
+    def _told_early(self) -> str:
+        if not self.ended_early or self.step == self.config.n_steps:
+            return ""
+        return f"stopped at step {self.step}: {self.n_worse} validations brought nothing better"
 
     def _due(self, what: str) -> bool:
         every = self.config.validate_every if what == "validate" else self.config.checkpoint_every
@@ -252,6 +268,8 @@ class Trainer:
             "config": self.config.to_json(),
             "path": str(self.info.path),
             "best_dice": self.best_dice if math.isfinite(self.best_dice) else None,
+            "n_worse": self.n_worse,
+            "finished": self.step == self.config.n_steps or self.ended_early,
         }
         state = optimizer_tensors(optimizer) | _random_state()
         info = replace(self._info(LAST), training=training)
@@ -262,6 +280,7 @@ class Trainer:
         self.step = checkpoint.info.step
         best = checkpoint.info.training.get("best_dice")
         self.best_dice = float(best) if isinstance(best, int | float) else -math.inf
+        self.n_worse = int(str(checkpoint.info.training.get("n_worse", 0)))
         self._state = checkpoint.state
 
     def _finish(self) -> Path:
