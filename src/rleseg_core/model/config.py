@@ -98,6 +98,10 @@ class ModelConfig:
         Filters and blocks of each stage; none of patches.
     trunk_norm : {'batch', 'group'}
         Group normalisation does not depend on the batch.
+    stem : {'published', 'torchvision'}
+        How a bottleneck trunk begins: with values as they come and a pool padded below and right
+        (the paper's weights), or with ImageNet's mean and deviation taken out and a pool padded all
+        around (weights of torchvision, timm and transformers).
     bn_eval : {'moving', 'batch'}
         What batch normalisation uses in evaluation: its running averages, or the statistics of the
         batch at hand, as the published models that were trained with a free trunk do; what comes
@@ -134,6 +138,7 @@ class ModelConfig:
     trunk_widths: tuple[int, ...] = (64, 128, 256, 512)
     trunk_blocks: tuple[int, ...] = (3, 4, 6, 3)
     trunk_norm: Literal["batch", "group"] = "batch"
+    stem: Literal["published", "torchvision"] = "published"
     bn_eval: Literal["moving", "batch"] = "moving"
     encoder_dim: int = 256
     encoder_layers: int = 6
@@ -166,6 +171,8 @@ class ModelConfig:
             )
         if self.bn_eval not in ("moving", "batch"):
             raise SchemeError(f"bn_eval must be 'moving' or 'batch', got {self.bn_eval!r}")
+        if self.stem not in ("published", "torchvision"):
+            raise SchemeError(f"stem must be 'published' or 'torchvision', got {self.stem!r}")
         n_stages = {"vit": (0,), "swin": (1, 2, 3, 4)}.get(self.trunk, (3, 4))
         if not len(self.trunk_widths) == len(self.trunk_blocks) in n_stages:
             raise SchemeError(
@@ -368,6 +375,14 @@ _PUBLISHED: dict[str, ModelConfig] = {
 SIZES: dict[str, ModelConfig] = {
     **_PUBLISHED,
     "small": _SMALL,
+    "resnet50": replace(
+        _SMALL,
+        trunk="bottleneck",
+        trunk_widths=(64, 128, 256, 512),
+        trunk_blocks=(3, 4, 6, 3),
+        trunk_norm="batch",
+        stem="torchvision",
+    ),
     "nano": replace(
         _SMALL,
         trunk_widths=(32, 64, 128, 192),
@@ -426,7 +441,7 @@ def model_config(
     size : str
         One of `SIZES`: "paper" (the published model), "resnet-c", "vit-b", "vit-l" and, for windows
         of several frames, "swin-t", "swin-s", "swin-b" (its variants), "small" (a laptop's GPU),
-        "nano" (a CPU), "test".
+        "resnet50" (the same with a trunk for ImageNet's weights), "nano" (a CPU), "test".
     vocab_size, max_tokens, image_size : int
         As in `ModelConfig`.
     grid : StartGrid, optional

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from rleseg_core.model.config import ModelConfig
 
 Norm = Callable[[int], nn.Module]
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def group_norm(channels: int) -> nn.Module:
@@ -137,14 +138,19 @@ class ResNet(nn.Module):
     Parameters
     ----------
     config : ModelConfig
-        'bottleneck': 7×7 stem and maximum pool, strides from 4, values as they come (the paper).
+        'bottleneck': 7×7 stem and maximum pool, strides from 4, values as `ModelConfig.stem` says.
         'basic': 3×3 stem, strides from 2, values centred.
     """
+
+    _mean: Tensor
+    _deviation: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         norm, width = norm_of(config), config.trunk_widths[0]
-        self.deep = config.trunk == "bottleneck"
+        self.deep, self.stem = config.trunk == "bottleneck", config.stem
+        for name, values in (("_mean", IMAGENET_MEAN), ("_deviation", IMAGENET_DEVIATION)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         self.conv1 = conv(3, width, 7 if self.deep else 3, 2)
         self.bn1 = norm(width)
         channels, outputs = width, []
@@ -174,10 +180,13 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, P, P) in [0, 1] to the outputs of the stages, finest first."""
-        if self.deep:
+        if not self.deep:
+            x = F.relu(self.bn1(self.conv1(4 * images - 2)))
+        elif self.stem == "published":
             x = same_max_pool(F.relu(self.bn1(self.conv1(images))))
         else:
-            x = F.relu(self.bn1(self.conv1(4 * images - 2)))
+            x = self.conv1((images - self._mean) / self._deviation)
+            x = F.max_pool2d(F.relu(self.bn1(x)), 3, 2, padding=1)
         features = []
         for k in range(1, len(self.channels) + 1):
             x = self.get_submodule(f"layer{k}")(x)

@@ -29,7 +29,11 @@ class Downloaded:
 
 
 def download(
-    url: str, path: Path, *, sha256: str | None = None
+    url: str,
+    path: Path,
+    *,
+    sha256: str | None = None,
+    instead: str = "give the file with --archive",
 ) -> Generator[Downloaded, None, Path]:
     """Fetch a file, unless it is there.
 
@@ -45,6 +49,8 @@ def download(
         Where it goes, under its name only when it is complete.
     sha256 : str, optional
         Its checksum, if known beforehand.
+    instead : str
+        What to do with a file that was fetched elsewhere, for messages.
 
     Yields
     ------
@@ -75,12 +81,12 @@ def download(
         with _open(url, part) as response:
             yield from _receive(response, part)
     except urllib.error.HTTPError as error:
-        raise CheckpointError(_refusal(url, error)) from error
+        raise CheckpointError(_refusal(url, error, instead)) from error
     except _NO_CONNECTION as error:
         reason = getattr(error, "reason", None) or error
         raise CheckpointError(
             f"{urlsplit(url).netloc} cannot be reached ({reason}); run this again when there is a "
-            f"network, or fetch {url} elsewhere and give the file with --archive"
+            f"network, or fetch {url} elsewhere and {instead}"
         ) from error
     if sha256 is not None:
         _compare(part, sha256)
@@ -131,11 +137,11 @@ def _receive(response: HTTPResponse, part: Path) -> Generator[Downloaded, None, 
         raise ConnectionError(f"the connection ended after {n_bytes:,} of {n_total:,} bytes")
 
 
-def _refusal(url: str, error: urllib.error.HTTPError) -> str:
+def _refusal(url: str, error: urllib.error.HTTPError, instead: str) -> str:
     what = f"{urlsplit(url).netloc} answers {error.code} {error.reason} for {url}"
     if error.code == 404:
-        return f"{what}; it may have moved: look there, and give the file with --archive"
-    return f"{what}; try again later, or fetch it elsewhere and give the file with --archive"
+        return f"{what}; it may have moved: look there, and {instead}"
+    return f"{what}; try again later, or fetch it elsewhere and {instead}"
 
 
 def _identity(part: Path) -> Path:
