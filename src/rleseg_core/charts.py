@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image, ImageDraw
 
@@ -41,6 +42,7 @@ def save_histograms(
     *,
     title: str,
     marks: Sequence[int] = (),
+    letters: Literal["left", "right"] = "right",
 ) -> Path:
     """Write a PNG of histograms over the same bins, one below the other.
 
@@ -59,6 +61,8 @@ def save_histograms(
         Of the picture.
     marks : sequence of int
         Values at which a line is drawn and said; those beyond the bins are left out.
+    letters : {'left', 'right'}
+        Where the titles of the histograms are, best where the bars are low.
 
     Raises
     ------
@@ -75,11 +79,12 @@ def save_histograms(
     scale = (WIDTH - 2 * MARGIN) / edges[-1]
     bottom = TITLE + len(histograms) * PANEL
     _draw_marks(pen, [mark for mark in marks if mark <= edges[-1]], scale, bottom)
+    place, anchor = (WIDTH - MARGIN, "ra") if letters == "right" else (MARGIN + 4, "la")
     for index, histogram in enumerate(histograms):
         base = TITLE + (index + 1) * PANEL - 6
         _draw_bars(pen, histogram.counts, edges, scale, base, class_rgb(index + 1))
-        pen.text((WIDTH - MARGIN, base - PANEL + 12), histogram.title, INK, font(13), anchor="ra")
-        pen.text((WIDTH - MARGIN, base - PANEL + 29), histogram.note, FAINT, font(12), anchor="ra")
+        pen.text((place, base - PANEL + 12), histogram.title, INK, font(13), anchor=anchor)
+        pen.text((place, base - PANEL + 29), histogram.note, FAINT, font(12), anchor=anchor)
     with whole_file(path) as draft:
         picture.quantize(64).save(draft, optimize=True)
     return path

@@ -38,3 +38,15 @@ def test_picture_that_fails_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         save_histograms(tmp_path / "h.png", [Histogram("a", "", [1])], [0, 1], title="")
     assert not list(tmp_path.iterdir())
+
+
+def test_letters_can_be_on_either_side(tmp_path):
+    found = []
+    for side in ("left", "right"):
+        path = save_histograms(
+            tmp_path / "h.png", [Histogram("a", "b", [0])], [0, 1], title="", letters=side
+        )
+        panel = np.asarray(Image.open(path).convert("L"))[TITLE + 4 : TITLE + PANEL - 10]
+        columns = np.flatnonzero((panel[:, MARGIN + 2 : -MARGIN - 2] < 150).any(axis=0))
+        found.append(columns.mean() < WIDTH / 2)
+    assert found == [True, False]

@@ -1,7 +1,7 @@
 """``rleseg evaluate``: score masks against the truth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -10,10 +10,18 @@ from rich.table import Table
 from rleseg_core.cli.console import AsJson, Quiet, out, print_json, progress_bar
 from rleseg_core.cli.predict import parse_frames
 from rleseg_core.errors import DataError
-from rleseg_core.metrics import Scores, confusion_matrix, score
+from rleseg_core.evaluation import MEDIAN_OF_IMAGES, POOLED, WITH_BACKGROUND, Evaluation
+from rleseg_core.files import check_place
+from rleseg_core.metrics import AGNOSTIC
+from rleseg_core.tally import Measures
 
-if TYPE_CHECKING:
-    from rleseg_core.data import LabelStack
+_OTHERS = {
+    "boundary_f": "edge F",
+    "concentration_mae": "MAE %",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap": "AP",
+}
 
 Classes = Annotated[str, typer.Option("--classes", help="Names of the classes, as ipsc,dfc.")]
 Instances = Annotated[
@@ -32,42 +40,88 @@ def evaluate(
         ),
     ] = None,
     instances: Instances = False,
+    predicted_instances: Annotated[
+        bool,
+        typer.Option("--predicted-instances", help="PREDICTED numbers objects of one class, too."),
+    ] = False,
     frames: Annotated[
         str | None, typer.Option(help="Those to score, such as 0-9,15. All by default.")
+    ] = None,
+    agnostic: Annotated[
+        str, typer.Option(help="Name of all classes taken for one, such as cell or ice.")
+    ] = AGNOSTIC,
+    boundary: Annotated[
+        bool, typer.Option("--boundary", help="Score the boundaries, too: the boundary F-score.")
+    ] = False,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of boundaries, in pixels; 0.75 % of the image's diagonal."),
+    ] = None,
+    objects: Annotated[
+        bool,
+        typer.Option(
+            "--objects",
+            help="Score the objects, too: AP of those numbered, else of connected pieces.",
+        ),
+    ] = False,
+    concentration: Annotated[
+        bool,
+        typer.Option("--concentration", help="Score how much of each image column is covered."),
+    ] = False,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write a row for each image and class to this.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the Dice of the images to this .png.")
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Score masks against the truth: Dice, IoU, precision and recall of each class."""
-    from rleseg_core.data import classes_from_instances, open_labels
+    from rleseg_core.data import MaskStack
     from rleseg_core.data.writers import recorded_class_names
 
+    _check_places(csv_file, plot)
     if classes is None:
         classes = ",".join(recorded_class_names(predicted))
-    names = class_names(classes, instances)
-    given, true = open_labels(predicted), open_labels(truth)
+    names = class_names(classes, instances or predicted_instances)
+    given = MaskStack.open(predicted, names, instances=predicted_instances)
+    true = MaskStack.open(truth, names, instances=instances)
     if given.shape != true.shape:
         raise DataError(
             f"{predicted} is {given.shape}, {truth} is {true.shape}; both must be the same "
             "(T, Y, X)"
         )
+    evaluation = Evaluation(
+        class_names=names,
+        agnostic=agnostic,
+        measures=Measures(
+            boundary=boundary or tolerance is not None,
+            tolerance=tolerance,
+            concentration=concentration,
+            objects=objects or instances or predicted_instances,
+        ),
+    )
     chosen = parse_frames(frames, true.n_frames) or list(range(true.n_frames))
-    confusion = np.zeros((len(names) + 1, len(names) + 1), np.int64)
     with progress_bar("evaluate", quiet) as bar:
         for done, frame in enumerate(chosen, start=1):
-            if instances:
-                expected = classes_from_instances(true.frame(frame))
-            else:
-                expected = _class_frame(true, frame, len(names))
-            confusion += confusion_matrix(
-                expected, _class_frame(given, frame, len(names)), len(names)
+            evaluation.add(
+                str(frame),
+                true.class_frame(frame),
+                given.class_frame(frame),
+                true_objects=true.instance_frame(frame),
+                predicted_objects=given.instance_frame(frame),
             )
             bar.update(done, len(chosen))
-    scores = score(confusion, names)
+    if csv_file is not None:
+        evaluation.write_csv(csv_file)
+    if plot is not None:
+        evaluation.save_plot(plot)
     if as_json:
-        print_json({"frames": len(chosen), **scores.to_json()})
+        print_json({"frames": len(chosen), **evaluation.to_json()})
     elif not quiet:
-        out.print(scores_table(scores))
+        out.print(scores_table(evaluation))
+        out.print(_told(evaluation), soft_wrap=True)
 
 
 def class_names(text: str, instances: bool) -> tuple[str, ...]:
@@ -89,21 +143,50 @@ def class_names(text: str, instances: bool) -> tuple[str, ...]:
     return names
 
 
-def _class_frame(labels: "LabelStack", frame: int, n_classes: int) -> np.ndarray:
-    """Class ids (Y, X) uint8 of a frame; grey levels of pictures of masks are understood."""
-    from rleseg_core.data import class_ids
-
-    try:
-        return class_ids(labels.frame(frame), n_classes)
-    except DataError as error:
-        raise DataError(f"{labels.path}, frame {frame}: {error}") from error
-
-
-def scores_table(scores: Scores) -> Table:
-    """Scores as a table for people."""
-    table = Table("class", "Dice", "IoU", "precision", "recall", "pixels")
-    for row in scores.classes:
-        figures = (row.dice, row.iou, row.precision, row.recall)
-        table.add_row(row.name, *(f"{figure:.3f}" for figure in figures), f"{row.n_pixels:,}")
-    table.add_row("mean", f"{scores.mean_dice:.3f}", "", "", "", "")
+def scores_table(evaluation: Evaluation) -> Table:
+    """Scores of all images for people; a dash where there is nothing to score."""
+    tables = evaluation.tables()
+    pooled, medians = tables[POOLED], tables[MEDIAN_OF_IMAGES]
+    known = next(iter(pooled.values()))
+    columns = {"dice": "Dice", "iou": "IoU", "precision": "precision", "recall": "recall"}
+    columns |= {key: name for key, name in _OTHERS.items() if key in known}
+    table = Table("class", box=None, padding=(0, 1, 0, 0))
+    for name in ("Dice", "median", *list(columns.values())[1:], "pixels"):
+        table.add_column(name, justify="right")
+    for name, figures in pooled.items():
+        if name == WITH_BACKGROUND:
+            continue
+        values = [_figure(figures.get(key)) for key in columns]
+        values.insert(1, _figure(medians[name]["dice"]))
+        pixels = f"{int(figures['n_pixels']):,}" if "n_pixels" in figures else ""
+        table.add_row(name, *values, pixels)
     return table
+
+
+def _told(evaluation: Evaluation) -> str:
+    """What the table says, and the averages that are not in it."""
+    scores, noun = evaluation.pooled_scores(), "image" if evaluation.n_images == 1 else "images"
+    plain, whole = scores.mean, scores.with_background
+    return (
+        f"All pixels of {evaluation.n_images} {noun} together; median: Dice of the median image. "
+        f"Frequency-weighted: recall {_figure(plain.fw_recall)}, IoU {_figure(plain.fw_iou)}. "
+        f"With the background: pixel accuracy {_figure(scores.pixel_accuracy)}, mean recall "
+        f"{_figure(whole.recall)}, mean IoU {_figure(whole.iou)}, frequency-weighted IoU "
+        f"{_figure(whole.fw_iou)}."
+    )
+
+
+def _figure(value: float | None) -> str:
+    """Three decimals; nothing of what is not known of a class, a dash where it is nan."""
+    if value is None:
+        return ""
+    return "–" if np.isnan(value) else f"{value:.3f}"
+
+
+def _check_places(csv_file: Path | None, plot: Path | None) -> None:
+    """Raise the error of a file that cannot be written before the scoring, not after it."""
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise DataError(f"a picture's name must end in .png, got {plot}")
+    for path in (csv_file, plot):
+        if path is not None:
+            check_place(path)

@@ -1,0 +1,61 @@
+"""How much of each column of an image a class covers: the ice concentration of river images."""
+
+import numpy as np
+
+from rleseg_core.errors import DataError
+
+
+def column_concentration(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Share of each image column that each class covers, in percent.
+
+    Parameters
+    ----------
+    labels : (..., Y, X) integer
+        Class ids, 0 = background (water).
+    n_classes : int
+        C, the number of foreground classes.
+
+    Returns
+    -------
+    (C + 1, ..., X) float
+        By class id, the background first.
+    """
+    return np.stack([100 * (labels == label).mean(axis=-2) for label in range(n_classes + 1)])
+
+
+def concentration_mae(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """Mean absolute error of the column concentration of each class, in percentage points.
+
+    Parameters
+    ----------
+    truth, predicted : (Y, X) integer
+        Class ids of one image, 0 = background.
+    n_classes : int
+        C, the number of foreground classes.
+
+    Returns
+    -------
+    (C + 1,) float
+        By class id; the mean over the columns of abs(true - predicted concentration). That of the
+        background is also that of all foreground classes taken for one, as the two shares of a
+        column sum to 100. A class that neither mask has is right everywhere: 0, not nan.
+
+    Raises
+    ------
+    DataError
+        If the masks are not of one shape (Y, X).
+
+    Notes
+    -----
+    The ice concentration of Singh et al., River Ice Segmentation With Deep Learning (IEEE TGRS
+    2020), as their code computes it: ice pixels of a column over the height of the image, in
+    percent, and the mean absolute error over the columns of an image. The paper's "Median MAE" is
+    the median of that over the test images.
+    """
+    if truth.shape != predicted.shape or truth.ndim != 2:
+        raise DataError(
+            f"predicted masks are {predicted.shape}, the truth is {truth.shape}; both must have "
+            "one shape (Y, X)"
+        )
+    errors = column_concentration(truth, n_classes) - column_concentration(predicted, n_classes)
+    return np.abs(errors).mean(axis=-1)

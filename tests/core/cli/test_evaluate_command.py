@@ -1,0 +1,117 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from rleseg_core.cli.app import main
+
+
+def run(capfd, *arguments):
+    """Exit code, stdout and stderr of ``rleseg evaluate``."""
+    try:
+        main(["evaluate", *map(str, arguments)])
+        code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    return code, *capfd.readouterr()
+
+
+def assert_one_sentence(code, out, err, *, about):
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert about in err
+    assert "Traceback" not in err
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """True and predicted classes of four frames, and the numbers of the true objects."""
+    truth = np.zeros((4, 24, 24), np.uint8)
+    truth[:, 2:10, 2:10], truth[:, 2:10, 10:18], truth[:, 14:20, 4:12] = 1, 1, 2
+    objects = np.zeros_like(truth)
+    objects[:, 2:10, 2:10], objects[:, 2:10, 10:18], objects[:, 14:20, 4:12] = 7, 3, 9
+    predicted = np.roll(truth, 1, axis=1)
+    stacks = {"truth": truth, "objects": objects, "predicted": predicted}
+    for name, stack in {**stacks, "binary": (predicted > 0).astype(np.uint8)}.items():
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, photometric="minisblack")
+    return tmp_path
+
+
+def test_everything_at_once(capfd, masks):
+    code, out, err = run(
+        capfd,
+        *(masks / "predicted.tif", masks / "truth.tif", "--classes", "ipsc,dfc"),
+        *("--agnostic", "cell", "--boundary", "--tolerance", 0, "--objects", "--concentration"),
+        *("--csv", masks / "scores.csv", "--plot", masks / "dice.png", "--json"),
+    )
+    assert code == 0, err
+    figures = json.loads(out)
+    assert figures["frames"] == 4
+    ipsc = figures["classes"]["ipsc"]
+    assert ipsc["dice"] == pytest.approx(7 / 8)
+    assert ipsc["recall"] == pytest.approx(7 / 8)
+    assert ipsc["iou"] == pytest.approx(7 / 9, abs=1e-6)
+    assert ipsc["ap50"] == ipsc["ap75"] == 1.0  # the two that touch are one piece on both sides
+    assert ipsc["n_objects"] == 4
+    assert ipsc["concentration_mae"] == 0  # it moved down its column
+    assert 0 < ipsc["boundary_f"] < 1
+    assert figures["agnostic"]["cell"]["n_objects"] == 8
+    with (masks / "scores.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == (4 + 3) * 5
+    assert Image.open(masks / "dice.png").size[0] == 900
+
+
+def test_objects_that_are_numbered_count_as_they_are(capfd, masks):
+    told = run(
+        capfd,
+        *(masks / "binary.tif", masks / "objects.tif", "--instances", "--classes", "cell"),
+        "--json",
+    )
+    cell = json.loads(told[1])["classes"]["cell"]
+    assert (cell["n_objects"], cell["n_predicted"]) == (12, 8)
+    assert cell["ap50"] == pytest.approx(4 / 16)  # the pair that touches is one piece, IoU below
+    told = run(
+        capfd,
+        *(masks / "objects.tif", masks / "objects.tif", "--instances", "--predicted-instances"),
+        *("--classes", "cell", "--json"),
+    )
+    assert json.loads(told[1])["classes"]["cell"]["ap"] == 1.0
+
+
+def test_table_shows_what_was_asked_for(capfd, masks):
+    pair = (masks / "predicted.tif", masks / "truth.tif", "--classes", "ipsc,dfc")
+    code, out, _ = run(capfd, *pair)
+    assert code == 0
+    assert "edge F" not in out
+    assert "foreground" in out
+    assert "pixel accuracy" in out.replace("\n", " ")
+    _, out, _ = run(capfd, *pair, "--boundary", "--concentration", "--agnostic", "cell")
+    assert "edge F" in out
+    assert "MAE" in out
+    assert "cell" in out
+
+
+def test_class_that_never_occurs_is_a_dash(capfd, masks):
+    pair = (masks / "binary.tif", masks / "binary.tif")
+    code, out, err = run(capfd, *pair, "--classes", "ipsc,dfc", "--plot", masks / "dice.png")
+    assert code == 0, err
+    assert "–" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "about"),
+    [
+        (("--plot", "dice.jpg"), ".png"),
+        (("--agnostic", "dfc"), "'dfc'"),
+        (("--predicted-instances",), "one class"),
+        (("--csv", "."), "directory"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_sentence(capfd, masks, options, about):
+    pair = (masks / "predicted.tif", masks / "truth.tif", "--classes", "ipsc,dfc")
+    assert_one_sentence(*run(capfd, *pair, *options), about=about)
+    assert not list(masks.glob("*.png"))
