@@ -1,6 +1,7 @@
 """Images and labels: stacks read lazily, windows of them, label algebra, patches to train on."""
 
-from rleseg_core.data.augment import Augmentation
+from rleseg_core.augmentation import AUGMENTATIONS, Augmentation
+from rleseg_core.data.crops import CropBatch
 from rleseg_core.data.dataset import LabelledStack
 from rleseg_core.data.labels import (
     SubsampleRule,
@@ -29,8 +30,10 @@ from rleseg_core.data.windows import (
 )
 
 __all__ = [
+    "AUGMENTATIONS",
     "CLASS_NAMES",
     "Augmentation",
+    "CropBatch",
     "ImageStack",
     "LabelReader",
     "LabelStack",

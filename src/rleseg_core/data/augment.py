@@ -1,59 +1,13 @@
-"""Views of a frame to train on: turned, scaled, lit otherwise."""
+"""Views of a frame to train on: turned, scaled, bent."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from rleseg_core.augmentation import Augmentation
 from rleseg_core.data.labels import SubsampleRule, cell_index, subsample_labels
-from rleseg_core.errors import DataError
 
-
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """How patches are varied at random.
-
-    Parameters
-    ----------
-    turns : bool
-        Mirror, and turn by quarters.
-    warped_share : float
-        Share of the patches that are also scaled and turned by any angle, which costs more.
-    scale : (float, float)
-        Lowest and highest magnification of those.
-    angle : float
-        Largest angle of those, degrees.
-    brightness, contrast, gamma : float
-        Largest change: added, as a factor's distance from 1, as an exponent's logarithm to base 2.
-    noise : float
-        Largest standard deviation of noise, in [0, 1] grey values.
-
-    Raises
-    ------
-    DataError
-        If a number is out of its range.
-    """
-
-    turns: bool = True
-    warped_share: float = 0.5
-    scale: tuple[float, float] = (0.8, 1.25)
-    angle: float = 180.0
-    brightness: float = 0.1
-    contrast: float = 0.25
-    gamma: float = 0.4
-    noise: float = 0.03
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", tuple(float(value) for value in self.scale))
-        numbers = (self.angle, self.brightness, self.contrast, self.gamma, self.noise)
-        if not (min(numbers) >= 0 and self.contrast < 1 and 0 <= self.warped_share <= 1):
-            raise DataError(f"amounts must not be negative, contrast and shares at most 1: {self}")
-        if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1]):
-            raise DataError(f"scale needs a lowest and a highest factor, got {self.scale}")
-
-
-STILL = Augmentation(
-    turns=False, warped_share=0, brightness=0, contrast=0, gamma=0, noise=0, scale=(1, 1), angle=0
-)
+CELLS = 4  # of the grid of a bend, along each side of a patch
 
 
 @dataclass(frozen=True)
@@ -68,16 +22,20 @@ class View:
         Of the patch in the frame; pixel (0, 0) has its centre at (0.5, 0.5).
     side : int
         P.
+    bend : (2, K, K) float32 or None
+        Rows and columns that the pixels of the patch are moved by before all else: values of a
+        coarse grid (K = `CELLS` + 3) between which `spline` runs smoothly; None for nothing.
     """
 
     matrix: np.ndarray
     centre: tuple[float, float]
     side: int
+    bend: np.ndarray | None = None
 
     @property
     def is_aligned(self) -> bool:
         """Whether patch pixels are frame pixels, mirrored and turned by quarters at most."""
-        return bool(np.all(np.isin(self.matrix, (-1.0, 0.0, 1.0))))
+        return self.bend is None and bool(np.all(np.isin(self.matrix, (-1.0, 0.0, 1.0))))
 
     def places(
         self, rows: np.ndarray, cols: np.ndarray, shape: tuple[int, int]
@@ -98,6 +56,9 @@ class View:
         """
         down = (rows + 0.5 - self.side / 2)[:, None]
         right = (cols + 0.5 - self.side / 2)[None, :]
+        if self.bend is not None:
+            moved = spline(rows, self.side) @ self.bend @ spline(cols, self.side).T
+            down, right = down + moved[0], right + moved[1]
         found = []
         for axis, length in enumerate(shape):
             place = self.matrix[axis, 0] * down + self.matrix[axis, 1] * right
@@ -127,9 +88,11 @@ class View:
         return frame[np.rint(rows).astype(np.intp), np.rint(cols).astype(np.intp)]
 
 
-def random_matrix(augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Matrix (2, 2) of a `View`: mirrored, turned and scaled at random."""
-    matrix = np.eye(2)
+def random_warp(
+    augmentation: Augmentation, side: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Matrix and bend of a `View`: mirrored, turned, scaled and bent at random."""
+    matrix, bend = np.eye(2), None
     if augmentation.turns:
         quarter, mirrored = int(rng.integers(4)), bool(rng.integers(2))
         for _ in range(quarter):
@@ -141,26 +104,23 @@ def random_matrix(augmentation: Augmentation, rng: np.random.Generator) -> np.nd
         scale = np.exp(rng.uniform(*np.log(augmentation.scale)))
         cos, sin = np.cos(angle), np.sin(angle)
         matrix = matrix @ np.array([[cos, -sin], [sin, cos]]) / scale
-    return matrix
+        if augmentation.elastic:
+            most = augmentation.elastic * side
+            bend = rng.uniform(-most, most, (2, CELLS + 3, CELLS + 3)).astype(np.float32)
+    return matrix, bend
 
 
-def relight(
-    patches: np.ndarray, augmentation: Augmentation, rng: np.random.Generator
-) -> np.ndarray:
-    """Patches (...) uint8 with brightness, contrast, gamma and noise changed at random."""
-    gamma = 2.0 ** rng.uniform(-augmentation.gamma, augmentation.gamma)
-    contrast = 1 + rng.uniform(-augmentation.contrast, augmentation.contrast)
-    brightness = rng.uniform(-augmentation.brightness, augmentation.brightness)
-    noise = rng.uniform(0, augmentation.noise)
-    levels = (np.linspace(0, 1, 256) ** gamma - 0.5) * contrast + 0.5 + brightness
-    table = np.clip(255 * levels, 0, 255).astype(np.float32)
-    if noise == 0:
-        return np.rint(table).astype(np.uint8)[patches]
-    lit = rng.standard_normal(patches.shape, dtype=np.float32)
-    lit *= np.float32(255 * noise)
-    lit += table[patches]
-    lit += np.float32(0.5)
-    return np.clip(lit, 0, 255, out=lit).astype(np.uint8)
+def spline(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Weights (h, K) float32 of a bend's grid at pixels (h,) of a patch: cubic B-splines.
+
+    They are positive and sum to 1, so a pixel moves no further than the grid says; of values within
+    1/16 of the side, no two pixels change places.
+    """
+    place = (np.asarray(pixels) + 0.5) * (CELLS / side)
+    distance = np.abs(place[:, None] + 1 - np.arange(CELLS + 3))
+    near = 2 / 3 - distance**2 * (1 - distance / 2)
+    far = np.clip(2 - distance, 0, None) ** 3 / 6
+    return np.where(distance < 1, near, far).astype(np.float32)
 
 
 def _linear(frame: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:

@@ -1,20 +1,22 @@
 """Patches and their masks, at random for training and in a grid for validation."""
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rleseg_core.data.augment import STILL, Augmentation, View, random_matrix, relight
+from rleseg_core.augmentation import STILL, Augmentation
+from rleseg_core.data.augment import View, random_warp
+from rleseg_core.data.crops import CropBatch, DrawnWindow, cut_crops
 from rleseg_core.data.dataset import LabelledStack
+from rleseg_core.data.frames import COARSE, Frame, Frames
 from rleseg_core.data.labels import SubsampleRule, subsample_labels
-from rleseg_core.data.windows import Window, model_frame, model_labels, plan_windows, resized_shape
+from rleseg_core.data.lighting import random_light, relight
+from rleseg_core.data.windows import Window, plan_windows, resized_shape
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec, WindowSpec
 
 _CACHE_BYTES = 1 << 30
-_COARSE = 4  # foreground is remembered on every fourth row and column
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,58 +39,6 @@ class SampleBatch:
 
     def __len__(self) -> int:
         return len(self.images)
-
-
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """A frame as the model sees it: image (Y, X, 1 or 3) uint8, labels (Y, X)."""
-
-    image: np.ndarray
-    classes: np.ndarray
-    instances: np.ndarray | None
-    foreground: tuple[np.ndarray, ...]  # for each class that is there, flat coarse pixels
-
-    @property
-    def n_bytes(self) -> int:
-        arrays = (self.image, self.classes, self.instances, *self.foreground)
-        return sum(array.nbytes for array in arrays if array is not None)
-
-
-class _Frames:
-    """Prepared frames of labelled stacks, the last used kept in memory."""
-
-    def __init__(self, stacks: Sequence[LabelledStack], spec: WindowSpec, limit: int) -> None:
-        self.stacks, self._spec, self._limit = stacks, spec, limit
-        self._with_instances = all(stack.instances is not None for stack in stacks)
-        self._kept: OrderedDict[tuple[int, int], _Frame] = OrderedDict()
-        self._n_bytes = 0
-
-    def get(self, stack: int, frame: int) -> _Frame:
-        key = (stack, frame)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        prepared = self._kept[key] = self._prepare(self.stacks[stack], frame)
-        self._n_bytes += prepared.n_bytes
-        while self._n_bytes > self._limit and len(self._kept) > 1:
-            self._n_bytes -= self._kept.popitem(last=False)[1].n_bytes
-        return prepared
-
-    def _prepare(self, stack: LabelledStack, frame: int) -> _Frame:
-        image = model_frame(stack.images, frame, self._spec)
-        classes = model_labels(stack.class_frame(frame), self._spec)
-        instances = stack.instance_frame(frame) if self._with_instances else None
-        coarse = classes[::_COARSE, ::_COARSE]
-        return _Frame(
-            image=np.rint(image * 255).astype(np.uint8),
-            classes=classes,
-            instances=None if instances is None else model_labels(instances, self._spec),
-            foreground=tuple(
-                np.flatnonzero(coarse == label).astype(np.int32)
-                for label in np.unique(coarse)
-                if label
-            ),
-        )
 
 
 class PatchSampler:
@@ -115,6 +65,10 @@ class PatchSampler:
         How patches become masks; see `subsample_labels`.
     cache_bytes : int
         Memory for frames that are kept ready.
+    earlier : sequence of LabelledStack
+        Data learnt before, drawn from as well so that they are not forgotten.
+    earlier_share : float
+        Share of the patches that are of `earlier`.
 
     Raises
     ------
@@ -130,16 +84,25 @@ class PatchSampler:
         *,
         batch_size: int = 16,
         seed: int = 0,
-        augment: Augmentation | None = Augmentation(),  # noqa: B008 frozen
+        augment: Augmentation | None = Augmentation(),
         foreground_share: float = 0.75,
         subsample_rule: SubsampleRule = "centre",
         cache_bytes: int = _CACHE_BYTES,
+        earlier: Sequence[LabelledStack] = (),
+        earlier_share: float = 0.25,
     ) -> None:
         if batch_size < 1 or not 0 <= foreground_share <= 1:
             raise DataError(
                 "batch_size must be positive and foreground_share between 0 and 1, got "
                 f"{batch_size} and {foreground_share}"
             )
+        if not 0 <= earlier_share < 1:
+            raise DataError(
+                f"the share of earlier data must be from 0 to less than 1, got {earlier_share}"
+            )
+        if not earlier_share:
+            earlier = ()
+        stacks = [*stacks, *earlier]
         check_fit(stacks, window_spec, mask_spec)
         self.window_spec, self.mask_spec = window_spec, mask_spec
         self.batch_size, self.seed = batch_size, seed
@@ -147,24 +110,46 @@ class PatchSampler:
         self.foreground_share = foreground_share
         self.subsample_rule = subsample_rule
         self._starts = [
-            [start for run in _runs(stack.frames) for start in run[: _n_starts(run, window_spec)]]
-            for stack in stacks
+            _starts(stack.frames, window_spec.n_frames, self.augment.frame_gap) for stack in stacks
         ]
         areas = [np.prod(resized_shape(stack.images.shape, window_spec)) for stack in stacks]
         weights = np.array(
             [len(starts) * area for starts, area in zip(self._starts, areas, strict=True)], float
         )
-        if not weights.sum():
+        if not weights[: len(weights) - len(earlier)].sum():
+            gap = self.augment.frame_gap[0]
             raise DataError(
-                f"no stack has {window_spec.n_frames} labelled frames in a row to learn from"
+                f"no stack has {window_spec.n_frames} labelled frames "
+                f"{'in a row' if gap == 1 else f'{gap} apart'} to learn from"
             )
-        self._weights = weights / weights.sum()
-        self._frames = _Frames(stacks, window_spec, cache_bytes)
+        self._weights = _with_share(weights, len(earlier), earlier_share)
+        self._frames = Frames(stacks, window_spec, cache_bytes)
 
-    def batch(self, step: int) -> SampleBatch:
-        """Batch of a step; the same for the same step, whatever was drawn before."""
-        rng = np.random.default_rng((self.seed, step))
-        return _collate([self._draw(rng) for _ in range(self.batch_size)])
+    def batch(self, step: int, rows: slice = slice(None)) -> SampleBatch:
+        """Batch of a step, or those `rows` of it; the same for the same step, whatever was before.
+
+        Each row is drawn on its own, so that several processes can share a batch.
+        """
+        rngs = self._rngs(step, rows)
+        return _collate([self._see(self._draw(rng), rng) for rng in rngs])
+
+    def crops(self, step: int, rows: slice = slice(None)) -> CropBatch:
+        """The same batch before it is turned, bent and lit, which a device can do.
+
+        What is drawn is the same as for `batch`, but the noise, which is drawn there.
+        """
+        rngs = self._rngs(step, rows)
+        return cut_crops(
+            [self._draw(rng) for rng in rngs],
+            self.augment,
+            self.mask_spec.size,
+            self.subsample_rule,
+            int(rngs[0].integers(1 << 62)),
+        )
+
+    def _rngs(self, step: int, rows: slice) -> list[np.random.Generator]:
+        chosen = range(self.batch_size)[rows]
+        return [np.random.default_rng((self.seed, step, row)) for row in chosen]
 
     def __iter__(self) -> Iterator[SampleBatch]:
         step = 0
@@ -172,25 +157,27 @@ class PatchSampler:
             yield self.batch(step)
             step += 1
 
-    def _draw(self, rng: np.random.Generator) -> "_Sample":
+    def _draw(self, rng: np.random.Generator) -> DrawnWindow:
         stack = int(rng.choice(len(self._weights), p=self._weights))
-        start = self._starts[stack][int(rng.integers(len(self._starts[stack])))]
-        frames = [
-            self._frames.get(stack, start + offset) for offset in range(self.window_spec.n_frames)
-        ]
-        view = View(
-            random_matrix(self.augment, rng),
-            self._centre(frames[int(rng.integers(len(frames)))], rng),
-            self.window_spec.patch,
-        )
+        start, gaps = self._starts[stack][int(rng.integers(len(self._starts[stack])))]
+        gap = gaps[int(rng.integers(len(gaps)))] if len(gaps) > 1 else gaps[0]
+        n_frames, patch = self.window_spec.n_frames, self.window_spec.patch
+        frames = [self._frames.get(stack, start + gap * index) for index in range(n_frames)]
+        matrix, bend = random_warp(self.augment, patch, rng)
+        centre = self._centre(frames[int(rng.integers(n_frames))], rng)
+        light = random_light(self.augment, rng)
+        return DrawnWindow(frames, View(matrix, centre, patch, bend), light)
+
+    def _see(self, drawn: DrawnWindow, rng: np.random.Generator) -> "_Sample":
+        frames, view = drawn.frames, drawn.view
         how = (self.mask_spec.size, self.subsample_rule)
         return (
-            relight(np.stack([view.image(frame.image) for frame in frames]), self.augment, rng),
+            relight(np.stack([view.image(frame.image) for frame in frames]), drawn.light, rng),
             np.stack([view.labels(frame.classes, *how) for frame in frames]),
             [view.labels(f.instances, *how) for f in frames if f.instances is not None],
         )
 
-    def _centre(self, frame: _Frame, rng: np.random.Generator) -> tuple[float, float]:
+    def _centre(self, frame: Frame, rng: np.random.Generator) -> tuple[float, float]:
         """Centre of a patch that lies inside the frame, on its pixel grid."""
         patch = self.window_spec.patch
         room = [length - patch for length in frame.classes.shape]
@@ -198,10 +185,10 @@ class PatchSampler:
         if frame.foreground and rng.random() < self.foreground_share:
             pixels = frame.foreground[int(rng.integers(len(frame.foreground)))]
             place = int(pixels[int(rng.integers(len(pixels)))])
-            width = -(-frame.classes.shape[1] // _COARSE)
+            width = -(-frame.classes.shape[1] // COARSE)
             jitter = rng.integers(-(patch // 4), patch // 4 + 1, size=2)
             for axis, coarse in enumerate(divmod(place, width)):
-                first = coarse * _COARSE + int(jitter[axis]) - patch // 2
+                first = coarse * COARSE + int(jitter[axis]) - patch // 2
                 start[axis] = min(max(first, 0), room[axis])
         return start[0] + patch / 2, start[1] + patch / 2
 
@@ -236,7 +223,7 @@ def grid_samples(
         If the data do not fit the specs.
     """
     check_fit(stacks, window_spec, mask_spec)
-    frames = _Frames(stacks, window_spec, limit=_CACHE_BYTES // 4)
+    frames = Frames(stacks, window_spec, limit=_CACHE_BYTES // 4)
     samples: list[_Sample] = []
     for index, stack in enumerate(stacks):
         for window in labelled_windows(stack, window_spec):
@@ -291,7 +278,7 @@ _Sample = tuple[np.ndarray, np.ndarray, list[np.ndarray]]  # (N, P, P, C), (N, S
 
 
 def _cut(
-    frames: _Frames, stack: int, window: Window, size: tuple[int, int], rule: SubsampleRule
+    frames: Frames, stack: int, window: Window, size: tuple[int, int], rule: SubsampleRule
 ) -> _Sample:
     place = (slice(*window.rows), slice(*window.cols))
     parts = [frames.get(stack, frame) for frame in range(*window.frames)]
@@ -328,5 +315,25 @@ def _runs(frames: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-def _n_starts(run: list[int], spec: WindowSpec) -> int:
-    return max(0, len(run) - spec.n_frames + 1)
+def _with_share(weights: np.ndarray, n_last: int, share: float) -> np.ndarray:
+    """Weights that add up to 1, the last few of them to a share of it."""
+    first, last = np.split(weights, [len(weights) - n_last])
+    if not last.sum():
+        return weights / weights.sum()
+    return np.concatenate((first / first.sum() * (1 - share), last / last.sum() * share))
+
+
+def _starts(
+    frames: Sequence[int], n_frames: int, gaps: tuple[int, int]
+) -> list[tuple[int, tuple[int, ...]]]:
+    """First frames of windows, and how far apart the others may be for all to be labelled."""
+    known, found = set(frames), []
+    for start in frames:
+        fitting = tuple(
+            gap
+            for gap in (range(gaps[0], gaps[1] + 1) if n_frames > 1 else (1,))
+            if all(start + gap * index in known for index in range(n_frames))
+        )
+        if fitting:
+            found.append((start, fitting))
+    return found

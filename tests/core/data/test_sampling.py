@@ -13,7 +13,8 @@ from rleseg_core.data import (
     subsample_labels,
     synthesize,
 )
-from rleseg_core.data.augment import View, random_matrix
+from rleseg_core.data.augment import CELLS, View, random_warp, spline
+from rleseg_core.data.lighting import Light, relight
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec, WindowSpec
 
@@ -100,7 +101,9 @@ def test_turned_views_are_the_eight_of_a_square():
     frame = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
     rng = np.random.default_rng(0)
     flat = Augmentation(warped_share=0)
-    found = {View(random_matrix(flat, rng), (4, 4), 8).image(frame).tobytes() for _ in range(100)}
+    found = {
+        View(random_warp(flat, 8, rng)[0], (4, 4), 8).image(frame).tobytes() for _ in range(100)
+    }
     expected = {np.rot90(face, k).tobytes() for face in (frame, frame[:, ::-1]) for k in range(4)}
     assert found == expected
 
@@ -226,7 +229,80 @@ def test_a_batch_is_cheap(dtype):
     assert (time.perf_counter() - started) / 10 < 0.1  # 15 ms on an idle core
 
 
-@pytest.mark.parametrize("change", [{"scale": (2, 1)}, {"contrast": 1.5}, {"noise": -1}])
+def test_bent_patches_never_fold():
+    rng = np.random.default_rng(0)
+    every, most = np.arange(64), 64 / 16
+    wildest = [rng.choice((-most, most), (2, CELLS + 3, CELLS + 3)) for _ in range(50)]
+    for bend in [*wildest, *(random_warp(BENT, 64, rng)[1] for _ in range(50))]:
+        view = View(np.eye(2), (500, 500), 64, bend.astype(np.float32))
+        rows, cols = view.places(every, every, (1000, 1000))
+        down, right = (np.diff(place, axis=0)[:, :-1] for place in (rows, cols))
+        below, beside = (np.diff(place, axis=1)[:-1] for place in (rows, cols))
+        assert (down * beside - right * below > 0).all()
+        assert np.abs(rows - every[:, None] - 468).max() <= most + 1e-3
+    np.testing.assert_allclose(spline(every, 64).sum(axis=1), 1, rtol=1e-6)
+
+
+BENT = Augmentation(warped_share=1, elastic=1 / 16)
+
+
+def test_what_is_off_draws_no_random_numbers():
+    plain, bent = (np.random.default_rng(0) for _ in range(2))
+    first = random_warp(Augmentation(warped_share=1), 16, plain)
+    other = random_warp(BENT, 16, bent)
+    assert first[1] is None
+    np.testing.assert_array_equal(first[0], other[0])
+    assert other[1].shape == (2, CELLS + 3, CELLS + 3)
+    assert plain.random() != bent.random()
+
+
+def test_stretched_patches_use_more_of_the_grey_values():
+    patches = np.random.default_rng(0).integers(100, 140, (1, 32, 32, 1), dtype=np.uint8)
+    rng = np.random.default_rng(0)
+    lit = relight(patches, Light(stretch=1.0), rng)
+    assert lit.min() == 0
+    assert lit.max() == 255
+    flat = relight(np.full((1, 8, 8, 1), 100, np.uint8), Light(stretch=1.0), rng)
+    assert len(np.unique(flat)) == 1
+    blurred = relight(patches, Light(blur=2.0), rng)
+    assert blurred.std() < patches.std() / 3
+    assert relight(patches, Light(), rng).tobytes() == patches.tobytes()
+
+
+def test_frames_of_a_window_can_be_apart():
+    images = np.zeros((12, 32, 64), np.uint8) + np.arange(12, dtype=np.uint8)[:, None, None]
+    known = (0, 1, 2, 3, 4, 6, 8, 10)
+    stack = LabelledStack(
+        images=ImageStack.from_array(images),
+        classes=np.zeros(images.shape, np.uint8),
+        class_names=NAMES,
+        frames=known,
+    )
+    still = {"turns": False, "warped_share": 0, "brightness": 0, "contrast": 0, "gamma": 0}
+    apart = Augmentation(**still, noise=0, frame_gap=(1, 2))
+    batch = PatchSampler([stack], *specs(n_frames=3), batch_size=200, augment=apart).batch(0)
+    seen = {tuple(frames) for frames in batch.images[:, :, 0, 0, 0].tolist()}
+    assert seen == {
+        *((start, start + 1, start + 2) for start in range(3)),
+        *((start, start + 2, start + 4) for start in (0, 2, 4, 6)),
+    }
+    far = Augmentation(frame_gap=(7, 7))
+    with pytest.raises(DataError, match="3 labelled frames 7 apart"):
+        PatchSampler([stack], *specs(n_frames=3), augment=far)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale": (2, 1)},
+        {"contrast": 1.5},
+        {"noise": -1},
+        {"elastic": 0.1},
+        {"stretch": 1.1},
+        {"blur": -1},
+        {"frame_gap": (0, 1)},
+    ],
+)
 def test_augmentation_out_of_range_is_refused(change):
     with pytest.raises(DataError):
         Augmentation(**change)
