@@ -1,7 +1,7 @@
 """``rleseg train``: train a model on images and masks, from scratch or from another model."""
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,8 @@ from rleseg_core.reports import product_of
 from rleseg_core.tokens import for_classes, preset
 
 if TYPE_CHECKING:
-    from rleseg_core.training import StepReport
+    from rleseg_core.data import LabelledStack
+    from rleseg_core.training import PresetName, Recipe, StepReport
 
 
 def train(
@@ -37,6 +38,9 @@ def train(
     classes: Classes,
     instances: Instances = False,
     base: options.Base = None,
+    preset_name: options.Preset = None,
+    mix: options.Mix = None,
+    mix_share: options.MixShare = 0.25,
     run_dir: options.RunDir = None,
     resume: options.Resume = False,
     holdout: options.Holdout = None,
@@ -55,6 +59,9 @@ def train(
     steps: options.Steps = 1000,
     batch_size: options.BatchSize = 16,
     learning_rate: options.LearningRate = 1e-3,
+    freeze: options.Freeze = None,
+    patience: options.Patience = 0,
+    select: options.Select = "dice",
     precision: options.PrecisionChoice = "auto",
     validate_every: options.ValidateEvery = 200,
     checkpoint_every: options.CheckpointEvery = 100,
@@ -69,6 +76,7 @@ def train(
     from rleseg_core.spec import MaskSpec, WindowSpec
     from rleseg_core.training import TrainConfig, fine_tune, read_reports
     from rleseg_core.training import train as train_new
+    from rleseg_core.training.selection import parse_selection
 
     options.check_output(output)
     chosen = options.given(context)
@@ -77,17 +85,40 @@ def train(
     names = class_names(classes, instances)
     stack = LabelledStack.from_paths(images, masks, names, instances=instances)
     kept, held_out = options.named_split(stack, holdout)
+    select_metric, select_class = parse_selection(select)
     config = TrainConfig(
         n_steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
         warmup_steps=min(50, steps // 5),
+        frozen=tuple(freeze or ()),
+        patience=patience,
+        select_metric=select_metric,
+        select_class=select_class,
         subsample_rule=subsample_rule,
         precision=precision,
         validate_every=validate_every,
         checkpoint_every=checkpoint_every,
         seed=seed,
     )
+    earlier = [LabelledStack.from_paths(*mix, names, instances=instances)] if mix else []
+    validation_share = 0.2
+    if preset_name is not None:
+        recipe = _recipe(preset_name, base, kept, n_frames, image_size, device)
+        config = replace(
+            recipe.config,
+            select_metric=select_metric,
+            select_class=select_class,
+            **{
+                setting: getattr(config, setting)
+                for option, setting in options.SETTINGS.items()
+                if option in chosen
+            },
+        )
+        validation_share = recipe.validation_share
+        if "mix_share" not in chosen:
+            mix_share = recipe.mix_share
+        earlier = earlier or _known_to(base, names, image_size)
     folder = run_dir or output.with_suffix("")
     if not resume:
         options.check_unfinished(folder)
@@ -120,6 +151,9 @@ def train(
             folder,
             weights=image_weights(image_model, info),
             validation_stacks=held_out,
+            validation_share=validation_share,
+            earlier=earlier,
+            earlier_share=mix_share,
             device=device,
             resume=resume,
         )
@@ -131,6 +165,9 @@ def train(
             folder,
             path=output,
             validation_stacks=held_out,
+            validation_share=validation_share,
+            earlier=earlier,
+            earlier_share=mix_share,
             image_size=image_size,
             card={"name": output.stem},
             device=device,
@@ -161,13 +198,15 @@ def train(
             config,
             folder,
             validation_stacks=held_out,
+            validation_share=validation_share,
+            earlier=earlier,
+            earlier_share=mix_share,
             device=device,
             resume=resume,
         )
     path = _watch(run, quiet)
     reports = read_reports(folder)
-    dice = [report.validation["mean"] for report in reports if report.validation]
-    best = max(filter(math.isfinite, dice), default=None)
+    best, selected = _best(reports, "mean"), _best(reports, "selected")
     if as_json:
         last = reports[-1]
         print_json(
@@ -177,12 +216,51 @@ def train(
                 "loss": last.loss,
                 "seconds": last.seconds,
                 "validation_dice": best,
+                "selected": selected,
                 "losses": [report.loss for report in reports],
             }
         )
     elif not quiet:
-        told = "" if best is None else f", best validation Dice {best:.3f}"
+        told = "" if selected is None else f", best validation {select} {selected:.3f}"
         out.print(f"{path}: {reports[-1].step} steps, loss {reports[-1].loss:.3f}{told}")
+
+
+def _recipe(
+    name: "PresetName",
+    base: str | None,
+    stacks: "Sequence[LabelledStack]",
+    n_frames: int,
+    image_size: int | None,
+    device: str,
+) -> "Recipe":
+    """What a preset decides for these labelled frames."""
+    from rleseg_core.checkpoint import find_model, read_info
+    from rleseg_core.devices import choose_device
+    from rleseg_core.training import FINE_TUNING, count_windows
+
+    if base is None or n_frames > 1:
+        raise DataError(
+            "--preset is for training an image model on; give it with --from, without --frames"
+        )
+    info = read_info(find_model(base))
+    spec = replace(info.window_spec, image_size=image_size or info.window_spec.image_size)
+    return FINE_TUNING[name](*count_windows(stacks, spec), choose_device(device).type, info)
+
+
+def _known_to(
+    base: str | None, names: tuple[str, ...], image_size: int | None
+) -> "list[LabelledStack]":
+    """Earlier data of the base, where it is a bundled model."""
+    from rleseg_core.checkpoint import find_model, read_info
+    from rleseg_core.training import earlier_stacks
+
+    return [] if base is None else earlier_stacks(read_info(find_model(base)), names, image_size)
+
+
+def _best(reports: "Sequence[StepReport]", score: str) -> float | None:
+    """The highest validation score of a run; None where there is none that is a number."""
+    scores = (report.validation.get(score, math.nan) for report in reports)
+    return max(filter(math.isfinite, scores), default=None)
 
 
 def _watch(run: Generator["StepReport", None, Path], quiet: bool) -> Path:
@@ -193,5 +271,5 @@ def _watch(run: Generator["StepReport", None, Path], quiet: bool) -> Path:
 def _show(report: "StepReport", bar: Bar, quiet: bool) -> None:
     bar.update(report.step, report.n_steps, f"loss {report.loss:.3f}")
     if report.validation and not quiet:
-        dice = ", ".join(f"{name} {value:.3f}" for name, value in report.validation.items())
+        dice = ", ".join(f"{k} {v:.3f}" for k, v in report.validation.items() if k != "selected")
         err.print(f"step {report.step}: loss {report.loss:.3f}, validation Dice {dice}")

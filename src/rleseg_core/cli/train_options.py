@@ -25,6 +25,26 @@ Base = Annotated[
         "that one for windows of several frames begins as.",
     ),
 ]
+Preset = Annotated[
+    Literal["quick", "thorough"] | None,
+    typer.Option(
+        "--preset",
+        help="With --from, a recipe for few frames: minutes, or up to an hour on a CPU; what you "
+        "choose yourself stands.",
+    ),
+]
+Mix = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(
+        "--mix",
+        metavar="IMAGES MASKS",
+        help="Earlier data of the same classes, learnt as well so that they are not forgotten.",
+    ),
+]
+MixShare = Annotated[
+    float,
+    typer.Option("--mix-share", min=0, max=0.9, help="Share of the windows that are earlier data."),
+]
 RunDir = Annotated[
     Path | None,
     typer.Option("--run-dir", help="For checkpoints and log; --out less its suffix by default."),
@@ -90,6 +110,29 @@ MaxTokens = Annotated[int, typer.Option("--max-tokens", help="L, tokens of a win
 Steps = Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps.")]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Windows a step.")]
 LearningRate = Annotated[float, typer.Option("--lr", help="Highest learning rate.")]
+Freeze = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--freeze", help="A part that does not learn: trunk, encoder, bridge, cells or decoder."
+    ),
+]
+Patience = Annotated[
+    int,
+    typer.Option(
+        "--patience",
+        min=0,
+        help="Validations without a better Dice after which it stops; 0: it goes on to the end.",
+    ),
+]
+Select = Annotated[
+    str,
+    typer.Option(
+        "--select",
+        metavar="METRIC[:CLASS]",
+        help="What makes a model the best: dice, iou, precision or recall, of a class or the mean; "
+        "or fw_recall, fw_iou, pixel_accuracy.",
+    ),
+]
 PrecisionChoice = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     typer.Option("--precision", help="Of numbers; auto: by the device."),
@@ -101,6 +144,20 @@ CheckpointEvery = Annotated[
     int, typer.Option("--checkpoint-every", min=0, help="Steps; 0: only at the end.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of weights, patches and dropout.")]
+
+SETTINGS = {
+    "steps": "n_steps",
+    "batch_size": "batch_size",
+    "learning_rate": "learning_rate",
+    "freeze": "frozen",
+    "patience": "patience",
+    "subsample_rule": "subsample_rule",
+    "precision": "precision",
+    "validate_every": "validate_every",
+    "checkpoint_every": "checkpoint_every",
+    "seed": "seed",
+}
+"""Fields of `TrainConfig` that options set, by the name of the option's parameter."""
 
 
 def given(context: typer.Context) -> frozenset[str]:

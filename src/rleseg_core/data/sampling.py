@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rleseg_core.augmentation import STILL, Augmentation
+from rleseg_core.augmentation import AUGMENTATIONS, STILL, Augmentation
 from rleseg_core.data.augment import View, random_warp
 from rleseg_core.data.crops import CropBatch, DrawnWindow, cut_crops
 from rleseg_core.data.dataset import LabelledStack
@@ -84,7 +84,7 @@ class PatchSampler:
         *,
         batch_size: int = 16,
         seed: int = 0,
-        augment: Augmentation | None = Augmentation(),
+        augment: Augmentation | None = AUGMENTATIONS["standard"],
         foreground_share: float = 0.75,
         subsample_rule: SubsampleRule = "centre",
         cache_bytes: int = _CACHE_BYTES,

@@ -17,14 +17,21 @@ if TYPE_CHECKING:
         train,
         transfer_weights,
     )
+    from rleseg_core.training.mixing import earlier_stacks
+    from rleseg_core.training.presets import FINE_TUNING, PresetName, Recipe, count_windows
     from rleseg_core.training.trainer import Trainer
 
 __all__ = [
     "BEST",
+    "FINE_TUNING",
     "LAST",
+    "PresetName",
+    "Recipe",
     "StepReport",
     "TrainConfig",
     "Trainer",
+    "count_windows",
+    "earlier_stacks",
     "fine_tune",
     "image_weights",
     "logged",
@@ -34,7 +41,14 @@ __all__ = [
     "transfer_weights",
 ]
 
-_MODULES = {"Trainer": "trainer"}
+_MODULES = {
+    "FINE_TUNING": "presets",
+    "PresetName": "presets",
+    "Recipe": "presets",
+    "Trainer": "trainer",
+    "count_windows": "presets",
+    "earlier_stacks": "mixing",
+}
 
 
 def __getattr__(name: str) -> object:

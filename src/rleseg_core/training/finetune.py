@@ -36,6 +36,8 @@ def fine_tune(
     path: Path | None = None,
     validation_stacks: Sequence[LabelledStack] | None = None,
     validation_share: float = 0.2,
+    earlier: Sequence[LabelledStack] = (),
+    earlier_share: float = 0.25,
     image_size: int | None = None,
     card: Mapping[str, object] | None = None,
     device: str = "auto",
@@ -61,6 +63,11 @@ def fine_tune(
         them if there are fewer than three).
     validation_share : float
         0 to 1.
+    earlier : sequence of LabelledStack
+        Data learnt before, of the same classes, mixed in so that they are not forgotten; see
+        `rleseg_core.training.mixing.earlier_stacks` for those of a bundled model.
+    earlier_share : float
+        Share of the patches that are of `earlier`, 0 to less than 1.
     image_size : int, optional
         I, the longer side of a frame after resizing, if not as for the base: choose it so that
         objects are about as large as those the base has seen.
@@ -108,6 +115,8 @@ def fine_tune(
         weights=weights,
         validation_stacks=validation_stacks,
         validation_share=validation_share,
+        earlier=earlier,
+        earlier_share=earlier_share,
         device=device,
         resume=resume,
     )
@@ -122,6 +131,8 @@ def train(
     weights: dict[str, Tensor] | None = None,
     validation_stacks: Sequence[LabelledStack] | None = None,
     validation_share: float = 0.2,
+    earlier: Sequence[LabelledStack] = (),
+    earlier_share: float = 0.25,
     device: str = "auto",
     resume: bool = False,
 ) -> Generator[StepReport, None, Path]:
@@ -131,7 +142,8 @@ def train(
     other parameters, reports and errors are those of `fine_tune`.
     """
     _class_names(stacks)
-    _check_labels([*stacks, *(validation_stacks or ())])
+    _class_names([*stacks, *earlier])  # the same in both
+    _check_labels([*stacks, *earlier, *(validation_stacks or ())])
     resumed = resume and (run_dir / LAST).is_file()
     if resumed:
         saved, config = resumed_settings(read_info(run_dir / LAST))
@@ -146,7 +158,10 @@ def train(
         info.mask_spec,
         batch_size=config.batch_size,
         seed=config.seed,
+        augment=config.augment,
         subsample_rule=config.subsample_rule,
+        earlier=earlier,
+        earlier_share=earlier_share,
     )
     validation = _validation_batches(validation_stacks, info, config.subsample_rule)
     if resumed:

@@ -1,0 +1,124 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rleseg_core.build import new_model
+from rleseg_core.checkpoint import ModelInfo, find_model, read_info
+from rleseg_core.data import ImageStack, LabelledStack, PatchSampler
+from rleseg_core.errors import DataError, TrainingError
+from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.tokens import preset
+from rleseg_core.training import (
+    FINE_TUNING,
+    TrainConfig,
+    count_windows,
+    earlier_stacks,
+    fine_tune,
+    train,
+)
+
+NAMES = ("ipsc", "dfc")
+
+
+@pytest.fixture(scope="module")
+def demo() -> ModelInfo:
+    return read_info(find_model("demo"))
+
+
+def flat(grey: int, n_frames: int = 1, side: int = 64) -> LabelledStack:
+    """Frames of one grey value, so that a patch says where it comes from."""
+    images = np.full((n_frames, side, side), grey, np.uint8)
+    return LabelledStack(
+        images=ImageStack.from_array(images), classes=np.zeros_like(images), class_names=NAMES
+    )
+
+
+def sampler(stacks, earlier, share: float) -> PatchSampler:
+    return PatchSampler(
+        stacks,
+        WindowSpec(patch=32, patch_stride=32),
+        MaskSpec(size=(16, 16), class_names=NAMES),
+        batch_size=200,
+        augment=None,
+        earlier=earlier,
+        earlier_share=share,
+    )
+
+
+def test_few_frames_all_teach_and_more_are_held_out(demo):
+    for recipe_of in FINE_TUNING.values():
+        assert recipe_of(1, 25, "cpu", demo).validation_share == 0
+        assert recipe_of(4, 100, "cpu", demo).validation_share == 0
+        many = recipe_of(5, 125, "cpu", demo)
+        assert many.validation_share == 0.2
+        assert many.config.patience > 0
+
+
+def test_thorough_takes_longer_and_more_frames_more_steps(demo):
+    quick, thorough = FINE_TUNING["quick"], FINE_TUNING["thorough"]
+    steps = [quick(n, 25 * n, "cpu", demo).config.n_steps for n in (1, 4, 16, 64)]
+    longer = [thorough(n, 25 * n, "cpu", demo).config.n_steps for n in (1, 4, 16, 64)]
+    assert steps == sorted(steps)
+    assert longer == sorted(longer)
+    assert all(a < b for a, b in zip(steps, longer, strict=True))
+    assert thorough(10_000, 250_000, "cpu", demo).config.n_steps == longer[-1]
+
+
+def test_windows_are_counted_at_the_size_they_are_seen_in():
+    stack = replace(flat(0, n_frames=3), frames=(0, 2))
+    assert count_windows([stack], WindowSpec(patch=32, patch_stride=32)) == (2, 8)
+    assert count_windows([stack], WindowSpec(patch=32, patch_stride=32, image_size=32)) == (2, 2)
+
+
+def test_earlier_data_give_their_share_of_the_patches():
+    new, earlier = [flat(10, n_frames=8), flat(20)], [flat(200), flat(210, n_frames=5)]
+    greys = sampler(new, earlier, 0.25).batch(0).images.mean(axis=(1, 2, 3, 4))
+    assert 0.15 < np.mean(greys > 100) < 0.35
+    assert not (sampler(new, earlier, 0.0).batch(0).images > 100).any()
+
+
+def test_all_patches_cannot_be_earlier_data():
+    with pytest.raises(DataError, match="share of earlier data"):
+        sampler([flat(1)], [flat(2)], 1.0)
+
+
+def test_bundled_model_has_learnt_synthetic_cells(demo):
+    names = demo.mask_spec.class_names
+    first, second = earlier_stacks(demo, names, 128, n_sequences=2)
+    assert first.images.shape == (1, 128, 128, 1)
+    assert first.class_names == names
+    assert not np.array_equal(first.class_frame(0), second.class_frame(0))
+
+
+def test_nothing_is_known_of_the_data_of_other_models_and_classes(demo, tmp_path):
+    assert earlier_stacks(demo, ("nucleus",), None) == []
+    elsewhere = replace(demo, path=tmp_path / "demo.safetensors")
+    assert earlier_stacks(elsewhere, demo.mask_spec.class_names, None) == []
+
+
+def tiny(path: Path) -> ModelInfo:
+    return new_model(
+        path,
+        size="test",
+        scheme=preset("lac"),
+        mask_spec=MaskSpec(size=(16, 16), class_names=NAMES),
+        window_spec=WindowSpec(patch=32, patch_stride=32),
+        max_tokens=24,
+    )
+
+
+def test_run_learns_new_and_earlier_data(tmp_path):
+    config = TrainConfig(n_steps=2, batch_size=2, warmup_steps=1)
+    run = train(tiny(tmp_path / "m.safetensors"), [flat(10)], config, tmp_path, earlier=[flat(200)])
+    assert len(list(run)) == 2
+
+
+def test_earlier_data_alone_are_nothing_to_learn_from(tmp_path):
+    config = TrainConfig(n_steps=1)
+    with pytest.raises(TrainingError, match="no labelled frames"):
+        train(tiny(tmp_path / "m.safetensors"), [], config, tmp_path, earlier=[flat(200)])
+    other = replace(flat(2), class_names=("cell",))
+    with pytest.raises(TrainingError, match="same classes"):
+        fine_tune("demo", [flat(10)], config, tmp_path, earlier=[other])
