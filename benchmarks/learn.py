@@ -1,0 +1,257 @@
+"""Print how well models learn: ours beside a U-Net, what helps, and where a step's time goes.
+
+    python -m benchmarks.learn rival --data usiigaci --cpu-minutes 60 --threads 1
+    python -m benchmarks.learn rival --data usiigaci --only ours --json ours.json
+    python -m benchmarks.learn table ours.json unet.json
+    python -m benchmarks.learn ablate --data usiigaci --options baseline,table-starts --jobs 2
+    python -m benchmarks.learn step --device cuda
+
+Both contenders learn from the same patches for the same time: CPU time of the process, wall time on
+a GPU. Cutting patches and encoding masks count, scoring does not. See docs/learning.md.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.learn_ablate import Trial, ablate, ablation_table
+from benchmarks.learn_data import DATA, load_fields
+from benchmarks.learn_recipe import CHANGES, Recipe, RivalRecipe, our_recipe
+from benchmarks.learn_score import measure
+from benchmarks.learn_step import step_table, time_steps
+from benchmarks.learn_train import Ours, Rival, Trained, count, train_for
+from rleseg_core.build import build_model
+from rleseg_core.files import whole_file
+
+CONTENDERS = ("ours", "unet")
+TIMED_STEPS = 30
+ROWS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+    ("Dice, all pixels", lambda found: f"{found['dice']:.4f}"),
+    ("Dice, mean over images", lambda found: f"{found['dice_per_image']:.4f}"),
+    ("boundary F-score", lambda found: f"{found['boundary_f']:.4f}"),
+    ("AP of objects at IoU 0.5", lambda found: f"{found['ap50']:.4f}"),
+    ("AP, mean of IoU 0.5 to 0.95", lambda found: f"{found['ap']:.4f}"),
+    ("seconds per image", lambda found: f"{found['seconds']:.2f}"),
+    ("parameters", lambda found: f"{found['n_parameters']:,}"),
+    ("steps", lambda found: f"{found['n_steps']:,}"),
+    ("minutes of training", lambda found: f"{found['minutes']:.1f} ({found['clock']})"),
+    ("encoding, share of a step", lambda found: found["encoding_share"]),
+)
+
+
+def rival(arguments: argparse.Namespace) -> None:
+    """Train and test ours, a U-Net, or one after the other."""
+    device = torch.device(arguments.device)
+    fields = load_fields(arguments.data, arguments.data_dir)
+    recipe, opponent = chosen_recipe(arguments), RivalRecipe()
+    folder = arguments.run_dir / f"{arguments.data}-{arguments.seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    n_ours = count(build_model(recipe.header(fields, folder / "model.safetensors")))
+    results: dict[str, dict[str, object]] = {}
+    for name in [arguments.only] if arguments.only else CONTENDERS:
+        share = ""
+        if name == "ours":
+            model: Ours | Rival = Ours(fields, recipe, arguments.seed, device, folder)
+        else:
+            model = Rival(fields, recipe, opponent, arguments.seed, device, n_ours)
+        trained: Trained = train_for(arguments.minutes, model.begin, device, name=name)
+        quality = measure(trained.predict, fields.test, fields.class_names, fields.smallest)
+        if name == "ours":
+            times = time_steps(fields, recipe, arguments.seed, device, TIMED_STEPS)
+            share = f"{times['encoding'] / times['step']:.1%}"
+        results[name] = {
+            **asdict(quality),
+            "n_parameters": model.n_parameters,
+            "n_steps": trained.n_steps,
+            "minutes": trained.minutes,
+            "probe_minutes": trained.probe_minutes,
+            "clock": "wall" if device.type == "cuda" else "CPU",
+            "losses": trained.losses,
+            "encoding_share": share,
+            "recipe": recipe.to_json() if name == "ours" else asdict(opponent),
+            "where": machine(device, arguments),
+        }
+    images = {part: sum(len(stack.frames) for stack in getattr(fields, part)) for part in PARTS}
+    print(f"\n{arguments.data}: {describe(images)}\n\n{rival_table(results)}")
+    write_json(arguments.json, {"data": arguments.data, "images": images, "results": results})
+
+
+PARTS = ("train", "validation", "test")
+
+
+def table(arguments: argparse.Namespace) -> None:
+    """Join the figures of both contenders, of one data set, in one table."""
+    joined: dict[str, Any] = {}
+    for path in arguments.files:
+        found = json.loads(path.read_text())
+        if joined and (found["data"], found["images"]) != (joined["data"], joined["images"]):
+            raise SystemExit(f"{path} is of other data than {arguments.files[0]}")
+        joined = {**found, "results": {**joined.get("results", {}), **found["results"]}}
+    print(f"{joined['data']}: {describe(joined['images'])}\n\n{rival_table(joined['results'])}\n")
+    for name, result in joined["results"].items():
+        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in result["where"].items()))
+    write_json(arguments.json, joined)
+
+
+def rival_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """A Markdown table, a column for each contender."""
+    names = [name for name in CONTENDERS if name in results]
+    rows = [["", *names], ["---", *["---:"] * len(names)]]
+    rows += [[what, *(tell(results[name]) for name in names)] for what, tell in ROWS]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def describe(images: Mapping[str, int]) -> str:
+    """How many images are where."""
+    return ", ".join(f"{number} {part}" for part, number in images.items())
+
+
+def step(arguments: argparse.Namespace) -> None:
+    """Tell where the time of a step goes."""
+    device = torch.device(arguments.device)
+    fields = load_fields(arguments.data, arguments.data_dir)
+    times = time_steps(fields, chosen_recipe(arguments), arguments.seed, device, arguments.steps)
+    where = machine(device, arguments)
+    print(", ".join(f"{key} {value}" for key, value in where.items()))
+    print(f"\n{step_table(times)}")
+    write_json(arguments.json, {"data": arguments.data, "milliseconds": times, "where": where})
+
+
+def ablation(arguments: argparse.Namespace) -> None:
+    """Train with one thing changed at a time."""
+    options = arguments.options.split(",")
+    if unknown := set(options) - set(CHANGES):
+        raise SystemExit(f"there is no option {min(unknown)!r}; there are {', '.join(CHANGES)}")
+    steps = tuple(int(number) for number in arguments.at_steps.split(","))
+    minutes = tuple(share * arguments.minutes for share in (0.25, 0.5, 1.0))
+    recipe = chosen_recipe(arguments)
+    trials = [
+        Trial(
+            option=option,
+            seed=int(seed),
+            data=arguments.data,
+            data_dir=arguments.data_dir,
+            recipe=recipe,
+            minutes=arguments.minutes,
+            at_steps=steps,
+            at_minutes=minutes,
+            device=arguments.device,
+            threads=arguments.threads,
+        )
+        for seed in arguments.seeds.split(",")
+        for option in options
+    ]
+    results = ablate(trials, arguments.log, arguments.jobs)
+    print(f"\n{ablation_table(results, steps, minutes)}")
+    where = machine(torch.device(arguments.device), arguments)
+    write_json(arguments.json, {"results": results, "where": where})
+
+
+def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
+    """The recipe for the data, with what the command line changes."""
+    names = {"size": "size", "patch": "patch", "mask_size": "mask", "batch_size": "batch_size"}
+    given = {own: getattr(arguments, name) for name, own in names.items()}
+    given = {own: value for own, value in given.items() if value is not None}
+    recipe = our_recipe(arguments.data)
+    if "batch_size" in given:
+        recipe = replace(recipe, train={**recipe.train, "batch_size": given.pop("batch_size")})
+    if "patch" in given:
+        given["stride"] = given["patch"] * recipe.stride // recipe.patch
+    return replace(recipe, **given)
+
+
+def machine(device: torch.device, arguments: argparse.Namespace) -> dict[str, str]:
+    """When, where and how this ran."""
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text().splitlines() if cpus.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    cuda = device.type == "cuda"
+    return {
+        "command": "python -m benchmarks.learn " + " ".join(sys.argv[1:]),
+        "seed": str(getattr(arguments, "seed", getattr(arguments, "seeds", ""))),
+        "date": date.today().isoformat(),
+        "processor": names[0] if names else platform.processor(),
+        "cores": str(os.cpu_count()),
+        "device": torch.cuda.get_device_name(device) if cuda else device.type,
+        "threads": str(torch.get_num_threads()),
+        "python": platform.python_version(),
+        **{name: installed(name) for name in ("napari-rleseg", "torch", "monai", "numpy")},
+    }
+
+
+def installed(name: str) -> str:
+    """Version of a package."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+def write_json(path: Path | None, values: Mapping[str, object]) -> None:
+    """Write figures, if they are wanted."""
+    if path is not None:
+        with whole_file(path) as draft:
+            draft.write_text(json.dumps(values, indent=1) + "\n")
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--data", choices=DATA, default="usiigaci")
+    common.add_argument("--data-dir", type=Path, default=Path("../shared/data"))
+    common.add_argument("--device", default="cpu", help="cpu, cuda, …")
+    common.add_argument("--threads", type=int, default=1)
+    common.add_argument("--size", help="of our model, if not the recipe's")
+    common.add_argument("--patch", type=int, help="P, if not the recipe's")
+    common.add_argument("--mask-size", type=int, help="S, if not the recipe's")
+    common.add_argument("--batch-size", type=int, help="if not the recipe's")
+    common.add_argument("--json", type=Path, help="file to write the figures to")
+    timed = argparse.ArgumentParser(add_help=False)
+    timed.add_argument("--cpu-minutes", "--minutes", dest="minutes", type=float, required=True)
+    one = argparse.ArgumentParser(add_help=False)
+    one.add_argument("--seed", type=int, default=0)
+
+    command = commands.add_parser("rival", parents=[common, timed, one], help=rival.__doc__)
+    command.add_argument("--only", choices=CONTENDERS)
+    command.add_argument("--run-dir", type=Path, default=Path("runs/learn"))
+    command.set_defaults(call=rival)
+    command = commands.add_parser("table", help=table.__doc__)
+    command.add_argument("files", type=Path, nargs="+")
+    command.add_argument("--json", type=Path, help="file to write the joined figures to")
+    command.set_defaults(call=table)
+    command = commands.add_parser("ablate", parents=[common, timed], help=ablation.__doc__)
+    command.add_argument("--options", default=",".join(CHANGES))
+    command.add_argument("--seeds", default="0,1,2")
+    command.add_argument("--at-steps", default="100,200,400")
+    command.add_argument("--jobs", type=int, default=1, help="trainings at once")
+    command.add_argument("--log", type=Path, default=Path("runs/learn/ablation.jsonl"))
+    command.set_defaults(call=ablation)
+    command = commands.add_parser("step", parents=[common, one], help=step.__doc__)
+    command.add_argument("--steps", type=int, default=TIMED_STEPS)
+    command.set_defaults(call=step)
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = parse()
+    torch.set_num_threads(getattr(arguments, "threads", 1))
+    arguments.call(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""How our model is trained and its rival, and what of ours is changed to see what helps."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from benchmarks.learn_data import Fields
+from rleseg_core.build import new_model
+from rleseg_core.checkpoint import ModelInfo
+from rleseg_core.data import Augmentation, PatchSampler
+from rleseg_core.model import ModelConfig
+from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.tokens import Scheme, for_classes, preset
+from rleseg_core.training import TrainConfig
+
+WARM_UP = 0.05  # share of the steps, at most those of the recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything about our training but the data, the time and the seed.
+
+    Parameters
+    ----------
+    size : str
+        Of the model.
+    scheme : Scheme
+        For several classes; of one, its runs say no class.
+    patch, stride, mask, n_frames : int
+        P, its stride in inference, S, N.
+    max_tokens : int
+        L.
+    stitch : {'last', 'vote'}
+        What counts where windows overlap.
+    model, train : mapping of str to object
+        Settings of `ModelConfig` and `TrainConfig` that are not the default ones.
+    augment : Augmentation or None
+        Of the patches, for the rival too.
+    """
+
+    size: str = "nano"
+    scheme: Scheme = preset("lac")  # noqa: RUF009 frozen
+    patch: int = 128
+    stride: int = 96
+    mask: int = 32
+    n_frames: int = 1
+    max_tokens: int = 512
+    stitch: str = "vote"
+    model: Mapping[str, object] = field(default_factory=dict)
+    train: Mapping[str, object] = field(default_factory=dict)
+    augment: Augmentation | None = Augmentation()  # noqa: RUF009 frozen
+
+    def changed(self, change: "Change") -> Self:
+        """The recipe with one thing changed."""
+        return replace(
+            self,
+            model={**self.model, **change.model},
+            train={**self.train, **change.train},
+            **change.recipe,
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(replace(self, model=dict(self.model), train=dict(self.train)))
+
+    def window_spec(self, fields: Fields) -> WindowSpec:
+        """Windows of both contenders."""
+        return WindowSpec(
+            patch=self.patch,
+            patch_stride=self.stride,
+            image_size=fields.image_size,
+            n_frames=self.n_frames,
+        )
+
+    def header(self, fields: Fields, path: Path) -> ModelInfo:
+        """Header of our model, to be written to `path`."""
+        settings: dict[str, Any] = dict(self.model)
+        ramps = settings.pop("ramps", None)
+        info = new_model(
+            path,
+            size=self.size,
+            scheme=for_classes(self.scheme, len(fields.class_names)),
+            mask_spec=MaskSpec(
+                size=(self.mask, self.mask),
+                class_names=fields.class_names,
+                n_frames=self.n_frames,
+            ),
+            window_spec=self.window_spec(fields),
+            max_tokens=self.max_tokens,
+            **settings,
+        )
+        if ramps is None:
+            return info
+        return replace(
+            info, model=replace(ModelConfig.from_json(info.model), ramps=ramps).to_json()
+        )
+
+    def config(self, n_steps: int, seed: int) -> TrainConfig:
+        """Settings of a run that ends when the time is over; nothing is validated in it."""
+        settings: dict[str, Any] = {"validate_every": 0, "checkpoint_every": 0, **self.train}
+        warm = settings.pop("warmup_steps", TrainConfig().warmup_steps)
+        return TrainConfig(
+            n_steps=n_steps,
+            seed=seed,
+            warmup_steps=min(warm, max(1, round(WARM_UP * n_steps))),
+            **settings,
+        )
+
+    def sampler(self, fields: Fields, info: ModelInfo, seed: int) -> PatchSampler:
+        """Patches with masks of the size that `info` says."""
+        config = self.config(1, seed)
+        return PatchSampler(
+            fields.train,
+            info.window_spec,
+            info.mask_spec,
+            batch_size=config.batch_size,
+            seed=seed,
+            augment=self.augment,
+            subsample_rule=config.subsample_rule,
+        )
+
+
+def our_recipe(data: str) -> Recipe:
+    """The recipe that competes."""
+    if data == "dsb2018":
+        return Recipe(train={"learning_rate": 1e-3})
+    return Recipe(train={"learning_rate": 1e-3})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RivalRecipe:
+    """How the U-Net is trained: MONAI's residual `UNet` on patches of the same size.
+
+    Parameters
+    ----------
+    n_levels, n_residual : int
+        Levels of the net, each with twice the channels, and convolutions of a residual unit.
+    learning_rate, weight_decay, warm_up
+        Of AdamW; linear warm-up for that share of the steps, then half a cosine to 0.
+    clip_norm : float
+        The gradient is scaled down to this norm where it is larger.
+    overlap : float
+        Of neighbouring windows in inference.
+    """
+
+    n_levels: int = 5
+    n_residual: int = 2
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warm_up: float = WARM_UP
+    clip_norm: float = 1.0
+    overlap: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One thing that is done otherwise than in the recipe."""
+
+    what: str
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, object] = field(default_factory=dict)
+    train: Mapping[str, object] = field(default_factory=dict)
+
+
+NO_DENSE = {"dense_weight": 0.0}
+
+CHANGES: dict[str, Change] = {
+    "baseline": Change(what="the recipe as it is"),
+    "table-starts": Change(
+        what="every token only a learned row, as published; no dense head",
+        model={"starts": "table", "ramps": ()},
+        train=NO_DENSE,
+    ),
+    "structured": Change(
+        what="rows from codes of places and lengths, no look at the image; no dense head",
+        model={"starts": "codes"},
+        train=NO_DENSE,
+    ),
+    "pointer": Change(
+        what="starts look at the image at their cell, lengths do not",
+        model={"starts": "pointer", "ends": "table"},
+    ),
+    "no-end-pointer": Change(
+        what="starts are read off the image, lengths are not", model={"ends": "table"}
+    ),
+    "no-dense-head": Change(what="no dense class head", model={"dense_classes": 0}, train=NO_DENSE),
+    "equalise": Change(what="weights of classes equalised by half", train={"equalise": 0.5}),
+    "neighbour-smoothing": Change(
+        what="a tenth of the target on neighbouring starts and lengths",
+        train={"neighbour_smoothing": 0.1},
+    ),
+    "corruption": Change(what="a tenth of the input tokens wrong", train={"corruption": 0.1}),
+    "shuffle-runs": Change(what="runs in random order", train={"shuffle_runs": True}),
+    "no-augmentation": Change(what="patches as they are", recipe={"augment": None}),
+    "no-ema": Change(what="the last weights, not their average", train={"ema": 0.0}),
+    "label-smoothing": Change(
+        what="a twentieth of the target on all tokens", train={"label_smoothing": 0.05}
+    ),
+    "bac": Change(what="runs of everything, no starts", recipe={"scheme": preset("bac")}),
+    "multihead": Change(
+        what="a head for each field of a run; no dense head",
+        recipe={"scheme": preset("multihead")},
+        model={"starts": "table"},
+        train=NO_DENSE,
+    ),
+    "coords": Change(
+        what="starts as a row and a column",
+        recipe={"scheme": preset("lac", start="coords")},
+    ),
+    "class-wise": Change(what="a block of runs for each class", recipe={"scheme": preset("cw")}),
+    "video": Change(what="two frames as a volume", recipe={"n_frames": 2}),
+    "tac": Change(
+        what="two frames, classes over time as one symbol",
+        recipe={"scheme": preset("tac"), "n_frames": 2},
+    ),
+}
+"""Options of the ablation; each differs from the baseline in one thing."""
