@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rleseg_core.collectives import mean_over_processes, n_processes
 from rleseg_core.model.config import ModelConfig
 
 Norm = Callable[[int], nn.Module]
@@ -44,7 +45,10 @@ class BatchNorm(nn.BatchNorm2d):
         if not learns and (self.training or self.evaluation == "moving"):
             mean, var = self.running_mean, self.running_var
             return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
-        y, mean, var = self._by_batch(x)
+        if learns and n_processes() > 1:
+            y, mean, var = self._by_all_batches(x)
+        else:
+            y, mean, var = self._by_batch(x)
         if learns:
             assert self.running_mean is not None
             assert self.running_var is not None
@@ -54,6 +58,17 @@ class BatchNorm(nn.BatchNorm2d):
                 self.running_var.lerp_(var.to(self.running_var), 0.1)
                 self.num_batches_tracked.add_(1)
         return y
+
+    def _by_all_batches(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same by the statistics of the batches of all processes, which are as large."""
+        assert self.running_mean is not None
+        var, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
+        off = mean - self.running_mean  # small: its square takes no digits from the variance
+        off, square = mean_over_processes(torch.stack((off, var + off.square())))
+        mean, var = off + self.running_mean, square - off.square()
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        y = x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        return y.to(x.dtype), mean, var
 
     def _by_batch(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The batch by its own statistics, its mean, and its biased variance."""

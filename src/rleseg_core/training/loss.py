@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rleseg_core.collectives import mean_over_processes
 from rleseg_core.errors import TrainingError
 from rleseg_core.tokens import Vocabulary
 
@@ -115,7 +116,8 @@ def token_loss(
         logits, targets, kind=kind, label_smoothing=label_smoothing, focal_gamma=focal_gamma
     )
     token_weights = weights[targets]
-    return (losses * token_weights).sum() / token_weights.sum().clamp_min(1e-9)
+    total = mean_over_processes(token_weights.sum())  # so that the mean of means is that of all
+    return (losses * token_weights).sum() / total.clamp_min(1e-9)
 
 
 def heads_loss(
