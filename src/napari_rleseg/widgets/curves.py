@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rleseg_core.training import StepReport
 
-MEAN = "mean"
+MEAN, SELECTED = "mean", "selected"
 
 
 class TrainingCurves(QWidget):
@@ -82,7 +82,8 @@ class TrainingCurves(QWidget):
         self._loss_line.setData(*zip(*self._losses, strict=True))
         for report in reports:
             for name, value in report.validation.items():
-                self._dice.setdefault(name, []).append((report.step, value))
+                if name != SELECTED:  # need not be Dice
+                    self._dice.setdefault(name, []).append((report.step, value))
         for index, (name, points) in enumerate(self._dice.items()):
             if name not in self._lines:
                 colour = self._text if name == MEAN else class_colour(index + 1)

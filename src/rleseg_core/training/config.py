@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal, Self
 
 from rleseg_core.errors import TrainingError
+from rleseg_core.metrics import Metric
+from rleseg_core.training.selection import check_metric
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Schedule = Literal["cosine", "linear", "exponential", "constant"]
@@ -64,6 +66,11 @@ class TrainConfig:
         'auto' is bf16 on a CUDA device that has it, fp16 on others, and fp32 elsewhere.
     validate_every, checkpoint_every : int
         Steps between validations and checkpoints; 0 for only at the end.
+    select_metric : str
+        Score of the held-out windows by which the best model of the run is known: 'dice', 'iou',
+        'precision', 'recall', 'fw_recall', 'fw_iou' or 'pixel_accuracy'; see docs/metrics.md.
+    select_class : str or None
+        Class of which it is, 'foreground' for all taken for one; None: the mean over the classes.
     patience : int
         Validations in a row that may bring nothing better before the run ends early; 0: it goes on
         to the end.
@@ -99,6 +106,8 @@ class TrainConfig:
     precision: Precision = "auto"
     validate_every: int = 200
     checkpoint_every: int = 200
+    select_metric: Metric = "dice"
+    select_class: str | None = None
     patience: int = 0
     seed: int = 0
 
@@ -120,6 +129,7 @@ class TrainConfig:
                 f"{self.seed}"
             )
 
+        check_metric(self.select_metric, self.select_class)
         if self.patience < 0:
             raise TrainingError(
                 f"patience must be 0 or a number of validations, got {self.patience}"

@@ -26,8 +26,9 @@ class StepReport:
     seconds : float
         Since this process began to train.
     validation : dict of str to float
-        Dice of each class and their mean (key 'mean'), decoded on held-out windows at mask
-        resolution; empty where this step did not validate.
+        Dice of each class, their mean (key 'mean') and the score that the best model is chosen by
+        (key 'selected'), decoded on held-out windows at mask resolution; empty where this step did
+        not validate.
     message : str
         Something to show to the user, or empty.
     """

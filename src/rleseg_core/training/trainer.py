@@ -28,6 +28,7 @@ from rleseg_core.training.optim import (
     restore_optimizer,
 )
 from rleseg_core.training.reports import BEST, LAST, StepReport
+from rleseg_core.training.selection import check_selected_class
 from rleseg_core.training.validation import validate
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Trainer:
         Training batches, a function of the step alone, so that a resumed run sees the same ones.
     run_dir : Path
         Folder of ``last.safetensors`` (weights, optimizer, random state: everything to go on) and
-        ``best.safetensors`` (highest mean Dice so far).
+        ``best.safetensors`` (highest score so far of those that `config` selects by).
     validation : sequence of SampleBatch
         Held-out windows; none for no validation.
     weights : dict of str to Tensor, optional
@@ -79,7 +80,8 @@ class Trainer:
                 module.requires_grad_(False)
         self.device = choose_device(device)
         self.step = 0
-        self.best_dice = -math.inf
+        check_selected_class(config.select_class, info.mask_spec.class_names)
+        self.best_score = -math.inf
         self.n_worse = 0  # validations since the best
         self._state: dict[str, Tensor] = {}
 
@@ -239,12 +241,13 @@ class Trainer:
             return {}
         scores = validate(self.model, self.tokenizer, self.validation, accelerator.device)
         self.n_worse += 1
-        if scores.mean_dice > self.best_dice:
-            self.best_dice, self.n_worse = scores.mean_dice, 0
+        selected = scores.value(self.config.select_metric, self.config.select_class)
+        if selected > self.best_score:
+            self.best_score, self.n_worse = selected, 0
             if accelerator.is_main_process:
                 save_checkpoint(self._info(BEST), self.model.state_dict())
         dice = {row.name: row.dice for row in scores.classes}
-        return {**dice, "mean": scores.mean_dice}
+        return {**dice, "mean": scores.mean_dice, "selected": selected}
 
     @property
     def ended_early(self) -> bool:
@@ -267,7 +270,7 @@ class Trainer:
         training: dict[str, object] = {
             "config": self.config.to_json(),
             "path": str(self.info.path),
-            "best_dice": self.best_dice if math.isfinite(self.best_dice) else None,
+            "best_score": self.best_score if math.isfinite(self.best_score) else None,
             "n_worse": self.n_worse,
             "finished": self.step == self.config.n_steps or self.ended_early,
         }
@@ -278,8 +281,9 @@ class Trainer:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.step = checkpoint.info.step
-        best = checkpoint.info.training.get("best_dice")
-        self.best_dice = float(best) if isinstance(best, int | float) else -math.inf
+        saved = checkpoint.info.training
+        best = saved.get("best_score", saved.get("best_dice"))  # as older runs call it
+        self.best_score = float(best) if isinstance(best, int | float) else -math.inf
         self.n_worse = int(str(checkpoint.info.training.get("n_worse", 0)))
         self._state = checkpoint.state
 

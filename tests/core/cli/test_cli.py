@@ -408,7 +408,8 @@ def test_unfinished_run_is_not_begun_anew(capfd, synthetic, tmp_path):
     assert run(capfd, *arguments)[0] == 0
     assert run(capfd, *arguments)[0] == 0  # a finished one is
     last = load_checkpoint(tmp_path / "m" / "last.safetensors")
-    save_checkpoint(replace(last.info, step=1), last.weights, last.state)
+    stopped = replace(last.info, step=1, training={**last.info.training, "finished": False})
+    save_checkpoint(stopped, last.weights, last.state)
     assert_one_sentence(*run(capfd, *arguments), about="--resume")
     assert run(capfd, *arguments, "--resume")[0] == 0
 

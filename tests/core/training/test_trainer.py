@@ -74,7 +74,7 @@ def test_run_reports_every_step_and_leaves_a_model(tmp_path):
     reports, path = product(start(tmp_path))
     assert [report.step for report in reports] == list(range(1, 7))
     assert all(np.isfinite(report.loss) for report in reports)
-    assert set(reports[2].validation) == {"ipsc", "dfc", "mean"}
+    assert set(reports[2].validation) == {"ipsc", "dfc", "mean", "selected"}
     assert not reports[1].validation
     assert path == tmp_path / "model.safetensors"
     assert read_info(path).training == {}

@@ -1,0 +1,43 @@
+"""Which score says that a model is the best of its run."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from rleseg_core.errors import TrainingError
+from rleseg_core.metrics import AGNOSTIC, CLASS_METRICS, METRICS, Metric
+
+
+def parse_selection(text: str) -> tuple[Metric, str | None]:
+    """Metric and class of a text such as 'iou:dfc'; no class, the mean over them, of 'iou'.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such metric, or none of a class.
+    """
+    metric, colon, class_name = (part.strip() for part in text.partition(":"))
+    check_metric(metric, class_name if colon else None)
+    return cast(Metric, metric), class_name if colon else None
+
+
+def check_metric(metric: str, class_name: str | None) -> None:
+    """Raise the TrainingError of a metric that is not known, or not known of single classes."""
+    if metric not in METRICS:
+        raise TrainingError(
+            f"models cannot be chosen by {metric!r}, only by one of {', '.join(METRICS)}"
+        )
+    if class_name is not None and metric not in CLASS_METRICS:
+        raise TrainingError(
+            f"{metric} is an average over classes, there is none of {class_name!r}; choose by "
+            f"{', '.join(CLASS_METRICS)}, or leave the class out"
+        )
+
+
+def check_selected_class(class_name: str | None, class_names: Sequence[str]) -> None:
+    """Raise the TrainingError of a class to choose by that a model does not have."""
+    known = [*class_names, AGNOSTIC]
+    if class_name is not None and class_name not in known:
+        raise TrainingError(
+            f"models cannot be chosen by the class {class_name!r}, only by one of "
+            f"{', '.join(known)}, the last being all classes taken for one"
+        )
