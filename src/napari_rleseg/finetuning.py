@@ -15,8 +15,10 @@ from napari_rleseg.layers import class_names_of, stack_shape
 from napari_rleseg.session import Session
 from napari_rleseg.tasks import TrainingSource
 from rleseg_core.checkpoint import ModelInfo, read_info
+from rleseg_core.data import plan_windows
 from rleseg_core.errors import DataError, RlesegError
-from rleseg_core.training import LAST
+from rleseg_core.spec import WindowSpec
+from rleseg_core.training import LAST, Recipe
 
 TASK = "napari_rleseg.tasks:fine_tune"
 
@@ -32,12 +34,25 @@ class Truth:
     labels : Labels or None
         A layer that holds the truth of `image` in all frames.
     image : Image or None
-        What `labels` belong to.
+        What `labels` belong to, and what was corrected.
     """
 
     corrected: tuple[int, ...] = ()
     labels: Labels | None = None
     image: Image | None = None
+
+    def count(self, spec: WindowSpec) -> tuple[int, int]:
+        """Labelled frames, and windows in them, as far as the layers can be read."""
+        try:
+            n_layer = 0 if self.labels is None else stack_shape(self.labels)[0]
+            n_frames = len(self.corrected) + n_layer
+            shown = self.image or self.labels
+            if shown is None or not n_frames:
+                return n_frames, 0
+            shape = (spec.n_frames, *stack_shape(shown)[1:])
+            return n_frames, len(plan_windows(shape, spec)) * (n_frames // spec.frame_stride)
+        except DataError:  # layers of other axes; said when it starts
+            return 0, 0
 
 
 class FineTuning(QObject):
@@ -66,7 +81,7 @@ class FineTuning(QObject):
         self,
         base: ModelInfo,
         truth: Truth,
-        config: object,
+        recipe: Recipe,
         name: str,
         device: str = "auto",
         image_size: int | None = None,
@@ -79,7 +94,7 @@ class FineTuning(QObject):
             Model to begin with.
         truth : Truth
             What to learn from.
-        config : TrainConfig
+        recipe : Recipe
             How.
         name : str
             Of the new model, which goes into the user's folder of models.
@@ -120,7 +135,7 @@ class FineTuning(QObject):
 
         def go() -> None:
             self._waiting = False
-            settings = (config, run_dir, path, name, device, image_size)
+            settings = (recipe, run_dir, path, name, device, image_size)
             self._arguments = (base.path, sources, *settings)
             session.training.start(TASK, *self._arguments)
 

@@ -14,6 +14,7 @@ import dask.array as da
 import numpy as np
 import zarr
 
+from rleseg_core.checkpoint import read_info
 from rleseg_core.data import ImageStack, LabelledStack, LabelStack, open_labels
 from rleseg_core.data.writers import create_stack
 from rleseg_core.files import time_stamp, whole_file
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from napari.types import LayerData
 
     from rleseg_core.inference import Segmenter, StitchRule
-    from rleseg_core.training import StepReport, TrainConfig
+    from rleseg_core.training import Recipe, StepReport
 
 _loaded: dict[tuple[Path, float, str], "Segmenter"] = {}
 
@@ -198,7 +199,7 @@ def save_stack(
 def fine_tune(
     base: Path,
     sources: Sequence[TrainingSource],
-    config: "TrainConfig",
+    recipe: "Recipe",
     run_dir: Path,
     path: Path,
     name: str,
@@ -223,9 +224,12 @@ def fine_tune(
         yield from training.fine_tune(
             base,
             stacks,
-            config,
+            recipe.config,
             run_dir,
             path=path,
+            validation_share=recipe.validation_share,
+            earlier=training.earlier_stacks(read_info(base), stacks[0].class_names, image_size),
+            earlier_share=recipe.mix_share,
             card=card,
             device=device,
             image_size=image_size,

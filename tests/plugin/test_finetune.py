@@ -6,9 +6,11 @@ import pytest
 from napari_rleseg.finetuning import unused_name
 from napari_rleseg.layers import show_labels
 from napari_rleseg.widgets.finetune import FinetuneWidget
+from napari_rleseg.widgets.recipes import promise
 from napari_rleseg.widgets.segment import SegmentWidget
 from rleseg_core.checkpoint import list_models, read_info
 from rleseg_core.corrections import CorrectionLog
+from rleseg_core.training import Recipe, StepReport, TrainConfig
 
 pytestmark = pytest.mark.gui
 LONG = 120_000
@@ -20,8 +22,8 @@ def panel(session, cells, tiny_model, qtbot) -> FinetuneWidget:
     widget = FinetuneWidget(session)
     qtbot.addWidget(widget)
     widget.name.setText("tuned")
-    widget.form.value = replace(
-        widget.form.value, n_steps=4, batch_size=2, validate_every=2, warmup_steps=1
+    widget.how.form.value = replace(
+        widget.how.form.value, n_steps=4, batch_size=2, validate_every=2, warmup_steps=1
     )
     return widget
 
@@ -94,7 +96,7 @@ def test_nothing_to_learn_from_is_told(panel, qtbot):
 
 def test_stop_ends_the_training_and_keeps_a_checkpoint(panel, session, truth, qtbot):
     panel.truth.layer = truth
-    panel.form.value = replace(panel.form.value, n_steps=100_000)
+    panel.how.form.value = replace(panel.how.form.value, n_steps=100_000)
     with qtbot.waitSignal(panel.tuning.progressed, timeout=LONG):
         panel.button.click()
     assert panel.button.text() == "Stop"
@@ -107,7 +109,7 @@ def test_stop_ends_the_training_and_keeps_a_checkpoint(panel, session, truth, qt
 
 def test_stopped_training_goes_on_where_it_was(panel, session, truth, qtbot):
     panel.truth.layer = truth
-    panel.form.value = replace(panel.form.value, n_steps=40)
+    panel.how.form.value = replace(panel.how.form.value, n_steps=40)
     assert not panel.tuning.can_go_on
     with qtbot.waitSignal(panel.tuning.progressed, timeout=LONG):
         panel.button.click()
@@ -134,6 +136,52 @@ def test_taken_name_is_refused(panel, session, truth, qtbot):
     assert "choose another name" in panel.status.text()
 
 
-def test_preset_fills_the_form(panel):
-    panel.preset.setCurrentText("Thorough")
-    assert panel.form.value.n_steps == 1000
+def test_preset_fills_the_form_for_the_frames_at_hand(session, cells, tiny_model, truth, qtbot):
+    session.model = tiny_model
+    panel = FinetuneWidget(session)
+    qtbot.addWidget(panel)
+    assert panel.how.promise.text() == "Correct a frame to begin with."
+    panel.truth.layer = truth
+    few = panel.how.recipe
+    assert few.validation_share == 0
+    assert "All 4 frames teach" in panel.how.promise.text()
+    panel.how.preset.setCurrentIndex(1)
+    assert panel.how.recipe.config.n_steps > few.config.n_steps
+    assert str(panel.how.recipe.config.n_steps) in panel.how.promise.text()
+
+
+def test_own_numbers_stay_until_another_preset_is_chosen(panel, truth):
+    panel.truth.layer = truth
+    assert panel.how.form.value.n_steps == 4
+    panel.how.preset.setCurrentIndex(1)
+    assert panel.how.form.value.n_steps > 4
+
+
+def test_promise_says_time_frames_and_what_measures():
+    config = TrainConfig(n_steps=300, batch_size=8, patience=4)
+    recipe = Recipe(config=config, validation_share=0.2, mix_share=0)
+    told = promise(recipe, 10, 0.1)
+    assert told.startswith("300 steps, about 4 min on a CPU. One frame in five is held out")
+    assert "ends the training when it gets no better" in told
+    one = promise(replace(recipe, validation_share=0.0), 1, 0.01)
+    assert one.startswith("300 steps, less than a minute on a CPU. The frame teaches")
+
+
+def test_best_dice_and_early_end_are_told(panel, tiny_model):
+    report = StepReport(
+        step=2,
+        n_steps=9,
+        loss=1.0,
+        learning_rate=1e-3,
+        tokens_per_s=1,
+        seconds=4.0,
+        validation={"mean": 0.5},
+    )
+    panel.tuning.began.emit()
+    panel.tuning.progressed.emit([report])
+    assert "best Dice 0.500, at step 2" in panel.status.text()
+    assert panel.how.pace == 1.0  # seconds a window, at 2 windows a step
+    panel.tuning.progressed.emit([replace(report, step=4, message="stopped at step 4: why")])
+    panel.tuning.model = tiny_model
+    panel.tuning.ended.emit("finished")
+    assert panel.status.text() == "tiny is trained and installed. Training stopped at step 4: why."

@@ -1,6 +1,6 @@
 """The table of corrected frames, each with a box to tick."""
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_rleseg.session import Session
@@ -18,6 +18,8 @@ class CorrectedFrames(QWidget):
         Owner.
     """
 
+    ticked_changed = Signal()
+
     def __init__(self, session: Session, parent: QWidget | None = None):
         super().__init__(parent)
         self._session = session
@@ -32,6 +34,7 @@ class CorrectedFrames(QWidget):
         layout.addWidget(self._none)
         layout.addWidget(self.table)
         follow(session.corrections_changed, self.read, self)
+        self.table.itemChanged.connect(self.ticked_changed)
         self.read()
 
     def ticked(self) -> tuple[int, ...]:
@@ -46,6 +49,7 @@ class CorrectedFrames(QWidget):
         changed = {} if log is None else log.changed_pixels()
         accepted = set() if log is None else set(log.accepted_frames())
         left_out = {int(item.text()) for item in self._items()} - set(self.ticked())
+        self.table.blockSignals(True)
         self.table.setRowCount(len(frames))
         for row, frame in enumerate(frames):
             state = "accepted" if frame in accepted else "edited"
@@ -56,8 +60,10 @@ class CorrectedFrames(QWidget):
                     off, on = Qt.CheckState.Unchecked, Qt.CheckState.Checked
                     item.setCheckState(off if frame in left_out else on)
                 self.table.setItem(row, column, item)
+        self.table.blockSignals(False)
         self.table.setVisible(bool(frames))
         self._none.setVisible(not frames)
+        self.ticked_changed.emit()
 
     def _items(self) -> list[QTableWidgetItem]:
         return [self.table.item(row, 0) for row in range(self.table.rowCount())]

@@ -1,5 +1,6 @@
 """The live picture of a training: loss of the steps, and Dice of the held-out windows."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,12 @@ class TrainingCurves(QWidget):
     def losses(self) -> list[tuple[int, float]]:
         """(step, loss) so far."""
         return list(self._losses)
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """(step, Dice) of the highest mean of all classes so far, None where none is known."""
+        known = [(step, dice) for step, dice in self._dice.get(MEAN, []) if math.isfinite(dice)]
+        return max(known, key=lambda point: point[1], default=None)
 
     def clear(self, n_steps: int) -> None:
         """Begin anew, with an axis for that many steps."""

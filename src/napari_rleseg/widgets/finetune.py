@@ -2,7 +2,6 @@
 
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import (
-    QComboBox,
     QLineEdit,
     QProgressBar,
     QPushButton,
@@ -11,42 +10,16 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rleseg.finetuning import FineTuning, Truth, unused_name
-from napari_rleseg.forms import Form
 from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
-from napari_rleseg.widgets.controls import (
-    Folded,
-    clock,
-    follow,
-    form_layout,
-    image_size_box,
-    text_label,
-)
+from napari_rleseg.widgets.controls import clock, follow, form_layout, text_label
 from napari_rleseg.widgets.corrected import CorrectedFrames
-from napari_rleseg.widgets.curves import MEAN, TrainingCurves
+from napari_rleseg.widgets.curves import TrainingCurves
+from napari_rleseg.widgets.recipes import RecipeBox
 from rleseg_core.checkpoint import list_models
 from rleseg_core.errors import DataError, RlesegError
-from rleseg_core.training import StepReport, TrainConfig
-
-PRESETS = {
-    "Quick": TrainConfig(
-        n_steps=100, batch_size=8, learning_rate=2e-4, warmup_steps=10, validate_every=25
-    ),
-    "Thorough": TrainConfig(
-        n_steps=1000, batch_size=16, learning_rate=3e-4, warmup_steps=50, validate_every=100
-    ),
-}
-SHOWN = ("n_steps", "batch_size", "learning_rate", "validate_every", "seed")
-LABELS = {"n_steps": "Steps", "batch_size": "Batch", "learning_rate": "Learning rate"}
-LABELS |= {"validate_every": "Validate every", "seed": "Seed"}
-OPTIONS: dict[str, dict[str, object]] = {
-    "n_steps": {"min": 1, "max": 1_000_000},
-    "batch_size": {"min": 1, "max": 1024},
-    "learning_rate": {"min": 1e-7, "max": 1.0, "step": 1e-6},
-    "validate_every": {"min": 0, "max": 100_000},
-    "seed": {"min": 0, "max": 2**31 - 1},
-}
+from rleseg_core.training import StepReport
 
 
 class FinetuneWidget(QWidget):
@@ -66,14 +39,11 @@ class FinetuneWidget(QWidget):
         self.tuning = FineTuning(session, self)
         self.base = ModelBox(session)
         self.name = QLineEdit()
-        self._suggested = ""
+        self._suggested = self._told = ""
         self.frames = CorrectedFrames(session)
         self.truth = LayerBox(session.viewer, Labels, none="none")
         self.truth.setToolTip("A layer of true masks of the image, to learn from all its frames")
-        self.preset = QComboBox()
-        self.preset.addItems(list(PRESETS))
-        self.form = Form(PRESETS["Quick"], SHOWN, labels=LABELS, options=OPTIONS)
-        self.image_size = image_size_box()
+        self.how = RecipeBox()
         self.button = QPushButton("Start training")
         self.progress = QProgressBar()
         self.progress.setFormat("%v of %m steps")
@@ -86,9 +56,17 @@ class FinetuneWidget(QWidget):
         self.more = QPushButton("Go on with the stopped training")
         self.more.hide()
         self._lay_out()
-        self.preset.currentTextChanged.connect(self._choose_preset)
         self.base.chosen.connect(self._suggest_name)
         follow(session.model_changed, self._suggest_name, self)
+        for signal in (
+            self.how.changed,
+            self.base.chosen,
+            self.truth.chosen,
+            self.frames.ticked_changed,
+        ):
+            signal.connect(self._suit)
+        for signal in (session.model_changed, session.image_changed):
+            follow(signal, self._suit, self)
         self.button.clicked.connect(self._press)
         self.use.clicked.connect(self.use_model)
         self.more.clicked.connect(self.go_on)
@@ -97,6 +75,7 @@ class FinetuneWidget(QWidget):
         self.tuning.progressed.connect(self._progressed)
         self.tuning.ended.connect(self._ended)
         self._suggest_name()
+        self._suit()
 
     def start(self) -> None:
         """Begin to train; what stands against it is told."""
@@ -104,16 +83,10 @@ class FinetuneWidget(QWidget):
         try:
             if model is None:
                 raise DataError("no model is installed; choose a model file to begin with")
-            labels = self.truth.layer
-            image = self._session.image
-            truth = Truth(
-                corrected=self.frames.ticked(),
-                labels=labels if isinstance(labels, Labels) else None,
-                image=image if isinstance(image, Image) else None,
-            )
             device = str(preference("inference", "device"))
-            size = self.image_size.value() or None
-            self.tuning.start(model, truth, self.form.value, self.name.text(), device, size)
+            size = self.how.image_size.value() or None
+            name, recipe = self.name.text(), self.how.recipe
+            self.tuning.start(model, self._truth(), recipe, name, device, size)
         except RlesegError as error:
             self.status.setText(str(error))
 
@@ -130,6 +103,18 @@ class FinetuneWidget(QWidget):
             self._session.model = self.tuning.model
             self.status.setText(f"{self.tuning.model.name} is now the model of the Segment tab")
             self.use.hide()
+
+    def _truth(self) -> Truth:
+        labels, image = self.truth.layer, self._session.image
+        return Truth(
+            corrected=self.frames.ticked(),
+            labels=labels if isinstance(labels, Labels) else None,
+            image=image if isinstance(image, Image) else None,
+        )
+
+    def _suit(self, *_: object) -> None:
+        if self.base.model is not None:
+            self.how.suit(self.base.model, self._truth())
 
     def _forget_complaint(self, *_: object) -> None:
         if not self.tuning.running:
@@ -150,7 +135,8 @@ class FinetuneWidget(QWidget):
         self.progress.setRange(0, 0)
         self.progress.show()
         self.curves.show()
-        self.curves.clear(self.form.value.n_steps)
+        self.curves.clear(self.how.recipe.config.n_steps)
+        self._told = ""
         self.status.setText("Starting…")
 
     def _progressed(self, reports: list[StepReport]) -> None:
@@ -159,12 +145,12 @@ class FinetuneWidget(QWidget):
         self.progress.setValue(last.step)
         self.curves.add(reports)
         left = last.seconds / max(last.step, 1) * (last.n_steps - last.step)
-        scores = [report.validation for report in reports if report.validation]
-        dice = f"Dice {scores[-1][MEAN]:.3f} · " if scores and MEAN in scores[-1] else ""
-        text = (
-            f"loss {last.loss:.3f} · {dice}{last.tokens_per_s:,.0f} tokens/s · {clock(left)} left"
-        )
+        self._told = last.message
+        best = self.curves.best
+        dice = "" if best is None else f"best Dice {best[1]:.3f}, at step {best[0]} · "
+        text = f"{dice}loss {last.loss:.3f} · {clock(left)} left"
         self.status.setText(last.message or text)
+        self.how.pace = last.seconds / max(last.step, 1) / self.how.recipe.config.batch_size
 
     def _ended(self, how: str) -> None:
         self.button.setText("Start training")
@@ -173,16 +159,14 @@ class FinetuneWidget(QWidget):
         self.more.setVisible(self.tuning.can_go_on)
         model = self.tuning.model
         if how == "finished" and model is not None:
-            self.status.setText(f"{model.name} is trained and installed.")
+            early = f" Training {self._told}." if self._told else ""
+            self.status.setText(f"{model.name} is trained and installed.{early}")
             self.use.setText(f"Use {model.name}")
             self.use.show()
             self._suggested = self.name.text()  # taken now
             self._suggest_name()
         elif how == "cancelled":
             self.status.setText("Stopped; what was learnt is kept, and can be gone on with.")
-
-    def _choose_preset(self, name: str) -> None:
-        self.form.value = PRESETS[name]
 
     def _suggest_name(self, _: object = None) -> None:
         model = self.base.model
@@ -197,18 +181,8 @@ class FinetuneWidget(QWidget):
         form.addRow("Base model", self.base)
         form.addRow("New name", self.name)
         form.addRow("Truth layer", self.truth)
-        form.addRow("Preset", self.preset)
         layout.addLayout(form)
-        advanced = QWidget()
-        inner = form_layout(advanced)
-        inner.addRow(self.form)
-        inner.addRow("Image size", self.image_size)
-        for part in (
-            self.frames,
-            Folded("Advanced settings", advanced),
-            self.button,
-            self.progress,
-        ):
+        for part in (self.frames, self.how, self.button, self.progress):
             layout.addWidget(part)
         for part in (self.curves, self.status, self.use, self.more):
             layout.addWidget(part)

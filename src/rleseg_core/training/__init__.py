@@ -18,11 +18,18 @@ if TYPE_CHECKING:
         transfer_weights,
     )
     from rleseg_core.training.mixing import earlier_stacks
-    from rleseg_core.training.presets import FINE_TUNING, PresetName, Recipe, count_windows
+    from rleseg_core.training.presets import (
+        ENOUGH_TO_HOLD_OUT,
+        FINE_TUNING,
+        PresetName,
+        Recipe,
+        count_windows,
+    )
     from rleseg_core.training.trainer import Trainer
 
 __all__ = [
     "BEST",
+    "ENOUGH_TO_HOLD_OUT",
     "FINE_TUNING",
     "LAST",
     "PresetName",
@@ -42,6 +49,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ENOUGH_TO_HOLD_OUT": "presets",
     "FINE_TUNING": "presets",
     "PresetName": "presets",
     "Recipe": "presets",

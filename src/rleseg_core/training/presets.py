@@ -58,12 +58,30 @@ def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe
     base : ModelInfo
         The model that is trained further.
     """
-    return _recipe(n_frames, n_windows, device, base, n_steps=100, n_rounds=4, most=200)
+    config = TrainConfig(
+        n_steps=_n_steps(n_windows, device, rounds=2, least=100, most=200),
+        batch_size=_batch_size(device),
+        learning_rate=6e-4,
+        warmup_steps=10,
+        validate_every=25,
+        checkpoint_every=50,
+        patience=3,
+    )
+    return Recipe(config=config, validation_share=_held_out(n_frames, base), mix_share=0.0)
 
 
 def thorough(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe:
     """As good as these frames allow, in up to an hour on a CPU; parameters as of `quick`."""
-    return _recipe(n_frames, n_windows, device, base, n_steps=300, n_rounds=20, most=1500)
+    config = TrainConfig(
+        n_steps=_n_steps(n_windows, device, rounds=20, least=400, most=2000),
+        batch_size=_batch_size(device),
+        learning_rate=1e-3,
+        warmup_steps=20,
+        validate_every=100,
+        checkpoint_every=100,
+        patience=5,
+    )
+    return Recipe(config=config, validation_share=_held_out(n_frames, base), mix_share=0.25)
 
 
 FINE_TUNING: Mapping[PresetName, Callable[[int, int, str, ModelInfo], Recipe]] = {
@@ -72,33 +90,17 @@ FINE_TUNING: Mapping[PresetName, Callable[[int, int, str, ModelInfo], Recipe]] =
 }
 
 
-def _recipe(
-    n_frames: int,
-    n_windows: int,
-    device: str,
-    base: ModelInfo,
-    *,
-    n_steps: int,
-    n_rounds: int,
-    most: int,
-) -> Recipe:
-    """Enough steps to see each window `n_rounds` times, from `n_steps` to `most`."""
-    batch_size = 8 if device == "cpu" else 16
-    n_steps = min(max(n_steps, -(-n_rounds * n_windows // batch_size)), most)
-    held_out = n_frames >= ENOUGH_TO_HOLD_OUT * base.window_spec.n_frames
-    return Recipe(
-        config=TrainConfig(
-            n_steps=n_steps,
-            batch_size=batch_size,
-            learning_rate=3e-4,
-            warmup_steps=10,
-            validate_every=max(25, n_steps // 10),
-            checkpoint_every=50,
-            patience=4 if held_out else 0,
-        ),
-        validation_share=0.2 if held_out else 0.0,
-        mix_share=0.25,
-    )
+def _batch_size(device: str) -> int:
+    return 8 if device == "cpu" else 16
+
+
+def _n_steps(n_windows: int, device: str, *, rounds: int, least: int, most: int) -> int:
+    """Steps that see each window so many times, within limits."""
+    return min(max(least, rounds * n_windows // _batch_size(device)), most)
+
+
+def _held_out(n_frames: int, base: ModelInfo) -> float:
+    return 0.2 if n_frames >= ENOUGH_TO_HOLD_OUT * base.window_spec.n_frames else 0.0
 
 
 def count_windows(stacks: Sequence[LabelledStack], spec: WindowSpec) -> tuple[int, int]:

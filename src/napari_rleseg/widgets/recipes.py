@@ -1,0 +1,120 @@
+"""The choice of how to train: a preset with what it promises, and its numbers folded away."""
+
+from dataclasses import replace
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+
+from napari_rleseg.finetuning import Truth
+from napari_rleseg.forms import Form
+from napari_rleseg.preferences import preference
+from napari_rleseg.widgets.controls import Folded, form_layout, image_size_box, text_label
+from rleseg_core.checkpoint import ModelInfo, count_parameters
+from rleseg_core.training import ENOUGH_TO_HOLD_OUT, FINE_TUNING, Recipe, TrainConfig
+
+SHOWN = ("n_steps", "batch_size", "learning_rate", "validate_every", "patience", "seed")
+LABELS = {"n_steps": "Steps", "batch_size": "Batch", "learning_rate": "Learning rate"}
+LABELS |= {"validate_every": "Validate every", "patience": "Patience", "seed": "Seed"}
+OPTIONS: dict[str, dict[str, object]] = {
+    "n_steps": {"min": 1, "max": 1_000_000},
+    "batch_size": {"min": 1, "max": 1024},
+    "learning_rate": {"min": 1e-7, "max": 1.0, "step": 1e-6},
+    "validate_every": {"min": 0, "max": 100_000},
+    "patience": {"min": 0, "max": 1000},
+    "seed": {"min": 0, "max": 2**31 - 1},
+}
+AIMS = {
+    "quick": "a first improvement, from one corrected frame on",
+    "thorough": "as good as your frames allow",
+}
+CPU_PACE = 2e-8
+"""Seconds for a window and a parameter of the model, measured on one core of a 2.5 GHz Xeon."""
+
+
+class RecipeBox(QWidget):
+    """Chooses a preset, tells what it will do with the frames at hand, and lets its numbers be set.
+
+    Parameters
+    ----------
+    parent : QWidget or None
+        Owner.
+    """
+
+    changed = Signal()  # of preset or image size, which `suit` has to be told again
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.preset = QComboBox()
+        for name, aim in AIMS.items():
+            self.preset.addItem(f"{name.capitalize()}: {aim}", name)
+        self.promise = text_label()
+        self.form = Form(TrainConfig(), SHOWN, labels=LABELS, options=OPTIONS)
+        self.image_size = image_size_box()
+        self.pace: float | None = None  # seconds a window, of an earlier run
+        self._suited = self.form.value
+        self._recipe = Recipe(config=self._suited, validation_share=0.2, mix_share=0.0)
+        self._lay_out()
+        self.preset.currentIndexChanged.connect(self._choose)
+        self.image_size.valueChanged.connect(self.changed)
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the preset decides, with the numbers of the form."""
+        return replace(self._recipe, config=self.form.value)
+
+    def suit(self, base: ModelInfo, truth: Truth) -> None:
+        """Make the preset's numbers fit a model and what it is to learn from.
+
+        Numbers that the user has changed stay, until another preset is chosen.
+        """
+        if not base.path.is_file():  # said when it starts
+            return
+        size = self.image_size.value() or base.window_spec.image_size
+        n_frames, n_windows = truth.count(replace(base.window_spec, image_size=size))
+        device = str(preference("inference", "device"))
+        device = "cpu" if device == "auto" else device  # to ask torch would take seconds here
+        self._recipe = FINE_TUNING[self.preset.currentData()](n_frames, n_windows, device, base)
+        if self.form.value == self._suited:
+            self.form.value = self._recipe.config
+            self._suited = self.form.value
+        pace = self.pace or CPU_PACE * count_parameters(base.path)
+        self.promise.setText(promise(self.recipe, n_frames, pace))
+
+    def _choose(self) -> None:
+        self._suited = self.form.value  # the numbers of the new preset, whatever was changed
+        self.changed.emit()
+
+    def _lay_out(self) -> None:
+        advanced = QWidget()
+        inner = form_layout(advanced)
+        inner.addRow(self.form)
+        inner.addRow("Image size", self.image_size)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for part in (self.preset, self.promise, Folded("Advanced settings", advanced)):
+            layout.addWidget(part)
+
+
+def promise(recipe: Recipe, n_frames: int, pace: float) -> str:
+    """One or two sentences on what a training will do.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What is to be done.
+    n_frames : int
+        Labelled frames.
+    pace : float
+        Seconds a window.
+    """
+    if not n_frames:
+        return "Correct a frame to begin with."
+    config = recipe.config
+    minutes = pace * config.n_steps * config.batch_size / 60
+    time = "less than a minute" if minutes < 1 else f"about {minutes:.0f} min"
+    told = f"{config.n_steps} steps, {time} on a CPU."
+    if recipe.validation_share:
+        early = " and ends the training when it gets no better" if config.patience else ""
+        return f"{told} One frame in five is held out; it measures the progress{early}."
+    frames = "The frame teaches" if n_frames == 1 else f"All {n_frames} frames teach"
+    return f"{told} {frames}; from {ENOUGH_TO_HOLD_OUT} on, one in five measures the progress."
