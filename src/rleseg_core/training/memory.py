@@ -1,0 +1,137 @@
+"""Steps that do not fit into memory at once are learned in parts, with the same gradient."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from rleseg_core.errors import BudgetError
+
+Outputs = TypeVar("Outputs")
+_SIGNS = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device or the host has no memory left."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
+
+
+class FittingStep:
+    """Forward and backward of a batch, in as many parts as memory asks for.
+
+    A step that runs out of memory is done again in twice as many parts, and so are those after it.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Its outputs, nested tensors, have the windows along their first axis.
+    backward : callable
+        Takes the loss; `Accelerator.backward`.
+    retries : bool
+        Off where several processes learn together: they must all do the same.
+    """
+
+    def __init__(
+        self, network: nn.Module, backward: Callable[[Tensor], None], *, retries: bool = True
+    ) -> None:
+        self._network, self._backward, self._retries = network, backward, retries
+        self.n_parts = 1
+
+    def __call__(self, inputs: Sequence[Tensor], loss_of: Callable[[Outputs], Tensor]) -> Tensor:
+        """Add the gradient of a batch.
+
+        Parameters
+        ----------
+        inputs : sequence of (B, ...) tensor
+            What the network takes.
+        loss_of : callable
+            Loss of the outputs of the whole batch.
+
+        Returns
+        -------
+        () tensor
+            The loss, detached.
+
+        Raises
+        ------
+        BudgetError
+            If even one window does not fit.
+        """
+        device, n_windows = inputs[0].device, len(inputs[0])
+        random_state = _random_state(device)
+        while True:
+            n_parts = min(self.n_parts, n_windows)
+            try:
+                if n_parts == 1:
+                    return self._at_once(inputs, loss_of)
+                return self._in_parts(inputs, loss_of, n_parts)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if not self._retries or n_parts == n_windows:
+                    raise BudgetError(too_little_memory(n_windows // n_parts)) from error
+            # what failed is let go of with the error, after the except block
+            self._network.zero_grad()
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+            _restore(device, random_state)
+            self.n_parts = 2 * n_parts
+
+    def _at_once(self, inputs: Sequence[Tensor], loss_of: Callable[[Outputs], Tensor]) -> Tensor:
+        loss = loss_of(self._network(*inputs))
+        self._backward(loss)
+        return loss.detach()
+
+    def _in_parts(
+        self, inputs: Sequence[Tensor], loss_of: Callable[[Outputs], Tensor], n_parts: int
+    ) -> Tensor:
+        """As at once: the loss sees all outputs, whatever it divides by.
+
+        Each part goes forward twice, first for the outputs alone, then with the gradient of the
+        loss by them at hand (as Gao et al., 2021, do for contrastive losses).
+        """
+        device = inputs[0].device
+        parts = list(zip(*(tensor.tensor_split(n_parts) for tensor in inputs), strict=True))
+        states, flat = [], []
+        with torch.no_grad():
+            for part in parts:
+                states.append(_random_state(device))
+                outputs, shape = tree_flatten(self._network(*part))
+                flat.append(outputs)
+        after = _random_state(device)
+        leaves = [torch.cat(tensors).requires_grad_() for tensors in zip(*flat, strict=True)]
+        loss = loss_of(tree_unflatten(leaves, shape))
+        self._backward(loss)
+        used = [index for index, leaf in enumerate(leaves) if leaf.grad is not None]
+        gradients = [leaves[index].grad.tensor_split(n_parts) for index in used]  # type: ignore[union-attr]
+        for part, state, own in zip(parts, states, zip(*gradients, strict=True), strict=True):
+            _restore(device, state)  # the same dropout as before
+            outputs, _ = tree_flatten(self._network(*part))
+            torch.autograd.backward([outputs[index] for index in used], own)
+        _restore(device, after)
+        return loss.detach()
+
+
+def too_little_memory(n_windows: int) -> str:
+    """What to say and do where so many windows do not fit."""
+    what = "a single window does" if n_windows <= 1 else f"{n_windows} windows at once do"
+    return (
+        f"{what} not fit into memory; choose a smaller model, patch or number of frames, a smaller "
+        "batch size, or another device; the last checkpoint is kept"
+    )
+
+
+def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    on_cuda = device.type == "cuda"
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if on_cuda else None
+
+
+def _restore(device: torch.device, state: tuple[Tensor, Tensor | None]) -> None:
+    torch.set_rng_state(state[0])
+    if state[1] is not None:
+        torch.cuda.set_rng_state(state[1], device)
