@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rleseg_core.data import SampleBatch
+from rleseg_core.collectives import most_of_processes
+from rleseg_core.data import CropBatch, SampleBatch
 from rleseg_core.tokens import Tokenizer
+from rleseg_core.training.augment import augment
 
 
 @dataclass(frozen=True)
@@ -30,21 +32,27 @@ class TrainingBatch:
     n_tokens: Tensor
 
 
-def images_on(images: np.ndarray, device: torch.device) -> Tensor:
+def images_on(images: np.ndarray | Tensor, device: torch.device) -> Tensor:
     """Images as (B, N, 3, P, P) float32 in [0, 1] on a device; uint8 is scaled there."""
-    tensor = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    tensor = _on(images, device)
     return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor.float()
 
 
+def _on(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    if isinstance(values, np.ndarray):
+        values = torch.from_numpy(np.ascontiguousarray(values))
+    return values.to(device)
+
+
 def tokenize(
-    samples: SampleBatch, tokenizer: Tokenizer, budget: int, device: torch.device
+    samples: SampleBatch | CropBatch, tokenizer: Tokenizer, budget: int, device: torch.device
 ) -> TrainingBatch:
     """Encode the masks of a batch on the device (the paper's online RLE, Sec. VI, is all we have).
 
     Parameters
     ----------
-    samples : SampleBatch
-        Patches and masks in host memory.
+    samples : SampleBatch or CropBatch
+        Patches and masks in host memory; crops are augmented on the device first.
     tokenizer : Tokenizer
         Of the model that is trained.
     budget : int
@@ -57,14 +65,14 @@ def tokenize(
     TrainingBatch
         Cut to the longest sequence of the batch; inputs begin with bos, targets end with eos.
     """
-    classes = torch.from_numpy(np.ascontiguousarray(samples.classes)).to(device)
-    instances = None
-    if samples.instances is not None:
-        instances = torch.from_numpy(np.ascontiguousarray(samples.instances)).to(device)
+    seen = augment(samples, device) if isinstance(samples, CropBatch) else samples
+    classes = _on(seen.classes, device)
+    instances = None if seen.instances is None else _on(seen.instances, device)
     batch = tokenizer.encode_batch(classes, instances, budget=budget)
-    longest = int(batch.n_tokens.max())  # the one host sync of a step, for half of the work
+    # the one host sync of a step, for half of the work
+    longest = int(most_of_processes(batch.n_tokens.max()))
     targets = batch.tokens[..., :longest]
     inputs = targets.roll(1, dims=-1)
     prompts = tokenizer.vocab.prompts
     inputs[..., 0] = torch.tensor(prompts if len(prompts) > 1 else prompts[0])
-    return TrainingBatch(images_on(samples.images, device), inputs, targets, batch.n_tokens)
+    return TrainingBatch(images_on(seen.images, device), inputs, targets, batch.n_tokens)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Self
 
+from rleseg_core.augmentation import AUGMENTATIONS, Augmentation
 from rleseg_core.errors import TrainingError
 from rleseg_core.metrics import Metric
 from rleseg_core.training.selection import check_metric
@@ -62,6 +63,10 @@ class TrainConfig:
         Share of the target spread over the vocabulary.
     subsample_rule : {'corner', 'centre', 'max'}
         How patches become the masks that are learned; see `rleseg_core.data.subsample_labels`.
+    augment : Augmentation
+        How patches are varied; `rleseg_core.augmentation.AUGMENTATIONS` has some by name.
+    augment_on : {'auto', 'host', 'device'}
+        Where that is done; 'auto': on the host for training on the CPU, else on the device.
     precision : {'auto', 'fp32', 'bf16', 'fp16'}
         'auto' is bf16 on a CUDA device that has it, fp16 on others, and fp32 elsewhere.
     validate_every, checkpoint_every : int
@@ -103,6 +108,8 @@ class TrainConfig:
     segment_weights: Mapping[str, float] = field(default_factory=dict)
     label_smoothing: float = 0.0
     subsample_rule: Literal["corner", "centre", "max"] = "centre"
+    augment: Augmentation = AUGMENTATIONS["standard"]
+    augment_on: Literal["auto", "host", "device"] = "auto"
     precision: Precision = "auto"
     validate_every: int = 200
     checkpoint_every: int = 200
@@ -150,4 +157,6 @@ class TrainConfig:
         settings = dict(values)
         for name in ("betas", "frozen"):
             settings[name] = tuple(settings.get(name, ()))  # type: ignore[arg-type]
+        if isinstance(augment := settings.get("augment"), Mapping):
+            settings["augment"] = Augmentation(**augment)
         return cls(**settings)  # type: ignore[arg-type]

@@ -3,8 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -14,12 +14,20 @@ from torch import Tensor, nn
 
 from rleseg_core.build import build_model, build_tokenizer
 from rleseg_core.checkpoint import Checkpoint, ModelInfo, load_checkpoint, save_checkpoint
-from rleseg_core.data import PatchSampler, SampleBatch
+from rleseg_core.collectives import mean_over_processes
+from rleseg_core.data import CropBatch, PatchSampler, SampleBatch
 from rleseg_core.devices import choose_device
 from rleseg_core.errors import CheckpointError, TrainingError
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.training.batch import TrainingBatch, tokenize
 from rleseg_core.training.config import TrainConfig
+from rleseg_core.training.distributed import (
+    begin_random_step,
+    check_same_step,
+    from_first,
+    join,
+    share_of_batch,
+)
 from rleseg_core.training.loss import heads_loss, token_loss, vocabulary_weights
 from rleseg_core.training.optim import (
     begin_step,
@@ -132,12 +140,10 @@ class Trainer:
         -----
         Closing the generator stops after the current step and writes ``last.safetensors``.
         """
-        from accelerate import Accelerator
-
         config = self.config
-        accelerator = Accelerator(
-            mixed_precision=self._mixed_precision(), cpu=self.device.type == "cpu"
-        )
+        accelerator = join(self._mixed_precision(), cpu=self.device.type == "cpu")
+        rows = share_of_batch(config.batch_size, accelerator)
+        check_same_step(self.step, accelerator)
         optimizer = make_optimizer(self.model, config)
         network, optimizer = accelerator.prepare(_Network(self.model), optimizer)
         if self._state:
@@ -153,12 +159,15 @@ class Trainer:
             (self.run_dir / BEST).unlink(missing_ok=True)  # an earlier run's is not ours to choose
             self._save(optimizer)
         try:
-            for batch in self._batches(accelerator):
+            for batch in self._batches(rows, accelerator.device):
                 started = time.perf_counter()
                 rate = begin_step(optimizer, self.step, config)
+                begin_random_step(config.seed, self.step, accelerator)
                 logits = network(batch.images, batch.inputs)
                 loss = self._loss(logits, batch.targets, weights)
-                value = float(loss.detach())
+                # of all processes, so that they agree on whether to go on
+                counted = torch.stack((loss.detach(), batch.n_tokens.sum().to(loss)))
+                value, n_tokens = mean_over_processes(counted).tolist()
                 healthy, wrong = math.isfinite(value), f"loss became {value}"
                 if healthy:
                     accelerator.backward(loss)
@@ -188,7 +197,7 @@ class Trainer:
                     n_steps=config.n_steps,
                     loss=value,
                     learning_rate=rate,
-                    tokens_per_s=int(batch.n_tokens.sum()) / seconds,
+                    tokens_per_s=n_tokens * accelerator.num_processes / seconds,
                     seconds=time.perf_counter() - began,
                     validation=scores,
                     message=self._told_early(),
@@ -196,7 +205,7 @@ class Trainer:
         finally:
             if healthy and saved_at != self.step and accelerator.is_main_process:
                 self._save(optimizer)
-        return self._finish()
+        return from_first(self._finish, accelerator)
 
     def _loss(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         config = self.config
@@ -220,26 +229,30 @@ class Trainer:
             focal_gamma=config.focal_gamma,
         )
 
-    def _batches(self, accelerator: "Accelerator") -> Generator[TrainingBatch, None, None]:
-        """Batches from the current step on; the next one is cut while the model learns."""
-        n, rank = accelerator.num_processes, accelerator.process_index
+    def _batches(self, rows: slice, device: torch.device) -> Generator[TrainingBatch, None, None]:
+        """Rows of batches from the current step on; the next are cut while the model learns."""
         steps = range(self.step, self.config.n_steps)
+        on_host = self.config.augment_on == "host"
+        on_host |= self.config.augment_on == "auto" and device.type == "cpu"
+        cut: Callable[[int, slice], SampleBatch | CropBatch]
+        cut = self.sampler.batch if on_host else self.sampler.crops
         with ThreadPoolExecutor(1, "patches") as pool:
-            coming = pool.submit(self.sampler.batch, self.step * n + rank)
+            coming: Future[SampleBatch | CropBatch] = pool.submit(cut, self.step, rows)
             for step in steps:
                 if self.ended_early:
                     return
                 samples = coming.result()
                 if step + 1 < self.config.n_steps:
-                    coming = pool.submit(self.sampler.batch, (step + 1) * n + rank)
-                yield tokenize(
-                    samples, self.tokenizer, self.model.config.max_tokens, accelerator.device
-                )
+                    coming = pool.submit(cut, step + 1, rows)
+                yield tokenize(samples, self.tokenizer, self.model.config.max_tokens, device)
 
     def _validate(self, accelerator: "Accelerator") -> dict[str, float]:
         if not self.validation:
             return {}
-        scores = validate(self.model, self.tokenizer, self.validation, accelerator.device)
+        scores = from_first(
+            lambda: validate(self.model, self.tokenizer, self.validation, accelerator.device),
+            accelerator,
+        )
         self.n_worse += 1
         selected = scores.value(self.config.select_metric, self.config.select_class)
         if selected > self.best_score:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from rleseg_core.build import new_model
+from rleseg_core.checkpoint import read_info
 from rleseg_core.data import (
     AUGMENTATIONS,
     Augmentation,
@@ -16,7 +18,10 @@ from rleseg_core.data import (
     synthesize,
 )
 from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.tokens import preset
+from rleseg_core.training import LAST, TrainConfig, Trainer
 from rleseg_core.training.augment import augment
+from rleseg_core.training.trainer import resumed_settings
 
 NAMES = ("ipsc", "dfc")
 CPU = torch.device("cpu")
@@ -124,6 +129,28 @@ def test_bent_labels_follow_the_image(where):
     assert ((images < 0.01) | (images > 0.99)).mean() > 0.9
     assert images[masks == 1].min() > 0.24  # a corner of an object has a quarter of it
     assert images[masks == 0].max() < 0.76
+
+
+@pytest.mark.parametrize("where", ["auto", "host", "device"])
+def test_a_run_augments_where_it_is_told_and_goes_on_the_same(tmp_path, monkeypatch, where):
+    one = sampler(AUGMENTATIONS["strong"])
+    info = new_model(
+        tmp_path / "model.safetensors",
+        size="test",
+        scheme=preset("lac"),
+        mask_spec=one.mask_spec,
+        window_spec=one.window_spec,
+        max_tokens=128,
+    )
+    config = TrainConfig(n_steps=4, batch_size=12, augment=one.augment, augment_on=where)
+    monkeypatch.setattr(one, "crops" if where != "device" else "batch", None)
+    whole = [report.loss for report in Trainer(info, config, one, tmp_path, device="cpu").run()]
+    run = Trainer(info, config, one, tmp_path, device="cpu").run()
+    first = [next(run).loss for _ in range(2)]
+    run.close()
+    assert resumed_settings(read_info(tmp_path / LAST))[1] == config
+    rest = [report.loss for report in Trainer.resume(tmp_path, one, device="cpu").run()]
+    assert first + rest == whole
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
