@@ -24,7 +24,7 @@ def tell_launcher(message: str) -> bool:
     """Leave word of an error with whoever started this process; whether that was us."""
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
-    return OURS in os.environ
+    return OURS in os.environ and "RANK" in os.environ
 
 
 def says_peer_is_gone(error: BaseException) -> bool:

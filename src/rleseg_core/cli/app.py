@@ -12,6 +12,7 @@ import typer
 from rleseg_core.cli import demo, evaluate, fidelity, models, predict, synth, tokens, train
 from rleseg_core.cli.console import err, out
 from rleseg_core.errors import RlesegError
+from rleseg_core.processes import PEER_IS_GONE, says_peer_is_gone, tell_launcher
 
 app = typer.Typer(
     name="rleseg",
@@ -57,10 +58,15 @@ def main(arguments: list[str] | None = None) -> None:
     # as Ctrl-C: drafts are removed, and a training run leaves its last checkpoint
     older = signal.signal(signal.SIGTERM, _interrupt) if in_main_thread else None
     try:
-        app(arguments)
+        app(arguments, obj=sys.argv[1:] if arguments is None else list(arguments))
     except (RlesegError, OSError) as error:
-        err.print(f"[bold red]error:[/] {_sentence(error)}", soft_wrap=True, highlight=False)
+        if not tell_launcher(_text(error)):
+            err.print(f"[bold red]error:[/] {_sentence(error)}", soft_wrap=True, highlight=False)
         sys.exit(2)
+    except RuntimeError as error:
+        if not says_peer_is_gone(error):
+            raise
+        sys.exit(PEER_IS_GONE)  # the launcher tells why the other one has ended
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, older)
@@ -70,9 +76,12 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _text(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:  # folders that cannot be written, full disks
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 def _sentence(error: Exception) -> str:
     """What an error says, as text in which rich sees no markup."""
-    text = str(error)
-    if isinstance(error, OSError) and error.strerror:  # folders that cannot be written, full disks
-        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return text.replace("[", r"\[")
+    return _text(error).replace("[", r"\[")

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+if TYPE_CHECKING:
+    from rleseg_core.published import Downloaded
 
 Device = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, … or mps.", show_default=True)
@@ -58,6 +61,11 @@ class Bar:
     def update(self, done: int, total: int, note: str = "") -> None:
         """Show `done` of `total`."""
         self._progress.update(self._task, completed=done, total=total, note=note)  # type: ignore[arg-type]
+
+    def fetched(self, report: "Downloaded") -> None:
+        """Show how far a download is."""
+        total = report.n_total or report.n_bytes
+        self.update(report.n_bytes >> 20, max(total >> 20, 1), "MiB")
 
 
 def has_display() -> bool:

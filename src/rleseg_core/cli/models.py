@@ -123,7 +123,7 @@ def pull_model(
     as_json: AsJson = False,
 ) -> None:
     """Fetch one of the authors' published models, and make a model file of it."""
-    from rleseg_core.published import ARCHIVES, REPOSITORY, Downloaded, cache_folder, pull
+    from rleseg_core.published import ARCHIVES, REPOSITORY, cache_folder, pull
 
     if show_list:
         cached = {path.name for path in cache_folder().glob("*.zip")}
@@ -152,12 +152,7 @@ def pull_model(
         bn_eval=bn_eval,
     )
     with progress_bar("fetch", quiet) as bar:
-
-        def show(report: Downloaded) -> None:
-            total = report.n_total or report.n_bytes
-            bar.update(report.n_bytes >> 20, max(total >> 20, 1), "MiB")
-
-        path = product_of(run, show)
+        path = product_of(run, bar.fetched)
     _tell(path, as_json)
 
 

@@ -1,6 +1,7 @@
 """``rleseg train``: train a model on images and masks, from scratch or from another model."""
 
 import math
+import sys
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rleseg_core.augmentation import AUGMENTATIONS
 from rleseg_core.cli import train_options as options
 from rleseg_core.cli.console import (
     AsJson,
@@ -22,6 +24,7 @@ from rleseg_core.cli.console import (
 from rleseg_core.cli.evaluate import Classes, Instances, class_names
 from rleseg_core.cli.predict import ImageSize
 from rleseg_core.errors import DataError
+from rleseg_core.processes import is_started_as_one_of_several, process_rank
 from rleseg_core.reports import product_of
 from rleseg_core.tokens import for_classes, preset
 
@@ -62,11 +65,18 @@ def train(
     freeze: options.Freeze = None,
     patience: options.Patience = 0,
     select: options.Select = "dice",
+    augment: options.Augment = "standard",
     precision: options.PrecisionChoice = "auto",
     validate_every: options.ValidateEvery = 200,
     checkpoint_every: options.CheckpointEvery = 100,
     seed: options.Seed = 0,
+    backbone: options.Backbone = None,
+    download: options.Download = False,
     device: Device = "auto",
+    n_devices: options.Devices = 1,
+    n_nodes: options.Nodes = 1,
+    node: options.NodeRank = 0,
+    master: options.Master = "",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -74,12 +84,29 @@ def train(
     from rleseg_core.build import new_model
     from rleseg_core.data import LabelledStack
     from rleseg_core.spec import MaskSpec, WindowSpec
-    from rleseg_core.training import TrainConfig, fine_tune, read_reports
+    from rleseg_core.training import LAST, TrainConfig, fine_tune, read_reports
     from rleseg_core.training import train as train_new
     from rleseg_core.training.selection import parse_selection
 
     options.check_output(output)
     chosen = options.given(context)
+    several = is_started_as_one_of_several()
+    if backbone is not None and base is not None:
+        raise DataError("--backbone: the model of --from has its own; leave it out")
+    if download and backbone is not None and not several and (n_nodes == 1 or node == 0):
+        _fetch(backbone, quiet)
+    if n_devices * n_nodes > 1 and not several:
+        from rleseg_core.training.distributed import Cluster, launch
+
+        cluster = Cluster(
+            n_devices=n_devices,
+            n_nodes=n_nodes,
+            node=node if n_nodes > 1 else 0,  # SLURM numbers the nodes of whole allocations
+            master=master,
+        )
+        launch(context.obj or sys.argv[1:], cluster, device=device)
+        return
+    quiet = quiet or process_rank() > 0
     if base is not None:
         options.check_left_out(chosen, video=n_frames > 1)
     names = class_names(classes, instances)
@@ -96,6 +123,7 @@ def train(
         select_metric=select_metric,
         select_class=select_class,
         subsample_rule=subsample_rule,
+        augment=AUGMENTATIONS[augment],
         precision=precision,
         validate_every=validate_every,
         checkpoint_every=checkpoint_every,
@@ -192,11 +220,17 @@ def train(
             dense_frames=dense_frames,
             card={"name": output.stem},
         )
+        weights = None
+        if backbone is not None and not (resume and (folder / LAST).is_file()):
+            from rleseg_core.pretrained import with_trunk
+
+            info, weights = with_trunk(info, backbone, config.seed)
         run = train_new(
             info,
             kept,
             config,
             folder,
+            weights=weights,
             validation_stacks=held_out,
             validation_share=validation_share,
             earlier=earlier,
@@ -205,6 +239,12 @@ def train(
             resume=resume,
         )
     path = _watch(run, quiet)
+    if several:
+        from rleseg_core.training.distributed import leave
+
+        leave()
+    if process_rank():
+        return
     reports = read_reports(folder)
     best, selected = _best(reports, "mean"), _best(reports, "selected")
     if as_json:
@@ -261,6 +301,14 @@ def _best(reports: "Sequence[StepReport]", score: str) -> float | None:
     """The highest validation score of a run; None where there is none that is a number."""
     scores = (report.validation.get(score, math.nan) for report in reports)
     return max(filter(math.isfinite, scores), default=None)
+
+
+def _fetch(name: str, quiet: bool) -> None:
+    """Have the weights of a trunk here."""
+    from rleseg_core.pretrained import fetch_trunk
+
+    with progress_bar("fetch", quiet) as bar:
+        product_of(fetch_trunk(name), bar.fetched)
 
 
 def _watch(run: Generator["StepReport", None, Path], quiet: bool) -> Path:

@@ -108,7 +108,9 @@ Rule = Annotated[
 ]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", help="L, tokens of a window at most.")]
 Steps = Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps.")]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Windows a step.")]
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", min=1, help="Windows a step, of all devices together.")
+]
 LearningRate = Annotated[float, typer.Option("--lr", help="Highest learning rate.")]
 Freeze = Annotated[
     list[str] | None,
@@ -133,6 +135,14 @@ Select = Annotated[
         "or fw_recall, fw_iou, pixel_accuracy.",
     ),
 ]
+Augment = Annotated[
+    Literal["none", "standard", "strong"],
+    typer.Option(
+        "--augment",
+        help="How patches vary: turned, scaled, lit otherwise; strong: also bent, blurred, greys "
+        "stretched.",
+    ),
+]
 PrecisionChoice = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     typer.Option("--precision", help="Of numbers; auto: by the device."),
@@ -144,6 +154,31 @@ CheckpointEvery = Annotated[
     int, typer.Option("--checkpoint-every", min=0, help="Steps; 0: only at the end.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of weights, patches and dropout.")]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        help="Begin with the ResNet in this file (torchvision's, timm's, transformers' or a model "
+        "of ours), or of this name: resnet50, or what is in the cache of Hugging Face.",
+    ),
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch the weights of --backbone if they are not here.")
+]
+Devices = Annotated[
+    int, typer.Option("--devices", min=1, help="Processes on this machine, one a device.")
+]
+Nodes = Annotated[
+    int, typer.Option("--nodes", min=1, help="Machines; give the same command on each.")
+]
+NodeRank = Annotated[
+    int,
+    typer.Option("--node-rank", envvar="SLURM_NODEID", help="Which of the machines this is."),
+]
+Master = Annotated[
+    str,
+    typer.Option("--master", help="HOST:PORT of the first machine, where the others find it."),
+]
 
 SETTINGS = {
     "steps": "n_steps",
@@ -152,6 +187,7 @@ SETTINGS = {
     "freeze": "frozen",
     "patience": "patience",
     "subsample_rule": "subsample_rule",
+    "augment": "augment",
     "precision": "precision",
     "validate_every": "validate_every",
     "checkpoint_every": "checkpoint_every",

@@ -165,9 +165,12 @@ def _told(error: "ChildFailedError", cluster: Cluster, folder: Path) -> str:
 def join(mixed_precision: str, *, cpu: bool) -> "Accelerator":
     """The accelerator of this process, which knows the others if there are any."""
     from accelerate import Accelerator
-    from accelerate.utils import InitProcessGroupKwargs
+    from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
-    handlers = [InitProcessGroupKwargs(timeout=_PATIENCE)]
+    handlers = [
+        InitProcessGroupKwargs(timeout=_PATIENCE),
+        DistributedDataParallelKwargs(find_unused_parameters=True),  # a head may weigh nothing
+    ]
     return Accelerator(mixed_precision=mixed_precision, cpu=cpu, kwargs_handlers=handlers)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from rleseg_core.processes import process_rank
+
 LOG_NAME = "reports.jsonl"  # files of a run folder
 LAST, BEST = "last.safetensors", "best.safetensors"
 
@@ -49,8 +51,11 @@ def logged(
     """The same run, each report also appended to ``folder / 'reports.jsonl'``.
 
     Another process can follow the run, or show it again later, with `read_reports`. Reports of an
-    earlier run in the folder are kept only where this one has `resumed` it.
+    earlier run in the folder are kept only where this one has `resumed` it. Of several processes
+    only the first one writes.
     """
+    if process_rank():
+        return (yield from run)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOG_NAME).open("a" if resumed else "w") as log:
         try:
