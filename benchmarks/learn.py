@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from benchmarks.learn_ablate import Trial, ablate, ablation_table
-from benchmarks.learn_data import DATA, load_fields
+from benchmarks.learn_data import DATA, Fields, load_fields
 from benchmarks.learn_recipe import CHANGES, Recipe, RivalRecipe, our_recipe
 from benchmarks.learn_score import measure
 from benchmarks.learn_step import step_table, time_steps
@@ -34,19 +34,21 @@ from rleseg_core.build import build_model
 from rleseg_core.files import whole_file
 
 CONTENDERS = ("ours", "unet")
+PARTS = ("train", "validation", "test")
 TIMED_STEPS = 30
-ROWS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-    ("Dice, all pixels", lambda found: f"{found['dice']:.4f}"),
-    ("Dice, mean over images", lambda found: f"{found['dice_per_image']:.4f}"),
-    ("boundary F-score", lambda found: f"{found['boundary_f']:.4f}"),
-    ("AP of objects at IoU 0.5", lambda found: f"{found['ap50']:.4f}"),
-    ("AP, mean of IoU 0.5 to 0.95", lambda found: f"{found['ap']:.4f}"),
-    ("seconds per image", lambda found: f"{found['seconds']:.2f}"),
-    ("parameters", lambda found: f"{found['n_parameters']:,}"),
-    ("steps", lambda found: f"{found['n_steps']:,}"),
-    ("minutes of training", lambda found: f"{found['minutes']:.1f} ({found['clock']})"),
-    ("encoding, share of a step", lambda found: found["encoding_share"]),
-)
+ROWS = {
+    "dice": ("Dice, all pixels", "{:.4f}"),
+    "dice_per_image": ("Dice, mean over images", "{:.4f}"),
+    "boundary_f": ("boundary F-score", "{:.4f}"),
+    "ap50": ("AP of objects at IoU 0.5", "{:.4f}"),
+    "ap": ("AP, mean of IoU 0.5 to 0.95", "{:.4f}"),
+    "seconds": ("seconds per image", "{:.2f}"),
+    "n_parameters": ("parameters", "{:,}"),
+    "n_steps": ("steps", "{:,}"),
+    "minutes": ("minutes of training", "{:.1f}"),
+    "encoding_share": ("encoding, share of a step", "{:.1%}"),
+}
+COLUMNS = {"ours": "ours", "unet": "U-Net", "truth": "the truth"}  # as components
 
 
 def rival(arguments: argparse.Namespace) -> None:
@@ -59,16 +61,12 @@ def rival(arguments: argparse.Namespace) -> None:
     n_ours = count(build_model(recipe.header(fields, folder / "model.safetensors")))
     results: dict[str, dict[str, object]] = {}
     for name in [arguments.only] if arguments.only else CONTENDERS:
-        share = ""
         if name == "ours":
             model: Ours | Rival = Ours(fields, recipe, arguments.seed, device, folder)
         else:
             model = Rival(fields, recipe, opponent, arguments.seed, device, n_ours)
         trained: Trained = train_for(arguments.minutes, model.begin, device, name=name)
         quality = measure(trained.predict, fields.test, fields.class_names, fields.smallest)
-        if name == "ours":
-            times = time_steps(fields, recipe, arguments.seed, device, TIMED_STEPS)
-            share = f"{times['encoding'] / times['step']:.1%}"
         results[name] = {
             **asdict(quality),
             "n_parameters": model.n_parameters,
@@ -77,16 +75,30 @@ def rival(arguments: argparse.Namespace) -> None:
             "probe_minutes": trained.probe_minutes,
             "clock": "wall" if device.type == "cuda" else "CPU",
             "losses": trained.losses,
-            "encoding_share": share,
             "recipe": recipe.to_json() if name == "ours" else asdict(opponent),
             "where": machine(device, arguments),
         }
+        if name == "ours":
+            times = time_steps(fields, recipe, arguments.seed, device, TIMED_STEPS)
+            results[name]["encoding_share"] = times["encoding"] / times["step"]
+    results["truth"] = perfect(fields)
     images = {part: sum(len(stack.frames) for stack in getattr(fields, part)) for part in PARTS}
     print(f"\n{arguments.data}: {describe(images)}\n\n{rival_table(results)}")
     write_json(arguments.json, {"data": arguments.data, "images": images, "results": results})
 
 
-PARTS = ("train", "validation", "test")
+def perfect(fields: Fields) -> dict[str, object]:
+    """What the true masks would score: objects that touch are one component."""
+    stacks = {id(stack.images): stack for stack in fields.test}
+    quality = asdict(
+        measure(
+            lambda images, frame: stacks[id(images)].class_frame(frame),
+            fields.test,
+            fields.class_names,
+            fields.smallest,
+        )
+    )
+    return {key: value for key, value in quality.items() if key != "seconds"}
 
 
 def table(arguments: argparse.Namespace) -> None:
@@ -98,17 +110,20 @@ def table(arguments: argparse.Namespace) -> None:
             raise SystemExit(f"{path} is of other data than {arguments.files[0]}")
         joined = {**found, "results": {**joined.get("results", {}), **found["results"]}}
     print(f"{joined['data']}: {describe(joined['images'])}\n\n{rival_table(joined['results'])}\n")
-    for name, result in joined["results"].items():
-        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in result["where"].items()))
+    for name in CONTENDERS:
+        where = joined["results"].get(name, {}).get("where", {})
+        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in where.items()))
     write_json(arguments.json, joined)
 
 
 def rival_table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """A Markdown table, a column for each contender."""
-    names = [name for name in CONTENDERS if name in results]
-    rows = [["", *names], ["---", *["---:"] * len(names)]]
-    rows += [[what, *(tell(results[name]) for name in names)] for what, tell in ROWS]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    """A Markdown table, a column for each contender and one for the true masks."""
+    names = [name for name in COLUMNS if name in results]
+    lines = [["", *(COLUMNS[name] for name in names)], ["---", *["---:"] * len(names)]]
+    for key, (what, form) in ROWS.items():
+        cells = (form.format(results[name][key]) if key in results[name] else "" for name in names)
+        lines.append([what, *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def describe(images: Mapping[str, int]) -> str:

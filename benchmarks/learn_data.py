@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -125,6 +126,7 @@ def _read(source: Path, names: Sequence[str]) -> LabelledStack:
     )
 
 
+@cache
 def _synthetic(seed: int) -> LabelledStack:
     """A short time-lapse of two classes."""
     movie = synthesize(SyntheticConfig(n_frames=4, size=(192, 192), seed=3_000_000 + seed))

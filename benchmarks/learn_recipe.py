@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.learn_data import Fields
+from rleseg_core.augmentation import AUGMENTATIONS, STILL, Augmentation
 from rleseg_core.build import new_model
 from rleseg_core.checkpoint import ModelInfo
-from rleseg_core.data import Augmentation, PatchSampler
+from rleseg_core.data import PatchSampler
 from rleseg_core.model import ModelConfig
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Scheme, for_classes, preset
@@ -35,7 +36,7 @@ class Recipe:
         What counts where windows overlap.
     model, train : mapping of str to object
         Settings of `ModelConfig` and `TrainConfig` that are not the default ones.
-    augment : Augmentation or None
+    augment : Augmentation
         Of the patches, for the rival too.
     """
 
@@ -49,7 +50,7 @@ class Recipe:
     stitch: str = "vote"
     model: Mapping[str, object] = field(default_factory=dict)
     train: Mapping[str, object] = field(default_factory=dict)
-    augment: Augmentation | None = Augmentation()  # noqa: RUF009 frozen
+    augment: Augmentation = AUGMENTATIONS["standard"]
 
     def changed(self, change: "Change") -> Self:
         """The recipe with one thing changed."""
@@ -98,7 +99,12 @@ class Recipe:
 
     def config(self, n_steps: int, seed: int) -> TrainConfig:
         """Settings of a run that ends when the time is over; nothing is validated in it."""
-        settings: dict[str, Any] = {"validate_every": 0, "checkpoint_every": 0, **self.train}
+        settings: dict[str, Any] = {
+            "validate_every": 0,
+            "checkpoint_every": 0,
+            "augment": self.augment,
+            **self.train,
+        }
         warm = settings.pop("warmup_steps", TrainConfig().warmup_steps)
         return TrainConfig(
             n_steps=n_steps,
@@ -107,13 +113,14 @@ class Recipe:
             **settings,
         )
 
-    def sampler(self, fields: Fields, info: ModelInfo, seed: int) -> PatchSampler:
-        """Patches with masks of the size that `info` says."""
+    def sampler(self, fields: Fields, mask_size: tuple[int, int], seed: int) -> PatchSampler:
+        """Patches with masks of that size; the same patches, whatever the size."""
         config = self.config(1, seed)
+        ids = self.scheme.blocks == "instance"
         return PatchSampler(
-            fields.train,
-            info.window_spec,
-            info.mask_spec,
+            fields.train if ids else [replace(stack, instances=None) for stack in fields.train],
+            self.window_spec(fields),
+            MaskSpec(size=mask_size, class_names=fields.class_names, n_frames=self.n_frames),
             batch_size=config.batch_size,
             seed=seed,
             augment=self.augment,
@@ -192,7 +199,7 @@ CHANGES: dict[str, Change] = {
     ),
     "corruption": Change(what="a tenth of the input tokens wrong", train={"corruption": 0.1}),
     "shuffle-runs": Change(what="runs in random order", train={"shuffle_runs": True}),
-    "no-augmentation": Change(what="patches as they are", recipe={"augment": None}),
+    "no-augmentation": Change(what="patches as they are", recipe={"augment": STILL}),
     "no-ema": Change(what="the last weights, not their average", train={"ema": 0.0}),
     "label-smoothing": Change(
         what="a twentieth of the target on all tokens", train={"label_smoothing": 0.05}

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from benchmarks.learn_data import Fields
 from benchmarks.learn_recipe import Recipe, RivalRecipe
-from rleseg_core.data import ImageStack, PatchSampler, resized_shape
+from rleseg_core.data import CropBatch, ImageStack, SampleBatch, resized_shape
 from rleseg_core.data.windows import model_frame
 from rleseg_core.inference import Segmenter
-from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.spec import WindowSpec
 from rleseg_core.training import Trainer
+from rleseg_core.training.augment import augment
+from rleseg_core.training.batch import images_on
 
 PROBE, COLD = 20, 4  # steps whose cost says how many there will be; the first are not typical
 
@@ -154,7 +156,7 @@ class Ours:
     ) -> None:
         self.recipe, self.seed, self.device, self.folder = recipe, seed, device, folder
         self.info = recipe.header(fields, folder / "model.safetensors")
-        self.sampler = recipe.sampler(fields, self.info, seed)
+        self.sampler = recipe.sampler(fields, self.info.mask_spec.size, seed)
         self.trainer: Trainer  # of the latest run
 
     @property
@@ -221,17 +223,7 @@ class Rival:
         self.spec, side = ours.window_spec(fields), ours.patch
         self.n_channels = min(fields.n_channels, 3)
         self.n_classes = len(fields.class_names)
-        mask = MaskSpec(size=(side, side), class_names=fields.class_names)
-        config = ours.config(1, seed)
-        self.sampler = PatchSampler(
-            fields.train,
-            self.spec,
-            mask,
-            batch_size=config.batch_size,
-            seed=seed,
-            augment=ours.augment,
-            subsample_rule=config.subsample_rule,
-        )
+        self.sampler = ours.sampler(fields, (side, side), seed)
         self.width = min(range(2, 65), key=lambda width: abs(count(self.net(width)) - n_parameters))
 
     @property
@@ -272,16 +264,17 @@ class Rival:
         )
         loss_of = DiceCELoss(to_onehot_y=True, softmax=True)
         net.train()
+        cut: Callable[[int], SampleBatch | CropBatch] = self.sampler.batch
+        if self.device.type == "cuda":
+            cut = self.sampler.crops  # varied on the device, as ours are
         with ThreadPoolExecutor(1, "patches") as pool:
-            coming = pool.submit(self.sampler.batch, 0)
+            coming = pool.submit(cut, 0)
             for step in range(n_steps):
-                batch = coming.result()
+                images, masks = self._on_device(coming.result())
                 if step + 1 < n_steps:
-                    coming = pool.submit(self.sampler.batch, step + 1)
-                images = torch.from_numpy(batch.images[:, 0, : self.n_channels]).to(self.device)
-                masks = torch.from_numpy(batch.classes).to(self.device)  # (B, 1, P, P)
+                    coming = pool.submit(cut, step + 1)
                 with half_on(self.device):
-                    logits = net(images.float().div_(255))
+                    logits = net(images)
                 loss = loss_of(logits.float(), masks)
                 loss.backward()
                 nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
@@ -290,6 +283,12 @@ class Rival:
                 optimizer.zero_grad()
                 yield float(loss.detach())
         return self._predict(net.eval())
+
+    def _on_device(self, samples: SampleBatch | CropBatch) -> tuple[Tensor, Tensor]:
+        """Patches (B, C, P, P) in [0, 1] and their masks (B, 1, P, P)."""
+        seen = augment(samples, self.device) if isinstance(samples, CropBatch) else samples
+        masks = torch.as_tensor(seen.classes).to(self.device)
+        return images_on(seen.images, self.device)[:, 0, : self.n_channels], masks
 
     def _predict(self, net: nn.Module) -> Predict:
         from monai.inferers import sliding_window_inference

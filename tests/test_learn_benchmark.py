@@ -1,0 +1,172 @@
+import json
+import sys
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import learn, learn_train
+from benchmarks.learn_ablate import read_log
+from benchmarks.learn_data import load_fields, split_dsb2018, split_usiigaci
+from benchmarks.learn_recipe import CHANGES, our_recipe
+from benchmarks.learn_score import large_components, measure
+from benchmarks.learn_train import Clock, in_source
+
+from rleseg_core.spec import WindowSpec
+
+TINY = ["--data", "synthetic", "--size", "test", "--patch", "32", "--mask-size", "8"]
+TINY += ["--batch-size", "2"]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["learn.py", *words])
+    monkeypatch.setattr(learn, "TIMED_STEPS", 2)
+    monkeypatch.setattr(learn_train, "PROBE", 6)
+    learn.main()
+
+
+def rows(printed: str) -> list[list[str]]:
+    lines = [line for line in printed.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_both_contenders_are_trained_for_the_same_time_and_joined_in_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["ours", *(["unet"] if find_spec("monai") else [])]
+    files = []
+    for name in names:
+        files.append(str(tmp_path / f"{name}.json"))
+        place = ["--run-dir", str(tmp_path), "--json", files[-1]]
+        run(monkeypatch, "rival", *TINY, "--minutes", "0.02", "--only", name, *place)
+    capsys.readouterr()
+    run(monkeypatch, "table", *files, "--json", str(tmp_path / "both.json"))
+    table = rows(capsys.readouterr().out)
+    assert table[0] == ["", "ours", *["U-Net"] * (len(names) - 1), "the truth"]
+    assert len(table) == 2 + len(learn.ROWS)
+    results = json.loads((tmp_path / "both.json").read_text())["results"]
+    for name in names:
+        found = results[name]
+        assert 0 <= found["dice"] <= 1
+        assert found["n_images"] == 16
+        assert found["minutes"] < 0.2
+        assert f"--only {name}" in found["where"]["command"]
+    assert 0 < results["ours"]["encoding_share"] < 1
+    assert results["truth"]["dice"] == 1
+
+
+def test_an_ablation_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    words = ["ablate", *TINY, "--minutes", "0.01", "--at-steps", "1,100000", "--log", str(log)]
+    run(monkeypatch, *words, "--options", "baseline", "--seeds", "0")
+    first = log.read_text()
+    monkeypatch.setitem(
+        CHANGES, "no-ema", learn.replace(CHANGES["no-ema"], train={"no_such_setting": 1})
+    )
+    run(monkeypatch, *words, "--options", "baseline,no-ema", "--seeds", "0")
+    assert log.read_text().startswith(first)
+    assert [line["trial"]["option"] for line in read_log(log)] == ["baseline", "no-ema"]
+    table = rows(capsys.readouterr().out)
+    assert table[-2][0] == "baseline"
+    assert float(table[-2][1]) >= 0  # after one step
+    assert table[-2][2] == ""  # so many steps were never made
+    assert float(table[-2][5]) >= 0  # when the time was over
+    assert "no_such_setting" in table[-1][-1]
+
+
+def test_a_log_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"trial": 1}\n{"trial": ')
+    assert read_log(log) == [{"trial": 1}]
+    assert read_log(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize("option", CHANGES)
+def test_every_option_makes_a_model(option: str, tmp_path: Path) -> None:
+    fields = load_fields("synthetic", tmp_path)
+    recipe = learn.replace(our_recipe("synthetic"), size="test", patch=32, stride=32, mask=8)
+    changed = recipe.changed(CHANGES[option])
+    info = changed.header(fields, tmp_path / "model.safetensors")
+    assert info.mask_spec.n_frames == changed.n_frames
+    changed.config(10, 0)
+
+
+def test_parts_of_a_step_add_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backward = torch.Tensor.backward
+    run(monkeypatch, "step", *TINY, "--steps", "2", "--json", str(tmp_path / "step.json"))
+    assert torch.Tensor.backward is backward
+    assert "| encoding |" in capsys.readouterr().out
+    times = json.loads((tmp_path / "step.json").read_text())["milliseconds"]
+    step, beside = times.pop("step"), times.pop("sampling")
+    assert min(*times.values(), beside) > 0
+    assert sum(times.values()) == pytest.approx(step)
+
+
+def test_fields_that_look_alike_stay_on_one_side() -> None:
+    names = [f"set{number:02}" for number in range(1, 46)]
+    split = split_usiigaci(names)
+    assert {part: len(chosen) for part, chosen in split.items()} == {
+        "train": 30,
+        "validation": 4,
+        "test": 10,
+    }
+    assert sorted(chain(*split.values())) == names[1:]
+    assert sum({"set23", "set40"} <= set(chosen) for chosen in split.values()) == 1
+    assert split == split_usiigaci(names)
+
+
+def test_every_fifth_nucleus_image_is_tested() -> None:
+    names = [f"{number:03}" for number in range(248)]
+    split = split_dsb2018(names)
+    assert split["test"] == names[::5]
+    assert sorted(chain(*split.values())) == names
+
+
+def test_the_splits_are_there(shared_dir: Path) -> None:
+    fields = load_fields("dsb2018", shared_dir / "data")
+    counts = [len(part[0].frames) for part in (fields.train, fields.validation, fields.test)]
+    assert counts == [185, 13, 50]
+    assert fields.n_channels == 1
+
+
+def test_the_truth_scores_fully() -> None:
+    fields = load_fields("synthetic", Path())
+    stacks = fields.test[:1]
+    truth = {id(stack.images): stack for stack in stacks}
+    quality = measure(
+        lambda images, frame: truth[id(images)].class_frame(frame), stacks, fields.class_names, 1
+    )
+    assert quality.dice == quality.dice_per_image == quality.boundary_f == 1
+    assert 0.4 < quality.ap < 1  # cells that touch are one component
+    assert quality.n_images == 4
+
+
+def test_small_components_are_no_objects() -> None:
+    classes = np.zeros((8, 8), np.uint8)
+    classes[1:4, 1:4], classes[6, 6] = 1, 1
+    ids = large_components(classes, 2)
+    assert (ids > 0).sum() == 9
+    assert (large_components(classes, 1) > 0).sum() == 10
+
+
+def test_logits_come_back_to_source_pixels() -> None:
+    logits = torch.zeros(1, 2, 32, 32)  # 20 rows are of the image, the others fill the patch
+    logits[:, 1, :10] = 1
+    logits[:, 0, 10:] = 1
+    labels = in_source(logits, (1, 40, 64, 1), WindowSpec(patch=32, patch_stride=32, image_size=32))
+    assert labels.shape == (40, 64)
+    assert labels[:19].all()
+    assert not labels[21:].any()
+
+
+def test_a_paused_clock_stands() -> None:
+    clock = Clock(torch.device("cpu"))
+    with clock.pause():
+        sum(range(2_000_000))
+    assert clock.seconds < 0.02
