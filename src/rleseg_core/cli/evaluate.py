@@ -148,7 +148,7 @@ def scores_table(evaluation: Evaluation) -> Table:
     tables = evaluation.tables()
     pooled, medians = tables[POOLED], tables[MEDIAN_OF_IMAGES]
     known = next(iter(pooled.values()))
-    columns = {"dice": "Dice", "iou": "IoU", "precision": "precision", "recall": "recall"}
+    columns = {"dice": "Dice", "iou": "IoU", "precision": "prec.", "recall": "recall"}
     columns |= {key: name for key, name in _OTHERS.items() if key in known}
     table = Table("class", box=None, padding=(0, 1, 0, 0))
     for name in ("Dice", "median", *list(columns.values())[1:], "pixels"):
