@@ -1,7 +1,7 @@
 """From the header of a model file to a tokenizer and a model."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,8 @@ from rleseg_core.model import (
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import PublishedLayout, Scheme, Tokenizer, for_classes
 from rleseg_core.tokens.fields import Length, LengthSymbol
+
+_BLIND = ("table", "codes")  # starts that do not look at the image
 
 Fusion = Literal["middle", "late", "early", "first"]
 
@@ -79,6 +81,7 @@ def new_model(
     fusion: Fusion | None = None,
     dense_frames: int | None = None,
     card: Mapping[str, object] | None = None,
+    **changes: Any,
 ) -> ModelInfo:
     """Header of a model that is to be trained.
 
@@ -101,6 +104,8 @@ def new_model(
         Frames of a window that keep all their cells; see `ModelConfig`.
     card : mapping, optional
         What people should know of it.
+    **changes : object
+        Other fields of `ModelConfig` that are to differ from the size's.
 
     Raises
     ------
@@ -114,15 +119,18 @@ def new_model(
             "the same n_frames"
         )
     tokenizer = Tokenizer.build(scheme, mask_spec)
-    changes: dict[str, Any] = {"n_frames": mask_spec.n_frames, "dense_frames": dense_frames}
+    grid = start_grid(tokenizer)
+    changes |= {"n_frames": mask_spec.n_frames, "dense_frames": dense_frames}
     if fusion is not None:
         changes["fusion"] = fusion
+    if grid is not None and not is_published(size) and changes.get("starts") not in _BLIND:
+        changes.setdefault("dense_classes", mask_spec.n_classes + 1)
     config = model_config(
         size,
         **_of_tokens(tokenizer),
         max_tokens=max_tokens,
         image_size=window_spec.patch,
-        grid=start_grid(tokenizer),
+        grid=grid,
         ramps=() if is_published(size) else length_ramps(tokenizer),
         **changes,
     )
@@ -149,7 +157,8 @@ def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
     config = ModelConfig.from_json(info.model)
     grid = start_grid(tokenizer) if config.grid is not None else None
     ramps = length_ramps(tokenizer) if config.ramps else ()
-    config = replace(config, grid=grid, ramps=ramps, **_of_tokens(tokenizer))
+    dense = mask_spec.n_classes + 1 if config.dense_classes else 0
+    config = replace(config, grid=grid, ramps=ramps, dense_classes=dense, **_of_tokens(tokenizer))
     return replace(
         info, mask_spec=mask_spec, scheme=scheme.to_json(), model=config.to_json(), layout={}
     )
@@ -192,12 +201,14 @@ def as_video(
     scheme = for_classes(scheme, mask_spec.n_classes)
     tokenizer = Tokenizer.build(scheme, mask_spec)
     config = ModelConfig.from_json(info.model)
-    grid = start_grid(tokenizer) if config.starts == "pointer" else None
+    grid = start_grid(tokenizer) if config.starts != "table" else None
     config = replace(
         config,
         **_of_tokens(tokenizer),
         max_tokens=max_tokens or config.max_tokens,
         starts="table" if grid is None else config.starts,
+        ends="table" if grid is None else config.ends,
+        dense_classes=0 if grid is None else config.dense_classes,
         grid=grid,
         ramps=length_ramps(tokenizer) if config.ramps else (),
         n_frames=n_frames,
@@ -240,11 +251,9 @@ def token_heads(tokenizer: Tokenizer) -> tuple[Head, ...]:
 
 
 def start_grid(tokenizer: Tokenizer) -> StartGrid | None:
-    """Where 1D start tokens lie, in the model's words; None for schemes without them."""
+    """How tokens say where runs begin, in the model's words; None where they do not."""
     grid = tokenizer.start_grid
-    if grid is None:
-        return None
-    return StartGrid(offset=grid.offset, rows=grid.rows, cols=grid.cols, order=grid.order)
+    return None if grid is None else StartGrid(**asdict(grid))
 
 
 def length_ramps(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:

@@ -92,7 +92,7 @@ class Cache:
     table : (V, D) tensor
         The vectors of the tokens.
     pointer : PointerMemory or None
-        If starts are pointers.
+        If starts look at the image.
     positions : (B,) int64 tensor
         How many tokens each sequence has; what lies behind in memory is not looked at.
     longest : int
@@ -101,6 +101,9 @@ class Cache:
         Whether all have as many.
     n_heads : int
         K: with several heads, B counts the K sequences of each window.
+    trails : (B, L + 1, 3) int64 tensor or None
+        Where each sequence stood before its first token and after each one (`Trail`), if starts
+        look at the image.
     """
 
     own: list[KeyValueCache]
@@ -111,6 +114,7 @@ class Cache:
     longest: int = 0
     alike: bool = True
     n_heads: int = 1
+    trails: Tensor | None = None
 
     @property
     def room(self) -> int:
@@ -138,6 +142,7 @@ class Cache:
             longest=self.longest,
             alike=self.alike,
             n_heads=self.n_heads,
+            trails=None if self.trails is None else self.trails[rows],
         )
 
     def replace(self, rows: Tensor, other: "Cache") -> None:
@@ -145,7 +150,6 @@ class Cache:
         for (keys, values), (new_keys, new_values) in zip(self.context, other.context, strict=True):
             keys[rows], values[rows] = new_keys, new_values
         if self.pointer is not None and other.pointer is not None:
-            self.pointer.keys[rows] = other.pointer.keys
-            self.pointer.inputs[rows] = other.pointer.inputs
+            self.pointer.replace(rows, other.pointer)
         self.positions[rows] = 0
         self.alike = False

@@ -14,27 +14,42 @@ _NUMBERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class StartGrid:
-    """Which token ids are flat starts, and the cell of the mask each one names.
+    """How tokens say at which cell of the mask a run begins.
 
     Parameters
     ----------
     offset : int
-        Id of the start at cell 0.
+        Id of the start at cell 0, or of row 0 and column 0.
     rows, cols : int
-        Size of the mask in mask pixels; there are ``rows * cols`` start tokens.
+        Size of the mask in mask pixels.
     order : {'C', 'F'}
         Cell s is at row ``s // cols`` in C order, and at row ``s % rows`` in F order.
+    start : {'flat', 'coords', 'implied'}
+        By one token (1D), by a row and a column of the same ids (2D), or not: runs tile the mask.
+    stops : tuple of (int, int)
+        Offset and size of the ids that say that no further run comes: the end, and class tokens
+        that close a block, after which runs begin at the first cell again.
     """
 
     offset: int
     rows: int
     cols: int
     order: Literal["C", "F"] = "C"
+    start: Literal["flat", "coords", "implied"] = "flat"
+    stops: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stops", tuple((int(o), int(n)) for o, n in self.stops))
 
     @property
     def size(self) -> int:
-        """G, the number of start tokens."""
+        """G, the number of cells."""
         return self.rows * self.cols
+
+    @property
+    def n_ids(self) -> int:
+        """Ids from `offset` on that are of starts."""
+        return {"flat": self.size, "coords": max(self.rows, self.cols), "implied": 0}[self.start]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +81,18 @@ class ModelConfig:
         L, the decoder's positions, the first one that of bos; with several heads those of each.
     image_size : int
         P, the input side in pixels that the model is meant for (others work with less accuracy).
-    starts : {'table', 'pointer'}
-        Whether a start token has only a learned row, or also looks at its cell of the image.
+    starts : {'table', 'codes', 'pointer', 'scan'}
+        What start tokens know: a learned row (the paper); also a code of their place; also the
+        image at their cell; or which cell is the first one from the last run on that begins one,
+        for runs in ascending order. See `rleseg_core.model.pointer`.
+    ends : {'table', 'scan'}
+        Whether a length has only its row and code, or is read off the image: up to the first cell
+        that ends a run. Needs starts that look at the image.
     grid : StartGrid, optional
-        The start tokens; needed by pointers.
+        The start tokens; needed by all but tables.
+    dense_classes : int
+        C + 1 for a head that tells the class of each cell of each frame besides, 0 for none. Needs
+        starts that look at the image.
     ramps : tuple of (int, int)
         Offset and size of the segments whose ids are ordered, such as lengths; each id gets a code
         of its place. Empty in the paper.
@@ -124,8 +147,10 @@ class ModelConfig:
     vocab_size: int
     max_tokens: int
     image_size: int
-    starts: Literal["table", "pointer"] = "table"
+    starts: Literal["table", "codes", "pointer", "scan"] = "table"
+    ends: Literal["table", "scan"] = "table"
     grid: StartGrid | None = None
+    dense_classes: int = 0
     ramps: tuple[tuple[int, int], ...] = ()
     heads: tuple[Head, ...] = ()
     n_frames: int = 1
@@ -227,23 +252,39 @@ class ModelConfig:
 
     def _check_segments(self) -> None:
         grid = self.grid
-        if self.heads and self.starts == "pointer":
-            raise SchemeError("several heads have no pointer starts; use starts='table'")
-        if self.starts == "pointer" and grid is None:
+        if self.starts not in ("table", "codes", "pointer", "scan"):
             raise SchemeError(
-                "pointer starts need the grid of flat (1D) start tokens, got none; use "
-                "starts='table' for other schemes"
+                f"there are no starts={self.starts!r}; use 'table', 'codes', 'pointer' or 'scan'"
+            )
+        if self.heads and self.starts != "table":
+            raise SchemeError(f"several heads have no starts={self.starts!r}; use 'table'")
+        if self.starts != "table" and grid is None:
+            raise SchemeError(
+                f"starts={self.starts!r} need a grid that says where the tokens of runs are, got "
+                "none; use starts='table' for such schemes"
+            )
+        if not self.points and (self.ends != "table" or self.dense_classes):
+            raise SchemeError(
+                f"ends={self.ends!r} and dense_classes={self.dense_classes} need the image at mask "
+                f"resolution, which starts={self.starts!r} do not; use 'pointer' or 'scan'"
             )
         segments = [("ramp", *ramp) for ramp in self.ramps]
         segments += [("head", head.offset, head.size) for head in self.heads]
         if grid is not None:
-            segments.append(("grid of starts", grid.offset, grid.size))
+            segments += [("stop", *stop) for stop in grid.stops]
+            if grid.n_ids:
+                segments.append(("grid of starts", grid.offset, grid.n_ids))
         for name, offset, size in segments:
             if offset < 0 or size < 1 or offset + size > self.vocab_size:
                 raise SchemeError(
                     f"the {name} takes the ids {offset} to {offset + size - 1}, outside the "
                     f"vocabulary of {self.vocab_size}"
                 )
+
+    @property
+    def points(self) -> bool:
+        """Whether starts look at the image."""
+        return self.starts in ("pointer", "scan")
 
     @property
     def trunk_strides(self) -> tuple[int, ...]:
@@ -445,7 +486,7 @@ def model_config(
     vocab_size, max_tokens, image_size : int
         As in `ModelConfig`.
     grid : StartGrid, optional
-        Where the scheme has flat starts; then starts are pointers, but in published sizes.
+        Where tokens say where runs are; then starts and ends are scans, but in published sizes.
     **changes : object
         Other fields of `ModelConfig`; `n_frames` over 1 comes with middle fusion by default.
 
@@ -456,7 +497,10 @@ def model_config(
     """
     if size not in SIZES:
         raise SchemeError(f"there is no model size {size!r}, only {', '.join(SIZES)}")
-    changes.setdefault("starts", "table" if size in _PUBLISHED or grid is None else "pointer")
+    if size not in _PUBLISHED and grid is not None:
+        changes.setdefault("starts", "scan")
+        if changes["starts"] in ("pointer", "scan"):
+            changes.setdefault("ends", "scan")
     if changes.get("n_frames", 1) > 1 and SIZES[size].fusion is None:
         changes.setdefault("fusion", "middle")
     try:

@@ -18,6 +18,7 @@ from rleseg_core.model.layers import (
     SelfAttention,
     embedding,
 )
+from rleseg_core.model.places import Trail
 from rleseg_core.model.pointer import Pointer, PointerMemory, TokenTable
 
 
@@ -30,7 +31,7 @@ class Memory:
     context : (B, M, D) tensor
         What cross-attention reads.
     cells : (B, G, D) tensor or None
-        The image at each start's cell, if starts are pointers.
+        The image at each cell of the mask, if starts look at it.
     """
 
     context: Tensor
@@ -86,25 +87,32 @@ class Decoder(nn.Module):
         self.positions = embedding(config.max_tokens, dim)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        pointing = config.starts == "pointer" and config.grid is not None
-        self.pointer = Pointer(config.grid, dim) if pointing and config.grid else None
+        pointing = config.points and config.grid is not None
+        self.pointer = Pointer(config, config.grid) if pointing and config.grid else None
 
     def _stack(self) -> Iterable[DecoderLayer]:
         return cast(Iterable[DecoderLayer], self.layers)
 
     def _embed(
-        self, tokens: Tensor, table: Tensor, pointer: PointerMemory | None, positions: Tensor
+        self,
+        tokens: Tensor,
+        table: Tensor,
+        trail: Trail | None,
+        pointer: PointerMemory | None,
+        positions: Tensor,
     ) -> Tensor:
         x = F.embedding(tokens, table) + positions
-        if self.pointer is not None and pointer is not None:
-            x = x + self.pointer.embed(tokens, pointer)
+        if self.pointer is not None and pointer is not None and trail is not None:
+            x = x + self.pointer.embed(trail, pointer)
         return x
 
-    def _logits(self, x: Tensor, table: Tensor, pointer: PointerMemory | None) -> Tensor:
+    def _logits(
+        self, x: Tensor, table: Tensor, trail: Trail | None, pointer: PointerMemory | None
+    ) -> Tensor:
         x = self.norm(x)
         logits = F.linear(x, table, self.tokens.bias)
-        if self.pointer is not None and pointer is not None:
-            logits = self.pointer.add_logits(logits, x, pointer)
+        if self.pointer is not None and pointer is not None and trail is not None:
+            logits = self.pointer.add_logits(logits, x, trail, pointer)
         return logits
 
     def _remember(self, memory: Memory) -> PointerMemory | None:
@@ -114,11 +122,14 @@ class Decoder(nn.Module):
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """Logits (B, L, V) after each of the tokens (B, L)."""
-        table, pointer = self.tokens(), self._remember(memory)
-        x = self._embed(tokens, table, pointer, self.positions[: tokens.shape[1]])
+        table, pointer, trail = self.tokens(), self._remember(memory), None
+        if self.pointer is not None:
+            places = self.pointer.places
+            trail = places.follow(tokens, places.beginning(len(tokens)))
+        x = self._embed(tokens, table, trail, pointer, self.positions[: tokens.shape[1]])
         for layer in self._stack():
             x = layer(x, *layer.cross_attention.context(memory.context))
-        return self._logits(x, table, pointer)
+        return self._logits(x, table, trail, pointer)
 
     def new_cache(self, memory: Memory, max_tokens: int) -> Cache:
         """A cache with room for `max_tokens` positions."""
@@ -129,7 +140,11 @@ class Decoder(nn.Module):
             b, h, _, d = keys.shape
             own.append(KeyValueCache(*keys.new_zeros(2, b, h, max_tokens, d)))
         nowhere = torch.zeros(len(memory), dtype=torch.int64, device=memory.context.device)
-        return Cache(own, context, self.tokens(), self._remember(memory), nowhere)
+        cache = Cache(own, context, self.tokens(), self._remember(memory), nowhere)
+        if self.pointer is not None:
+            begun = self.pointer.places.beginning(len(memory))
+            cache.trails = begun[:, None].repeat(1, max_tokens + 1, 1)
+        return cache
 
     def extend(self, tokens: Tensor, cache: Cache, fixed: int | None = None) -> Tensor:
         """Logits (B, T, V) after each of T more tokens (B, T) of every sequence.
@@ -137,12 +152,23 @@ class Decoder(nn.Module):
         The cache moves on by T; `Cache.take_back` returns from tokens that turned out wrong.
         """
         place = cache.place(tokens.shape[1], fixed)
-        x = self._embed(tokens, cache.table, cache.pointer, F.embedding(place.rows, self.positions))
+        trail = self._follow(tokens, cache, place)
+        positions = F.embedding(place.rows, self.positions)
+        x = self._embed(tokens, cache.table, trail, cache.pointer, positions)
         for layer, own, (keys, values) in zip(self._stack(), cache.own, cache.context, strict=True):
             x = layer.extend(x, keys, values, own, place)
         cache.positions = cache.positions + tokens.shape[1]
         cache.longest = min(cache.longest + tokens.shape[1], cache.room)
-        return self._logits(x, cache.table, cache.pointer)
+        return self._logits(x, cache.table, trail, cache.pointer)
+
+    def _follow(self, tokens: Tensor, cache: Cache, place: Place) -> Trail | None:
+        """Where sequences stand after each of T more tokens (B, T), which the cache notes."""
+        if self.pointer is None or cache.trails is None:
+            return None
+        before = cache.trails.gather(1, place.rows[:, :1, None].expand(-1, -1, 3)).squeeze(1)
+        trail = self.pointer.places.follow(tokens, before)
+        cache.trails.scatter_(1, (place.rows + 1)[..., None].expand(-1, -1, 3), trail.stacked())
+        return trail
 
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
         """Logits (B, V) after one more token (B,) of each sequence; moves the cache on."""

@@ -43,11 +43,22 @@ class Pix2Seq(nn.Module):
         self.bridge = Bridge(config)
         self.cells = (
             CellPath(config, config.grid, self.trunk.channels)
-            if config.starts == "pointer" and config.grid is not None
+            if config.points and config.grid is not None
+            else None
+        )
+        self.dense = (
+            nn.Linear(config.decoder_dim, config.n_frames * config.dense_classes)
+            if config.dense_classes
             else None
         )
         self.decoder = Decoder(config)
-        for part in (self.encoder, self.bridge, self.decoder.layers, self.decoder.pointer):
+        for part in (
+            self.encoder,
+            self.bridge,
+            self.dense,
+            self.decoder.layers,
+            self.decoder.pointer,
+        ):
             if part is not None:
                 initialise(part)
 
@@ -88,6 +99,29 @@ class Pix2Seq(nn.Module):
         height, width = features[-1].shape[-2:]
         cells = None if self.cells is None else self.cells(features, encoded)
         return Memory(self.bridge(encoded, (height, width)), cells)
+
+    def dense_logits(self, memory: Memory) -> Tensor:
+        """What the auxiliary head says of the classes, without any token.
+
+        Returns
+        -------
+        (B, N, C + 1, S, S) tensor
+            Logits of the classes of each mask pixel, background first.
+
+        Raises
+        ------
+        SchemeError
+            If the model has no such head.
+        """
+        grid = self.config.grid
+        if self.dense is None or grid is None or memory.cells is None:
+            raise SchemeError("this model has no dense class head; use one made with dense_classes")
+        logits = self.dense(memory.cells).transpose(1, 2)  # (B, N * (C + 1), G)
+        if grid.order == "F":
+            logits = logits.unflatten(2, (grid.cols, grid.rows)).transpose(2, 3)
+        else:
+            logits = logits.unflatten(2, (grid.rows, grid.cols))
+        return logits.unflatten(1, (self.config.n_frames, -1))
 
     def _features(self, images: Tensor) -> list[Tensor]:
         """The trunk's maps, (B, C, h, w), or (B, F, C, h, w) where several frames are joined."""

@@ -4,8 +4,14 @@ The row of a start token is, in the paper, a learned vector: with thousands of s
 few times, training is long. Here a start also carries a code of its row and column, the image at
 its cell goes into the decoder when it is written, and its logit grows with the likeness of its
 cell to what the decoder asks for, as in pointer networks.
+
+A scan goes further. The likeness says how probably a run begins at a cell if the scan gets there;
+a start is then as probable as that it begins a run and no cell between the last run and it does,
+and the end of the sequence as that none does. Lengths are read off in the same way: a run goes on
+to the first cell that ends it. So a sequence is learned from what each cell looks like.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -14,10 +20,13 @@ from torch import Tensor, nn
 
 from rleseg_core.model.config import ModelConfig, StartGrid
 from rleseg_core.model.layers import NORM_EPS, embedding
+from rleseg_core.model.places import Places, Trail
 from rleseg_core.model.positions import ramp_codes
 from rleseg_core.model.resnet import conv, group_norm
 
 _N_RATES = 12
+_NEVER = -10.0  # logit of what cannot come next
+_RARE = -3.0  # of a cell to begin or end a run, before anything is learned
 
 
 def _grid_codes(grid: StartGrid) -> Tensor:
@@ -69,8 +78,11 @@ def _token_codes(config: ModelConfig) -> Tensor:
     def block(offset: int, codes: Tensor) -> Tensor:
         return F.pad(codes, (0, 0, offset, config.vocab_size - offset - len(codes)))
 
-    if config.starts == "pointer" and config.grid is not None:
-        blocks.append(block(config.grid.offset, _grid_codes(config.grid)))
+    grid = config.grid if config.starts != "table" else None
+    if grid is not None and grid.start == "flat":
+        blocks.append(block(grid.offset, _grid_codes(grid)))
+    elif grid is not None and grid.start == "coords":
+        blocks.append(block(grid.offset, ramp_codes(grid.n_ids, _N_RATES)))
     for size in sorted({size for _, size in config.ramps}):
         codes, offsets = ramp_codes(size, _N_RATES), [o for o, n in config.ramps if n == size]
         blocks.append(torch.stack([block(offset, codes) for offset in offsets]).sum(dim=0))
@@ -138,40 +150,135 @@ class PointerMemory(NamedTuple):
     Parameters
     ----------
     keys, inputs : (B, G, D) tensor
-        What logits compare with, and what a written start adds to the decoder's input.
+        What logits compare with, and what a cell adds to the decoder's input.
+    ends : (B, G, D) tensor or None
+        What the ends of runs compare with.
     """
 
     keys: Tensor
     inputs: Tensor
+    ends: Tensor | None = None
 
     def select(self, rows: Tensor) -> "PointerMemory":
         """That of some of the windows, `rows` (B',) integers."""
-        return PointerMemory(self.keys[rows], self.inputs[rows])
+        ends = None if self.ends is None else self.ends[rows]
+        return PointerMemory(self.keys[rows], self.inputs[rows], ends)
+
+    def replace(self, rows: Tensor, other: "PointerMemory") -> None:
+        """Put that of other windows in place of some, `rows` (B',)."""
+        for part, new in zip(self, other, strict=True):
+            if part is not None and new is not None:
+                part[rows] = new
 
 
 class Pointer(nn.Module):
-    """Ties start tokens to the cells of the image."""
+    """Ties the tokens of starts and lengths to the cells of the image."""
 
-    def __init__(self, grid: StartGrid, dim: int) -> None:
+    def __init__(self, config: ModelConfig, grid: StartGrid) -> None:
         super().__init__()
-        self.first, self.n_cells = grid.offset, grid.size
-        self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(dim, dim, bias=False)
+        dim = config.decoder_dim
+        self.grid = grid
+        self.scans = config.starts == "scan"
+        self.places = Places(grid, config)
+        self.lengths = tuple(config.ramps)
+        self.query = self.key = self.end_query = self.end_key = None
+        if grid.start != "implied":
+            self.query = nn.Linear(dim, dim)
+            self.key = nn.Linear(dim, dim, bias=False)
         self.input = nn.Linear(dim, dim, bias=False)
+        if config.ends == "scan":
+            self.end_query = nn.Linear(dim, dim)
+            self.end_key = nn.Linear(dim, dim, bias=False)
 
     def remember(self, cells: Tensor) -> PointerMemory:
         """What the other two methods need of the cells (B, G, D)."""
-        return PointerMemory(self.key(cells) / cells.shape[-1] ** 0.5, self.input(cells))
+        scale = cells.shape[-1] ** -0.5
+        keys = cells[:, :0] if self.key is None else self.key(cells) * scale
+        ends = None if self.end_key is None else self.end_key(cells) * scale
+        return PointerMemory(keys, self.input(cells), ends)
 
-    def embed(self, tokens: Tensor, memory: PointerMemory) -> Tensor:
-        """The image at the cell of each start among `tokens` (B, L), 0 for others: (B, L, D)."""
-        cells = tokens - self.first
-        is_start = (cells >= 0) & (cells < self.n_cells)
-        at = cells.clamp(0, self.n_cells - 1)[..., None].expand(-1, -1, memory.inputs.shape[-1])
-        return memory.inputs.gather(1, at) * is_start[..., None]
+    def embed(self, trail: Trail, memory: PointerMemory) -> Tensor:
+        """The image at the cells where sequences stand, 0 where they stand at none: (B, L, D)."""
+        at = trail.cell.clamp(min=0)[..., None].expand(-1, -1, memory.inputs.shape[-1])
+        return memory.inputs.gather(1, at) * (trail.cell >= 0)[..., None]
 
-    def add_logits(self, logits: Tensor, x: Tensor, memory: PointerMemory) -> Tensor:
-        """`logits` (B, L, V) of states `x` (B, L, D) with the likeness of cells added."""
-        likeness = self.query(x) @ memory.keys.transpose(1, 2)  # (B, L, G)
-        after = logits.shape[-1] - self.first - self.n_cells
-        return logits + F.pad(likeness, (self.first, after))
+    def add_logits(self, logits: Tensor, x: Tensor, trail: Trail, memory: PointerMemory) -> Tensor:
+        """`logits` (B, L, V) of states `x` (B, L, D) with what the cells say added."""
+        parts: list[tuple[int, Tensor]] = []
+        in_run = (trail.cell >= 0)[..., None]
+        if self.query is not None:
+            likeness = self.query(x) @ memory.keys.transpose(1, 2)  # (B, L, G)
+            if self.scans:
+                likeness, rest = _first_from(likeness.float() + _RARE, trail.cursor)
+                stop = torch.where(in_run, _NEVER, rest)
+                parts += [(first, stop.expand(-1, -1, n)) for first, n in self.grid.stops]
+            starts = self._of_starts(likeness, trail)
+            parts.append(
+                (self.grid.offset, torch.where(in_run, _NEVER, starts) if self.scans else starts)
+            )
+        if self.end_query is not None and memory.ends is not None:
+            likeness = self.end_query(x) @ memory.ends.transpose(1, 2)
+            for size in {size for _, size in self.lengths}:
+                found = _first_end(likeness, trail.cell, size)
+                found = torch.where(in_run, found, _NEVER)
+                parts += [(first, found) for first, n in self.lengths if n == size]
+        added = torch.zeros_like(logits)
+        for first, values in parts:
+            added[..., first : first + values.shape[-1]] = values.to(added.dtype)
+        return logits + added
+
+    def _of_starts(self, likeness: Tensor, trail: Trail) -> Tensor:
+        """Logits of the ids of starts, from those of the cells (B, L, G)."""
+        grid = self.grid
+        if grid.start == "flat":
+            return likeness
+        cells = likeness.unflatten(
+            -1, (grid.rows, grid.cols) if grid.order == "C" else (-1, grid.rows)
+        )
+        if grid.order == "F":
+            cells = cells.transpose(-1, -2)
+        rows = cells.logsumexp(dim=-1)
+        if not self.scans:
+            rows = rows - math.log(grid.cols)
+        at = trail.row.clamp(min=0)[..., None, None].expand(-1, -1, 1, grid.cols)
+        cols = cells.gather(2, at).squeeze(2)
+        rows, cols = (F.pad(part, (0, grid.n_ids - part.shape[-1])) for part in (rows, cols))
+        return torch.where((trail.row >= 0)[..., None], cols, rows)
+
+
+def _first_from(likeness: Tensor, cursor: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of each cell to be the first from the cursor on that begins a run, and of none.
+
+    Parameters
+    ----------
+    likeness : (B, L, G) float32 tensor
+        Log odds of each cell to begin a run.
+    cursor : (B, L) int64 tensor
+        The first cell that may.
+
+    Returns
+    -------
+    first : (B, L, G) tensor
+        Log probabilities; those of cells before the cursor are very low.
+    none : (B, L, 1) tensor
+        That of no cell at all.
+    """
+    index = torch.arange(likeness.shape[-1], device=likeness.device)
+    ahead = index >= cursor[..., None]
+    passed = F.logsigmoid(-likeness) * ahead
+    through = passed.cumsum(-1)
+    first = F.logsigmoid(likeness) + through - passed
+    return torch.where(ahead, first, 2 * _NEVER).clamp(min=2 * _NEVER), through[..., -1:]
+
+
+def _first_end(likeness: Tensor, cell: Tensor, longest: int) -> Tensor:
+    """Log probabilities (B, L, M) of a run that begins at `cell` (B, L) to have each length.
+
+    `likeness` (B, L, G) are the log odds of cells to be the last one of a run.
+    """
+    at = cell.clamp(min=0)[..., None] + torch.arange(longest, device=cell.device)
+    inside = at < likeness.shape[-1]
+    odds = likeness.gather(-1, at.clamp(max=likeness.shape[-1] - 1)).float() + _RARE
+    passed = F.logsigmoid(-odds)
+    found = F.logsigmoid(odds) + passed.cumsum(-1) - passed
+    return torch.where(inside, found, _NEVER).clamp(min=2 * _NEVER)

@@ -77,22 +77,28 @@ class Decoded:
 
 @dataclass(frozen=True)
 class StartGrid:
-    """Where the 1D start tokens lie in the vocabulary, and the mask whose pixels they name.
+    """How tokens say at which pixel of the mask a run begins.
 
     Parameters
     ----------
     offset : int
-        Id of the start token of the first pixel; the others follow in `order`.
+        Id of the start token of the first pixel, or of row 0 and column 0; the others follow.
     rows, cols : int
         Size of the mask.
     order : {"C", "F"}
         Row-major or column-major.
+    start : {"flat", "coords", "implied"}
+        One token (1D), a row and a column of the same ids (2D), or none: runs tile the mask.
+    stops : tuple of (int, int)
+        Offset and size of the ids that say that no run follows: the end, and the labels of blocks.
     """
 
     offset: int
     rows: int
     cols: int
     order: Literal["C", "F"]
+    start: Literal["flat", "coords", "implied"]
+    stops: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,14 +209,35 @@ class Tokenizer:
 
     @property
     def start_grid(self) -> StartGrid | None:
-        """The 1D start tokens; None where starts are not one token for each pixel of a frame."""
-        if self.scheme.start != "flat" or self.canvas.n_cells != self.spec.n_pixels:
+        """Where runs begin, told from tokens; None where a start is not a pixel of one plane.
+
+        So it is for several frames as a volume, for other orders than "C" and "F", for rows that
+        are tiled one by one, and where each field has a sequence of its own.
+        """
+        scheme, vocab = self.scheme, self.vocab
+        if (
+            self.canvas.n_cells != self.spec.n_pixels
+            or scheme.order not in ("C", "F")
+            or scheme.heads != "one"
+            or (scheme.runs == "tiling" and (scheme.lines == "separate" or self.blocks is not None))
+        ):
             return None
+        offsets = {field.name: offset for field, offset in self.columns}
+        if scheme.start == "coords" and offsets["row"] != offsets["col"]:
+            return None
+        stops = [(vocab.eos, 1)]
+        if vocab.label is not None:
+            segment = vocab.segment(vocab.label.segment)
+            stops.append((segment.offset, segment.size))
         rows, cols = self.spec.size
-        offset = self.vocab.segment("start").offset
-        if self.scheme.order == "C":
-            return StartGrid(offset, rows, cols, "C")
-        return StartGrid(offset, rows, cols, "F") if self.scheme.order == "F" else None
+        return StartGrid(
+            offset=offsets.get("start", offsets.get("row", 0)),
+            rows=rows,
+            cols=cols,
+            order="C" if scheme.order == "C" else "F",
+            start=scheme.start or "implied",
+            stops=tuple(stops),
+        )
 
     def encode(
         self,

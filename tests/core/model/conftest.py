@@ -52,7 +52,7 @@ def tables() -> RunTables:
     return RunTables()
 
 
-@pytest.fixture(params=["pointer", "table"])
+@pytest.fixture(params=["scan", "pointer", "codes", "table"])
 def config(request: pytest.FixtureRequest) -> ModelConfig:
     return tiny_config(starts=request.param)
 

@@ -16,7 +16,8 @@ def test_json_round_trip(size: str) -> None:
 
 
 def test_own_sizes_point_where_they_can_and_the_paper_does_not() -> None:
-    assert model_config("nano", **NUMBERS, grid=GRID).starts == "pointer"
+    assert model_config("nano", **NUMBERS, grid=GRID).starts == "scan"
+    assert model_config("nano", **NUMBERS, grid=GRID, starts="codes").ends == "table"
     assert model_config("nano", **NUMBERS).starts == "table"
     assert model_config("paper", **NUMBERS, grid=GRID).starts == "table"
 
@@ -24,7 +25,7 @@ def test_own_sizes_point_where_they_can_and_the_paper_does_not() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"starts": "pointer"}, r"need the grid of flat \(1D\) start tokens"),
+        ({"starts": "pointer"}, r"need a grid that says where the tokens of runs are"),
         ({"grid": StartGrid(offset=90, rows=4, cols=4)}, "90 to 105, outside the vocabulary"),
         ({"ramps": ((95, 6),)}, "ramp takes the ids 95 to 100, outside the vocabulary of 100"),
         ({"decoder_dim": 30}, "decoder_dim must be a multiple of 4 and of decoder_heads"),

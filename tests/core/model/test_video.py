@@ -234,7 +234,7 @@ def test_patches_become_cells() -> None:
 
 def test_pointers_go_with_video() -> None:
     grid = StartGrid(offset=3, rows=8, cols=8)
-    assert tiny_config(n_frames=2, grid=grid).starts == "pointer"
+    assert tiny_config(n_frames=2, grid=grid).starts == "scan"
 
 
 @pytest.mark.parametrize("side", [7, 8, 9, 10])

@@ -1,6 +1,8 @@
 import pytest
 
 from rleseg_core.errors import SchemeError
+from rleseg_core.spec import MaskSpec
+from rleseg_core.tokens import Tokenizer, preset
 
 SPECIAL = 3
 
@@ -70,4 +72,23 @@ def test_describe_is_a_table_of_the_segments(make_tokenizer):
 def test_start_grid_tells_where_the_starts_lie(make_tokenizer):
     grid = make_tokenizer("lac", "F", size=(6, 9)).start_grid
     assert (grid.offset, grid.rows, grid.cols, grid.order) == (3, 6, 9, "F")
-    assert make_tokenizer("lac", "C", "coords").start_grid is None
+    assert (grid.start, grid.stops) == ("flat", ((2, 1),))
+    coords = make_tokenizer("lac", "C", "coords", size=(6, 9)).start_grid
+    assert (coords.offset, coords.start) == (3, "coords")
+
+
+@pytest.mark.parametrize("name", ["bac", "cw", "iw", "multihead", "text4seg", "tac", "3d-c"])
+def test_start_grids_of_schemes(name):
+    n_frames = 2 if name in ("tac", "3d-c") else 1
+    spec = MaskSpec(size=(6, 6), class_names=("a", "b"), n_frames=n_frames)
+    tokenizer = Tokenizer.build(preset(name), spec)
+    grid = tokenizer.start_grid
+    if name in ("multihead", "text4seg", "3d-c"):
+        assert grid is None
+        return
+    stops = [(tokenizer.vocab.eos, 1)]
+    if name in ("cw", "iw"):
+        label = tokenizer.vocab.segment("class")
+        stops.append((label.offset, label.size))
+    assert grid.start == ("implied" if name == "bac" else "flat")
+    assert grid.stops == tuple(stops)
