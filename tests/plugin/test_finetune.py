@@ -140,7 +140,9 @@ def test_preset_fills_the_form_for_the_frames_at_hand(session, cells, tiny_model
     session.model = tiny_model
     panel = FinetuneWidget(session)
     qtbot.addWidget(panel)
-    assert panel.how.promise.text() == "Correct a frame to begin with."
+    assert panel.how.promise.text().endswith(
+        "Correct a frame to begin with, or choose a truth layer."
+    )
     panel.truth.layer = truth
     few = panel.how.recipe
     assert few.validation_share == 0

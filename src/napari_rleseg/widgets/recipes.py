@@ -24,8 +24,8 @@ OPTIONS: dict[str, dict[str, object]] = {
     "seed": {"min": 0, "max": 2**31 - 1},
 }
 AIMS = {
-    "quick": "a first improvement, from one corrected frame on",
-    "thorough": "as good as your frames allow",
+    "quick": "A first improvement, from one corrected frame on",
+    "thorough": "As good as your frames allow",
 }
 CPU_PACE = 2e-8
 """Seconds for a window and a parameter of the model, measured on one core of a 2.5 GHz Xeon."""
@@ -45,8 +45,8 @@ class RecipeBox(QWidget):
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.preset = QComboBox()
-        for name, aim in AIMS.items():
-            self.preset.addItem(f"{name.capitalize()}: {aim}", name)
+        for name in AIMS:
+            self.preset.addItem(name.capitalize(), name)
         self.promise = text_label()
         self.form = Form(TrainConfig(), SHOWN, labels=LABELS, options=OPTIONS)
         self.image_size = image_size_box()
@@ -78,7 +78,8 @@ class RecipeBox(QWidget):
             self.form.value = self._recipe.config
             self._suited = self.form.value
         pace = self.pace or CPU_PACE * count_parameters(base.path)
-        self.promise.setText(promise(self.recipe, n_frames, pace))
+        aim = AIMS[self.preset.currentData()]
+        self.promise.setText(f"{aim}. {promise(self.recipe, n_frames, pace)}")
 
     def _choose(self) -> None:
         self._suited = self.form.value  # the numbers of the new preset, whatever was changed
@@ -91,7 +92,10 @@ class RecipeBox(QWidget):
         inner.addRow("Image size", self.image_size)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self.preset, self.promise, Folded("Advanced settings", advanced)):
+        choice = form_layout()
+        choice.addRow("Training", self.preset)
+        layout.addLayout(choice)
+        for part in (self.promise, Folded("Advanced settings", advanced)):
             layout.addWidget(part)
 
 
@@ -108,7 +112,7 @@ def promise(recipe: Recipe, n_frames: int, pace: float) -> str:
         Seconds a window.
     """
     if not n_frames:
-        return "Correct a frame to begin with."
+        return "Correct a frame to begin with, or choose a truth layer."
     config = recipe.config
     minutes = pace * config.n_steps * config.batch_size / 60
     time = "less than a minute" if minutes < 1 else f"about {minutes:.0f} min"
