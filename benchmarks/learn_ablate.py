@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
@@ -58,14 +59,14 @@ class Trial:
     device: str = "cpu"
     threads: int = 1
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """What its figures depend on; where the data lie is none of it."""
         values = asdict(self) | {"recipe": self.recipe.to_json()}
         del values["data_dir"]
-        return json.loads(json.dumps(values))
+        return dict(json.loads(json.dumps(values)))
 
 
-def run_trial(trial: Trial) -> dict[str, object]:
+def run_trial(trial: Trial) -> dict[str, Any]:
     """Train, and score on the way: mean Dice of decoded masks of all windows to look at.
 
     Returns
@@ -73,14 +74,14 @@ def run_trial(trial: Trial) -> dict[str, object]:
     dict
         The trial; Dice by step and by minute, or the error that prevented them.
     """
-    result: dict[str, object] = {"trial": trial.to_json()}
+    result: dict[str, Any] = {"trial": trial.to_json()}
     try:
         return result | _scores(trial)
     except (RlesegError, TypeError) as error:  # TypeError: a setting that does not exist
         return result | {"error": str(error)}
 
 
-def _scores(trial: Trial) -> dict[str, object]:
+def _scores(trial: Trial) -> dict[str, Any]:
     torch.set_num_threads(trial.threads)
     device = torch.device(trial.device)
     fields = load_fields(trial.data, trial.data_dir)
@@ -126,7 +127,7 @@ def _scores(trial: Trial) -> dict[str, object]:
     }
 
 
-def ablate(trials: Sequence[Trial], log: Path, n_jobs: int) -> list[dict[str, object]]:
+def ablate(trials: Sequence[Trial], log: Path, n_jobs: int) -> list[dict[str, Any]]:
     """Results of all trials; those that the log has are not run again, new ones are added to it.
 
     Trials that failed are run again.
@@ -146,7 +147,7 @@ def ablate(trials: Sequence[Trial], log: Path, n_jobs: int) -> list[dict[str, ob
     return found
 
 
-def _run(trials: Sequence[Trial], n_jobs: int) -> Iterable[dict[str, object]]:
+def _run(trials: Sequence[Trial], n_jobs: int) -> Iterable[dict[str, Any]]:
     if n_jobs == 1 or len(trials) < 2:
         yield from map(run_trial, trials)
         return
@@ -155,7 +156,7 @@ def _run(trials: Sequence[Trial], n_jobs: int) -> Iterable[dict[str, object]]:
             yield future.result()
 
 
-def read_log(log: Path) -> list[dict[str, object]]:
+def read_log(log: Path) -> list[dict[str, Any]]:
     """Lines of a log; one that was cut short is left out."""
     lines = []
     for text in log.read_text().splitlines() if log.is_file() else ():
@@ -167,7 +168,7 @@ def read_log(log: Path) -> list[dict[str, object]]:
 
 
 def ablation_table(
-    results: Sequence[Mapping[str, object]],
+    results: Sequence[Mapping[str, Any]],
     at_steps: Sequence[int],
     at_minutes: Sequence[float],
 ) -> str:
@@ -176,7 +177,7 @@ def ablation_table(
     head += [*(f"{minute:g} min" for minute in at_minutes), "steps", "seeds", "what"]
     lines = [head, ["---", *["---:"] * (len(head) - 2), "---"]]
     for option, change in CHANGES.items():
-        own = [line for line in results if line["trial"]["option"] == option]  # type: ignore[index]
+        own = [line for line in results if line["trial"]["option"] == option]
         good = [line for line in own if "error" not in line]
         if not own:
             continue
@@ -186,15 +187,15 @@ def ablation_table(
             continue
         cells = [_over_seeds(good, "steps", step) for step in at_steps]
         cells += [_over_seeds(good, "minutes", minute) for minute in at_minutes]
-        n_steps = f"{mean(line['n_steps'] for line in good):.0f}"  # type: ignore[misc]
+        n_steps = f"{mean(line['n_steps'] for line in good):.0f}"
         lines.append([option, *cells, n_steps, str(len(good)), change.what])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _over_seeds(results: Sequence[Mapping[str, object]], kind: str, mark: float) -> str:
+def _over_seeds(results: Sequence[Mapping[str, Any]], kind: str, mark: float) -> str:
     """Mean ± standard deviation at a mark that all of the seeds came to, else nothing."""
     key = str(mark)
-    scores = [line[kind].get(key) for line in results]  # type: ignore[attr-defined]
+    scores = [line[kind].get(key) for line in results]
     if None in scores:
         return ""
     spread = f" ± {stdev(scores):.3f}" if len(scores) > 1 else ""

@@ -10,6 +10,7 @@ from rleseg_core.augmentation import AUGMENTATIONS, STILL, Augmentation
 from rleseg_core.build import new_model
 from rleseg_core.checkpoint import ModelInfo
 from rleseg_core.data import PatchSampler
+from rleseg_core.inference import StitchRule
 from rleseg_core.model import ModelConfig
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Scheme, for_classes, preset
@@ -47,7 +48,7 @@ class Recipe:
     mask: int = 32
     n_frames: int = 1
     max_tokens: int = 512
-    stitch: str = "vote"
+    stitch: StitchRule = "vote"
     model: Mapping[str, object] = field(default_factory=dict)
     train: Mapping[str, object] = field(default_factory=dict)
     augment: Augmentation = AUGMENTATIONS["standard"]

@@ -1,6 +1,7 @@
 """Training of both contenders on the same patches for the same time."""
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -106,14 +107,17 @@ def train_for(
     probe = begin(PROBE)
     next(probe)
     clock = Clock(device)
-    costs, before = [], clock.seconds
+    costs: list[float] = []
+    before = clock.seconds
     for _ in probe:
         costs.append(clock.seconds - before)
         before = clock.seconds
     probed = clock.seconds
     n_steps = max(1, int((60 * minutes - probed) / median(costs[COLD:])))
     print(f"{name}: {n_steps} steps of {median(costs[COLD:]):.3f} s {clock.kind} time", flush=True)
-    run, losses, recent, step = begin(n_steps), [], [], 0
+    losses: list[float] = []
+    recent: list[float] = []
+    run, step = begin(n_steps), 0
     while True:
         try:
             recent.append(next(run))
@@ -224,7 +228,10 @@ class Rival:
         self.n_channels = min(fields.n_channels, 3)
         self.n_classes = len(fields.class_names)
         self.sampler = ours.sampler(fields, (side, side), seed)
-        self.width = min(range(2, 65), key=lambda width: abs(count(self.net(width)) - n_parameters))
+        widths = range(2, 129)
+        above = bisect_left(widths, n_parameters, key=lambda width: count(self.net(width)))
+        nearest = widths[max(0, above - 1) : above + 1]
+        self.width = min(nearest, key=lambda width: abs(count(self.net(width)) - n_parameters))
 
     @property
     def n_parameters(self) -> int:
