@@ -1,8 +1,11 @@
 """Models on disk: one safetensors file of weights with a JSON header that says what they are."""
 
+import errno
 import json
 import math
 import os
+import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -101,7 +104,13 @@ def save_checkpoint(
     -------
     Path
         `info.path`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, as on a full disk.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {_WEIGHTS + name: value for name, value in weights.items()}
@@ -120,7 +129,16 @@ def save_checkpoint(
     if info.layout:
         header["layout"] = info.layout
     with whole_file(info.path) as draft:
-        save_file(tensors, draft, metadata={_KEY: json.dumps(header)})
+        # safetensors writes to a name of its own choice; in a folder of ours we can find it again
+        room = draft.with_suffix(".parts")
+        room.mkdir()
+        try:
+            save_file(tensors, room / draft.name, metadata={_KEY: json.dumps(header)})
+            (room / draft.name).rename(draft)
+        except SafetensorError as error:
+            raise _os_error(error, info.path) from error
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
         draft.chmod(0o644)  # safetensors leaves it to the owner alone; colleagues share models
     return info.path
 
@@ -286,6 +304,14 @@ def find_model(name: str | Path) -> Path:
         f"there is no model file {name}, nor an installed model of that name "
         f"(installed: {', '.join(sorted(models)) or 'none'})"
     )
+
+
+def _os_error(error: Exception, path: Path) -> OSError:
+    """The error of the operating system of which safetensors tells in words."""
+    number = re.search(r"os error (\d+)", str(error))
+    if number is None:
+        return OSError(errno.EIO, str(error), str(path))
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
 
 
 def _parse_header(path: Path, text: str) -> ModelInfo:

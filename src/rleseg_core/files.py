@@ -1,6 +1,7 @@
 """Files that are either whole or not there, and the time they note."""
 
 import errno
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
+
+_N_DIGITS = 8  # of the names of drafts
 
 
 @contextmanager
@@ -27,7 +30,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.stem}-{uuid4().hex[:8]}{target.suffix}")
+    draft = target.with_name(f".{target.stem}-{uuid4().hex[:_N_DIGITS]}{target.suffix}")
     try:
         yield draft
         if draft.is_dir():
@@ -36,10 +39,22 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             _flush_to_disk(draft)
             os.replace(draft, target)
     except OSError as error:
-        if error.filename is not None and str(error.filename) == str(draft):
+        of_draft = str(error.filename).startswith(str(draft.with_suffix("")))
+        if error.errno is not None and (error.filename is None or of_draft):
             error.filename = str(target)  # the name that the user gave
         raise
     finally:
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+def remove_drafts(path: str | Path) -> None:
+    """Remove what writers of `path` left who were killed; nobody must be writing it."""
+    target = Path(path)
+    digits = "[0-9a-f]" * _N_DIGITS
+    for draft in target.parent.glob(f".{glob.escape(target.stem)}-{digits}.*"):
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
         else:
@@ -68,7 +83,7 @@ def _flush_to_disk(path: Path) -> None:
 def replace_folder(draft: Path, target: Path) -> None:
     """Give the folder `draft` the name `target`; an older folder there goes only then."""
     if target.is_dir():
-        old = target.with_name(f".{target.stem}-{uuid4().hex[:8]}.old")
+        old = target.with_name(f".{target.stem}-{uuid4().hex[:_N_DIGITS]}.old")
         target.rename(old)
         draft.rename(target)
         shutil.rmtree(old, ignore_errors=True)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from rleseg_core.errors import BudgetError
+from rleseg_core.training.random_state import random_state, restore_random_state
 
 Outputs = TypeVar("Outputs")
 _SIGNS = ("out of memory", "not enough memory", "can't allocate memory")
@@ -63,7 +64,7 @@ class FittingStep:
             If even one window does not fit.
         """
         device, n_windows = inputs[0].device, len(inputs[0])
-        random_state = _random_state(device)
+        state = random_state()
         while True:
             n_parts = min(self.n_parts, n_windows)
             try:
@@ -79,8 +80,14 @@ class FittingStep:
             self._network.zero_grad()
             if device.type == "cuda":
                 torch.cuda.empty_cache()
-            _restore(device, random_state)
+            restore_random_state(state)
             self.n_parts = 2 * n_parts
+
+    def told_since(self, n_parts: int) -> str:
+        """What to say of parts that have become more than `n_parts`; empty where they have not."""
+        if self.n_parts == n_parts:
+            return ""
+        return f"a batch does not fit into memory at once; it is learned in {self.n_parts} parts"
 
     def _at_once(self, inputs: Sequence[Tensor], loss_of: Callable[[Outputs], Tensor]) -> Tensor:
         loss = loss_of(self._network(*inputs))
@@ -95,25 +102,24 @@ class FittingStep:
         Each part goes forward twice, first for the outputs alone, then with the gradient of the
         loss by them at hand (as Gao et al., 2021, do for contrastive losses).
         """
-        device = inputs[0].device
         parts = list(zip(*(tensor.tensor_split(n_parts) for tensor in inputs), strict=True))
         states, flat = [], []
         with torch.no_grad():
             for part in parts:
-                states.append(_random_state(device))
+                states.append(random_state())
                 outputs, shape = tree_flatten(self._network(*part))
                 flat.append(outputs)
-        after = _random_state(device)
+        after = random_state()
         leaves = [torch.cat(tensors).requires_grad_() for tensors in zip(*flat, strict=True)]
         loss = loss_of(tree_unflatten(leaves, shape))
         self._backward(loss)
         used = [index for index, leaf in enumerate(leaves) if leaf.grad is not None]
         gradients = [leaves[index].grad.tensor_split(n_parts) for index in used]  # type: ignore[union-attr]
         for part, state, own in zip(parts, states, zip(*gradients, strict=True), strict=True):
-            _restore(device, state)  # the same dropout as before
+            restore_random_state(state)  # the same dropout as before
             outputs, _ = tree_flatten(self._network(*part))
             torch.autograd.backward([outputs[index] for index in used], own)
-        _restore(device, after)
+        restore_random_state(after)
         return loss.detach()
 
 
@@ -124,14 +130,3 @@ def too_little_memory(n_windows: int) -> str:
         f"{what} not fit into memory; choose a smaller model, patch or number of frames, a smaller "
         "batch size, or another device; the last checkpoint is kept"
     )
-
-
-def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
-    on_cuda = device.type == "cuda"
-    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if on_cuda else None
-
-
-def _restore(device: torch.device, state: tuple[Tensor, Tensor | None]) -> None:
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        torch.cuda.set_rng_state(state[1], device)

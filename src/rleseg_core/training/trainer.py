@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -17,7 +18,8 @@ from rleseg_core.checkpoint import Checkpoint, ModelInfo, load_checkpoint, save_
 from rleseg_core.collectives import mean_over_processes
 from rleseg_core.data import CropBatch, PatchSampler, SampleBatch
 from rleseg_core.devices import choose_device
-from rleseg_core.errors import CheckpointError, TrainingError
+from rleseg_core.errors import BudgetError, CheckpointError, TrainingError
+from rleseg_core.files import remove_drafts
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.training.batch import TrainingBatch, tokenize
 from rleseg_core.training.config import TrainConfig
@@ -29,12 +31,14 @@ from rleseg_core.training.distributed import (
     share_of_batch,
 )
 from rleseg_core.training.loss import heads_loss, token_loss, vocabulary_weights
+from rleseg_core.training.memory import FittingStep, is_out_of_memory
 from rleseg_core.training.optim import (
     begin_step,
     make_optimizer,
     optimizer_tensors,
     restore_optimizer,
 )
+from rleseg_core.training.random_state import random_state, restore_random_state
 from rleseg_core.training.reports import BEST, LAST, StepReport
 from rleseg_core.training.selection import check_selected_class
 from rleseg_core.training.validation import validate
@@ -92,6 +96,8 @@ class Trainer:
         self.best_score = -math.inf
         self.n_worse = 0  # validations since the best
         self._state: dict[str, Tensor] = {}
+        self._random: dict[str, Tensor] = {}  # at the end of the last whole step
+        self._saved_at: int | None = None
 
     @classmethod
     def resume(
@@ -134,12 +140,26 @@ class Trainer:
         Raises
         ------
         TrainingError
-            If the loss is no longer a number. The last good checkpoint is kept.
+            If the loss is no longer a number, or a file cannot be read or written. The last good
+            checkpoint is kept.
+        BudgetError
+            If not even one window fits into memory; where a batch does not, it is learned in parts.
 
         Notes
         -----
         Closing the generator stops after the current step and writes ``last.safetensors``.
         """
+        try:
+            return (yield from self._run())
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise TrainingError(f"{what}; {self._kept()}") from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise BudgetError(f"there is not enough memory to train; {self._kept()}") from error
+
+    def _run(self) -> Generator[StepReport, None, Path]:
         config = self.config
         accelerator = join(self._mixed_precision(), cpu=self.device.type == "cpu")
         rows = share_of_batch(config.batch_size, accelerator)
@@ -148,13 +168,18 @@ class Trainer:
         network, optimizer = accelerator.prepare(_Network(self.model), optimizer)
         if self._state:
             restore_optimizer(optimizer.optimizer, self._state)
-            _restore_random_state(self._state)
+            restore_random_state(self._state)
             self._state = {}
         weights = vocabulary_weights(
             self.tokenizer.vocab, config.eos_weight, config.segment_weights
         ).to(accelerator.device)
         network.train()
-        healthy, saved_at, began = True, self.step, time.perf_counter()
+        fitting = FittingStep(network, accelerator.backward, retries=accelerator.num_processes == 1)
+        healthy, began = True, time.perf_counter()
+        self._random = random_state()
+        if accelerator.is_main_process:
+            for path in (self.run_dir / LAST, self.run_dir / BEST, self.info.path):
+                remove_drafts(path)  # of a run that was killed while it wrote
         if self.step == 0 and accelerator.is_main_process:
             (self.run_dir / BEST).unlink(missing_ok=True)  # an earlier run's is not ours to choose
             self._save(optimizer)
@@ -163,14 +188,15 @@ class Trainer:
                 started = time.perf_counter()
                 rate = begin_step(optimizer, self.step, config)
                 begin_random_step(config.seed, self.step, accelerator)
-                logits = network(batch.images, batch.inputs)
-                loss = self._loss(logits, batch.targets, weights)
+                n_parts = fitting.n_parts
+                loss = fitting(
+                    (batch.images, batch.inputs), partial(self._loss, batch.targets, weights)
+                )
                 # of all processes, so that they agree on whether to go on
-                counted = torch.stack((loss.detach(), batch.n_tokens.sum().to(loss)))
+                counted = torch.stack((loss, batch.n_tokens.sum().to(loss)))
                 value, n_tokens = mean_over_processes(counted).tolist()
                 healthy, wrong = math.isfinite(value), f"loss became {value}"
                 if healthy:
-                    accelerator.backward(loss)
                     norm = float(
                         accelerator.clip_grad_norm_(
                             network.parameters(), config.clip_norm or math.inf
@@ -182,16 +208,17 @@ class Trainer:
                 if not healthy:
                     raise TrainingError(
                         f"the {wrong} at step {self.step + 1}; the last good checkpoint (step "
-                        f"{saved_at}) is kept in {self.run_dir}; try a lower learning rate than "
-                        f"{config.learning_rate:g}"
+                        f"{self._saved_at}) is kept in {self.run_dir}; try a lower learning rate "
+                        f"than {config.learning_rate:g}"
                     )
+                healthy = False  # until all weights have made the step
                 optimizer.step()
                 optimizer.zero_grad()
-                self.step += 1
+                self.step, self._random, healthy = self.step + 1, random_state(), True
                 seconds = time.perf_counter() - started
                 scores = self._validate(accelerator) if self._due("validate") else {}
                 if accelerator.is_main_process and self._due("checkpoint"):
-                    saved_at = self._save(optimizer)
+                    self._save(optimizer)
                 yield StepReport(
                     step=self.step,
                     n_steps=config.n_steps,
@@ -200,14 +227,14 @@ class Trainer:
                     tokens_per_s=n_tokens * accelerator.num_processes / seconds,
                     seconds=time.perf_counter() - began,
                     validation=scores,
-                    message=self._told_early(),
+                    message=self._told_early() or fitting.told_since(n_parts),
                 )
         finally:
-            if healthy and saved_at != self.step and accelerator.is_main_process:
+            if healthy and self._saved_at != self.step and accelerator.is_main_process:
                 self._save(optimizer)
         return from_first(self._finish, accelerator)
 
-    def _loss(self, logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    def _loss(self, targets: Tensor, weights: Tensor, logits: Tensor) -> Tensor:
         config = self.config
         heads = self.model.config.heads
         if not heads:
@@ -279,7 +306,16 @@ class Trainer:
     def _info(self, name: str) -> ModelInfo:
         return replace(self.info, path=self.run_dir / name, step=self.step)
 
-    def _save(self, optimizer: torch.optim.Optimizer) -> int:
+    def _kept(self) -> str:
+        """What is left of a run that had to stop, and how it goes on."""
+        if self._saved_at is None:
+            return "the training has not begun; mend that and begin again"
+        return (
+            f"the checkpoint of step {self._saved_at} is kept in {self.run_dir}; mend that and go "
+            "on with the run (--resume)"
+        )
+
+    def _save(self, optimizer: torch.optim.Optimizer) -> None:
         training: dict[str, object] = {
             "config": self.config.to_json(),
             "path": str(self.info.path),
@@ -287,13 +323,13 @@ class Trainer:
             "n_worse": self.n_worse,
             "finished": self.step == self.config.n_steps or self.ended_early,
         }
-        state = optimizer_tensors(optimizer) | _random_state()
+        state = optimizer_tensors(optimizer) | self._random
         info = replace(self._info(LAST), training=training)
         save_checkpoint(info, self.model.state_dict(), state)
-        return self.step
+        self._saved_at = self.step
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        self.step = checkpoint.info.step
+        self.step = self._saved_at = checkpoint.info.step
         saved = checkpoint.info.training
         best = saved.get("best_score", saved.get("best_dice"))  # as older runs call it
         self.best_score = float(best) if isinstance(best, int | float) else -math.inf
@@ -345,16 +381,3 @@ class _Network(nn.Module):
     def forward(self, images: Tensor, inputs: Tensor) -> Tensor:
         memory: Memory = self.model.encode(images)
         return self.model(memory, inputs)
-
-
-def _random_state() -> dict[str, Tensor]:
-    state = {"random.cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["random.cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def _restore_random_state(state: dict[str, Tensor]) -> None:
-    torch.set_rng_state(state["random.cpu"].cpu())
-    if "random.cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["random.cuda"].cpu())
