@@ -81,15 +81,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model on images and masks, from scratch or from another model."""
-    from rleseg_core.build import new_model
-    from rleseg_core.data import LabelledStack
-    from rleseg_core.spec import MaskSpec, WindowSpec
-    from rleseg_core.training import LAST, TrainConfig, fine_tune, read_reports
-    from rleseg_core.training import train as train_new
-    from rleseg_core.training.selection import parse_selection
-
     options.check_output(output)
-    chosen = options.given(context)
     several = is_started_as_one_of_several()
     if backbone is not None and base is not None:
         raise DataError("--backbone: the model of --from has its own; leave it out")
@@ -106,6 +98,14 @@ def train(
         )
         launch(context.obj or sys.argv[1:], cluster, device=device)
         return
+    from rleseg_core.build import new_model
+    from rleseg_core.data import LabelledStack
+    from rleseg_core.spec import MaskSpec, WindowSpec
+    from rleseg_core.training import LAST, TrainConfig, fine_tune, read_reports
+    from rleseg_core.training import train as train_new
+    from rleseg_core.training.selection import parse_selection
+
+    chosen = options.given(context)
     quiet = quiet or process_rank() > 0
     if base is not None:
         options.check_left_out(chosen, video=n_frames > 1)
