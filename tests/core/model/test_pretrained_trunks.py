@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 
 from rleseg_core import pretrained
 from rleseg_core.build import build_model, new_model
-from rleseg_core.checkpoint import save_checkpoint
+from rleseg_core.checkpoint import load_checkpoint, save_checkpoint
+from rleseg_core.cli import main
 from rleseg_core.errors import CheckpointError
 from rleseg_core.model import ModelConfig, model_config
 from rleseg_core.model.resnet import ResNet
@@ -326,3 +327,29 @@ def test_download_that_is_asked_for_goes_to_the_models(empty_machine, file, monk
     assert find_trunk("resnet50") == empty_machine / "models/resnet50.safetensors"
     with pytest.raises(CheckpointError, match="there are no weights other"):
         list(fetch_trunk("other"))
+
+
+def test_frozen_trunk_of_a_file_stays_as_it_is(tmp_path, file, capfd):
+    size = ("--frames", "5", "--height", "96", "--width", "96")
+    command = [
+        *("train", tmp_path / "images.tif", tmp_path / "classes.tif", "--classes", "ipsc,dfc"),
+        *("--out", tmp_path / "new.safetensors", "--size", "test", "--patch", 64),
+        *("--mask-size", 16, "--max-tokens", 64, "--steps", 2, "--batch-size", 2, "--quiet"),
+        *("--device", "cpu", "--freeze", "trunk"),
+    ]
+    for words, code in (
+        (["synth", tmp_path, *size, "--quiet"], 0),
+        ([*command, "--backbone", file], 0),
+        ([*command, "--backbone", tmp_path / "nothing.pth"], 2),
+        ([*command, "--backbone", file, "--from", file], 2),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+        assert (end.value.code or 0) == code
+    told = capfd.readouterr().err.splitlines()
+    assert "there are no weights" in told[-2]
+    assert told[-1] == "error: --backbone: the model of --from has its own; leave it out"
+    trained = load_checkpoint(tmp_path / "new.safetensors")
+    assert trained.info.card["trunk"] == file.name
+    kept = load_trunk(file, ModelConfig.from_json(trained.info.model))
+    assert all(torch.equal(trained.weights[name], kept[name]) for name in kept)
