@@ -1,6 +1,6 @@
-"""Histograms as pictures."""
+"""Histograms and curves as pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
 
 WIDTH, PANEL, MARGIN, TITLE, AXIS = 900, 84, 20, 40, 34
+CURVES = 340
 RULE = (214, 216, 220)
 
 
@@ -85,6 +86,96 @@ def save_histograms(
         _draw_bars(pen, histogram.counts, edges, scale, base, class_rgb(index + 1))
         pen.text((place, base - PANEL + 12), histogram.title, INK, font(13), anchor=anchor)
         pen.text((place, base - PANEL + 29), histogram.note, FAINT, font(12), anchor=anchor)
+    with whole_file(path) as draft:
+        picture.quantize(64).save(draft, optimize=True)
+    return path
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A value that depends on another.
+
+    Parameters
+    ----------
+    title : str
+        What it is.
+    points : mapping of str to sequence of float
+        Values at a place of the horizontal axis; the line goes through their mean, and a bar from
+        the lowest to the highest.
+    """
+
+    title: str
+    points: Mapping[str, Sequence[float]]
+
+
+def save_curves(
+    path: str | Path,
+    curves: Sequence[Curve],
+    places: Sequence[str],
+    *,
+    title: str,
+    across: str,
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> Path:
+    """Write a PNG of curves over the same places, which are evenly spaced.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where it goes; it must end in ``.png``.
+    curves : sequence of Curve
+        Values outside of the limits are drawn at them.
+    places : sequence of str
+        Of the horizontal axis, from the left.
+    title : str
+        Of the picture.
+    across : str
+        What the places are.
+    limits : (float, float)
+        Of the values, tenths of which are marked.
+
+    Raises
+    ------
+    DataError
+        If the name is not that of a PNG.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise DataError(f"a picture's name must end in .png, got {path}")
+    low, high = limits
+    left, top, bottom = 2 * MARGIN + 14, TITLE + 10, TITLE + CURVES
+    step = (WIDTH - 2 * MARGIN - left) / max(len(places) - 1, 1)
+
+    def spot(place: str, value: float) -> tuple[float, float]:
+        share = (min(max(value, low), high) - low) / (high - low)
+        return left + 10 + step * places.index(place), bottom - share * (bottom - top)
+
+    picture = Image.new("RGB", (WIDTH, bottom + AXIS + 22), PAPER)
+    pen = ImageDraw.Draw(picture)
+    pen.text((MARGIN, 12), title, INK, font(15))
+    for tenth in range(round(low * 10), round(high * 10) + 1):
+        y = spot(places[0], tenth / 10)[1]
+        pen.line((left, y, WIDTH - MARGIN, y), RULE)
+        pen.text((left - 8, y), f"{tenth / 10:.1f}", FAINT, font(12), anchor="rm")
+    for place in places:
+        pen.text((spot(place, low)[0], bottom + 8), place, FAINT, font(12), anchor="ma")
+    pen.text((WIDTH / 2, bottom + 28), across, INK, font(13), anchor="ma")
+    for index, curve in enumerate(curves):
+        colour = class_rgb(index + 1)
+        known = [place for place in places if place in curve.points]
+        means = [spot(p, sum(curve.points[p]) / len(curve.points[p])) for p in known]
+        pen.line(means, colour, 3)
+        for place, (x, y) in zip(known, means, strict=True):
+            ends = [spot(place, value)[1] for value in curve.points[place]]
+            pen.line((x, min(ends), x, max(ends)), colour, 1)
+            pen.ellipse((x - 4, y - 4, x + 4, y + 4), colour)
+        pen.text(
+            (WIDTH - MARGIN - 6, bottom - 12 - 20 * (len(curves) - index - 1)),
+            curve.title,
+            colour,
+            font(13),
+            anchor="rs",
+        )
     with whole_file(path) as draft:
         picture.quantize(64).save(draft, optimize=True)
     return path

@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rleseg_core.charts import AXIS, MARGIN, PANEL, TITLE, WIDTH, Histogram, save_histograms
+from rleseg_core.charts import (
+    AXIS,
+    MARGIN,
+    PANEL,
+    TITLE,
+    WIDTH,
+    Curve,
+    Histogram,
+    save_curves,
+    save_histograms,
+)
 from rleseg_core.colours import class_rgb
 from rleseg_core.errors import DataError
 
@@ -50,3 +60,21 @@ def test_letters_can_be_on_either_side(tmp_path):
         columns = np.flatnonzero((panel[:, MARGIN + 2 : -MARGIN - 2] < 150).any(axis=0))
         found.append(columns.mean() < WIDTH / 2)
     assert found == [True, False]
+
+
+def test_curve_goes_through_the_means(tmp_path):
+    curve = Curve("thing", {"1": [0.2, 0.4], "4": [0.9]})
+    path = save_curves(tmp_path / "c.png", [curve], ["0", "1", "4"], title="t", across="frames")
+    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    near = np.abs(picture - class_rgb(1)).sum(axis=2) < 30
+    rows, cols = np.nonzero(near[:, :880])
+    left, right = cols.min(), cols.max()
+    height = picture.shape[0]
+    assert left > 880 // 3  # nothing is known at the first place
+    assert rows[cols <= left + 4].mean() > rows[cols >= right - 4].mean()  # it rises
+    assert rows.max() < height - 40
+
+
+def test_curve_must_be_a_png(tmp_path):
+    with pytest.raises(DataError, match=r"\.png"):
+        save_curves(tmp_path / "c.svg", [], ["0"], title="t", across="x")
