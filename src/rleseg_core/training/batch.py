@@ -10,6 +10,7 @@ from rleseg_core.collectives import most_of_processes
 from rleseg_core.data import CropBatch, SampleBatch
 from rleseg_core.tokens import Tokenizer
 from rleseg_core.training.augment import augment
+from rleseg_core.training.noise import corrupt, shuffle_runs
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,15 @@ class TrainingBatch:
         Tokens, and those that follow them.
     n_tokens : (B,) int64 tensor
         Tokens of each row; with several heads those of one.
+    classes : (B, N, S, S) uint8 tensor
+        The masks themselves.
     """
 
     images: Tensor
     inputs: Tensor
     targets: Tensor
     n_tokens: Tensor
+    classes: Tensor
 
 
 def images_on(images: np.ndarray | Tensor, device: torch.device) -> Tensor:
@@ -45,7 +49,13 @@ def _on(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
 
 
 def tokenize(
-    samples: SampleBatch | CropBatch, tokenizer: Tokenizer, budget: int, device: torch.device
+    samples: SampleBatch | CropBatch,
+    tokenizer: Tokenizer,
+    budget: int,
+    device: torch.device,
+    *,
+    shuffled: bool = False,
+    corruption: float = 0.0,
 ) -> TrainingBatch:
     """Encode the masks of a batch on the device (the paper's online RLE, Sec. VI, is all we have).
 
@@ -59,6 +69,9 @@ def tokenize(
         Tokens of the longest sequence, its end included; longer masks lose whole runs.
     device : torch.device
         Where the work is done.
+    shuffled, corruption
+        Whether runs come in random order, and the share of wrong inputs; see
+        `rleseg_core.training.noise`.
 
     Returns
     -------
@@ -72,7 +85,11 @@ def tokenize(
     # the one host sync of a step, for half of the work
     longest = int(most_of_processes(batch.n_tokens.max()))
     targets = batch.tokens[..., :longest]
+    if shuffled:
+        targets = shuffle_runs(targets, batch.n_tokens, tokenizer)
     inputs = targets.roll(1, dims=-1)
     prompts = tokenizer.vocab.prompts
     inputs[..., 0] = torch.tensor(prompts if len(prompts) > 1 else prompts[0])
-    return TrainingBatch(images_on(seen.images, device), inputs, targets, batch.n_tokens)
+    if corruption:
+        inputs = corrupt(inputs, tokenizer, corruption)
+    return TrainingBatch(images_on(seen.images, device), inputs, targets, batch.n_tokens, classes)

@@ -23,7 +23,7 @@ class TrainConfig:
     n_steps : int
         Optimizer steps.
     batch_size : int
-        Windows per step and device.
+        Windows per step, of all processes together.
     learning_rate : float
         The highest, reached after the warm-up.
     schedule : {'cosine', 'linear', 'exponential', 'constant'}
@@ -61,6 +61,22 @@ class TrainConfig:
         Weights of the tokens of a vocabulary segment in the loss, 1 where not named.
     label_smoothing : float
         Share of the target spread over the vocabulary.
+    neighbour_smoothing : float
+        Share of the target on the neighbours of its start or length.
+    equalise : float
+        How far classes are made to weigh alike in the loss however rare their tokens are in a
+        batch, 0 to 1.
+    dense_weight : float
+        Weight of the loss of the dense class head, where the model has one.
+    shuffle_runs : bool
+        Whether runs come in random order; no scan learns that.
+    corruption : float
+        Share of the input tokens that are replaced by others.
+    ema : float
+        What is left of the moving average of the weights after a step; the average is what is
+        validated and kept. 0: none is made.
+    rates : mapping of str to float
+        Factor of the learning rate of a part of the model (those of `frozen`), 1 where not named.
     subsample_rule : {'corner', 'centre', 'max'}
         How patches become the masks that are learned; see `rleseg_core.data.subsample_labels`.
     augment : Augmentation
@@ -107,6 +123,13 @@ class TrainConfig:
     eos_weight: float = 1.0
     segment_weights: Mapping[str, float] = field(default_factory=dict)
     label_smoothing: float = 0.0
+    neighbour_smoothing: float = 0.0
+    equalise: float = 0.0
+    dense_weight: float = 1.0
+    shuffle_runs: bool = False
+    corruption: float = 0.0
+    ema: float = 0.0
+    rates: Mapping[str, float] = field(default_factory=dict)
     subsample_rule: Literal["corner", "centre", "max"] = "centre"
     augment: Augmentation = AUGMENTATIONS["standard"]
     augment_on: Literal["auto", "host", "device"] = "auto"
@@ -141,11 +164,20 @@ class TrainConfig:
             raise TrainingError(
                 f"patience must be 0 or a number of validations, got {self.patience}"
             )
-        if unknown := set(self.frozen) - set(_PARTS):
+        for name in ("label_smoothing", "neighbour_smoothing", "equalise", "corruption", "ema"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise TrainingError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        if self.dense_weight < 0 or min(self.rates.values(), default=0) < 0:
             raise TrainingError(
-                f"a model has no part {min(unknown)!r} that could be frozen, only "
-                f"{', '.join(_PARTS)}"
+                "dense_weight and the factors of rates must not be negative, got "
+                f"{self.dense_weight} and {dict(self.rates)}"
             )
+        for name, parts in (("frozen", self.frozen), ("given a rate", self.rates)):
+            if unknown := set(parts) - set(_PARTS):
+                raise TrainingError(
+                    f"a model has no part {min(unknown)!r} that could be {name}, only "
+                    f"{', '.join(_PARTS)}"
+                )
 
     def to_json(self) -> dict[str, object]:
         """Plain values for a JSON header."""

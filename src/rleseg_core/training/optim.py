@@ -7,30 +7,31 @@ from torch import Tensor, nn
 
 from rleseg_core.training.config import TrainConfig
 
+_EMBEDDINGS = ("tokens.rows", "positions")  # learned vectors of tokens and places
+
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW that decays matrices and kernels, not biases, norms and embeddings.
 
     With ``decay='all'`` everything decays, as in the published implementation; with few training
-    images that pulls the embeddings of rare tokens to zero. Frozen parameters are left out.
+    images that pulls the embeddings of rare tokens to zero. Frozen parameters are left out; parts
+    with a rate of their own are groups of their own.
     """
-    embeddings = {
-        id(parameter)
-        for module in model.modules()
-        if isinstance(module, nn.Embedding)
-        for parameter in module.parameters()
-    }
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            plain = parameter.ndim < 2 or id(parameter) in embeddings or "embedding" in name
-            (kept if plain and config.decay == "matrices" else decayed).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+            plain = parameter.ndim < 2 or name.endswith(_EMBEDDINGS)
+            decay = 0.0 if plain and config.decay == "matrices" else config.weight_decay
+            factor = config.rates.get(name.split(".")[0], 1.0)
+            groups.setdefault((decay, factor), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "weight_decay": decay, "factor": factor}
+            for (decay, factor), parameters in groups.items()
+        ],
+        lr=config.learning_rate,
+        betas=config.betas,
+    )
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -60,7 +61,7 @@ def begin_step(optimizer: torch.optim.Optimizer, step: int, config: TrainConfig)
     if config.epsilon == "published":
         epsilon /= math.sqrt(1.0 - config.betas[1] ** (step + 1))
     for group in optimizer.param_groups:
-        group["lr"], group["eps"] = rate, epsilon
+        group["lr"], group["eps"] = rate * group.get("factor", 1.0), epsilon
     return rate
 
 

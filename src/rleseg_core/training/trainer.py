@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from rleseg_core.devices import choose_device
 from rleseg_core.errors import BudgetError, CheckpointError, TrainingError
 from rleseg_core.files import remove_drafts
 from rleseg_core.model import Memory, Pix2Seq
+from rleseg_core.training.averaging import WeightAverage
 from rleseg_core.training.batch import TrainingBatch, tokenize
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.distributed import (
@@ -30,8 +31,8 @@ from rleseg_core.training.distributed import (
     join,
     share_of_batch,
 )
-from rleseg_core.training.loss import heads_loss, token_loss, vocabulary_weights
 from rleseg_core.training.memory import FittingStep, is_out_of_memory
+from rleseg_core.training.objective import Objective, Outputs
 from rleseg_core.training.optim import (
     begin_step,
     make_optimizer,
@@ -98,6 +99,7 @@ class Trainer:
         self._state: dict[str, Tensor] = {}
         self._random: dict[str, Tensor] = {}  # at the end of the last whole step
         self._saved_at: int | None = None
+        self._average: WeightAverage | None = None
 
     @classmethod
     def resume(
@@ -166,13 +168,14 @@ class Trainer:
         check_same_step(self.step, accelerator)
         optimizer = make_optimizer(self.model, config)
         network, optimizer = accelerator.prepare(_Network(self.model), optimizer)
+        self._average = WeightAverage(self.model, config.ema) if config.ema else None
         if self._state:
             restore_optimizer(optimizer.optimizer, self._state)
             restore_random_state(self._state)
+            if self._average is not None:
+                self._average.restore(self._state)
             self._state = {}
-        weights = vocabulary_weights(
-            self.tokenizer.vocab, config.eos_weight, config.segment_weights
-        ).to(accelerator.device)
+        objective = Objective(self.tokenizer, self.model.config, config, accelerator.device)
         network.train()
         fitting = FittingStep(network, accelerator.backward, retries=accelerator.num_processes == 1)
         healthy, began = True, time.perf_counter()
@@ -184,14 +187,11 @@ class Trainer:
             (self.run_dir / BEST).unlink(missing_ok=True)  # an earlier run's is not ours to choose
             self._save(optimizer)
         try:
-            for batch in self._batches(rows, accelerator.device):
+            for batch in self._batches(rows, accelerator):
                 started = time.perf_counter()
                 rate = begin_step(optimizer, self.step, config)
-                begin_random_step(config.seed, self.step, accelerator)
                 n_parts = fitting.n_parts
-                loss = fitting(
-                    (batch.images, batch.inputs), partial(self._loss, batch.targets, weights)
-                )
+                loss = fitting((batch.images, batch.inputs), partial(objective, batch=batch))
                 # of all processes, so that they agree on whether to go on
                 counted = torch.stack((loss, batch.n_tokens.sum().to(loss)))
                 value, n_tokens = mean_over_processes(counted).tolist()
@@ -214,6 +214,8 @@ class Trainer:
                 healthy = False  # until all weights have made the step
                 optimizer.step()
                 optimizer.zero_grad()
+                if self._average is not None:
+                    self._average.update(self.model)
                 self.step, self._random, healthy = self.step + 1, random_state(), True
                 seconds = time.perf_counter() - started
                 scores = self._validate(accelerator) if self._due("validate") else {}
@@ -234,30 +236,11 @@ class Trainer:
                 self._save(optimizer)
         return from_first(self._finish, accelerator)
 
-    def _loss(self, targets: Tensor, weights: Tensor, logits: Tensor) -> Tensor:
-        config = self.config
-        heads = self.model.config.heads
-        if not heads:
-            return token_loss(
-                logits,
-                targets,
-                weights,
-                kind=config.loss,
-                label_smoothing=config.label_smoothing,
-                focal_gamma=config.focal_gamma,
-            )
-        return heads_loss(
-            logits,
-            targets,
-            weights,
-            [head.size for head in heads],
-            kind=config.loss,
-            label_smoothing=config.label_smoothing,
-            focal_gamma=config.focal_gamma,
-        )
-
-    def _batches(self, rows: slice, device: torch.device) -> Generator[TrainingBatch, None, None]:
+    def _batches(
+        self, rows: slice, accelerator: "Accelerator"
+    ) -> Generator[TrainingBatch, None, None]:
         """Rows of batches from the current step on; the next are cut while the model learns."""
+        device = accelerator.device
         steps = range(self.step, self.config.n_steps)
         on_host = self.config.augment_on == "host"
         on_host |= self.config.augment_on == "auto" and device.type == "cpu"
@@ -271,13 +254,21 @@ class Trainer:
                 samples = coming.result()
                 if step + 1 < self.config.n_steps:
                     coming = pool.submit(cut, step + 1, rows)
-                yield tokenize(samples, self.tokenizer, self.model.config.max_tokens, device)
+                begin_random_step(self.config.seed, step, accelerator)
+                yield tokenize(
+                    samples,
+                    self.tokenizer,
+                    self.model.config.max_tokens,
+                    device,
+                    shuffled=self.config.shuffle_runs,
+                    corruption=self.config.corruption,
+                )
 
     def _validate(self, accelerator: "Accelerator") -> dict[str, float]:
         if not self.validation:
             return {}
         scores = from_first(
-            lambda: validate(self.model, self.tokenizer, self.validation, accelerator.device),
+            lambda: validate(self._best_model, self.tokenizer, self.validation, accelerator.device),
             accelerator,
         )
         self.n_worse += 1
@@ -285,9 +276,14 @@ class Trainer:
         if selected > self.best_score:
             self.best_score, self.n_worse = selected, 0
             if accelerator.is_main_process:
-                save_checkpoint(self._info(BEST), self.model.state_dict())
+                save_checkpoint(self._info(BEST), self._best_model.state_dict())
         dice = {row.name: row.dice for row in scores.classes}
         return {**dice, "mean": scores.mean_dice, "selected": selected}
+
+    @property
+    def _best_model(self) -> Pix2Seq:
+        """The average of the weights, where one is made."""
+        return self.model if self._average is None else cast(Pix2Seq, self._average.model)
 
     @property
     def ended_early(self) -> bool:
@@ -324,6 +320,8 @@ class Trainer:
             "finished": self.step == self.config.n_steps or self.ended_early,
         }
         state = optimizer_tensors(optimizer) | self._random
+        if self._average is not None:
+            state |= self._average.tensors()
         info = replace(self._info(LAST), training=training)
         save_checkpoint(info, self.model.state_dict(), state)
         self._saved_at = self.step
@@ -339,7 +337,7 @@ class Trainer:
     def _finish(self) -> Path:
         """Write the finished model to its place."""
         best = self.run_dir / BEST
-        weights = self.model.state_dict()
+        weights = self._best_model.state_dict()
         info = replace(self.info, step=self.step)
         if self.validation and best.is_file():
             chosen = load_checkpoint(best)
@@ -378,6 +376,7 @@ class _Network(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor, inputs: Tensor) -> Tensor:
+    def forward(self, images: Tensor, inputs: Tensor) -> Outputs:
         memory: Memory = self.model.encode(images)
-        return self.model(memory, inputs)
+        dense = self.model.dense_logits(memory) if self.model.dense is not None else None
+        return Outputs(self.model(memory, inputs), dense)

@@ -152,7 +152,7 @@ def test_gradient_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
         return logits.mean() + (flat.sqrt() if next(n_steps) == 2 else flat)
 
     n_steps = iter(range(9))
-    monkeypatch.setattr("rleseg_core.training.trainer.token_loss", loss)
+    monkeypatch.setattr("rleseg_core.training.objective.token_loss", loss)
     run = start(tmp_path, replace(CONFIG, checkpoint_every=1))
     with pytest.raises(TrainingError, match=r"gradient became nan at step 3.*\(step 2\)"):
         product(run)

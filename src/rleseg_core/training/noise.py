@@ -1,0 +1,64 @@
+"""Sequences made harder: runs in random order, and inputs with mistakes in them."""
+
+import torch
+from torch import Tensor
+
+from rleseg_core.errors import TrainingError
+from rleseg_core.tokens import Tokenizer
+from rleseg_core.tokens.runs import Foreground
+
+
+def shuffle_runs(tokens: Tensor, n_tokens: Tensor, tokenizer: Tokenizer) -> Tensor:
+    """Runs of each row in random order (Sec. VI).
+
+    Parameters
+    ----------
+    tokens : (B, L) int64 tensor
+        Sequences that end in eos.
+    n_tokens : (B,) int64 tensor
+        Their lengths, eos included.
+    tokenizer : Tokenizer
+        What wrote them; its runs must say where they begin and belong to no block.
+
+    Raises
+    ------
+    TrainingError
+        If its runs follow from one another.
+    """
+    free = isinstance(tokenizer.runs, Foreground) and tokenizer.blocks is None
+    if not free or tokenizer.vocab.per_field:
+        raise TrainingError(
+            "runs can be shuffled where each says where it begins, in one sequence without "
+            "blocks, as in 'lac' or 'multiclass'; leave out shuffle_runs"
+        )
+    each = tokenizer.tokens_per_run
+    n_most = tokens.shape[1] // each
+    if n_most == 0:
+        return tokens
+    runs = tokens[:, : n_most * each].unflatten(1, (n_most, each))
+    place = torch.arange(n_most, device=tokens.device)
+    is_run = place < ((n_tokens - 1) // each)[:, None]
+    keys = torch.rand(is_run.shape, device=tokens.device)
+    order = torch.where(is_run, keys, 1.0 + place).argsort(dim=1)  # the others stay behind
+    shuffled = runs.gather(1, order[..., None].expand_as(runs)).flatten(1)
+    return torch.cat((shuffled, tokens[:, n_most * each :]), dim=1)
+
+
+def corrupt(inputs: Tensor, tokenizer: Tokenizer, share: float) -> Tensor:
+    """Inputs (B, L) some of whose tokens are others of the same segment.
+
+    Each but the first, special ones and labels is wrong with probability `share`; what is to be
+    written after it stays, so that a model learns to go on after mistakes of its own.
+    """
+    vocab = tokenizer.vocab
+    fields = {field.segment for field in vocab.fields}
+    first, size = torch.zeros(2, vocab.size, dtype=torch.int64, device=inputs.device)
+    for segment in vocab.segments:
+        if segment.name in fields:
+            first[segment.offset : segment.end] = segment.offset
+            size[segment.offset : segment.end] = segment.size
+    wrong = torch.rand(inputs.shape, device=inputs.device) < share
+    wrong[:, 0] = False
+    wrong &= size[inputs] > 0
+    other = torch.rand(inputs.shape, device=inputs.device) * size[inputs]
+    return torch.where(wrong, first[inputs] + other.long(), inputs)

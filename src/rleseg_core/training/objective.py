@@ -1,0 +1,162 @@
+"""What a step is to make small: the loss of the tokens, and that of the dense head beside."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rleseg_core.collectives import mean_over_processes
+from rleseg_core.model import ModelConfig
+from rleseg_core.tokens import Tokenizer
+from rleseg_core.tokens.fields import LengthSymbol, Symbol
+from rleseg_core.training.batch import TrainingBatch
+from rleseg_core.training.config import TrainConfig
+from rleseg_core.training.loss import heads_loss, token_loss, vocabulary_weights
+
+
+class Outputs(NamedTuple):
+    """What a model says of a batch.
+
+    Parameters
+    ----------
+    logits : (B, L, V) tensor, or (B, K, L, V) of several heads
+        Of the next tokens.
+    dense : (B, N, C + 1, S, S) tensor or None
+        Of the classes of mask pixels, from the dense head.
+    """
+
+    logits: Tensor
+    dense: Tensor | None = None
+
+
+class Objective:
+    """The loss of a run.
+
+    Parameters
+    ----------
+    tokenizer : Tokenizer
+        Of the model.
+    model : ModelConfig
+        Its shape.
+    config : TrainConfig
+        Which losses, and how they weigh.
+    device : torch.device
+        Where they are computed.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, model: ModelConfig, config: TrainConfig, device: torch.device
+    ) -> None:
+        self.config = config
+        self._head_sizes = [head.size for head in model.heads]
+        weights = vocabulary_weights(tokenizer.vocab, config.eos_weight, config.segment_weights)
+        self._weights = weights.to(device)
+        self._classes: Tensor | None = None
+        if config.equalise:
+            self._classes = token_classes(tokenizer).to(device)
+        self._neighbours: Tensor | None = None
+        if config.neighbour_smoothing:
+            self._neighbours = token_neighbours(model).to(device)
+
+    def __call__(self, outputs: Outputs, batch: TrainingBatch) -> Tensor:
+        """The loss of a batch, () float32."""
+        config = self.config
+        if self._head_sizes:
+            return heads_loss(
+                outputs.logits,
+                batch.targets,
+                self._weights,
+                self._head_sizes,
+                kind=config.loss,
+                label_smoothing=config.label_smoothing,
+                focal_gamma=config.focal_gamma,
+            )
+        weights = self._weights
+        if self._classes is not None:
+            weights = weights * class_weights(self._classes, batch.targets, config.equalise)
+        loss = token_loss(
+            outputs.logits,
+            batch.targets,
+            weights,
+            kind=config.loss,
+            label_smoothing=config.label_smoothing,
+            focal_gamma=config.focal_gamma,
+            neighbours=self._neighbours,
+            neighbour_smoothing=config.neighbour_smoothing,
+        )
+        if outputs.dense is not None and config.dense_weight:
+            loss = loss + config.dense_weight * dense_loss(outputs.dense, batch.classes)
+        return loss
+
+
+def dense_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """Mean cross-entropy of pixels, of logits (B, N, C + 1, S, S) and classes (B, N, S, S)."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), classes.flatten(0, 1).long())
+
+
+def token_classes(tokenizer: Tokenizer) -> Tensor:
+    """The symbol that each token says, (V,) int64 from 1; 0 for tokens that say none."""
+    vocab = tokenizer.vocab
+    said = torch.zeros(vocab.size, dtype=torch.int64)
+    parts: list[tuple[int, int, int]] = []  # offset, size, ids of one symbol
+    for field, offset in tokenizer.columns:
+        if isinstance(field, LengthSymbol):
+            parts.append((offset, field.n_values, field.max_length))
+        elif isinstance(field, Symbol):
+            parts.append((offset, field.n_values, 1))
+    if vocab.label is not None:
+        parts.append((vocab.label_offset, vocab.label.n_values, 1))
+    for offset, size, each in parts:
+        said[offset : offset + size] = 1 + torch.arange(size) // each
+    return said
+
+
+def class_weights(classes: Tensor, targets: Tensor, power: float) -> Tensor:
+    """Weight of each token, so that symbols weigh alike however often they occur in a batch.
+
+    Parameters
+    ----------
+    classes : (V,) int64 tensor
+        The symbol that each token says; 0: none, which weighs 1.
+    targets : (B, L) int64 tensor
+        Tokens of the batch.
+    power : float
+        1: all symbols that occur weigh the same together; 0: each token weighs 1.
+
+    Returns
+    -------
+    (V,) float32 tensor
+    """
+    said = classes[targets]
+    n_symbols = int(classes.max()) + 1
+    counts = torch.zeros(n_symbols, device=classes.device).index_add_(
+        0, said.flatten(), torch.ones(said.numel(), device=classes.device)
+    )
+    counts = mean_over_processes(counts)
+    occurs = counts > 0
+    occurs[0] = False
+    typical = counts[1:].sum() / occurs.sum().clamp_min(1)
+    weights = torch.where(occurs, (typical / counts.clamp_min(1e-9)) ** power, 1.0)
+    return weights[classes]
+
+
+def token_neighbours(model: ModelConfig) -> Tensor:
+    """For each token those that say nearly the same, (V, 4) int64; -1 where there are fewer.
+
+    Of a length one more and one less, of a start the cells around.
+    """
+    found = torch.full((model.vocab_size, 4), -1)
+    for offset, size in model.ramps:
+        ids = torch.arange(offset, offset + size)
+        found[ids[1:], 0], found[ids[:-1], 1] = ids[:-1], ids[1:]
+    grid = model.grid
+    if grid is not None and grid.start == "coords":
+        ids = torch.arange(grid.offset, grid.offset + grid.n_ids)
+        found[ids[1:], 0], found[ids[:-1], 1] = ids[:-1], ids[1:]
+    if grid is not None and grid.start == "flat":
+        width = grid.cols if grid.order == "C" else grid.rows
+        ids = torch.arange(grid.offset, grid.offset + grid.size).view(-1, width)
+        found[ids[:, 1:], 0], found[ids[:, :-1], 1] = ids[:, :-1], ids[:, 1:]
+        found[ids[1:], 2], found[ids[:-1], 3] = ids[:-1], ids[1:]
+    return found
