@@ -21,7 +21,7 @@ from rleseg_core.errors import TrainingError
 from rleseg_core.model import ModelConfig, from_image_model
 from rleseg_core.tokens import Vocabulary
 from rleseg_core.training.config import TrainConfig
-from rleseg_core.training.reports import LAST, StepReport, logged
+from rleseg_core.training.reports import LAST, StepReport, logged, noted
 from rleseg_core.training.trainer import Trainer, resumed_settings
 
 _TOKEN_CODES = "decoder.tokens.project.weight"
@@ -171,7 +171,8 @@ def train(
         trainer = Trainer(
             info, config, sampler, run_dir, validation=validation, weights=weights, device=device
         )
-    return logged(trainer.run(), run_dir, resumed=resumed)
+    run = noted(trainer.run(), _told_missing([*stacks, *earlier]))
+    return logged(run, run_dir, resumed=resumed)
 
 
 def split_frames(
@@ -286,6 +287,21 @@ def _check_labels(stacks: Sequence[LabelledStack]) -> None:
     for stack in stacks:
         for frame in stack.frames:
             stack.class_frame(frame)
+
+
+def _told_missing(stacks: Sequence[LabelledStack]) -> str:
+    """What to say of classes that no frame shows; empty where there are none."""
+    names = stacks[0].class_names
+    missing = set(range(1, len(names) + 1))
+    for stack in stacks:
+        for frame in stack.frames:
+            missing -= set(np.unique(stack.class_frame(frame)).tolist())
+            if not missing:
+                return ""
+    if len(missing) == len(names):
+        return "the masks to learn from show no objects; the model will learn that there are none"
+    told = ", ".join(names[label - 1] for label in sorted(missing))
+    return f"no mask to learn from shows {told}; the model cannot learn what is not there"
 
 
 def _validation_batches(

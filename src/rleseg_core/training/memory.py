@@ -30,7 +30,7 @@ class FittingStep:
     Parameters
     ----------
     network : nn.Module
-        Its outputs, nested tensors, have the windows along their first axis.
+        Its outputs, nested tensors or None, have the windows along their first axis.
     backward : callable
         Takes the loss; `Accelerator.backward`.
     retries : bool
@@ -110,15 +110,23 @@ class FittingStep:
                 outputs, shape = tree_flatten(self._network(*part))
                 flat.append(outputs)
         after = random_state()
-        leaves = [torch.cat(tensors).requires_grad_() for tensors in zip(*flat, strict=True)]
+        leaves = [
+            None if tensors[0] is None else torch.cat(tensors).requires_grad_()
+            for tensors in zip(*flat, strict=True)
+        ]
         loss = loss_of(tree_unflatten(leaves, shape))
         self._backward(loss)
-        used = [index for index, leaf in enumerate(leaves) if leaf.grad is not None]
-        gradients = [leaves[index].grad.tensor_split(n_parts) for index in used]  # type: ignore[union-attr]
-        for part, state, own in zip(parts, states, zip(*gradients, strict=True), strict=True):
+        gradients = {
+            index: leaf.grad.tensor_split(n_parts)
+            for index, leaf in enumerate(leaves)
+            if leaf is not None and leaf.grad is not None
+        }
+        for n, (part, state) in enumerate(zip(parts, states, strict=True)):
             restore_random_state(state)  # the same dropout as before
             outputs, _ = tree_flatten(self._network(*part))
-            torch.autograd.backward([outputs[index] for index in used], own)
+            torch.autograd.backward(
+                [outputs[index] for index in gradients], [own[n] for own in gradients.values()]
+            )
         restore_random_state(after)
         return loss.detach()
 

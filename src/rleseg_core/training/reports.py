@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Generator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from io import RawIOBase
 from pathlib import Path
 
+from rleseg_core.errors import TrainingError
 from rleseg_core.processes import process_rank
 
 LOG_NAME = "reports.jsonl"  # files of a run folder
@@ -45,6 +47,20 @@ class StepReport:
     message: str = ""
 
 
+def noted(run: Generator[StepReport, None, Path], note: str) -> Generator[StepReport, None, Path]:
+    """The same run, its first report with a message, where that has none of its own."""
+    try:
+        while True:
+            try:
+                report = next(run)
+            except StopIteration as end:
+                return end.value
+            yield replace(report, message=report.message or note)
+            note = ""
+    finally:
+        run.close()
+
+
 def logged(
     run: Generator[StepReport, None, Path], folder: Path, *, resumed: bool = False
 ) -> Generator[StepReport, None, Path]:
@@ -57,18 +73,31 @@ def logged(
     if process_rank():
         return (yield from run)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOG_NAME).open("a" if resumed else "w") as log:
+    path = folder / LOG_NAME
+    cut_short = resumed and path.is_file() and not path.read_bytes().endswith(b"\n")
+    with path.open("ab" if resumed else "wb", buffering=0) as log:
         try:
             while True:
                 try:
                     report = next(run)
                 except StopIteration as end:
                     return end.value
-                log.write(json.dumps(asdict(report)) + "\n")
-                log.flush()
+                line = "\n" * cut_short + json.dumps(asdict(report)) + "\n"
+                _append(log, line, path)
+                cut_short = False
                 yield report
         finally:
             run.close()
+
+
+def _append(log: RawIOBase, line: str, path: Path) -> None:
+    try:
+        log.write(line.encode())
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: {error.strerror}; what was learned is kept in {path.parent}; mend that and "
+            "go on with the run (--resume)"
+        ) from error
 
 
 def read_reports(folder: Path) -> list[StepReport]:

@@ -1,0 +1,387 @@
+"""Whatever stops a run: one sentence, a whole checkpoint, nothing half written, and it goes on."""
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from rleseg_core.build import build_model, new_model
+from rleseg_core.checkpoint import load_checkpoint
+from rleseg_core.cli import main
+from rleseg_core.data import ImageStack, LabelledStack
+from rleseg_core.errors import BudgetError, DataError, TrainingError
+from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.tokens import preset
+from rleseg_core.training import LAST, TrainConfig, read_reports, train
+from rleseg_core.training.reports import LOG_NAME
+
+NAMES = ("ipsc", "dfc")
+CONFIG = TrainConfig(n_steps=5, batch_size=4, warmup_steps=1, checkpoint_every=2, validate_every=0)
+
+
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    """Images and masks with objects of both classes, (3, 64, 64) uint8."""
+    masks = np.zeros((3, 64, 64), np.uint8)
+    for t in range(3):
+        masks[t, 8:24, 6 + t : 26 + t], masks[t, 36:56, 30 + t : 50 + t] = 1, 2
+    return masks * 100 + np.random.default_rng(0).integers(0, 40, masks.shape, np.uint8), masks
+
+
+def labelled(change=None) -> LabelledStack:
+    images, masks = pair()
+    masks = masks if change is None else change(masks)
+    return LabelledStack(images=ImageStack.from_array(images), classes=masks, class_names=NAMES)
+
+
+def start(folder: Path, config: TrainConfig = CONFIG, change=None, resume=False):
+    torch.set_num_threads(1)
+    info = new_model(
+        folder / "model.safetensors",
+        size="test",
+        scheme=preset("lac"),
+        mask_spec=MaskSpec(size=(16, 16), class_names=NAMES),
+        window_spec=WindowSpec(patch=64, patch_stride=48),
+        max_tokens=96,
+    )
+    info = replace(info, model={**info.model, "dropout": 0.1})
+    stacks = [labelled(change)]
+    return train(info, stacks, config, folder, device="cpu", validation_share=0, resume=resume)
+
+
+def losses(run) -> list[float]:
+    return [report.loss for report in run]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> list[float]:
+    """Losses of a run that nothing stops."""
+    return losses(start(tmp_path_factory.mktemp("whole")))
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def assert_whole(folder: Path, step: int) -> None:
+    """There is a checkpoint of that step which is a model, and nothing beside it."""
+    assert files(folder) == {LAST, LOG_NAME}
+    checkpoint = load_checkpoint(folder / LAST)
+    assert checkpoint.info.step == step
+    build_model(checkpoint.info, checkpoint.weights)
+    assert all(torch.isfinite(value).all() for value in checkpoint.weights.values())
+
+
+@contextlib.contextmanager
+def full_disk(n_bytes: int):
+    """No file can become larger; the system says so itself."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("n_bytes", [50_000, 1_000])
+def test_full_disk_keeps_the_last_checkpoint_and_the_run_goes_on(tmp_path, whole, n_bytes):
+    run = start(tmp_path)
+    first = [next(run).loss for _ in range(2)]
+    with full_disk(n_bytes), pytest.raises(TrainingError) as told:
+        losses(run)
+    sentence = str(told.value)
+    assert "File too large" in sentence
+    assert "\n" not in sentence
+    assert "step 2 is kept" in sentence or LOG_NAME in sentence
+    assert_whole(tmp_path, 2)
+    rest = losses(start(tmp_path, resume=True))
+    assert first + rest == whole
+    assert [report.loss for report in read_reports(tmp_path)] == whole
+
+
+def test_disk_that_fills_up_while_the_model_is_written(tmp_path, whole, monkeypatch):
+    def no_room(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run = start(tmp_path)
+    first = [next(run).loss for _ in range(5)]
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", no_room)
+        with pytest.raises(TrainingError) as told:
+            losses(run)
+    assert str(told.value).startswith(f"{tmp_path / 'model.safetensors'}: No space left on device")
+    assert_whole(tmp_path, 5)
+    assert losses(start(tmp_path, resume=True)) == []
+    assert load_checkpoint(tmp_path / "model.safetensors").info.step == 5
+    assert first == whole
+
+
+def test_disk_that_is_full_from_the_beginning(tmp_path):
+    with full_disk(1_000), pytest.raises(TrainingError, match="the training has not begun"):
+        losses(start(tmp_path))
+    assert files(tmp_path) == {LOG_NAME}
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import safetensors.torch
+from test_robust_training import start
+write = safetensors.torch.save_file
+def slow(tensors, path, metadata):
+    if n_saves.pop():
+        return write(tensors, path, metadata)
+    path.write_bytes(b"half a file")
+    path.with_name(".tmpAbCdEf").write_bytes(b"and another")
+    print("writing", flush=True)
+    time.sleep(60)
+safetensors.torch.save_file, n_saves = slow, [False, True, True]
+for report in start(Path({folder!r})):
+    pass
+"""
+
+
+def test_run_killed_while_it_writes_a_checkpoint_goes_on(tmp_path, whole):
+    code = KILLED.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "writing\n"
+    child.kill()
+    child.stdout.close()
+    assert child.wait(30) == -signal.SIGKILL
+    assert len(files(tmp_path)) > 2
+    assert load_checkpoint(tmp_path / LAST).info.step == 2
+    with (tmp_path / LOG_NAME).open("a") as log:
+        log.write('{"step": 4, "cut')
+    run = start(tmp_path, resume=True)
+    rest = [next(run).loss]
+    assert files(tmp_path) == {LAST, LOG_NAME}
+    assert rest + losses(run) == whole[2:]
+    assert [report.loss for report in read_reports(tmp_path)] == whole
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "torch.Tensor.backward",
+        "accelerate.Accelerator.clip_grad_norm_",
+        "torch.optim.AdamW.step",
+    ],
+)
+def test_run_interrupted_within_a_step_goes_on_to_the_same_losses(
+    tmp_path, whole, monkeypatch, where
+):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    run = start(tmp_path)
+    first = [next(run).loss for _ in range(3)]
+    with monkeypatch.context() as patch:
+        patch.setattr(where, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            losses(run)
+    step = 2 if where.endswith("AdamW.step") else 3  # weights of half a step are not kept
+    assert_whole(tmp_path, step)
+    assert first[:step] + losses(start(tmp_path, resume=True)) == whole
+
+
+def test_masks_without_any_object_are_learned(tmp_path):
+    reports = list(start(tmp_path, change=np.zeros_like))
+    assert all(np.isfinite(report.loss) for report in reports)
+    assert "show no objects" in reports[0].message
+    assert not any(report.message for report in reports[1:])
+    assert load_checkpoint(tmp_path / "model.safetensors").info.step == 5
+
+
+def test_class_that_is_nowhere_is_named(tmp_path):
+    run = start(tmp_path, change=lambda classes: np.where(classes == 2, 0, classes))
+    first = next(run)
+    run.close()
+    assert (
+        first.message == "no mask to learn from shows dfc; the model cannot learn what is not there"
+    )
+    assert np.isfinite(first.loss)
+    assert read_reports(tmp_path)[0].message == first.message
+
+
+def test_labels_that_do_not_fit_are_refused():
+    with pytest.raises(DataError, match=r"\(3, 64, 64\)"):
+        labelled(lambda classes: classes[:, 1:])
+    with pytest.raises(DataError, match=r"\(2, 64, 64\)"):
+        labelled(lambda classes: classes[:2])
+
+
+class TooSmall:
+    """A memory into which so many windows fit."""
+
+    def __init__(self, monkeypatch, most: int) -> None:
+        from rleseg_core.model import Pix2Seq
+
+        encode, self.sizes = Pix2Seq.encode, []
+
+        def limited(model, images):
+            self.sizes.append(len(images))
+            if len(images) > most:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 64 bytes")
+            return encode(model, images)
+
+        monkeypatch.setattr(Pix2Seq, "encode", limited)
+
+
+def test_batch_that_does_not_fit_is_learned_in_parts(tmp_path, monkeypatch):
+    def still(folder):
+        run = start(folder, replace(CONFIG, n_steps=3))
+        return list(run)
+
+    monkeypatch.setattr("torch.nn.functional.dropout", lambda x, *_, **__: x)
+    at_once = still(tmp_path / "at once")
+    memory = TooSmall(monkeypatch, 2)
+    reports = still(tmp_path / "parts")
+    assert memory.sizes == [4] + 3 * [2, 2, 2, 2]
+    assert "in 2 parts" in reports[0].message
+    assert not reports[1].message
+    assert [r.loss for r in reports] == pytest.approx([r.loss for r in at_once], rel=1e-5)
+    ours, theirs = (load_checkpoint(tmp_path / name / LAST) for name in ("parts", "at once"))
+    for name, weight in theirs.weights.items():
+        torch.testing.assert_close(ours.weights[name], weight, atol=1e-4, rtol=1e-3)
+
+
+def test_window_that_does_not_fit_is_said_and_the_run_goes_on(tmp_path, whole, monkeypatch):
+    run = start(tmp_path)
+    first = [next(run).loss for _ in range(3)]
+    with monkeypatch.context() as patch:
+        TooSmall(patch, 0)
+        with pytest.raises(BudgetError, match="a single window does not fit into memory"):
+            losses(run)
+    assert_whole(tmp_path, 3)
+    assert first + losses(start(tmp_path, resume=True)) == whole
+
+
+def test_memory_that_ends_elsewhere_is_said(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    run = start(tmp_path)
+    next(run)
+    monkeypatch.setattr("torch.optim.AdamW.step", fail)
+    with pytest.raises(BudgetError, match="not enough memory to train; the checkpoint of step 0"):
+        next(run)
+    assert_whole(tmp_path, 0)
+
+
+# the same from the command line
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, frames in zip(("images", "masks"), pair(), strict=True):
+        (folder / name).mkdir()
+        for index, frame in enumerate(frames):
+            tifffile.imwrite(folder / name / f"{index}.tif", frame, photometric="minisblack")
+    return folder
+
+
+def command(capfd, images: Path, masks: Path, out: Path, *options):
+    words = [
+        *("train", images, masks, "--classes", ",".join(NAMES), "--out", out, "--size", "test"),
+        *("--patch", 64, "--mask-size", 16, "--max-tokens", 96, "--steps", 5, "--batch-size", 2),
+        *("--checkpoint-every", 2, "--device", "cpu", "--json", *options),
+    ]
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    told = capfd.readouterr()
+    return end.value.code or 0, told.out, told.err
+
+
+def assert_one_sentence(told, *, about: str) -> None:
+    code, out, err = told
+    assert code == 2, err
+    assert out == ""
+    assert err.startswith("error: "), err
+    assert len(err.strip().splitlines()) == 1
+    assert about in err
+
+
+def test_command_whose_loss_is_no_number(capfd, pictures, tmp_path):
+    told = command(
+        capfd, pictures / "images", pictures / "masks", tmp_path / "m.safetensors", "--lr", 1e30
+    )
+    assert_one_sentence(told, about="try a lower learning rate")
+    assert files(tmp_path) == {"m"}
+    assert_whole(tmp_path / "m", load_checkpoint(tmp_path / "m" / LAST).info.step)
+
+
+def test_command_on_a_full_disk(capfd, pictures, tmp_path, monkeypatch):
+    def no_room(tensors, path, metadata):
+        if n_saves.pop():
+            return save(tensors, path, metadata)
+        Path(path).write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: ... (os error 28)")
+
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    save, n_saves = safetensors.torch.save_file, [False, False, True, True]
+    arguments = (pictures / "images", pictures / "masks", tmp_path / "m.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", no_room)
+        assert_one_sentence(command(capfd, *arguments), about="No space left on device; the check")
+    assert_whole(tmp_path / "m", 2)
+    code, out, _ = command(capfd, *arguments, "--resume")
+    assert code == 0
+    assert json.loads(out)["steps"] == 5
+
+
+def test_command_without_anything_to_learn_from(capfd, pictures, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    told = command(capfd, tmp_path / "nothing", tmp_path / "nothing", tmp_path / "m.safetensors")
+    assert_one_sentence(told, about="nothing")
+    everything = ("--holdout", "0-2")
+    told = command(
+        capfd, pictures / "images", pictures / "masks", tmp_path / "m.safetensors", *everything
+    )
+    assert_one_sentence(told, about="no labelled frames to learn from")
+    assert files(tmp_path) == {"nothing"}
+
+
+def test_command_whose_masks_do_not_match(capfd, pictures, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    mask = tifffile.imread(pictures / "masks" / "0.tif")
+    for index in range(2):
+        tifffile.imwrite(masks / f"{index}.tif", mask, photometric="minisblack")
+    out = tmp_path / "m.safetensors"
+    assert_one_sentence(command(capfd, pictures / "images", masks, out), about="masks")
+    tifffile.imwrite(masks / "2.tif", mask[:, 1:], photometric="minisblack")
+    assert_one_sentence(command(capfd, pictures / "images", masks, out), about="63")
+    assert files(tmp_path) == {"masks"}
+
+
+def test_command_that_lacks_a_class_says_so(capfd, pictures, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for path in (pictures / "masks").iterdir():
+        mask = tifffile.imread(path)
+        tifffile.imwrite(masks / path.name, np.minimum(mask, 1), photometric="minisblack")
+    code, _, err = command(capfd, pictures / "images", masks, tmp_path / "m.safetensors")
+    assert code == 0, err
+    assert "no mask to learn from shows dfc" in err
+
+
+def test_command_whose_windows_do_not_fit(capfd, pictures, tmp_path, monkeypatch):
+    TooSmall(monkeypatch, 0)
+    told = command(capfd, pictures / "images", pictures / "masks", tmp_path / "m.safetensors")
+    assert_one_sentence(told, about="a single window does not fit into memory")
+    assert_whole(tmp_path / "m", 0)
