@@ -186,4 +186,4 @@ def test_best_dice_and_early_end_are_told(panel, tiny_model):
     panel.tuning.progressed.emit([replace(report, step=4, message="stopped at step 4: why")])
     panel.tuning.model = tiny_model
     panel.tuning.ended.emit("finished")
-    assert panel.status.text() == "tiny is trained and installed. Training stopped at step 4: why."
+    assert panel.status.text() == "tiny is trained and installed. Stopped at step 4: why."

@@ -145,11 +145,11 @@ class FinetuneWidget(QWidget):
         self.progress.setValue(last.step)
         self.curves.add(reports)
         left = last.seconds / max(last.step, 1) * (last.n_steps - last.step)
-        self._told = last.message
         best = self.curves.best
         dice = "" if best is None else f"best Dice {best[1]:.3f}, at step {best[0]} · "
         text = f"{dice}loss {last.loss:.3f} · {clock(left)} left"
-        self.status.setText(last.message or text)
+        self._told = next((r.message for r in reversed(reports) if r.message), self._told)
+        self.status.setText(f"{text}\n{self._told}" if self._told else text)
         self.how.pace = last.seconds / max(last.step, 1) / self.how.recipe.config.batch_size
 
     def _ended(self, how: str) -> None:
@@ -159,8 +159,8 @@ class FinetuneWidget(QWidget):
         self.more.setVisible(self.tuning.can_go_on)
         model = self.tuning.model
         if how == "finished" and model is not None:
-            early = f" Training {self._told}." if self._told else ""
-            self.status.setText(f"{model.name} is trained and installed.{early}")
+            told = f" {self._told[0].upper()}{self._told[1:]}." if self._told else ""
+            self.status.setText(f"{model.name} is trained and installed.{told}")
             self.use.setText(f"Use {model.name}")
             self.use.show()
             self._suggested = self.name.text()  # taken now

@@ -23,14 +23,14 @@ from rleseg_core.cli.console import (
 )
 from rleseg_core.cli.evaluate import Classes, Instances, class_names
 from rleseg_core.cli.predict import ImageSize
+from rleseg_core.cli.train_preset import known_to, recipe_of
 from rleseg_core.errors import DataError
 from rleseg_core.processes import is_started_as_one_of_several, process_rank
 from rleseg_core.reports import product_of
 from rleseg_core.tokens import for_classes, preset
 
 if TYPE_CHECKING:
-    from rleseg_core.data import LabelledStack
-    from rleseg_core.training import PresetName, Recipe, StepReport
+    from rleseg_core.training import StepReport
 
 
 def train(
@@ -63,6 +63,7 @@ def train(
     batch_size: options.BatchSize = 16,
     learning_rate: options.LearningRate = 1e-3,
     freeze: options.Freeze = None,
+    lr_of: options.RateOf = None,
     patience: options.Patience = 0,
     select: options.Select = "dice",
     augment: options.Augment = "standard",
@@ -119,6 +120,7 @@ def train(
         learning_rate=learning_rate,
         warmup_steps=min(50, steps // 5),
         frozen=tuple(freeze or ()),
+        rates=options.rates(lr_of),
         patience=patience,
         select_metric=select_metric,
         select_class=select_class,
@@ -132,7 +134,7 @@ def train(
     earlier = [LabelledStack.from_paths(*mix, names, instances=instances)] if mix else []
     validation_share = 0.2
     if preset_name is not None:
-        recipe = _recipe(preset_name, base, kept, n_frames, image_size, device)
+        recipe = recipe_of(preset_name, base, kept, n_frames, image_size, device)
         config = replace(
             recipe.config,
             select_metric=select_metric,
@@ -144,9 +146,10 @@ def train(
             },
         )
         validation_share = recipe.validation_share
-        if "mix_share" not in chosen:
+        if not {"mix", "mix_share"} & chosen:
             mix_share = recipe.mix_share
-        earlier = earlier or _known_to(base, names, image_size)
+        if mix_share:
+            earlier = earlier or known_to(base, names, image_size)
     folder = run_dir or output.with_suffix("")
     if not resume:
         options.check_unfinished(folder)
@@ -265,38 +268,6 @@ def train(
         out.print(f"{path}: {reports[-1].step} steps, loss {reports[-1].loss:.3f}{told}")
 
 
-def _recipe(
-    name: "PresetName",
-    base: str | None,
-    stacks: "Sequence[LabelledStack]",
-    n_frames: int,
-    image_size: int | None,
-    device: str,
-) -> "Recipe":
-    """What a preset decides for these labelled frames."""
-    from rleseg_core.checkpoint import find_model, read_info
-    from rleseg_core.devices import choose_device
-    from rleseg_core.training import FINE_TUNING, count_windows
-
-    if base is None or n_frames > 1:
-        raise DataError(
-            "--preset is for training an image model on; give it with --from, without --frames"
-        )
-    info = read_info(find_model(base))
-    spec = replace(info.window_spec, image_size=image_size or info.window_spec.image_size)
-    return FINE_TUNING[name](*count_windows(stacks, spec), choose_device(device).type, info)
-
-
-def _known_to(
-    base: str | None, names: tuple[str, ...], image_size: int | None
-) -> "list[LabelledStack]":
-    """Earlier data of the base, where it is a bundled model."""
-    from rleseg_core.checkpoint import find_model, read_info
-    from rleseg_core.training import earlier_stacks
-
-    return [] if base is None else earlier_stacks(read_info(find_model(base)), names, image_size)
-
-
 def _best(reports: "Sequence[StepReport]", score: str) -> float | None:
     """The highest validation score of a run; None where there is none that is a number."""
     scores = (report.validation.get(score, math.nan) for report in reports)
@@ -318,6 +289,8 @@ def _watch(run: Generator["StepReport", None, Path], quiet: bool) -> Path:
 
 def _show(report: "StepReport", bar: Bar, quiet: bool) -> None:
     bar.update(report.step, report.n_steps, f"loss {report.loss:.3f}")
+    if report.message and not quiet:
+        err.print(report.message, markup=False)
     if report.validation and not quiet:
         dice = ", ".join(f"{k} {v:.3f}" for k, v in report.validation.items() if k != "selected")
         err.print(f"step {report.step}: loss {report.loss:.3f}, validation Dice {dice}")

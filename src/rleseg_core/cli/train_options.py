@@ -67,8 +67,8 @@ Size = Annotated[
     str,
     typer.Option(
         "--size",
-        help="Of a new model: nano, small, paper, resnet-c, vit-b, vit-l; swin-t, swin-s or "
-        "swin-b for several frames.",
+        help="Of a new model: nano, small, resnet50, paper, resnet-c, vit-b, vit-l; swin-t, "
+        "swin-s or swin-b for several frames.",
     ),
 ]
 Frames = Annotated[
@@ -116,6 +116,14 @@ Freeze = Annotated[
     list[str] | None,
     typer.Option(
         "--freeze", help="A part that does not learn: trunk, encoder, bridge, cells or decoder."
+    ),
+]
+RateOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lr-of",
+        metavar="PART=FACTOR",
+        help="Factor of the learning rate of a part, as trunk=0.1.",
     ),
 ]
 Patience = Annotated[
@@ -185,6 +193,7 @@ SETTINGS = {
     "batch_size": "batch_size",
     "learning_rate": "learning_rate",
     "freeze": "frozen",
+    "lr_of": "rates",
     "patience": "patience",
     "subsample_rule": "subsample_rule",
     "augment": "augment",
@@ -194,6 +203,26 @@ SETTINGS = {
     "seed": "seed",
 }
 """Fields of `TrainConfig` that options set, by the name of the option's parameter."""
+
+
+def rates(given: list[str] | None) -> dict[str, float]:
+    """Factors of learning rates by part, of texts such as 'trunk=0.1'.
+
+    Raises
+    ------
+    DataError
+        If a text is something else.
+    """
+    factors = {}
+    for text in given or []:
+        part, _, factor = text.partition("=")
+        try:
+            factors[part.strip()] = float(factor)
+        except ValueError:
+            raise DataError(
+                f"--lr-of takes a part and its factor, as trunk=0.1; got {text!r}"
+            ) from None
+    return factors
 
 
 def given(context: typer.Context) -> frozenset[str]:
