@@ -1,6 +1,8 @@
+import errno
+
 import pytest
 
-from rleseg_core.files import check_place, whole_file
+from rleseg_core.files import check_place, remove_drafts, whole_file
 
 
 def test_file_appears_only_when_the_block_ends_well(tmp_path):
@@ -47,3 +49,25 @@ def test_place_that_cannot_be_written_is_named_by_its_own_name(tmp_path):
     with pytest.raises(OSError) as caught, whole_file(tmp_path / "a.txt") as draft:
         raise FileNotFoundError(2, "gone", str(draft))
     assert caught.value.filename == str(tmp_path / "a.txt")
+
+
+def test_drafts_of_killed_writers_are_removed(tmp_path):
+    with whole_file(tmp_path / "a[1].txt") as draft:
+        draft.write_text("whole")
+        (tmp_path / (draft.stem + ".parts")).mkdir()
+    (tmp_path / ".a[1]-0123abcd.txt").write_text("half")
+    kept = [".a[1]-notes.txt", ".b-0123abcd.txt"]
+    for name in kept:
+        (tmp_path / name).write_text("of others")
+    remove_drafts(tmp_path / "a[1].txt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a[1].txt", *kept])
+
+
+def test_error_without_a_name_is_given_that_of_the_file(tmp_path):
+    def fill():
+        with whole_file(tmp_path / "a.txt"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as told:
+        fill()
+    assert told.value.filename == str(tmp_path / "a.txt")

@@ -16,14 +16,15 @@ import tifffile
 import torch
 
 from rleseg_core.build import build_model, new_model
-from rleseg_core.checkpoint import load_checkpoint
+from rleseg_core.checkpoint import load_checkpoint, read_info
 from rleseg_core.cli import main
-from rleseg_core.data import ImageStack, LabelledStack
+from rleseg_core.data import AUGMENTATIONS, ImageStack, LabelledStack
 from rleseg_core.errors import BudgetError, DataError, TrainingError
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import LAST, TrainConfig, read_reports, train
 from rleseg_core.training.reports import LOG_NAME
+from rleseg_core.training.trainer import resumed_settings
 
 NAMES = ("ipsc", "dfc")
 CONFIG = TrainConfig(n_steps=5, batch_size=4, warmup_steps=1, checkpoint_every=2, validate_every=0)
@@ -385,3 +386,12 @@ def test_command_whose_windows_do_not_fit(capfd, pictures, tmp_path, monkeypatch
     told = command(capfd, pictures / "images", pictures / "masks", tmp_path / "m.safetensors")
     assert_one_sentence(told, about="a single window does not fit into memory")
     assert_whole(tmp_path / "m", 0)
+
+
+@pytest.mark.parametrize("strength", ["none", "standard", "strong"])
+def test_command_notes_how_patches_vary(capfd, pictures, tmp_path, strength):
+    arguments = (pictures / "images", pictures / "masks", tmp_path / "m.safetensors")
+    code, _, err = command(capfd, *arguments, "--augment", strength, "--steps", 1)
+    assert code == 0, err
+    _, config = resumed_settings(read_info(tmp_path / "m" / LAST))
+    assert config.augment == AUGMENTATIONS[strength]
