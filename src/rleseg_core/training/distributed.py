@@ -99,7 +99,9 @@ def launch(arguments: Sequence[str], cluster: Cluster, *, device: str = "auto") 
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     _check_devices(cluster.n_devices, device)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it tells twice
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("torch.distributed.elastic"):  # each has a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below
     os.environ[OURS] = "1"
     n_threads = max(1, (os.cpu_count() or 1) // cluster.n_devices)
     os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
@@ -169,7 +171,7 @@ def join(mixed_precision: str, *, cpu: bool) -> "Accelerator":
 
     handlers = [
         InitProcessGroupKwargs(timeout=_PATIENCE),
-        DistributedDataParallelKwargs(find_unused_parameters=True),  # a head may weigh nothing
+        DistributedDataParallelKwargs(static_graph=True),  # some parameters may go unused
     ]
     return Accelerator(mixed_precision=mixed_precision, cpu=cpu, kwargs_handlers=handlers)
 
