@@ -148,6 +148,11 @@ def _told(error: "ChildFailedError", cluster: Cluster, folder: Path) -> str:
     failures = sorted(error.failures.items(), key=lambda item: item[1].timestamp)
     first = next((f for f in failures if f[1].exitcode != PEER_IS_GONE), failures[0])
     rank, failure = first
+    if failure.exitcode == PEER_IS_GONE:
+        return (
+            "a process on another machine has ended, and those of this one with it; see what it "
+            "says there; the last checkpoint is whole: go on with --resume"
+        )
     if Path(failure.error_file).is_file():
         return failure.message
     if failure.exitcode < 0:

@@ -13,7 +13,8 @@ from rleseg_core.cli import main
 from rleseg_core.errors import CheckpointError
 from rleseg_core.model import ModelConfig, model_config
 from rleseg_core.model.resnet import ResNet
-from rleseg_core.pretrained import fetch_trunk, find_trunk, load_trunk, read_trunk, with_trunk
+from rleseg_core.pretrained import fetch_trunk, find_trunk, load_trunk, with_trunk
+from rleseg_core.pretrained_files import read_trunk
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 

@@ -91,6 +91,7 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_processes_of_any_launcher_come_to_the_losses_of_one(data):
     more = ("--steps", 12, "--backbone", data / "trunk.safetensors")
     with socket.socket() as free:
@@ -124,6 +125,7 @@ def child_of_rank(parent: int, rank: int) -> int:
     raise AssertionError(f"there is no process {rank}")
 
 
+@pytest.mark.slow
 def test_run_of_two_whose_second_is_killed_goes_on_alone(data):
     steps = ("--steps", 400, "--checkpoint-every", 2)
     run = start(command(data, "killed", *steps, "--devices", 2))
