@@ -12,7 +12,7 @@ to the first cell that ends it. So a sequence is learned from what each cell loo
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,7 @@ from rleseg_core.model.resnet import conv, group_norm
 
 _N_RATES = 12
 _NEVER = -10.0  # logit of what cannot come next
-_RARE = -3.0  # of a cell to begin or end a run, before anything is learned
+_BEGINS, _ENDS = -5.0, -2.0  # log odds of a cell to begin, to end a run, before all learning
 
 
 def _grid_codes(grid: StartGrid) -> Tensor:
@@ -204,31 +204,39 @@ class Pointer(nn.Module):
 
     def add_logits(self, logits: Tensor, x: Tensor, trail: Trail, memory: PointerMemory) -> Tensor:
         """`logits` (B, L, V) of states `x` (B, L, D) with what the cells say added."""
-        parts: list[tuple[int, Tensor]] = []
-        in_run = (trail.cell >= 0)[..., None]
-        if self.query is not None:
-            likeness = self.query(x) @ memory.keys.transpose(1, 2)  # (B, L, G)
-            if self.scans:
-                likeness, rest = _first_from(likeness.float() + _RARE, trail.cursor)
-                stop = torch.where(in_run, _NEVER, rest)
-                parts += [(first, stop.expand(-1, -1, n)) for first, n in self.grid.stops]
-            starts = self._of_starts(likeness, trail)
-            parts.append(
-                (self.grid.offset, torch.where(in_run, _NEVER, starts) if self.scans else starts)
-            )
-        if self.end_query is not None and memory.ends is not None:
-            likeness = self.end_query(x) @ memory.ends.transpose(1, 2)
-            for size in {size for _, size in self.lengths}:
-                found = _first_end(likeness, trail.cell, size)
-                found = torch.where(in_run, found, _NEVER)
-                parts += [(first, found) for first, n in self.lengths if n == size]
         added = torch.zeros_like(logits)
-        for first, values in parts:
-            added[..., first : first + values.shape[-1]] = values.to(added.dtype)
+        in_run = trail.cell >= 0
+        if self.query is not None:
+            at = _some(~in_run) if self.scans else slice(None)
+            likeness = self.query(x[:, at]) @ memory.keys.transpose(1, 2)  # (B, L, G)
+            if self.scans:
+                likeness, none = _first_from(likeness.float() + _BEGINS, trail.cursor[:, at])
+                for first, n in self.grid.stops:
+                    self._put(added, first, none.expand(-1, -1, n), at, ~in_run)
+            starts = self._of_starts(likeness, trail.row[:, at])
+            self._put(added, self.grid.offset, starts, at, ~in_run if self.scans else None)
+        if self.end_query is not None and memory.ends is not None:
+            at = _some(in_run)
+            likeness = self.end_query(x[:, at]) @ memory.ends.transpose(1, 2)
+            for size in {size for _, size in self.lengths}:
+                found = _first_end(likeness.float() + _ENDS, trail.cell[:, at], size)
+                for first, n in self.lengths:
+                    if n == size:
+                        self._put(added, first, found, at, in_run)
         return logits + added
 
-    def _of_starts(self, likeness: Tensor, trail: Trail) -> Tensor:
-        """Logits of the ids of starts, from those of the cells (B, L, G)."""
+    @staticmethod
+    def _put(added: Tensor, first: int, values: Tensor, at: Any, where: Tensor | None) -> None:
+        """Write logits of the ids from `first` on at some places; elsewhere they cannot come."""
+        ids = slice(first, first + values.shape[-1])
+        values = values.to(added.dtype)
+        if where is not None:
+            added[..., ids] = _NEVER
+            values = values.where(where[:, at, None], _NEVER)
+        added[:, at, ids] = values
+
+    def _of_starts(self, likeness: Tensor, row: Tensor) -> Tensor:
+        """Logits of the ids of starts, from those of the cells (B, L, G); rows are as in trails."""
         grid = self.grid
         if grid.start == "flat":
             return likeness
@@ -240,10 +248,10 @@ class Pointer(nn.Module):
         rows = cells.logsumexp(dim=-1)
         if not self.scans:
             rows = rows - math.log(grid.cols)
-        at = trail.row.clamp(min=0)[..., None, None].expand(-1, -1, 1, grid.cols)
+        at = row.clamp(min=0)[..., None, None].expand(-1, -1, 1, grid.cols)
         cols = cells.gather(2, at).squeeze(2)
         rows, cols = (F.pad(part, (0, grid.n_ids - part.shape[-1])) for part in (rows, cols))
-        return torch.where((trail.row >= 0)[..., None], cols, rows)
+        return torch.where((row >= 0)[..., None], cols, rows)
 
 
 def _first_from(likeness: Tensor, cursor: Tensor) -> tuple[Tensor, Tensor]:
@@ -263,12 +271,10 @@ def _first_from(likeness: Tensor, cursor: Tensor) -> tuple[Tensor, Tensor]:
     none : (B, L, 1) tensor
         That of no cell at all.
     """
-    index = torch.arange(likeness.shape[-1], device=likeness.device)
-    ahead = index >= cursor[..., None]
-    passed = F.logsigmoid(-likeness) * ahead
-    through = passed.cumsum(-1)
-    first = F.logsigmoid(likeness) + through - passed
-    return torch.where(ahead, first, 2 * _NEVER).clamp(min=2 * _NEVER), through[..., -1:]
+    ahead = torch.arange(likeness.shape[-1], device=likeness.device) >= cursor[..., None]
+    through = (F.logsigmoid(-likeness) * ahead).cumsum(-1)
+    # log p + log of none before = log odds + log of none up to here
+    return torch.where(ahead, likeness + through, 2 * _NEVER), through[..., -1:]
 
 
 def _first_end(likeness: Tensor, cell: Tensor, longest: int) -> Tensor:
@@ -277,8 +283,14 @@ def _first_end(likeness: Tensor, cell: Tensor, longest: int) -> Tensor:
     `likeness` (B, L, G) are the log odds of cells to be the last one of a run.
     """
     at = cell.clamp(min=0)[..., None] + torch.arange(longest, device=cell.device)
-    inside = at < likeness.shape[-1]
-    odds = likeness.gather(-1, at.clamp(max=likeness.shape[-1] - 1)).float() + _RARE
-    passed = F.logsigmoid(-odds)
-    found = F.logsigmoid(odds) + passed.cumsum(-1) - passed
-    return torch.where(inside, found, _NEVER).clamp(min=2 * _NEVER)
+    n_cells = likeness.shape[-1]
+    odds = likeness.gather(-1, at.clamp(max=n_cells - 1))
+    found = odds + F.logsigmoid(-odds).cumsum(-1)
+    return torch.where(at < n_cells, found, 2 * _NEVER)
+
+
+def _some(wanted: Tensor) -> Any:
+    """Places at which one of the sequences (B, L) is wanted; all where to ask costs time."""
+    if wanted.shape[1] == 1 or wanted.device.type != "cpu":
+        return slice(None)
+    return wanted.any(dim=0).nonzero().squeeze(1)

@@ -123,7 +123,7 @@ def test_rows_and_columns_say_what_cells_do(order: str) -> None:
     first, _ = _first_from(likeness, torch.zeros(1, 2, dtype=torch.int64))
     tokens = torch.tensor([[2, FIRST_START + 1]])  # an end, then row 1
     trail = pointer.places.follow(tokens, pointer.places.beginning(1))
-    said = pointer._of_starts(first, trail)
+    said = pointer._of_starts(first, trail.row)
     cells = first.exp().unflatten(-1, (4, 4))
     cells = cells.transpose(-1, -2) if order == "F" else cells
     torch.testing.assert_close(said[0, 0].exp(), cells[0, 0].sum(-1))
