@@ -268,7 +268,7 @@ class Trainer:
         if not self.validation:
             return {}
         scores = from_first(
-            lambda: validate(self._best_model, self.tokenizer, self.validation, accelerator.device),
+            lambda: validate(self.kept_model, self.tokenizer, self.validation, accelerator.device),
             accelerator,
         )
         self.n_worse += 1
@@ -276,12 +276,12 @@ class Trainer:
         if selected > self.best_score:
             self.best_score, self.n_worse = selected, 0
             if accelerator.is_main_process:
-                save_checkpoint(self._info(BEST), self._best_model.state_dict())
+                save_checkpoint(self._info(BEST), self.kept_model.state_dict())
         dice = {row.name: row.dice for row in scores.classes}
         return {**dice, "mean": scores.mean_dice, "selected": selected}
 
     @property
-    def _best_model(self) -> Pix2Seq:
+    def kept_model(self) -> Pix2Seq:
         """The average of the weights, where one is made."""
         return self.model if self._average is None else cast(Pix2Seq, self._average.model)
 
@@ -337,7 +337,7 @@ class Trainer:
     def _finish(self) -> Path:
         """Write the finished model to its place."""
         best = self.run_dir / BEST
-        weights = self._best_model.state_dict()
+        weights = self.kept_model.state_dict()
         info = replace(self.info, step=self.step)
         if self.validation and best.is_file():
             chosen = load_checkpoint(best)
