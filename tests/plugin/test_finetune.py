@@ -182,7 +182,7 @@ def test_best_dice_and_early_end_are_told(panel, tiny_model):
     panel.tuning.began.emit()
     panel.tuning.progressed.emit([report])
     assert "best Dice 0.500, at step 2" in panel.status.text()
-    assert panel.how.pace == 1.0  # seconds a window, at 2 windows a step
+    assert panel.how.pace == 2.0  # 4 seconds for the one step since it went on, of 2 windows
     panel.tuning.progressed.emit([replace(report, step=4, message="stopped at step 4: why")])
     panel.tuning.model = tiny_model
     panel.tuning.ended.emit("finished")

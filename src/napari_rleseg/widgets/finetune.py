@@ -19,7 +19,7 @@ from napari_rleseg.widgets.curves import TrainingCurves
 from napari_rleseg.widgets.recipes import RecipeBox
 from rleseg_core.checkpoint import list_models
 from rleseg_core.errors import DataError, RlesegError
-from rleseg_core.training import StepReport
+from rleseg_core.training import StepReport, TrainConfig
 
 
 class FinetuneWidget(QWidget):
@@ -40,6 +40,8 @@ class FinetuneWidget(QWidget):
         self.base = ModelBox(session)
         self.name = QLineEdit()
         self._suggested = self._told = ""
+        self._config = TrainConfig()  # of the run
+        self._gone_on: int | None = None  # step from which it went on
         self.frames = CorrectedFrames(session)
         self.truth = LayerBox(session.viewer, Labels, none="none")
         self.truth.setToolTip("A layer of true masks of the image, to learn from all its frames")
@@ -135,8 +137,9 @@ class FinetuneWidget(QWidget):
         self.progress.setRange(0, 0)
         self.progress.show()
         self.curves.show()
-        self.curves.clear(self.how.recipe.config.n_steps)
-        self._told = ""
+        self._config = self.how.recipe.config
+        self.curves.clear(self._config.n_steps)
+        self._told, self._gone_on = "", None
         self.status.setText("Starting…")
 
     def _progressed(self, reports: list[StepReport]) -> None:
@@ -144,13 +147,16 @@ class FinetuneWidget(QWidget):
         self.progress.setRange(0, last.n_steps)
         self.progress.setValue(last.step)
         self.curves.add(reports)
-        left = last.seconds / max(last.step, 1) * (last.n_steps - last.step)
+        if self._gone_on is None:
+            self._gone_on = reports[0].step - 1
+        pace = last.seconds / (last.step - self._gone_on)
+        left = pace * (last.n_steps - last.step)
         best = self.curves.best
         dice = "" if best is None else f"best Dice {best[1]:.3f}, at step {best[0]} · "
         text = f"{dice}loss {last.loss:.3f} · {clock(left)} left"
         self._told = next((r.message for r in reversed(reports) if r.message), self._told)
         self.status.setText(f"{text}\n{self._told}" if self._told else text)
-        self.how.pace = last.seconds / max(last.step, 1) / self.how.recipe.config.batch_size
+        self.how.pace = pace / self._config.batch_size
 
     def _ended(self, how: str) -> None:
         self.button.setText("Start training")
