@@ -1,0 +1,94 @@
+"""Every family of schemes learns four masks by heart, and writes them exactly."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rleseg_core.build import build_model, build_tokenizer, new_model
+from rleseg_core.data import SampleBatch
+from rleseg_core.model import generate_tokens
+from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.tokens import PRESETS, for_classes, preset
+from rleseg_core.training.batch import tokenize
+from rleseg_core.training.config import TrainConfig
+from rleseg_core.training.objective import Objective, Outputs
+from rleseg_core.training.optim import begin_step, make_optimizer
+
+MOST_STEPS, LOOK_EVERY, SIDE = 199, 20, 8
+WIDER = {
+    "trunk_widths": (16, 32, 32, 32),
+    "encoder_dim": 32,
+    "encoder_ff": 64,
+    "decoder_dim": 48,
+    "decoder_ff": 96,
+    "decoder_layers": 2,
+    "decoder_heads": 4,
+}
+
+
+def four_windows(n_frames: int, n_classes: int) -> SampleBatch:
+    """Discs on noise, brighter in the second class, that move from frame to frame."""
+    rng = np.random.default_rng(7)
+    rows, cols = np.mgrid[:32, :32]
+    images = rng.integers(20, 60, (4, n_frames, 3, 32, 32)).astype(np.uint8)
+    classes, ids = np.zeros((2, 4, n_frames, SIDE, SIDE), np.int32)
+    for b in range(4):
+        for number in range(1, 3):
+            centre, radius = rng.uniform(8, 24, 2), rng.uniform(4, 8)
+            label = 1 + (number + b) % n_classes
+            for n in range(n_frames):
+                inside = np.hypot(rows - centre[0] - 2 * n, cols - centre[1]) < radius
+                images[b, n, :, inside] += np.uint8(70 * label)
+                cells = inside[2::4, 2::4]
+                classes[b, n][cells], ids[b, n][cells] = label, number
+    return SampleBatch(images, classes.astype(np.uint8), ids)
+
+
+def frames_of(name: str) -> int:
+    return 2 if "tac" in name or name.startswith("3d") else 1
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_four_masks_are_learned_by_heart(name: str, tmp_path: Path) -> None:
+    n_frames = frames_of(name)
+    n_classes = 1 if name == "binary" else 2
+    names = ("a", "b")[:n_classes]
+    info = new_model(
+        tmp_path / "model.safetensors",
+        size="test",
+        scheme=for_classes(preset(name), n_classes),
+        mask_spec=MaskSpec(size=(SIDE, SIDE), class_names=names, n_frames=n_frames),
+        window_spec=WindowSpec(patch=32, patch_stride=32, n_frames=n_frames),
+        max_tokens=200,
+        **WIDER,
+    )
+    config = TrainConfig(n_steps=MOST_STEPS + 1, learning_rate=4e-3, warmup_steps=10)
+    torch.manual_seed(0)
+    model, tokenizer = build_model(info).train(), build_tokenizer(info)
+    device = torch.device("cpu")
+    samples = four_windows(n_frames, n_classes)
+    batch = tokenize(samples, tokenizer, 200, device)
+    objective = Objective(tokenizer, model.config, config, device)
+    optimizer = make_optimizer(model, config)
+    tables = tokenizer.grammar.on(device)
+    for step in range(MOST_STEPS):
+        begin_step(optimizer, step, config)
+        memory = model.encode(batch.images)
+        dense = None if model.dense is None else model.dense_logits(memory)
+        loss = objective(Outputs(model(memory, batch.inputs), dense), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if step % LOOK_EVERY == LOOK_EVERY - 1 or step == MOST_STEPS - 1:
+            model.eval()
+            with torch.inference_mode():
+                written = generate_tokens(model, model.encode(batch.images), tables, max_tokens=200)
+            model.train()
+            masks = np.stack([tokenizer.decode(tokens).classes for tokens in written])
+            if np.array_equal(masks, samples.classes):
+                return
+    wrong = int((masks != samples.classes).sum())
+    pytest.fail(f"{wrong} of {masks.size} pixels are wrong after {MOST_STEPS} steps")
