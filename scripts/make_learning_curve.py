@@ -57,10 +57,10 @@ class Fields:
         self.test = [names.index(name) for name in test]
         self.pool = [index for index, name in enumerate(names) if name not in {"set01", *test}]
 
-    def drawn(self, n_frames: int, seed: int) -> LabelledStack:
-        """The first fields of the order of a seed, as one stack."""
+    def drawn(self, n_frames: int, seed: int) -> list[int]:
+        """The first fields of the order of a seed."""
         order = np.random.default_rng(seed).permutation(self.pool)
-        return replace(self.stack, frames=tuple(int(index) for index in order[:n_frames]))
+        return [int(index) for index in order[:n_frames]]
 
     def dice(self, model: Path, device: str) -> float:
         """Of the test fields, all pixels together; every class counts as a cell."""
@@ -75,14 +75,24 @@ class Fields:
 
 
 def trained(
-    method: str, base: ModelInfo, stack: LabelledStack, seed: int, folder: Path, device: str
+    method: str,
+    base: ModelInfo,
+    stack: LabelledStack,
+    order: list[int],
+    seed: int,
+    folder: Path,
+    device: str,
 ) -> tuple[Path, int]:
-    """A model trained on a stack, and the steps that took."""
+    """A model trained on these fields of a stack, the last held out, and the steps it took."""
     spec = replace(base.window_spec, image_size=IMAGE_SIZE)
-    recipe = FINE_TUNING[METHODS[method]](*count_windows([stack], spec), device, base)
+    whole = replace(stack, frames=tuple(order))
+    recipe = FINE_TUNING[METHODS[method]](*count_windows([whole], spec), device, base)
     config = replace(recipe.config, seed=seed)
     shutil.rmtree(folder, ignore_errors=True)
-    how = {"validation_share": recipe.validation_share, "device": device}
+    n_taught = len(order) - round(recipe.validation_share * len(order))
+    stacks = [replace(stack, frames=tuple(order[:n_taught]))]
+    held_out = [replace(stack, frames=tuple(order[n_taught:]))] if n_taught < len(order) else []
+    how = {"validation_stacks": held_out, "device": device}
     if method == "scratch":
         info = new_model(
             folder / "model.safetensors",
@@ -92,9 +102,9 @@ def trained(
             window_spec=spec,
             max_tokens=256,
         )
-        run = train(info, [stack], config, folder, **how)
+        run = train(info, stacks, config, folder, **how)
     else:
-        run = fine_tune(base.path, [stack], config, folder, image_size=IMAGE_SIZE, **how)
+        run = fine_tune(base.path, stacks, config, folder, image_size=IMAGE_SIZE, **how)
     return product_of(run), read_reports(folder)[-1].step
 
 
@@ -108,19 +118,19 @@ def measured(
     device: str,
 ) -> dict[str, object]:
     """One point of a curve."""
-    stack = fields.drawn(n_frames, seed)
+    order = fields.drawn(n_frames, seed)
     point: dict[str, object] = {"method": method, "n_frames": n_frames, "seed": seed}
     point |= {"base": base.path.name, "device": device, "threads": torch.get_num_threads()}
     began, busy = time.perf_counter(), time.process_time()
     model, steps = base.path, 0
     if n_frames:
-        model, steps = trained(method, base, stack, seed, run_dir / "run", device)
+        model, steps = trained(method, base, fields.stack, order, seed, run_dir / "run", device)
     return point | {
         "minutes": (time.perf_counter() - began) / 60,
         "cpu_minutes": (time.process_time() - busy) / 60,
         "steps": steps,
         "dice": fields.dice(model, device),
-        "fields": [fields.names[frame] for frame in stack.frames],
+        "fields": [fields.names[frame] for frame in order],
     }
 
 

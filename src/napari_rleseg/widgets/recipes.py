@@ -10,7 +10,7 @@ from napari_rleseg.forms import Form
 from napari_rleseg.preferences import preference
 from napari_rleseg.widgets.controls import Folded, form_layout, image_size_box, text_label
 from rleseg_core.checkpoint import ModelInfo, count_parameters
-from rleseg_core.training import ENOUGH_TO_HOLD_OUT, FINE_TUNING, Recipe, TrainConfig
+from rleseg_core.training import FINE_TUNING, Recipe, TrainConfig
 
 SHOWN = ("n_steps", "batch_size", "learning_rate", "validate_every", "patience", "seed")
 LABELS = {"n_steps": "Steps", "batch_size": "Batch", "learning_rate": "Learning rate"}
@@ -121,4 +121,4 @@ def promise(recipe: Recipe, n_frames: int, pace: float) -> str:
         early = " and ends the training when it gets no better" if config.patience else ""
         return f"{told} One frame in five is held out; it measures the progress{early}."
     frames = "The frame teaches" if n_frames == 1 else f"All {n_frames} frames teach"
-    return f"{told} {frames}; from {ENOUGH_TO_HOLD_OUT} on, one in five measures the progress."
+    return f"{told} {frames}; none is held out to measure the progress."

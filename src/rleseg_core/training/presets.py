@@ -17,11 +17,13 @@ from rleseg_core.training.config import TrainConfig
 PresetName = Literal["quick", "thorough"]
 
 ENOUGH_TO_HOLD_OUT = 5
-"""Labelled frames from which one in five can be spared for validation.
+"""Labelled frames from which `thorough` holds out one in five for validation.
 
 With fewer, a frame held out would cost a quarter or more of what there is to learn from, and a part
-of a frame that also teaches says little of other frames. The presets then go through a fixed number
-of steps, whose learning rate falls to nearly nothing, and keep the last weights.
+of a frame that also teaches says little of other frames. It then goes through a fixed number of
+steps, whose learning rate falls to nearly nothing, and keeps the last weights. So does `quick`
+always: in so few steps the noise of the validation would choose, and weights of a high learning
+rate come out worse than the last ones.
 """
 
 
@@ -45,7 +47,7 @@ class Recipe:
 
 
 def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe:
-    """A first improvement within minutes on a CPU, from one frame on.
+    """A first improvement within minutes on a CPU, from one frame on; all frames teach.
 
     Parameters
     ----------
@@ -65,23 +67,24 @@ def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe
         warmup_steps=10,
         validate_every=25,
         checkpoint_every=50,
-        patience=3,
     )
-    return Recipe(config=config, validation_share=_held_out(n_frames, base), mix_share=0.0)
+    return Recipe(config=config, validation_share=0.0, mix_share=0.0)
 
 
 def thorough(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe:
     """As good as these frames allow, in up to an hour on a CPU; parameters as of `quick`."""
+    n_steps = _n_steps(n_windows, device, rounds=20, least=400, most=2000)
     config = TrainConfig(
-        n_steps=_n_steps(n_windows, device, rounds=20, least=400, most=2000),
+        n_steps=n_steps,
         batch_size=_batch_size(device),
         learning_rate=1e-3,
         warmup_steps=20,
-        validate_every=100,
+        validate_every=max(50, n_steps // 20),
         checkpoint_every=100,
-        patience=5,
+        patience=8,
     )
-    return Recipe(config=config, validation_share=_held_out(n_frames, base), mix_share=0.25)
+    enough = n_frames >= ENOUGH_TO_HOLD_OUT * base.window_spec.n_frames
+    return Recipe(config=config, validation_share=0.2 if enough else 0.0, mix_share=0.25)
 
 
 FINE_TUNING: Mapping[PresetName, Callable[[int, int, str, ModelInfo], Recipe]] = {
@@ -97,10 +100,6 @@ def _batch_size(device: str) -> int:
 def _n_steps(n_windows: int, device: str, *, rounds: int, least: int, most: int) -> int:
     """Steps that see each window so many times, within limits."""
     return min(max(least, rounds * n_windows // _batch_size(device)), most)
-
-
-def _held_out(n_frames: int, base: ModelInfo) -> float:
-    return 0.2 if n_frames >= ENOUGH_TO_HOLD_OUT * base.window_spec.n_frames else 0.0
 
 
 def count_windows(stacks: Sequence[LabelledStack], spec: WindowSpec) -> tuple[int, int]:

@@ -50,7 +50,7 @@ def config_of(folder: Path) -> dict:
 
 def test_preset_decides_what_the_user_does_not(capfd, data, base, tmp_path):
     out = tmp_path / "m.safetensors"
-    how = ("--classes", "ipsc,dfc", "--from", base, "--preset", "quick", "--out", out)
+    how = ("--classes", "ipsc,dfc", "--from", base, "--preset", "thorough", "--out", out)
     parts = ("--freeze", "trunk", "--lr-of", "encoder=0.5", "--lr-of", "bridge=2")
     code, told, _ = run(capfd, "train", *data, *how, *FEW, *parts)
     assert code == 0
