@@ -44,9 +44,14 @@ def predict(
         int | None, typer.Option(help="Windows at once; automatic by default.", min=1)
     ] = None,
     draft: Annotated[
-        Literal["none", "frame"],
-        typer.Option(help="frame: guess from the frame before; same masks, fewer decoder passes."),
+        Literal["none", "frame", "dense"],
+        typer.Option(
+            help="Guess from the frame before, or from the dense head; same masks, fewer passes."
+        ),
     ] = "none",
+    preview: Annotated[
+        bool, typer.Option(help="Masks of the dense head, without tokens: much faster, less exact.")
+    ] = False,
     device: Device = "auto",
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -71,6 +76,7 @@ def predict(
         batch_size=batch_size,
         image_size=image_size,
         draft=draft,
+        preview=preview,
     )
     with progress_bar("segment", quiet) as bar:
         figures = product_of(run, lambda result: bar.update(result.n_done, result.n_windows))

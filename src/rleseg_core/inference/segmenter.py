@@ -16,14 +16,14 @@ from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows, ups
 from rleseg_core.data.windows import resized_shape
 from rleseg_core.devices import choose_device, free_memory, is_out_of_memory, release_memory
 from rleseg_core.errors import BudgetError, DataError
+from rleseg_core.inference.sources import DraftSource, TokenSource
 from rleseg_core.inference.stitch import Stitcher, StitchRule
-from rleseg_core.model import Memory, Pix2Seq, Sampling, Written, generate, write_sequences
+from rleseg_core.model import Pix2Seq, Sampling, Written, generate
 from rleseg_core.spec import WindowSpec
-from rleseg_core.tokens import Draft, Event
+from rleseg_core.tokens import Event
 
 logger = logging.getLogger(__name__)
 GREEDY = Sampling()
-DraftSource = Literal["none", "frame"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +98,7 @@ class Segmenter:
         self.model.decoder.to(self._dtype)
         self.tokenizer = build_tokenizer(info)
         self._tables = self.tokenizer.grammar.on(self.device)
+        self._source = TokenSource(self.model, self.tokenizer, self._tables, self._dtype)
 
     @classmethod
     def from_checkpoint(
@@ -132,6 +133,7 @@ class Segmenter:
         batch_size: int | None = None,
         image_size: int | None = None,
         draft: DraftSource = "none",
+        preview: bool = False,
         out: np.ndarray | None = None,
     ) -> Generator[WindowResult, None, np.ndarray]:
         """Segment a stack window by window.
@@ -151,11 +153,14 @@ class Segmenter:
         image_size : int, optional
             I, the longer side of a frame after resizing, instead of the model's own: for images in
             which objects are larger or smaller than in those it was trained on.
-        draft : {'none', 'frame'}
-            Whether the tokens of the frame before are a guess of a window's, which is checked many
-            tokens at a pass of the decoder. The masks are the same (in bf16 but for its rounding);
-            where cells move little, there are far fewer passes, which pays for large models and
-            single windows.
+        draft : {'none', 'frame', 'dense'}
+            What is a guess of a window's tokens: those of the frame before, or what the dense head
+            sees. It is checked many tokens at a pass of the decoder. The masks are the same (in
+            bf16 but for its rounding); where the guess is good there are far fewer passes, which
+            pays for large models and single windows.
+        preview : bool
+            Take what the dense head sees for the masks, and write no tokens: much faster, and a
+            little worse.
         out : (T, Y, X) integer array, optional
             Where the labels go (a numpy or zarr array); frames that are not segmented stay as they
             are. A new uint8 array by default.
@@ -176,6 +181,8 @@ class Segmenter:
             If a frame is out of range, or `out` has another shape.
         BudgetError
             If memory does not suffice for a single window.
+        SchemeError
+            If the dense head is asked for and the model has none.
         """
         n_stack, height, width = stack.shape[:3]
         chosen = self._check_frames(frames, n_stack)
@@ -198,7 +205,7 @@ class Segmenter:
         while n_done < len(windows):
             rest = windows[n_done:]
             try:
-                for written in self._write_tokens(reader, rest, size, sampling, draft):
+                for written in self._written(reader, rest, size, sampling, draft, preview):
                     window = windows[n_done]
                     n_done += 1
                     rows, cols, merged = self._stitch(
@@ -258,7 +265,7 @@ class Segmenter:
         self, reader: WindowReader, window: Window, sampling: Sampling
     ) -> Iterator[int]:
         images = reader.read(window)
-        memory = self._encode(torch.from_numpy(images)[None])
+        memory = self._source.encode(torch.from_numpy(images)[None])
         steps = generate(
             self.model,
             memory,
@@ -269,56 +276,26 @@ class Segmenter:
         for step in steps:
             yield cast(int, step.tokens[0].tolist())  # of several heads, a list of one of each
 
-    def _encode(self, images: torch.Tensor) -> Memory:
-        """What the decoder needs of windows (B, N, 3, P, P), in the decoder's precision."""
-        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            memory = self.model.encode(images.to(self.device))
-        cells = None if memory.cells is None else memory.cells.to(self._dtype)
-        return Memory(memory.context.to(self._dtype), cells)
-
-    def _write_tokens(
+    def _written(
         self,
         reader: WindowReader,
         windows: Sequence[Window],
         size: int,
         sampling: Sampling,
         draft: DraftSource,
+        preview: bool,
     ) -> Iterator[Written]:
-        """Token sequences of windows in their order; `size` of them written at once."""
-        written: dict[int, Written] = {}
-        latest: dict[tuple[tuple[int, int], tuple[int, int]], list[int]] = {}
-        before = [-1] * len(windows)  # the last window at the same place
-        for index, window in enumerate(windows):
-            places = latest.setdefault((window.rows, window.cols), [])
-            before[index] = places[-1] if places else -1
-            places.append(index)
+        """Token sequences of windows in their order; `size` of them at once."""
 
-        def encoded() -> Iterator[Memory]:
+        def batches() -> Iterator[torch.Tensor]:
             for first in range(0, len(windows), size):
                 batch = windows[first : first + size]
-                images = torch.from_numpy(np.stack([reader.read(window) for window in batch]))
-                yield self._encode(images)
+                yield torch.from_numpy(np.stack([reader.read(window) for window in batch]))
 
-        def guess(index: int) -> Draft | None:
-            earlier = written.get(before[index])
-            return None if earlier is None else Draft(self.tokenizer, earlier.tokens)
-
-        sequences = write_sequences(
-            self.model,
-            encoded(),
-            self._tables,
-            max_tokens=self.model.config.max_tokens,
-            sampling=sampling,
-            n_slots=min(size, len(windows)),
-            drafts=guess if draft == "frame" else None,
-        )
-        n_given = 0
-        for one in sequences:
-            written[one.index] = one
-            while n_given in written:
-                yield written[n_given]
-                written.pop(before[n_given], None)  # no later window asks for it
-                n_given += 1
+        if preview:
+            return self._source.read_off(batches())
+        n_slots = min(size, len(windows))
+        return self._source.write(batches(), windows, n_slots, sampling, draft)
 
     def _stitch(
         self,

@@ -116,7 +116,8 @@ class Pix2Seq(nn.Module):
         grid = self.config.grid
         if self.dense is None or grid is None or memory.cells is None:
             raise SchemeError("this model has no dense class head; use one made with dense_classes")
-        logits = self.dense(memory.cells).transpose(1, 2)  # (B, N * (C + 1), G)
+        cells = memory.cells.to(self.dense.weight.dtype)
+        logits = self.dense(cells).transpose(1, 2)  # (B, N * (C + 1), G)
         if grid.order == "F":
             logits = logits.unflatten(2, (grid.cols, grid.rows)).transpose(2, 3)
         else:

@@ -8,7 +8,7 @@ import zarr
 
 from rleseg_core.build import build_model, new_model
 from rleseg_core.data import ImageStack, SyntheticConfig, plan_windows, synthesize
-from rleseg_core.errors import BudgetError, DataError, RlesegError
+from rleseg_core.errors import BudgetError, DataError, RlesegError, SchemeError
 from rleseg_core.inference import Segmenter, predict_to_file
 from rleseg_core.model import Sampling
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -127,12 +127,42 @@ def test_half_precision_gives_nearly_the_same_masks(segmenter, stack):
     assert list(events)
 
 
+@pytest.mark.parametrize("draft", ["frame", "dense"])
 @pytest.mark.parametrize("size", [1, 3])
-def test_the_frame_before_as_a_draft_changes_nothing(segmenter, stack, size):
+def test_drafts_change_nothing(segmenter, stack, size, draft):
     plain, expected = product(segmenter.predict(stack, batch_size=size))
-    drafted, labels = product(segmenter.predict(stack, batch_size=size, draft="frame"))
+    drafted, labels = product(segmenter.predict(stack, batch_size=size, draft=draft))
     assert np.array_equal(labels, expected)
     assert [r.tokens.tolist() for r in drafted] == [r.tokens.tolist() for r in plain]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_preview_shows_what_the_dense_head_sees(segmenter, stack, precision):
+    model = copy.deepcopy(segmenter.model).float()
+    with torch.no_grad():  # the second class everywhere
+        model.dense.weight.zero_()
+        model.dense.bias.copy_(torch.tensor([0.0, 1.0, 2.0]))
+    preview = Segmenter(segmenter.info, model, "cpu", precision)
+    results, labels = product(preview.predict(stack, preview=True, batch_size=2))
+    assert (labels == 2).all()
+    assert all(len(r.tokens) == len(r.logprobs) > 1 for r in results)
+    assert [r.n_done for r in results] == list(range(1, len(results) + 1))
+
+
+def test_models_without_a_dense_head_have_no_preview(stack, tmp_path):
+    info = new_model(
+        tmp_path / "blind.safetensors",
+        size="test",
+        scheme=preset("lac"),
+        mask_spec=MaskSpec(size=(16, 16), class_names=("ipsc", "dfc")),
+        window_spec=WindowSpec(patch=64, patch_stride=48),
+        max_tokens=64,
+        starts="table",
+    )
+    blind = Segmenter(info, build_model(info), "cpu")
+    for options in ({"preview": True}, {"draft": "dense"}):
+        with pytest.raises(SchemeError, match="no dense class head"):
+            next(blind.predict(stack, **options))
 
 
 @pytest.mark.parametrize("frames", [[3], [-1], []])
