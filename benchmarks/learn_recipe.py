@@ -154,7 +154,7 @@ class RivalRecipe:
 
     n_levels: int = 5
     n_residual: int = 2
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.01
     warm_up: float = WARM_UP
     clip_norm: float = 1.0
@@ -186,8 +186,8 @@ CHANGES: dict[str, Change] = {
         train=NO_DENSE,
     ),
     "pointer": Change(
-        what="starts look at the image at their cell, lengths do not",
-        model={"starts": "pointer", "ends": "table"},
+        what="starts look at the image at their cell, and at no other",
+        model={"starts": "pointer"},
     ),
     "no-end-pointer": Change(
         what="starts are read off the image, lengths are not", model={"ends": "table"}
@@ -199,8 +199,16 @@ CHANGES: dict[str, Change] = {
         train={"neighbour_smoothing": 0.1},
     ),
     "corruption": Change(what="a tenth of the input tokens wrong", train={"corruption": 0.1}),
-    "shuffle-runs": Change(what="runs in random order", train={"shuffle_runs": True}),
+    "shuffle-runs": Change(
+        what="pointers, and runs in random order; beside pointer",
+        model={"starts": "pointer"},
+        train={"shuffle_runs": True},
+    ),
     "no-augmentation": Change(what="patches as they are", recipe={"augment": STILL}),
+    "strong-augmentation": Change(
+        what="patches varied more", recipe={"augment": AUGMENTATIONS["strong"]}
+    ),
+    "ema": Change(what="the average of the weights of about a hundred steps", train={"ema": 0.99}),
     "no-ema": Change(what="the last weights, not their average", train={"ema": 0.0}),
     "label-smoothing": Change(
         what="a twentieth of the target on all tokens", train={"label_smoothing": 0.05}

@@ -26,6 +26,7 @@ from rleseg_core.training.augment import augment
 from rleseg_core.training.batch import images_on
 
 PROBE, COLD = 20, 4  # steps whose cost says how many there will be; the first are not typical
+N_LINES = 40  # of progress
 
 Predict = Callable[[ImageStack, int], np.ndarray]
 Losses = Generator[float, None, Predict]
@@ -68,7 +69,7 @@ class Trained:
     minutes, probe_minutes : float
         Of the clock, all in all, and of the steps that measured the cost.
     losses : list of float
-        Of the steps, fifty or so means.
+        Of the steps, means of as many as lie between two lines of progress.
     """
 
     predict: Predict
@@ -131,7 +132,7 @@ def train_for(
             )
         step += 1
         watch(step, clock)
-        if step % max(1, n_steps // 50) == 0:
+        if step % max(1, n_steps // N_LINES) == 0:
             losses.append(float(np.mean(recent)))
             recent.clear()
             done = f"{step}/{n_steps}, {clock.seconds / 60:.1f} min"
@@ -258,7 +259,9 @@ class Rival:
         from monai.losses import DiceCELoss
 
         torch.manual_seed(self.seed)
-        recipe, net = self.recipe, self.net(self.width).to(self.device)
+        # channels last: a fifth faster on the CPU
+        recipe = self.recipe
+        net = self.net(self.width).to(self.device, memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(
             net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
