@@ -42,8 +42,7 @@ class TokenSource:
         device = next(self._model.parameters()).device
         with torch.autocast(device.type, self._dtype, enabled=self._dtype != torch.float32):
             memory = self._model.encode(images.to(device))
-        cells = None if memory.cells is None else memory.cells.to(self._dtype)
-        return Memory(memory.context.to(self._dtype), cells)
+        return memory.to(self._dtype)
 
     def dense_masks(self, memory: Memory) -> np.ndarray:
         """What the dense head takes for the masks, (B, N, S, S) class ids.
@@ -117,7 +116,7 @@ class TokenSource:
             return None if earlier is None else Draft(self._tokenizer, earlier.tokens)
 
         def of_dense(index: int) -> Draft | None:
-            tokens = self._tokenizer.encode(seen.pop(index), budget=self._model.config.max_tokens)
+            tokens = self._tokenizer.encode(seen[index], budget=self._model.config.max_tokens)
             return Draft(self._tokenizer, tokens)
 
         sequences = write_sequences(
@@ -132,6 +131,7 @@ class TokenSource:
         n_given = 0
         for one in sequences:
             written[one.index] = one
+            seen.pop(one.index, None)
             while n_given in written:
                 yield written[n_given]
                 written.pop(before[n_given], None)  # no later window asks for it

@@ -32,17 +32,26 @@ class Memory:
         What cross-attention reads.
     cells : (B, G, D) tensor or None
         The image at each cell of the mask, if starts look at it.
+    dense : (B, G, N, C + 1) tensor or None
+        Logits of the classes of each cell in each frame, if there is a head for them.
     """
 
     context: Tensor
     cells: Tensor | None = None
+    dense: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.context)
 
     def select(self, rows: Tensor) -> "Memory":
         """That of some of the windows, `rows` (B',) integers."""
-        return Memory(self.context[rows], None if self.cells is None else self.cells[rows])
+        cells, dense = (None if x is None else x[rows] for x in (self.cells, self.dense))
+        return Memory(self.context[rows], cells, dense)
+
+    def to(self, dtype: torch.dtype) -> "Memory":
+        """With what the decoder computes with in another precision."""
+        cells = None if self.cells is None else self.cells.to(dtype)
+        return Memory(self.context.to(dtype), cells, self.dense)
 
 
 class DecoderLayer(nn.Module):
@@ -118,7 +127,7 @@ class Decoder(nn.Module):
     def _remember(self, memory: Memory) -> PointerMemory | None:
         if self.pointer is None or memory.cells is None:
             return None
-        return self.pointer.remember(memory.cells)
+        return self.pointer.remember(memory.cells, memory.dense)
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """Logits (B, L, V) after each of the tokens (B, L)."""

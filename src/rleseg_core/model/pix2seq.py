@@ -98,7 +98,10 @@ class Pix2Seq(nn.Module):
         encoded = self.encoder(features[-1])
         height, width = features[-1].shape[-2:]
         cells = None if self.cells is None else self.cells(features, encoded)
-        return Memory(self.bridge(encoded, (height, width)), cells)
+        dense = None
+        if self.dense is not None and cells is not None:
+            dense = self.dense(cells).unflatten(-1, (n_frames, -1)).float()
+        return Memory(self.bridge(encoded, (height, width)), cells, dense)
 
     def dense_logits(self, memory: Memory) -> Tensor:
         """What the auxiliary head says of the classes, without any token.
@@ -114,15 +117,12 @@ class Pix2Seq(nn.Module):
             If the model has no such head.
         """
         grid = self.config.grid
-        if self.dense is None or grid is None or memory.cells is None:
+        if grid is None or memory.dense is None:
             raise SchemeError("this model has no dense class head; use one made with dense_classes")
-        cells = memory.cells.to(self.dense.weight.dtype)
-        logits = self.dense(cells).transpose(1, 2)  # (B, N * (C + 1), G)
+        logits = memory.dense.movedim(1, -1)  # (B, N, C + 1, G)
         if grid.order == "F":
-            logits = logits.unflatten(2, (grid.cols, grid.rows)).transpose(2, 3)
-        else:
-            logits = logits.unflatten(2, (grid.rows, grid.cols))
-        return logits.unflatten(1, (self.config.n_frames, -1))
+            return logits.unflatten(-1, (grid.cols, grid.rows)).transpose(-1, -2)
+        return logits.unflatten(-1, (grid.rows, grid.cols))
 
     def _features(self, images: Tensor) -> list[Tensor]:
         """The trunk's maps, (B, C, h, w), or (B, F, C, h, w) where several frames are joined."""

@@ -8,7 +8,9 @@ cell to what the decoder asks for, as in pointer networks.
 A scan goes further. The likeness says how probably a run begins at a cell if the scan gets there;
 a start is then as probable as that it begins a run and no cell between the last run and it does,
 and the end of the sequence as that none does. Lengths are read off in the same way: a run goes on
-to the first cell that ends it. So a sequence is learned from what each cell looks like.
+to the first cell that ends it. So a sequence is learned from what each cell looks like. Where there
+is a dense class head, scans start out from what it says: a run begins where the class changes to
+one of the foreground.
 """
 
 import math
@@ -25,6 +27,7 @@ from rleseg_core.model.positions import ramp_codes
 from rleseg_core.model.resnet import conv, group_norm
 
 _N_RATES = 12
+_LEAST = 1e-3  # probability of anything, as far as the dense head is trusted
 _NEVER = -10.0  # logit of what cannot come next
 _BEGINS, _ENDS = -5.0, -2.0  # log odds of a cell to begin, to end a run, before all learning
 
@@ -153,16 +156,22 @@ class PointerMemory(NamedTuple):
         What logits compare with, and what a cell adds to the decoder's input.
     ends : (B, G, D) tensor or None
         What the ends of runs compare with.
+    seen : (B, G, 2) float32 tensor or None
+        Log odds of cells to begin and to end a run, of what the dense head says.
+    classes : (B, G, C) float32 tensor or None
+        Log probabilities of the foreground classes, of one frame.
     """
 
     keys: Tensor
     inputs: Tensor
     ends: Tensor | None = None
+    seen: Tensor | None = None
+    classes: Tensor | None = None
 
     def select(self, rows: Tensor) -> "PointerMemory":
         """That of some of the windows, `rows` (B',) integers."""
-        ends = None if self.ends is None else self.ends[rows]
-        return PointerMemory(self.keys[rows], self.inputs[rows], ends)
+        rest = (None if part is None else part[rows] for part in self[2:])
+        return PointerMemory(self.keys[rows], self.inputs[rows], *rest)
 
     def replace(self, rows: Tensor, other: "PointerMemory") -> None:
         """Put that of other windows in place of some, `rows` (B',)."""
@@ -190,12 +199,19 @@ class Pointer(nn.Module):
             self.end_query = nn.Linear(dim, dim)
             self.end_key = nn.Linear(dim, dim, bias=False)
 
-    def remember(self, cells: Tensor) -> PointerMemory:
-        """What the other two methods need of the cells (B, G, D)."""
+        self.trust = nn.Parameter(torch.ones(3)) if config.dense_classes and self.scans else None
+
+    def remember(self, cells: Tensor, dense: Tensor | None = None) -> PointerMemory:
+        """What the other two methods need of cells (B, G, D) and their classes (B, G, N, C + 1)."""
         scale = cells.shape[-1] ** -0.5
         keys = cells[:, :0] if self.key is None else self.key(cells) * scale
         ends = None if self.end_key is None else self.end_key(cells) * scale
-        return PointerMemory(keys, self.input(cells), ends)
+        seen = classes = None
+        if self.trust is not None and dense is not None:
+            seen = _edges(dense.softmax(-1)) * self.trust[:2].float()
+            if dense.shape[2] == 1:
+                classes = dense[:, :, 0, 1:].log_softmax(-1) * self.trust[2].float()
+        return PointerMemory(keys, self.input(cells), ends, seen, classes)
 
     def embed(self, trail: Trail, memory: PointerMemory) -> Tensor:
         """The image at the cells where sequences stand, 0 where they stand at none: (B, L, D)."""
@@ -210,7 +226,8 @@ class Pointer(nn.Module):
             at = _some(~in_run) if self.scans else slice(None)
             likeness = self.query(x[:, at]) @ memory.keys.transpose(1, 2)  # (B, L, G)
             if self.scans:
-                likeness, none = _first_from(likeness.float() + _BEGINS, trail.cursor[:, at])
+                prior = _BEGINS if memory.seen is None else memory.seen[:, None, :, 0]
+                likeness, none = _first_from(likeness.float() + prior, trail.cursor[:, at])
                 for first, n in self.grid.stops:
                     self._put(added, first, none.expand(-1, -1, n), at, ~in_run)
             starts = self._of_starts(likeness, trail.row[:, at])
@@ -218,12 +235,20 @@ class Pointer(nn.Module):
         if self.end_query is not None and memory.ends is not None:
             at = _some(in_run)
             likeness = self.end_query(x[:, at]) @ memory.ends.transpose(1, 2)
+            prior = _ENDS if memory.seen is None else memory.seen[:, None, :, 1]
             for size in {size for _, size in self.lengths}:
-                found = _first_end(likeness.float() + _ENDS, trail.cell[:, at], size)
-                for first, n in self.lengths:
+                found = _first_end(likeness.float() + prior, trail.cell[:, at], size)
+                for k, (first, n) in enumerate(self.lengths):
                     if n == size:
-                        self._put(added, first, found, at, in_run)
+                        of_class = self._of_class(k, trail.cell[:, at], memory)
+                        self._put(added, first, found + of_class, at, in_run)
         return logits + added
+
+    def _of_class(self, k: int, cell: Tensor, memory: PointerMemory) -> Tensor | float:
+        """Log probabilities (B, L, 1) of runs at `cell` to be of the class of the k-th lengths."""
+        if memory.classes is None or len(self.lengths) != memory.classes.shape[-1]:
+            return 0.0
+        return memory.classes[..., k].gather(1, cell.clamp(min=0))[..., None]
 
     @staticmethod
     def _put(added: Tensor, first: int, values: Tensor, at: Any, where: Tensor | None) -> None:
@@ -252,6 +277,24 @@ class Pointer(nn.Module):
         cols = cells.gather(2, at).squeeze(2)
         rows, cols = (F.pad(part, (0, grid.n_ids - part.shape[-1])) for part in (rows, cols))
         return torch.where((row >= 0)[..., None], cols, rows)
+
+
+def _edges(classes: Tensor) -> Tensor:
+    """Log odds of cells to begin and to end a run, (B, G, 2).
+
+    Parameters
+    ----------
+    classes : (B, G, N, C + 1) tensor
+        Probabilities of the classes of each cell in each frame, background first. The first cell
+        has background before it, and the last behind it.
+    """
+    outside = F.one_hot(torch.zeros(1, dtype=torch.int64, device=classes.device), classes.shape[-1])
+    outside = outside.to(classes).expand(len(classes), 1, classes.shape[2], -1)
+    padded = torch.cat((outside, classes, outside), dim=1)
+    same = (padded[:, 1:] * padded[:, :-1]).sum(-1).prod(-1)  # (B, G + 1)
+    inside = 1 - classes[..., 0].prod(-1)
+    p = torch.stack((inside * (1 - same[:, :-1]), inside * (1 - same[:, 1:])), dim=-1)
+    return p.clamp(_LEAST, 1 - _LEAST).logit()
 
 
 def _first_from(likeness: Tensor, cursor: Tensor) -> tuple[Tensor, Tensor]:

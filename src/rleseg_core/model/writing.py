@@ -219,8 +219,12 @@ def joined(memories: Sequence[Memory]) -> Memory:
     if len(memories) == 1:
         return memories[0]
     cells = [memory.cells for memory in memories if memory.cells is not None]
-    context = torch.cat([memory.context for memory in memories])
-    return Memory(context, torch.cat(cells) if cells else None)
+    dense = [memory.dense for memory in memories if memory.dense is not None]
+    return Memory(
+        torch.cat([memory.context for memory in memories]),
+        torch.cat(cells) if cells else None,
+        torch.cat(dense) if dense else None,
+    )
 
 
 class _Guesses:

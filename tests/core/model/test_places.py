@@ -6,7 +6,7 @@ from torch import Tensor
 
 from rleseg_core.model import ModelConfig, Pix2Seq, StartGrid
 from rleseg_core.model.places import Places
-from rleseg_core.model.pointer import _first_end, _first_from
+from rleseg_core.model.pointer import _edges, _first_end, _first_from
 
 from .conftest import FIRST_LENGTH, FIRST_START, MAX_LENGTH, VOCAB, tiny_config
 
@@ -139,3 +139,38 @@ def test_the_dense_head_says_the_class_of_each_cell(images: Tensor) -> None:
         dense = by_rows.dense_logits(by_rows.encode(images))
         assert dense.shape == (3, 1, 3, 4, 4)
         torch.testing.assert_close(by_cols.dense_logits(by_cols.encode(images)), dense)
+
+
+def test_edges_of_sure_classes_are_where_runs_begin_and_end() -> None:
+    classes = torch.tensor([0, 1, 1, 2, 2, 0, 0, 1])
+    sure = torch.nn.functional.one_hot(classes, 3).float()[None, :, None]
+    edges = _edges(sure)[0]
+    assert (edges[:, 0] > 0).nonzero().flatten().tolist() == [1, 3, 7]
+    assert (edges[:, 1] > 0).nonzero().flatten().tolist() == [2, 4, 7]
+    # of two frames, a run goes on while both stay as they are
+    other = torch.nn.functional.one_hot(torch.tensor([0, 1, 0, 0, 0, 0, 1, 1]), 3).float()
+    both = torch.stack((sure[0, :, 0], other), dim=1)[None]
+    assert (_edges(both)[0, :, 0] > 0).nonzero().flatten().tolist() == [1, 2, 3, 6, 7]
+    unsure = torch.full((1, 4, 1, 3), 1 / 3)
+    begin = float(torch.sigmoid(_edges(unsure)[0, 2, 0]))
+    assert begin == pytest.approx(2 / 3 * (1 - 1 / 3))
+
+
+def test_scans_start_out_from_what_the_dense_head_says() -> None:
+    config = config_of("flat", starts="scan", ends="scan", dense_classes=2)
+    torch.manual_seed(0)
+    pointer = Pix2Seq(config).decoder.pointer
+    assert pointer is not None
+    classes = torch.tensor([[0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1]])
+    dense = 20 * torch.nn.functional.one_hot(classes, 2).float()[:, :, None]
+    with torch.inference_mode():
+        seen = pointer.remember(torch.zeros(1, 16, 16), dense).seen
+        assert seen is not None
+        begins, ends = seen[:, None].unbind(-1)
+        for cursor, expected in ((0, 1), (3, 8), (9, 14)):
+            first, none = _first_from(begins, torch.tensor([[cursor]]))
+            assert int(first.argmax()) == expected
+            assert float(none) < -4
+        assert float(_first_from(begins, torch.tensor([[16]]))[1]) == 0
+        for cell, length in ((1, 2), (8, 1), (14, 2)):
+            assert int(_first_end(ends, torch.tensor([[cell]]), 2).argmax()) == length - 1
