@@ -18,6 +18,7 @@ from rleseg_core.model.resnet import ResNet
 from rleseg_core.model.swin import VideoSwin
 from rleseg_core.model.vit import PatchTrunk
 
+_BACKGROUND = 2.0  # logit
 _TRUNKS: dict[str, Callable[[ModelConfig], ResNet | PatchTrunk | VideoSwin]] = {
     "bottleneck": ResNet,
     "basic": ResNet,
@@ -61,6 +62,8 @@ class Pix2Seq(nn.Module):
         ):
             if part is not None:
                 initialise(part)
+        if self.dense is not None:  # nearly everything is background, before all learning
+            nn.init.constant_(self.dense.bias.view(config.n_frames, -1)[:, 0], _BACKGROUND)
 
     @property
     def n_parameters(self) -> int:

@@ -110,6 +110,9 @@ def from_image_model(
         elif trained is not None and name.startswith("cells.laterals.") and value.ndim == 4:
             filled[name] = torch.zeros_like(value)
             filled[name][:, : trained.shape[1]] = trained  # the first frame's channels come first
+        elif trained is not None and name in ("dense.weight", "dense.bias"):
+            n_frames = len(value) // len(trained)  # all frames are taken for the first at first
+            filled[name] = trained.repeat(n_frames, *(1,) * (trained.ndim - 1))
         else:
             filled[name] = value
     return filled

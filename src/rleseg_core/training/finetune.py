@@ -268,9 +268,19 @@ def _adapted(
         return info, checkpoint.weights
     adapted = with_classes(info, class_names)
     fresh = build_model(adapted).state_dict()
-    return adapted, transfer_weights(
+    weights = transfer_weights(
         checkpoint.weights, build_tokenizer(info).vocab, fresh, build_tokenizer(adapted).vocab
     )
+    n_frames = info.mask_spec.n_frames
+    for name in ("dense.weight", "dense.bias"):  # a row for each class of each frame
+        if name in fresh and name in checkpoint.weights:
+            old, new = (
+                value.unflatten(0, (n_frames, -1))
+                for value in (checkpoint.weights[name], fresh[name])
+            )
+            n = min(old.shape[1], new.shape[1])
+            weights[name] = torch.cat((old[:, :n].to(new.dtype), new[:, n:]), dim=1).flatten(0, 1)
+    return adapted, weights
 
 
 def _class_names(stacks: Sequence[LabelledStack]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rleseg_core.build import build_model, build_tokenizer, new_model
-from rleseg_core.checkpoint import load_checkpoint, read_info
+from rleseg_core.checkpoint import load_checkpoint, read_info, save_checkpoint
 from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, synthesize
 from rleseg_core.errors import CheckpointError, TrainingError
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -25,6 +25,7 @@ from rleseg_core.training import (
     train,
     transfer_weights,
 )
+from rleseg_core.training.finetune import _adapted
 
 
 def labelled(seed: int, n_frames: int = 4, names: tuple[str, ...] = ("ipsc", "dfc")):
@@ -249,3 +250,17 @@ def test_nothing_to_learn_from_is_said(tmp_path):
             CONFIG,
             tmp_path,
         )
+
+
+def test_the_dense_head_keeps_the_classes_that_both_have(tmp_path):
+    info = tiny(tmp_path / "base.safetensors")
+    save_checkpoint(info, build_model(info).state_dict())
+    old = load_checkpoint(info.path)
+    for names in (("cell",), ("a", "b", "c")):
+        adapted, weights = _adapted(old, names)
+        dense = build_model(adapted, weights).dense
+        assert dense is not None
+        n = min(3, len(names) + 1)
+        assert len(dense.weight) == len(names) + 1
+        assert torch.equal(dense.weight[:n], old.weights["dense.weight"][:n])
+        assert torch.equal(dense.bias[:n], old.weights["dense.bias"][:n])

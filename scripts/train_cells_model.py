@@ -1,0 +1,204 @@
+"""Train the bundled model of real cells: the recipe behind models/cells.safetensors.
+
+    python scripts/train_cells_model.py --without usiigaci --out runs/base.safetensors
+    python scripts/train_cells_model.py --from runs/base.safetensors
+
+It learns one class, cell, from synthetic phase contrast and from real images in a folder that is
+not part of the project: phase-contrast fields (Usiigaci, MIT) and fluorescent nuclei (Data Science
+Bowl 2018, CC0), each at several magnifications. set01 and a tenth of each source are never taught:
+those of `held_out`. The first command, which leaves out the fields, makes the model from which
+docs/fine-tuning.md shows how far a few corrected fields lead; the second goes on from it. Weights
+are stored as float16.
+"""
+
+import argparse
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rleseg_core.augmentation import AUGMENTATIONS
+from rleseg_core.build import new_model
+from rleseg_core.checkpoint import load_checkpoint, save_checkpoint
+from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, synthesize
+from rleseg_core.data.windows import model_frame, model_labels
+from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.tokens import preset
+from rleseg_core.training import TrainConfig, train
+
+ROOT = Path(__file__).parents[1]
+MODEL = ROOT / "src/rleseg_core/models/cells.safetensors"
+CLASSES = ("cell",)
+SOURCES = {
+    "usiigaci": ("usiigaci_gt50", (512, 720, 1024)),
+    "dsb2018": ("dsb2018_fluo256", (256, 400)),
+}
+AUGMENT = replace(AUGMENTATIONS["standard"], scale=(0.75, 1.35), stretch=0.3, blur=0.6)
+SYNTHETIC_SHARE = 0.2
+
+
+def held_out(source: str, names: Sequence[str]) -> list[str]:
+    """A tenth of the images of a source, never taught; set01 is the first of them."""
+    if source == "usiigaci":
+        return [name for name in names if name in {"set01", "set06", "set15", "set26", "set37"}]
+    return [name for k, name in enumerate(sorted(names)) if k % 10 == 5]
+
+
+def load(folder: Path, source: str) -> tuple[list[LabelledStack], list[LabelledStack]]:
+    """Images that teach, at all magnifications, and those held out, at the first."""
+    name, sizes = SOURCES[source]
+    whole = LabelledStack.from_paths(
+        folder / name / "images", folder / name / "masks", CLASSES, instances=True
+    )
+    names = sorted(path.stem for path in (folder / name / "images").iterdir())
+    out = {names.index(one) for one in held_out(source, names)}
+    taught = [frame for frame in whole.frames if frame not in out]
+    return (
+        [resized(whole, taught, size) for size in sizes],
+        [resized(whole, sorted(out), sizes[0])],
+    )
+
+
+def resized(stack: LabelledStack, frames: Sequence[int], size: int) -> LabelledStack:
+    """Some frames, their longer side of that many pixels."""
+    spec = WindowSpec(image_size=size)
+    images = np.stack([model_frame(stack.images, frame, spec) for frame in frames])
+    classes = np.stack([model_labels(stack.class_frame(frame), spec) for frame in frames])
+    return LabelledStack(
+        images=ImageStack.from_array(np.rint(255 * images).astype(np.uint8), name=f"{size} px"),
+        classes=classes,
+        class_names=CLASSES,
+    )
+
+
+def synthetic(seed: int) -> LabelledStack:
+    """Frames of synthetic cells of both kinds, taken for one, their looks varied with the seed."""
+    rng = np.random.default_rng(seed)
+    sequence = synthesize(
+        SyntheticConfig(
+            n_frames=4,
+            size=(256, 256),
+            seed=seed,
+            ipsc_share=float(rng.uniform(0.1, 0.7)),
+            cell_radius=float(rng.uniform(12.0, 24.0)),
+            noise=float(rng.uniform(1.5, 5.0)),
+            blur=float(rng.uniform(0.5, 1.2)),
+            contrast=float(rng.uniform(0.7, 1.4)),
+            illumination=float(rng.uniform(0.0, 0.3)),
+        )
+    )
+    return LabelledStack(
+        images=ImageStack.from_array(sequence.images, name=f"synthetic {seed}"),
+        classes=(sequence.classes > 0).astype(np.uint8),
+        class_names=CLASSES,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data")
+    parser.add_argument(
+        "--from", dest="base", type=Path, help="a model of this script to go on from"
+    )
+    parser.add_argument("--without", choices=list(SOURCES), action="append", default=[])
+    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sequences", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    parser.add_argument("--run-dir", type=Path, default=Path("runs/cells"))
+    parser.add_argument("--out", type=Path, default=MODEL)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+
+    teaching: list[LabelledStack] = []
+    validation: list[LabelledStack] = []
+    sources = [source for source in SOURCES if source not in arguments.without]
+    for source in sources:
+        taught, kept = load(arguments.data, source)
+        teaching += taught
+        validation += kept
+    config = TrainConfig(
+        n_steps=arguments.steps,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.lr,
+        warmup_steps=100,
+        ema=0.998,
+        augment=AUGMENT,
+        precision=arguments.precision,
+        validate_every=250,
+        checkpoint_every=125,
+        seed=arguments.seed,
+    )
+    draft = arguments.run_dir / "model.safetensors"
+    info = new_model(
+        draft,
+        size="nano",
+        scheme=preset("binary"),
+        mask_spec=MaskSpec(size=(32, 32), class_names=CLASSES),
+        window_spec=WindowSpec(patch=128, patch_stride=96),
+        max_tokens=320,
+    )
+    weights = load_checkpoint(arguments.base).weights if arguments.base else None
+    began = time.perf_counter()
+    run = train(
+        info,
+        teaching,
+        config,
+        arguments.run_dir,
+        weights=weights,
+        validation_stacks=validation,
+        earlier=[synthetic(seed) for seed in range(arguments.sequences)],
+        earlier_share=SYNTHETIC_SHARE,
+        resume=True,
+    )
+    best = 0.0
+    for report in run:
+        best = max(best, report.validation.get("mean", 0.0))
+        if report.step % 25 == 0 or report.validation:
+            dice = "".join(f" {k} {v:.3f}" for k, v in report.validation.items())
+            print(f"{report.step} {report.seconds:.0f}s loss {report.loss:.4f}{dice}", flush=True)
+    minutes = (time.perf_counter() - began) / 60
+    trained = load_checkpoint(draft)
+    options = "".join(f" --without {source}" for source in arguments.without)
+    options += f" --from {arguments.base}" if arguments.base else ""
+    earlier = load_checkpoint(arguments.base).info.card if arguments.base else {}
+    licences = {
+        "usiigaci": "Usiigaci phase-contrast fields (MIT; Tsai et al., SoftwareX 2019)",
+        "dsb2018": "Data Science Bowl 2018 fluorescence, stage 1 (CC0)",
+    }
+    card = {
+        "name": "Cells" if "usiigaci" in sources else "Cells, without the phase-contrast fields",
+        "licence": "BSD-3-Clause",
+        "data": [licences[source] for source in sources]
+        + [f"synthetic phase contrast, seeds 0 to {arguments.sequences - 1}"],
+        "held_out": "set01, set06, set15, set26, set37; of nuclei the sixth of every ten names",
+        "dice_at_mask_resolution": round(best, 4),
+        "recipe": f"python scripts/train_cells_model.py --steps {arguments.steps} --batch-size "
+        f"{arguments.batch_size} --lr {arguments.lr:g} --seed {arguments.seed} --sequences "
+        f"{arguments.sequences} --precision {arguments.precision}{options}",
+        "base": earlier,
+        "seed": arguments.seed,
+        "minutes": round(minutes, 1),
+        "device": f"{platform.machine()} CPU, {arguments.threads} threads",
+        "torch": torch.__version__,
+        "date": date.today().isoformat(),
+        "limits": "made for adherent cells in phase contrast, 25 to 90 pixels wide, and for bright "
+        "nuclei on dark ground; cells that touch come out as one object",
+    }
+    half = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in trained.weights.items()
+    }
+    print(save_checkpoint(replace(trained.info, path=arguments.out, card=card, training={}), half))
+
+
+if __name__ == "__main__":
+    main()
