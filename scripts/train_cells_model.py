@@ -40,6 +40,7 @@ SOURCES = {
 }
 AUGMENT = replace(AUGMENTATIONS["standard"], scale=(0.75, 1.35), stretch=0.3, blur=0.6)
 SYNTHETIC_SHARE = 0.2
+RATES = {"trunk": 1.5, "cells": 1.5}
 
 
 def held_out(source: str, names: Sequence[str]) -> list[str]:
@@ -66,7 +67,7 @@ def load(folder: Path, source: str) -> tuple[list[LabelledStack], list[LabelledS
 
 def resized(stack: LabelledStack, frames: Sequence[int], size: int) -> LabelledStack:
     """Some frames, their longer side of that many pixels."""
-    spec = WindowSpec(image_size=size)
+    spec = WindowSpec(patch=96, patch_stride=72, image_size=size)
     images = np.stack([model_frame(stack.images, frame, spec) for frame in frames])
     classes = np.stack([model_labels(stack.class_frame(frame), spec) for frame in frames])
     return LabelledStack(
@@ -107,8 +108,8 @@ def main() -> None:
     )
     parser.add_argument("--without", choices=list(SOURCES), action="append", default=[])
     parser.add_argument("--steps", type=int, default=2500)
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sequences", type=int, default=100)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -131,6 +132,7 @@ def main() -> None:
         learning_rate=arguments.lr,
         warmup_steps=100,
         ema=0.998,
+        rates=RATES,
         augment=AUGMENT,
         precision=arguments.precision,
         validate_every=250,
@@ -143,7 +145,7 @@ def main() -> None:
         size="nano",
         scheme=preset("binary"),
         mask_spec=MaskSpec(size=(32, 32), class_names=CLASSES),
-        window_spec=WindowSpec(patch=128, patch_stride=96),
+        window_spec=WindowSpec(patch=96, patch_stride=72),
         max_tokens=320,
     )
     weights = load_checkpoint(arguments.base).weights if arguments.base else None
