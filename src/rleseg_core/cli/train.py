@@ -102,7 +102,7 @@ def train(
     from rleseg_core.build import new_model
     from rleseg_core.data import LabelledStack
     from rleseg_core.spec import MaskSpec, WindowSpec
-    from rleseg_core.training import LAST, TrainConfig, fine_tune, read_reports
+    from rleseg_core.training import LAST, TrainConfig, fine_tune, from_scratch, read_reports
     from rleseg_core.training import train as train_new
     from rleseg_core.training.selection import parse_selection
 
@@ -131,6 +131,9 @@ def train(
         checkpoint_every=checkpoint_every,
         seed=seed,
     )
+    if base is None:
+        suits = from_scratch(size)
+        config = replace(config, **{k: suits[k] for k in suits.keys() - options.settings(chosen)})
     earlier = [LabelledStack.from_paths(*mix, names, instances=instances)] if mix else []
     validation_share = 0.2
     if preset_name is not None:
@@ -139,11 +142,7 @@ def train(
             recipe.config,
             select_metric=select_metric,
             select_class=select_class,
-            **{
-                setting: getattr(config, setting)
-                for option, setting in options.SETTINGS.items()
-                if option in chosen
-            },
+            **{setting: getattr(config, setting) for setting in options.settings(chosen)},
         )
         validation_share = recipe.validation_share
         if not {"mix", "mix_share"} & chosen:

@@ -109,9 +109,17 @@ Rule = Annotated[
 MaxTokens = Annotated[int, typer.Option("--max-tokens", help="L, tokens of a window at most.")]
 Steps = Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps.")]
 BatchSize = Annotated[
-    int, typer.Option("--batch-size", min=1, help="Windows a step, of all devices together.")
+    int,
+    typer.Option(
+        "--batch-size",
+        min=1,
+        help="Windows a step, of all devices together; 8 for new nano and small models.",
+    ),
 ]
-LearningRate = Annotated[float, typer.Option("--lr", help="Highest learning rate.")]
+LearningRate = Annotated[
+    float,
+    typer.Option("--lr", help="Highest learning rate; 2e-3 for new nano and small models."),
+]
 Freeze = Annotated[
     list[str] | None,
     typer.Option(
@@ -203,6 +211,11 @@ SETTINGS = {
     "seed": "seed",
 }
 """Fields of `TrainConfig` that options set, by the name of the option's parameter."""
+
+
+def settings(chosen: frozenset[str]) -> set[str]:
+    """Fields of `TrainConfig` that the user chose."""
+    return {setting for option, setting in SETTINGS.items() if option in chosen}
 
 
 def rates(given: list[str] | None) -> dict[str, float]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PresetName,
         Recipe,
         count_windows,
+        from_scratch,
     )
     from rleseg_core.training.trainer import Trainer
 
@@ -40,6 +41,7 @@ __all__ = [
     "count_windows",
     "earlier_stacks",
     "fine_tune",
+    "from_scratch",
     "image_weights",
     "logged",
     "read_reports",
@@ -56,6 +58,7 @@ _MODULES = {
     "Trainer": "trainer",
     "count_windows": "presets",
     "earlier_stacks": "mixing",
+    "from_scratch": "presets",
 }
 
 

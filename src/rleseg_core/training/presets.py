@@ -6,7 +6,7 @@ synthetic cells only; docs/fine-tuning.md has the figures.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rleseg_core.checkpoint import ModelInfo
 from rleseg_core.data import LabelledStack
@@ -106,3 +106,14 @@ def count_windows(stacks: Sequence[LabelledStack], spec: WindowSpec) -> tuple[in
     """Labelled frames of stacks, and windows in them."""
     n_frames = sum(len(stack.frames) for stack in stacks)
     return n_frames, sum(len(labelled_windows(stack, spec)) for stack in stacks)
+
+
+def from_scratch(size: str) -> dict[str, Any]:
+    """Settings of `TrainConfig` that suit a new model of a size, where they are not the default.
+
+    The light sizes learn best in many small steps at a high rate, the trunk and the path to mask
+    resolution above all; see docs/learning.md. Others keep the rate of the defaults.
+    """
+    if size not in ("nano", "small"):
+        return {}
+    return {"batch_size": 8, "learning_rate": 2e-3, "rates": {"trunk": 1.5, "cells": 1.5}}

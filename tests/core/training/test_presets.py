@@ -16,6 +16,7 @@ from rleseg_core.training import (
     count_windows,
     earlier_stacks,
     fine_tune,
+    from_scratch,
     train,
 )
 
@@ -123,3 +124,9 @@ def test_earlier_data_alone_are_nothing_to_learn_from(tmp_path):
     other = replace(flat(2), class_names=("cell",))
     with pytest.raises(TrainingError, match="same classes"):
         fine_tune("demo", [flat(10)], config, tmp_path, earlier=[other])
+
+
+def test_light_models_begin_at_a_high_rate():
+    suits = from_scratch("nano")
+    assert TrainConfig(**suits).learning_rate > TrainConfig().learning_rate
+    assert from_scratch("paper") == {}
