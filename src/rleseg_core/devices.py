@@ -50,9 +50,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is full; torch says it in several ways."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error).lower() for words in ("out of memory", "can't allocate memory")
-    )
+    signs = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in signs)
 
 
 def release_memory(device: torch.device) -> None:

@@ -1,4 +1,7 @@
-"""Steps that do not fit into memory at once are learned in parts, with the same gradient."""
+"""Steps that do not fit into memory at once are learned in parts, with the same gradient.
+
+Batch normalisation alone makes a difference: it then sees the windows of a part, not of a batch.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -7,19 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from rleseg_core.devices import is_out_of_memory as is_out_of_memory
 from rleseg_core.errors import BudgetError
 from rleseg_core.training.random_state import random_state, restore_random_state
 
 Outputs = TypeVar("Outputs")
-_SIGNS = ("out of memory", "not enough memory", "can't allocate memory")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a device or the host has no memory left."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
 
 
 class FittingStep:
@@ -104,11 +99,15 @@ class FittingStep:
         """
         parts = list(zip(*(tensor.tensor_split(n_parts) for tensor in inputs), strict=True))
         states, flat = [], []
+        buffers = list(self._network.buffers())
+        before = [buffer.clone() for buffer in buffers]
         with torch.no_grad():
             for part in parts:
                 states.append(random_state())
                 outputs, shape = tree_flatten(self._network(*part))
                 flat.append(outputs)
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)  # running averages take in each part once
         after = random_state()
         leaves = [
             None if tensors[0] is None else torch.cat(tensors).requires_grad_()

@@ -61,6 +61,19 @@ def test_parts_forget_the_same_in_both_passes():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_running_averages_take_in_each_part_once():
+    network = nn.Sequential(nn.BatchNorm1d(3))
+    step = FittingStep(network, lambda loss: loss.backward())
+    step.n_parts = 2
+    windows = torch.arange(24.0).view(8, 3)
+    step((windows,), lambda outputs: outputs.square().mean())
+    once = nn.BatchNorm1d(3)
+    for part in windows.tensor_split(2):
+        once(part)
+    assert network[0].num_batches_tracked == 2
+    torch.testing.assert_close(network[0].running_mean, once.running_mean)
+
+
 def test_later_steps_begin_in_parts():
     *_, network, step = learned(4)
     network.sizes.clear()
