@@ -49,8 +49,18 @@ def corrupt(inputs: Tensor, tokenizer: Tokenizer, share: float) -> Tensor:
 
     Each but the first, special ones and labels is wrong with probability `share`; what is to be
     written after it stays, so that a model learns to go on after mistakes of its own.
+
+    Raises
+    ------
+    TrainingError
+        If each field has a sequence of its own.
     """
     vocab = tokenizer.vocab
+    if vocab.per_field:
+        raise TrainingError(
+            "inputs can be corrupted where there is one sequence, not one for each field as in "
+            "'multihead'; leave out corruption"
+        )
     fields = {field.segment for field in vocab.fields}
     first, size = torch.zeros(2, vocab.size, dtype=torch.int64, device=inputs.device)
     for segment in vocab.segments:

@@ -134,6 +134,8 @@ def test_wrong_inputs_are_of_the_same_segment():
     changed = (wrong != inputs)[~special].float().mean()
     assert 0.15 < float(changed) < 0.25  # some are replaced by themselves
     assert torch.equal(corrupt(inputs, tokenizer, 0.0), inputs)
+    with pytest.raises(TrainingError, match="leave out corruption"):
+        corrupt(inputs[:, None].expand(-1, 3, -1), tokenizer_of("multihead"), 0.25)
 
 
 def test_weights_are_averaged_and_the_average_goes_on():
