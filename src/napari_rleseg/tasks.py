@@ -214,6 +214,9 @@ def fine_tune(
     from rleseg_core import training
 
     stacks = [labelled_stack(source) for source in sources]
+    earlier: list[LabelledStack] = []
+    if recipe.mix_share:
+        earlier = training.earlier_stacks(read_info(base), stacks[0].class_names, image_size)
     n_frames = sum(len(source.frames) for source in sources)
     card: dict[str, object] = {
         "name": name,
@@ -228,7 +231,7 @@ def fine_tune(
             run_dir,
             path=path,
             validation_share=recipe.validation_share,
-            earlier=training.earlier_stacks(read_info(base), stacks[0].class_names, image_size),
+            earlier=earlier,
             earlier_share=recipe.mix_share,
             card=card,
             device=device,

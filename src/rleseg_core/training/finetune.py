@@ -141,6 +141,8 @@ def train(
     `info.path` is where it goes, `weights` are what it starts from (fresh ones by default); the
     other parameters, reports and errors are those of `fine_tune`.
     """
+    if not earlier_share:
+        earlier = ()
     _class_names(stacks)
     _class_names([*stacks, *earlier])  # the same in both
     _check_labels([*stacks, *earlier, *(validation_stacks or ())])

@@ -117,6 +117,22 @@ def test_run_learns_new_and_earlier_data(tmp_path):
     assert len(list(run)) == 2
 
 
+def test_earlier_data_without_a_share_do_not_hide_a_missing_class(tmp_path):
+    shown = flat(200)
+    classes = np.tile(np.arange(len(NAMES) + 1, dtype=np.uint8), (1, 64, 64))[..., :64]
+    config = TrainConfig(n_steps=1, batch_size=2, warmup_steps=1)
+    run = train(
+        tiny(tmp_path / "m.safetensors"),
+        [flat(10)],
+        config,
+        tmp_path,
+        earlier=[replace(shown, classes=classes)],
+        earlier_share=0.0,
+    )
+    assert "show no objects" in next(run).message
+    run.close()
+
+
 def test_earlier_data_alone_are_nothing_to_learn_from(tmp_path):
     config = TrainConfig(n_steps=1)
     with pytest.raises(TrainingError, match="no labelled frames"):
