@@ -55,6 +55,8 @@ def remove_drafts(path: str | Path) -> None:
     target = Path(path)
     digits = "[0-9a-f]" * _N_DIGITS
     for draft in target.parent.glob(f".{glob.escape(target.stem)}-{digits}.*"):
+        if draft.suffix not in (target.suffix, ".parts"):
+            continue  # of a file with the same stem, which another program may be writing
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
         else:

@@ -56,7 +56,7 @@ def test_drafts_of_killed_writers_are_removed(tmp_path):
         draft.write_text("whole")
         (tmp_path / (draft.stem + ".parts")).mkdir()
     (tmp_path / ".a[1]-0123abcd.txt").write_text("half")
-    kept = [".a[1]-notes.txt", ".b-0123abcd.txt"]
+    kept = [".a[1]-notes.txt", ".b-0123abcd.txt", ".a[1]-0123abcd.tif"]
     for name in kept:
         (tmp_path / name).write_text("of others")
     remove_drafts(tmp_path / "a[1].txt")
