@@ -7,7 +7,7 @@ from typing import Literal
 from rleseg_core.errors import DataError
 
 Strength = Literal["none", "standard", "strong"]
-_MOST_ELASTIC = 1 / 16  # beyond it, the field of `data.augment.Bend` could fold
+_MOST_ELASTIC = 1 / 16  # beyond it, the bend of a `data.augment.View` could fold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,10 @@ class Augmentation:
         numbers = (self.angle, self.brightness, self.contrast, self.gamma, self.noise, self.blur)
         shares = (self.warped_share, self.stretch)
         if not (min(numbers) >= 0 and self.contrast < 1 and 0 <= min(shares) <= max(shares) <= 1):
-            raise DataError(f"amounts must not be negative, contrast and shares at most 1: {self}")
+            raise DataError(
+                "amounts must not be negative, contrast must be below 1 and shares at most 1, got "
+                f"{self}"
+            )
         if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1]):
             raise DataError(f"scale needs a lowest and a highest factor, got {self.scale}")
         if not 0 <= self.elastic <= _MOST_ELASTIC:

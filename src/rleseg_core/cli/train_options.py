@@ -139,7 +139,7 @@ Patience = Annotated[
     typer.Option(
         "--patience",
         min=0,
-        help="Validations without a better Dice after which it stops; 0: it goes on to the end.",
+        help="Validations without a better score after which it stops; 0: it goes on to the end.",
     ),
 ]
 Select = Annotated[
