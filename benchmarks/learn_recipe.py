@@ -33,7 +33,7 @@ class Recipe:
         P, its stride in inference, S, N.
     max_tokens : int
         L.
-    stitch : {'last', 'vote'}
+    stitch : {'centre', 'last', 'vote'}
         What counts where windows overlap.
     model, train : mapping of str to object
         Settings of `ModelConfig` and `TrainConfig` that are not the default ones.
@@ -48,7 +48,7 @@ class Recipe:
     mask: int = 32
     n_frames: int = 1
     max_tokens: int = 512
-    stitch: StitchRule = "vote"
+    stitch: StitchRule = "centre"
     model: Mapping[str, object] = field(default_factory=dict)
     train: Mapping[str, object] = field(default_factory=dict)
     augment: Augmentation = AUGMENTATIONS["standard"]

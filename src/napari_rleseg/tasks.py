@@ -38,7 +38,7 @@ class SegmentSettings:
         Model file.
     device : str
         'auto', 'cpu', 'cuda', 'mps', …
-    stitch : {'last', 'vote'}
+    stitch : {'centre', 'last', 'vote'}
         What counts where windows overlap.
     top_p : float or None
         Nucleus sampling with this mass; None takes the likeliest token.
@@ -50,7 +50,7 @@ class SegmentSettings:
 
     model: Path
     device: str = "auto"
-    stitch: "StitchRule" = "last"
+    stitch: "StitchRule" = "centre"
     top_p: float | None = None
     batch_size: int | None = None
     image_size: int | None = None

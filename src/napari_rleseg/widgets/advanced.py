@@ -28,6 +28,7 @@ class AdvancedSettings(QWidget):
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
         self.device.setCurrentText(str(preference("inference", "device")))
         self.stitch = QComboBox()
+        self.stitch.addItem("nearest window centre wins", "centre")
         self.stitch.addItem("later window wins", "last")
         self.stitch.addItem("windows vote", "vote")
         self.stitch.setToolTip("What counts where windows overlap")

@@ -32,9 +32,9 @@ def predict(
     output: Annotated[Path, typer.Option("--out", "-o", help="The masks: a new .tif or .zarr.")],
     model: Annotated[str, typer.Option("--model", "-m", help="A model file or name.")] = "demo",
     stitch: Annotated[
-        Literal["last", "vote"],
-        typer.Option(help="Where windows overlap: the last one or the most."),
-    ] = "last",
+        Literal["centre", "last", "vote"],
+        typer.Option(help="Where windows overlap: the nearest centre, the last one or the most."),
+    ] = "centre",
     sampling: Annotated[
         Literal["greedy", "nucleus"], typer.Option(help="How the next token is chosen.")
     ] = "greedy",

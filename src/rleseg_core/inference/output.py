@@ -40,7 +40,7 @@ def predict_to_file(
     path: Path,
     *,
     frames: list[int] | None = None,
-    stitch: StitchRule = "last",
+    stitch: StitchRule = "centre",
     **options: object,
 ) -> Generator[WindowResult, None, PredictionFigures]:
     """Segment a stack into a file that appears only when it is whole.

@@ -128,7 +128,7 @@ class Segmenter:
         stack: ImageStack,
         *,
         frames: Sequence[int] | None = None,
-        stitch: StitchRule = "last",
+        stitch: StitchRule = "centre",
         sampling: Sampling = GREEDY,
         batch_size: int | None = None,
         image_size: int | None = None,
@@ -144,8 +144,8 @@ class Segmenter:
             Read lazily, one frame at a time.
         frames : sequence of int, optional
             Frames to segment, all by default; windows may look at others too.
-        stitch : {'last', 'vote'}
-            What counts where windows overlap.
+        stitch : {'centre', 'last', 'vote'}
+            What counts where windows overlap; see `Stitcher`.
         sampling : Sampling
             Greedy by default.
         batch_size : int, optional

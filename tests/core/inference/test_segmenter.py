@@ -44,7 +44,7 @@ def product(run):
             return results, end.value
 
 
-@pytest.mark.parametrize("stitch", ["last", "vote"])
+@pytest.mark.parametrize("stitch", ["centre", "last", "vote"])
 @pytest.mark.parametrize("image_size", [None, 80, 200])
 def test_results_painted_one_by_one_give_the_product(segmenter, stack, stitch, image_size):
     results, labels = product(segmenter.predict(stack, stitch=stitch, image_size=image_size))

@@ -49,6 +49,21 @@ def test_more_than_255_windows_may_vote_on_a_pixel():
     assert labels[0, 0, 0] == 1
 
 
+def test_the_window_wins_in_which_a_pixel_lies_deepest():
+    labels = np.zeros((1, 1, 10), np.uint8)
+    stitcher = Stitcher(labels, 3)
+    whole = slice(0, 1)
+    stitcher.add(0, whole, slice(0, 6), np.full((1, 6), 1, np.uint8))
+    stitcher.add(0, whole, slice(2, 8), np.full((1, 6), 2, np.uint8))
+    now = stitcher.add(0, whole, slice(4, 10), np.full((1, 6), 3, np.uint8))
+    # pixel 4 is two from the end of the first and third from the beginning of the second
+    assert labels[0, 0].tolist() == [1, 1, 1, 1, 2, 2, 3, 3, 3, 3]
+    assert now[0].tolist() == [2, 2, 3, 3, 3, 3]
+    stitcher.close_before(1)
+    stitcher.add(0, whole, slice(2, 8), np.full((1, 6), 1, np.uint8))
+    assert labels[0, 0].tolist() == [1, 1, 1, 1, 1, 1, 1, 1, 3, 3]
+
+
 @pytest.mark.parametrize("shape", [(1, 50, 70), (2, 64, 64), (1, 33, 200), (1, 20, 20)])
 @pytest.mark.parametrize("image_size", [None, 48, 150])
 @pytest.mark.parametrize("stride", [16, 11])
