@@ -94,6 +94,11 @@ class Trainer:
         self.device = choose_device(device)
         self.step = 0
         check_selected_class(config.select_class, info.mask_spec.class_names)
+        if config.shuffle_runs and self.model.config.starts == "scan":
+            raise TrainingError(
+                "a scan finds runs in ascending order and cannot learn shuffled ones; make the "
+                'model with starts="pointer", or leave out shuffle_runs'
+            )
         self.best_score = -math.inf
         self.n_worse = 0  # validations since the best
         self._state: dict[str, Tensor] = {}

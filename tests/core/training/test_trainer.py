@@ -264,3 +264,8 @@ def test_the_dense_head_keeps_the_classes_that_both_have(tmp_path):
         assert len(dense.weight) == len(names) + 1
         assert torch.equal(dense.weight[:n], old.weights["dense.weight"][:n])
         assert torch.equal(dense.bias[:n], old.weights["dense.bias"][:n])
+
+
+def test_a_scan_does_not_learn_shuffled_runs(tmp_path):
+    with pytest.raises(TrainingError, match="a scan finds runs in ascending order"):
+        next(start(tmp_path, replace(CONFIG, shuffle_runs=True)))
