@@ -131,7 +131,7 @@ def train(
         checkpoint_every=checkpoint_every,
         seed=seed,
     )
-    if base is None:
+    if base is None and backbone is None:
         suits = from_scratch(size)
         config = replace(config, **{k: suits[k] for k in suits.keys() - options.settings(chosen)})
     earlier = [LabelledStack.from_paths(*mix, names, instances=instances)] if mix else []

@@ -291,6 +291,8 @@ def check_unfinished(folder: Path) -> None:
     if not last.is_file():
         return
     info = read_info(last)
+    if "config" not in info.training:
+        return  # somebody's model of that name, not a run
     n_steps = TrainConfig.from_json(info.training["config"]).n_steps  # type: ignore[arg-type]
     if 0 < info.step < n_steps and not info.training.get("finished"):
         raise TrainingError(

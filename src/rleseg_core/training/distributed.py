@@ -103,7 +103,7 @@ def launch(arguments: Sequence[str], cluster: Cluster, *, device: str = "auto") 
         if name.startswith("torch.distributed.elastic"):  # each has a level of its own
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below
     os.environ[OURS] = "1"
-    n_threads = max(1, (os.cpu_count() or 1) // cluster.n_devices)
+    n_threads = max(1, _cores() // cluster.n_devices)
     os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
     one = cluster.n_nodes == 1
     with tempfile.TemporaryDirectory(prefix="rleseg-") as folder:
@@ -128,6 +128,13 @@ def launch(arguments: Sequence[str], cluster: Cluster, *, device: str = "auto") 
             raise TrainingError(_told(error, cluster, Path(folder))) from error
         except SignalException as error:
             raise KeyboardInterrupt from error
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _check_devices(n_devices: int, device: str) -> None:

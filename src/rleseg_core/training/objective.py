@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rleseg_core.collectives import mean_over_processes
+from rleseg_core.errors import TrainingError
 from rleseg_core.model import ModelConfig
 from rleseg_core.tokens import Tokenizer
 from rleseg_core.tokens.fields import LengthSymbol, Symbol
@@ -50,6 +51,11 @@ class Objective:
     ) -> None:
         self.config = config
         self._head_sizes = [head.size for head in model.heads]
+        if model.heads and (config.equalise or config.neighbour_smoothing):
+            raise TrainingError(
+                "equalise and neighbour_smoothing are for one sequence, not for a head for each "
+                "field; leave them out"
+            )
         weights = vocabulary_weights(tokenizer.vocab, config.eos_weight, config.segment_weights)
         self._weights = weights.to(device)
         self._classes: Tensor | None = None

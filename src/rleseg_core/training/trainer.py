@@ -103,6 +103,7 @@ class Trainer:
         self.n_worse = 0  # validations since the best
         self._state: dict[str, Tensor] = {}
         self._random: dict[str, Tensor] = {}  # at the end of the last whole step
+        self._averages: dict[str, Tensor] = {}  # of batch normalisation, likewise
         self._saved_at: int | None = None
         self._average: WeightAverage | None = None
 
@@ -184,7 +185,7 @@ class Trainer:
         network.train()
         fitting = FittingStep(network, accelerator.backward, retries=accelerator.num_processes == 1)
         healthy, began = True, time.perf_counter()
-        self._random = random_state()
+        self._random, self._averages = random_state(), self._running_averages()
         if accelerator.is_main_process:
             for path in (self.run_dir / LAST, self.run_dir / BEST, self.info.path):
                 remove_drafts(path)  # of a run that was killed while it wrote
@@ -222,6 +223,7 @@ class Trainer:
                 if self._average is not None:
                     self._average.update(self.model)
                 self.step, self._random, healthy = self.step + 1, random_state(), True
+                self._averages = self._running_averages()
                 seconds = time.perf_counter() - started
                 scores = self._validate(accelerator) if self._due("validate") else {}
                 if accelerator.is_main_process and self._due("checkpoint"):
@@ -238,6 +240,8 @@ class Trainer:
                 )
         finally:
             if healthy and self._saved_at != self.step and accelerator.is_main_process:
+                # a step that was interrupted may have gone forward already
+                self.model.load_state_dict(self._averages, strict=False)
                 self._save(optimizer)
         return from_first(self._finish, accelerator)
 
@@ -299,6 +303,12 @@ class Trainer:
         if not self.ended_early or self.step == self.config.n_steps:
             return ""
         return f"stopped at step {self.step}: {self.n_worse} validations brought nothing better"
+
+    def _running_averages(self) -> dict[str, Tensor]:
+        """What the model keeps beside its weights."""
+        learned = dict(self.model.named_parameters())
+        values = self.model.state_dict().items()
+        return {name: value.clone() for name, value in values if name not in learned}
 
     def _due(self, what: str) -> bool:
         every = self.config.validate_every if what == "validate" else self.config.checkpoint_every

@@ -13,6 +13,7 @@ from rleseg_core.build import build_model, build_tokenizer, new_model
 from rleseg_core.checkpoint import load_checkpoint, read_info, save_checkpoint
 from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, synthesize
 from rleseg_core.errors import CheckpointError, TrainingError
+from rleseg_core.model import ModelConfig
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import (
@@ -269,3 +270,31 @@ def test_the_dense_head_keeps_the_classes_that_both_have(tmp_path):
 def test_a_scan_does_not_learn_shuffled_runs(tmp_path):
     with pytest.raises(TrainingError, match="a scan finds runs in ascending order"):
         next(start(tmp_path, replace(CONFIG, shuffle_runs=True)))
+
+
+def test_an_interrupted_step_leaves_no_trace_in_running_averages(tmp_path, monkeypatch):
+    def begin(folder):
+        info = tiny(folder / "model.safetensors")
+        config = ModelConfig.from_json(info.model)
+        info = replace(info, model=replace(config, trunk_norm="batch").to_json())
+        settings = replace(CONFIG, checkpoint_every=0, validate_every=0)
+        return train(info, [labelled(0)], settings, folder, device="cpu")
+
+    expected = begin(tmp_path / "closed")
+    for _ in range(2):
+        next(expected)
+    expected.close()
+    run = begin(tmp_path / "interrupted")
+    for _ in range(2):
+        next(run)
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rleseg_core.training.objective.token_loss", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        next(run)
+    found, wanted = (load_checkpoint(tmp_path / name / LAST) for name in ("interrupted", "closed"))
+    assert found.info.step == wanted.info.step == 2
+    assert any("running_mean" in name for name in wanted.weights)
+    torch.testing.assert_close(found.weights, wanted.weights, atol=0, rtol=0)
