@@ -61,9 +61,9 @@ def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe
         The model that is trained further.
     """
     config = TrainConfig(
-        n_steps=_n_steps(n_windows, device, rounds=2, least=100, most=200),
+        n_steps=_n_steps(n_windows, device, rounds=2, least=150, most=300),
         batch_size=_batch_size(device),
-        learning_rate=6e-4,
+        learning_rate=1.5e-3,
         warmup_steps=10,
         validate_every=25,
         checkpoint_every=50,
@@ -77,7 +77,7 @@ def thorough(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Rec
     config = TrainConfig(
         n_steps=n_steps,
         batch_size=_batch_size(device),
-        learning_rate=1e-3,
+        learning_rate=1.5e-3,
         warmup_steps=20,
         validate_every=max(50, n_steps // 20),
         checkpoint_every=100,
