@@ -149,7 +149,10 @@ class Decoder(nn.Module):
             b, h, _, d = keys.shape
             own.append(KeyValueCache(*keys.new_zeros(2, b, h, max_tokens, d)))
         nowhere = torch.zeros(len(memory), dtype=torch.int64, device=memory.context.device)
-        cache = Cache(own, context, self.tokens(), self._remember(memory), nowhere)
+        pointer = self._remember(memory)
+        if pointer is not None:  # other windows will take their place
+            pointer = pointer._replace(cells=pointer.cells.clone())
+        cache = Cache(own, context, self.tokens(), pointer, nowhere)
         if self.pointer is not None:
             begun = self.pointer.places.beginning(len(memory))
             cache.trails = begun[:, None].repeat(1, max_tokens + 1, 1)

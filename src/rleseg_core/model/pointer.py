@@ -152,26 +152,22 @@ class PointerMemory(NamedTuple):
 
     Parameters
     ----------
-    keys, inputs : (B, G, D) tensor
-        What logits compare with, and what a cell adds to the decoder's input.
-    ends : (B, G, D) tensor or None
-        What the ends of runs compare with.
+    cells : (B, G, D) tensor
+        The image at each cell.
     seen : (B, G, 2) float32 tensor or None
         Log odds of cells to begin and to end a run, of what the dense head says.
     classes : (B, G, C) float32 tensor or None
         Log probabilities of the foreground classes, of one frame.
     """
 
-    keys: Tensor
-    inputs: Tensor
-    ends: Tensor | None = None
+    cells: Tensor
     seen: Tensor | None = None
     classes: Tensor | None = None
 
     def select(self, rows: Tensor) -> "PointerMemory":
         """That of some of the windows, `rows` (B',) integers."""
-        rest = (None if part is None else part[rows] for part in self[2:])
-        return PointerMemory(self.keys[rows], self.inputs[rows], *rest)
+        seen, classes = (None if part is None else part[rows] for part in self[1:])
+        return PointerMemory(self.cells[rows], seen, classes)
 
     def replace(self, rows: Tensor, other: "PointerMemory") -> None:
         """Put that of other windows in place of some, `rows` (B',)."""
@@ -203,28 +199,25 @@ class Pointer(nn.Module):
 
     def remember(self, cells: Tensor, dense: Tensor | None = None) -> PointerMemory:
         """What the other two methods need of cells (B, G, D) and their classes (B, G, N, C + 1)."""
-        scale = cells.shape[-1] ** -0.5
-        keys = cells[:, :0] if self.key is None else self.key(cells) * scale
-        ends = None if self.end_key is None else self.end_key(cells) * scale
         seen = classes = None
         if self.trust is not None and dense is not None:
             seen = _edges(dense.softmax(-1)) * self.trust[:2].float()
             if dense.shape[2] == 1:
                 classes = dense[:, :, 0, 1:].log_softmax(-1) * self.trust[2].float()
-        return PointerMemory(keys, self.input(cells), ends, seen, classes)
+        return PointerMemory(cells, seen, classes)
 
     def embed(self, trail: Trail, memory: PointerMemory) -> Tensor:
         """The image at the cells where sequences stand, 0 where they stand at none: (B, L, D)."""
-        at = trail.cell.clamp(min=0)[..., None].expand(-1, -1, memory.inputs.shape[-1])
-        return memory.inputs.gather(1, at) * (trail.cell >= 0)[..., None]
+        at = trail.cell.clamp(min=0)[..., None].expand(-1, -1, memory.cells.shape[-1])
+        return self.input(memory.cells.gather(1, at)) * (trail.cell >= 0)[..., None]
 
     def add_logits(self, logits: Tensor, x: Tensor, trail: Trail, memory: PointerMemory) -> Tensor:
         """`logits` (B, L, V) of states `x` (B, L, D) with what the cells say added."""
         added = torch.zeros_like(logits)
         in_run = trail.cell >= 0
-        if self.query is not None:
+        if self.query is not None and self.key is not None:
             at = _some(~in_run) if self.scans else slice(None)
-            likeness = self.query(x[:, at]) @ memory.keys.transpose(1, 2)  # (B, L, G)
+            likeness = _likeness(self.query(x[:, at]), self.key, memory.cells)  # (B, L, G)
             if self.scans:
                 prior = _BEGINS if memory.seen is None else memory.seen[:, None, :, 0]
                 likeness, none = _first_from(likeness.float() + prior, trail.cursor[:, at])
@@ -232,9 +225,9 @@ class Pointer(nn.Module):
                     self._put(added, first, none.expand(-1, -1, n), at, ~in_run)
             starts = self._of_starts(likeness, trail.row[:, at])
             self._put(added, self.grid.offset, starts, at, ~in_run if self.scans else None)
-        if self.end_query is not None and memory.ends is not None:
+        if self.end_query is not None and self.end_key is not None:
             at = _some(in_run)
-            likeness = self.end_query(x[:, at]) @ memory.ends.transpose(1, 2)
+            likeness = _likeness(self.end_query(x[:, at]), self.end_key, memory.cells)
             prior = _ENDS if memory.seen is None else memory.seen[:, None, :, 1]
             for size in {size for _, size in self.lengths}:
                 found = _first_end(likeness.float() + prior, trail.cell[:, at], size)
@@ -277,6 +270,15 @@ class Pointer(nn.Module):
         cols = cells.gather(2, at).squeeze(2)
         rows, cols = (F.pad(part, (0, grid.n_ids - part.shape[-1])) for part in (rows, cols))
         return torch.where((row >= 0)[..., None], cols, rows)
+
+
+def _likeness(queries: Tensor, key: nn.Linear, cells: Tensor) -> Tensor:
+    """Scaled products (B, L, G) of queries (B, L, D) and the keys of cells (B, G, D).
+
+    There are far more cells than queries, so the queries are brought to the cells' side.
+    """
+    asked = (queries @ key.weight) * cells.shape[-1] ** -0.5
+    return asked @ cells.transpose(1, 2)
 
 
 def _edges(classes: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ def test_only_starts_take_up_the_image(images: Tensor) -> None:
     memory = pointer.remember(cells)
     tokens = torch.tensor([[1, 2, FIRST_START + 5, FIRST_START + GRID.size]] * 3)
     embedded = pointer.embed(pointer.places.follow(tokens, pointer.places.beginning(3)), memory)
-    torch.testing.assert_close(embedded[:, 2], memory.inputs[:, 5])
+    torch.testing.assert_close(embedded[:, 2], pointer.input(cells[:, 5]))
     assert not embedded[:, [0, 1, 3]].any()
 
 
