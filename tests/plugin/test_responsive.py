@@ -124,7 +124,7 @@ def test_viewer_is_not_blocked_while_a_model_is_fine_tuned(
     panel.truth.layer = show_labels(
         session.viewer, stack.classes, stack.class_names, name="truth", image=session.image
     )
-    panel.form.value = replace(panel.form.value, n_steps=6, batch_size=2, validate_every=3)
+    panel.how.form.value = replace(panel.how.form.value, n_steps=6, batch_size=2, validate_every=3)
 
     def measure() -> float:
         with qtbot.waitSignal(session.training.started, timeout=LONG):

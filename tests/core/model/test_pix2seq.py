@@ -33,7 +33,7 @@ def test_a_batch_is_its_rows(model: Pix2Seq, images: Tensor, tokens: Tensor) -> 
         together = model(model.encode(images), tokens)
         for row in range(3):
             alone = model(model.encode(images[row : row + 1]), tokens[row : row + 1])
-            torch.testing.assert_close(alone[0], together[row], atol=5e-5, rtol=1e-5)
+            torch.testing.assert_close(alone[0], together[row], atol=2e-4, rtol=1e-5)
 
 
 def test_selected_rows_go_on_as_before(model: Pix2Seq, images: Tensor, tokens: Tensor) -> None:
