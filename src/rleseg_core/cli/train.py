@@ -5,7 +5,7 @@ import sys
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -152,6 +152,14 @@ def train(
     folder = run_dir or output.with_suffix("")
     if not resume:
         options.check_unfinished(folder)
+    same: dict[str, Any] = {  # of all three ways to begin
+        "validation_stacks": held_out,
+        "validation_share": validation_share,
+        "earlier": earlier,
+        "earlier_share": mix_share,
+        "device": device,
+        "resume": resume,
+    }
     how = preset(("tac" if n_frames > 1 else "lac") if scheme == "auto" else scheme)
     if base is not None and n_frames > 1:
         from rleseg_core.build import as_video
@@ -180,12 +188,7 @@ def train(
             config,
             folder,
             weights=image_weights(image_model, info),
-            validation_stacks=held_out,
-            validation_share=validation_share,
-            earlier=earlier,
-            earlier_share=mix_share,
-            device=device,
-            resume=resume,
+            **same,
         )
     elif base is not None:
         run = fine_tune(
@@ -194,14 +197,9 @@ def train(
             config,
             folder,
             path=output,
-            validation_stacks=held_out,
-            validation_share=validation_share,
-            earlier=earlier,
-            earlier_share=mix_share,
             image_size=image_size,
             card={"name": output.stem},
-            device=device,
-            resume=resume,
+            **same,
         )
     else:
         window = WindowSpec(
@@ -233,12 +231,7 @@ def train(
             config,
             folder,
             weights=weights,
-            validation_stacks=held_out,
-            validation_share=validation_share,
-            earlier=earlier,
-            earlier_share=mix_share,
-            device=device,
-            resume=resume,
+            **same,
         )
     path = _watch(run, quiet)
     if several:

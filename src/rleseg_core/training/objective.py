@@ -1,6 +1,6 @@
 """What a step is to make small: the loss of the tokens, and that of the dense head beside."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +51,11 @@ class Objective:
     ) -> None:
         self.config = config
         self._head_sizes = [head.size for head in model.heads]
+        self._of_each_token: dict[str, Any] = {
+            "kind": config.loss,
+            "label_smoothing": config.label_smoothing,
+            "focal_gamma": config.focal_gamma,
+        }
         if model.heads and (config.equalise or config.neighbour_smoothing):
             raise TrainingError(
                 "equalise and neighbour_smoothing are for one sequence, not for a head for each "
@@ -74,9 +79,7 @@ class Objective:
                 batch.targets,
                 self._weights,
                 self._head_sizes,
-                kind=config.loss,
-                label_smoothing=config.label_smoothing,
-                focal_gamma=config.focal_gamma,
+                **self._of_each_token,
             )
         weights = self._weights
         if self._classes is not None:
@@ -85,9 +88,7 @@ class Objective:
             outputs.logits,
             batch.targets,
             weights,
-            kind=config.loss,
-            label_smoothing=config.label_smoothing,
-            focal_gamma=config.focal_gamma,
+            **self._of_each_token,
             neighbours=self._neighbours,
             neighbour_smoothing=config.neighbour_smoothing,
         )
