@@ -211,7 +211,11 @@ CHANGES: dict[str, Change] = {
         what="patches varied more", recipe={"augment": AUGMENTATIONS["strong"]}
     ),
     "ema": Change(what="the average of the weights of about a hundred steps", train={"ema": 0.99}),
-    "no-ema": Change(what="the last weights, not their average", train={"ema": 0.0}),
+    "group-norm": Change(
+        what="group normalisation in the trunk, not batch", model={"trunk_norm": "group"}
+    ),
+    "no-rates": Change(what="the same rate for all parts", train={"rates": {}}),
+    "frozen-trunk": Change(what="a trunk that does not learn", train={"frozen": ("trunk",)}),
     "label-smoothing": Change(
         what="a twentieth of the target on all tokens", train={"label_smoothing": 0.05}
     ),

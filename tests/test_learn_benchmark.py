@@ -66,11 +66,11 @@ def test_an_ablation_goes_on_where_it_stopped(
     run(monkeypatch, *words, "--options", "baseline", "--seeds", "0")
     first = log.read_text()
     monkeypatch.setitem(
-        CHANGES, "no-ema", learn.replace(CHANGES["no-ema"], train={"no_such_setting": 1})
+        CHANGES, "group-norm", learn.replace(CHANGES["group-norm"], train={"no_such_setting": 1})
     )
-    run(monkeypatch, *words, "--options", "baseline,no-ema", "--seeds", "0")
+    run(monkeypatch, *words, "--options", "baseline,group-norm", "--seeds", "0")
     assert log.read_text().startswith(first)
-    assert [line["trial"]["option"] for line in read_log(log)] == ["baseline", "no-ema"]
+    assert [line["trial"]["option"] for line in read_log(log)] == ["baseline", "group-norm"]
     table = rows(capsys.readouterr().out)
     assert table[-2][0] == "baseline"
     assert float(table[-2][1]) >= 0  # after one step
