@@ -1,14 +1,7 @@
 """Images in, logits of tokens out; what the tokens mean is not known here."""
 
 from rleseg_core.model.cache import Cache
-from rleseg_core.model.config import (
-    SIZES,
-    Head,
-    ModelConfig,
-    StartGrid,
-    is_published,
-    model_config,
-)
+from rleseg_core.model.config import Head, ModelConfig, StartGrid
 from rleseg_core.model.decoder import Memory
 from rleseg_core.model.generate import (
     GrammarTables,
@@ -18,6 +11,7 @@ from rleseg_core.model.generate import (
     nucleus,
 )
 from rleseg_core.model.pix2seq import Pix2Seq
+from rleseg_core.model.sizes import SIZES, is_published, model_config
 from rleseg_core.model.video import from_image_model
 from rleseg_core.model.writing import Written, generate_tokens, write_sequences
 
