@@ -4,36 +4,17 @@ import numpy as np
 import pytest
 import tifffile
 
-from rleseg_core.build import new_model
 from rleseg_core.checkpoint import read_info
 from rleseg_core.cli.app import main
-from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, synthesize
 from rleseg_core.errors import TrainingError
 from rleseg_core.metrics import score
-from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import preset
-from rleseg_core.training import BEST, LAST, TrainConfig, train, trainer
+from rleseg_core.training import BEST, LAST, TrainConfig, trainer
 from rleseg_core.training.selection import check_selected_class, parse_selection
 
 
-def start(folder, **settings):
-    """A tiny run with three validations."""
-    sequence = synthesize(SyntheticConfig(n_frames=4, size=(64, 64), seed=0))
-    stack = LabelledStack(
-        images=ImageStack.from_array(sequence.images),
-        classes=sequence.classes,
-        class_names=sequence.class_names,
-    )
-    info = new_model(
-        folder / "model.safetensors",
-        size="test",
-        scheme=preset("lac"),
-        mask_spec=MaskSpec(size=(16, 16), class_names=sequence.class_names),
-        window_spec=WindowSpec(patch=32, patch_stride=32),
-        max_tokens=64,
-    )
-    config = TrainConfig(n_steps=3, batch_size=2, warmup_steps=0, validate_every=1, **settings)
-    return train(info, [stack], config, folder, device="cpu")
+def three_steps(**settings):
+    """A run with three validations."""
+    return TrainConfig(n_steps=3, batch_size=2, warmup_steps=0, validate_every=1, **settings)
 
 
 @pytest.fixture
@@ -59,8 +40,8 @@ def told(monkeypatch):
         ({"select_metric": "fw_recall"}, 1),
     ],
 )
-def test_best_model_is_the_one_of_the_chosen_score(told, tmp_path, settings, step):
-    reports = list(start(tmp_path, **settings))
+def test_best_model_is_the_one_of_the_chosen_score(told, small_run, tmp_path, settings, step):
+    reports = list(small_run(tmp_path, three_steps(**settings)))
     assert read_info(tmp_path / BEST).step == step
     assert read_info(tmp_path / "model.safetensors").step == step
     selected = [report.validation["selected"] for report in reports]
@@ -68,9 +49,9 @@ def test_best_model_is_the_one_of_the_chosen_score(told, tmp_path, settings, ste
     assert read_info(tmp_path / LAST).training["best_score"] == max(selected)
 
 
-def test_run_ends_by_the_chosen_score(told, tmp_path):
+def test_run_ends_by_the_chosen_score(told, small_run, tmp_path):
     settings = {"select_metric": "recall", "select_class": "ipsc", "patience": 1}
-    assert [report.step for report in start(tmp_path, **settings)] == [1, 2]
+    assert [report.step for report in small_run(tmp_path, three_steps(**settings))] == [1, 2]
 
 
 def test_choice_survives_the_file_of_the_run(tmp_path):
@@ -103,16 +84,15 @@ def test_config_knows_its_metrics():
         TrainConfig(select_metric="pixel_accuracy", select_class="ipsc")
 
 
-def test_unknown_class_is_told_before_the_training(tmp_path):
+def test_unknown_class_is_told_before_the_training(small_run, tmp_path):
     with pytest.raises(TrainingError, match="'cell', only by one of ipsc, dfc, foreground"):
-        next(start(tmp_path, select_class="cell"))
+        next(small_run(tmp_path, three_steps(select_class="cell")))
     assert not (tmp_path / LAST).exists()
     check_selected_class("foreground", ("ipsc",))
 
 
-def run_command(folder, *options):
+def run_command(folder, sequence, *options):
     """Exit code of ``rleseg train`` on four small frames."""
-    sequence = synthesize(SyntheticConfig(n_frames=4, size=(64, 64), seed=0))
     for name, stack in (("images", sequence.images), ("classes", sequence.classes)):
         tifffile.imwrite(folder / f"{name}.tif", stack, photometric="minisblack")
     data = [folder / "images.tif", folder / "classes.tif", "--out", folder / "model.safetensors"]
@@ -127,8 +107,8 @@ def run_command(folder, *options):
     ("choice", "about"),
     [("jaccard", "'jaccard'"), ("iou:cell", "'cell'"), ("fw_iou:dfc", "fw_iou")],
 )
-def test_command_refuses_what_it_cannot_choose_by(tmp_path, capfd, choice, about):
-    assert run_command(tmp_path, "--select", choice) == 2
+def test_command_refuses_what_it_cannot_choose_by(tmp_path, sequence, capfd, choice, about):
+    assert run_command(tmp_path, sequence, "--select", choice) == 2
     told = capfd.readouterr()
     assert told.out == ""
     assert told.err.startswith("error: ")
@@ -136,8 +116,8 @@ def test_command_refuses_what_it_cannot_choose_by(tmp_path, capfd, choice, about
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_command_tells_the_score_it_chose_by(tmp_path, capfd):
-    assert run_command(tmp_path, "--select", "pixel_accuracy") == 0
+def test_command_tells_the_score_it_chose_by(tmp_path, sequence, capfd):
+    assert run_command(tmp_path, sequence, "--select", "pixel_accuracy") == 0
     figures = json.loads(capfd.readouterr().out)
     assert 0 <= figures["selected"] <= 1
     config = read_info(tmp_path / "model" / LAST).training["config"]
