@@ -62,8 +62,8 @@ class Trainer:
     sampler : PatchSampler
         Training batches, a function of the step alone, so that a resumed run sees the same ones.
     run_dir : Path
-        Folder of ``last.safetensors`` (weights, optimizer, random state: everything to go on) and
-        ``best.safetensors`` (highest score so far of those that `config` selects by).
+        Folder of ``last.safetensors`` (weights, optimizer, loss scale, random state: everything to
+        go on) and ``best.safetensors`` (highest score so far of those that `config` selects by).
     validation : sequence of SampleBatch
         Held-out windows; none for no validation.
     weights : dict of str to Tensor, optional
@@ -106,6 +106,8 @@ class Trainer:
         self._averages: dict[str, Tensor] = {}  # of batch normalisation, likewise
         self._saved_at: int | None = None
         self._average: WeightAverage | None = None
+        self._scaler: torch.amp.GradScaler | None = None
+        self._scale: dict[str, float] = {}  # where the scaler of fp16 goes on
 
     @classmethod
     def resume(
@@ -174,6 +176,7 @@ class Trainer:
         check_same_step(self.step, accelerator)
         optimizer = make_optimizer(self.model, config)
         network, optimizer = accelerator.prepare(_Network(self.model), optimizer)
+        self._scaler = accelerator.scaler
         self._average = WeightAverage(self.model, config.ema) if config.ema else None
         if self._state:
             restore_optimizer(optimizer.optimizer, self._state)
@@ -181,6 +184,8 @@ class Trainer:
             if self._average is not None:
                 self._average.restore(self._state)
             self._state = {}
+        if self._scaler is not None and self._scale:
+            self._scaler.load_state_dict(self._scale)
         objective = Objective(self.tokenizer, self.model.config, config, accelerator.device)
         network.train()
         fitting = FittingStep(network, accelerator.backward, retries=accelerator.num_processes == 1)
@@ -334,6 +339,8 @@ class Trainer:
             "n_worse": self.n_worse,
             "finished": self.step == self.config.n_steps or self.ended_early,
         }
+        if self._scaler is not None:
+            training["scale"] = self._scaler.state_dict()
         state = optimizer_tensors(optimizer) | self._random
         if self._average is not None:
             state |= self._average.tensors()
@@ -347,6 +354,7 @@ class Trainer:
         best = saved.get("best_score", saved.get("best_dice"))  # as older runs call it
         self.best_score = float(best) if isinstance(best, int | float) else -math.inf
         self.n_worse = int(str(checkpoint.info.training.get("n_worse", 0)))
+        self._scale = cast(dict[str, float], saved.get("scale", {}))  # older runs did not keep it
         self._state = checkpoint.state
 
     def _finish(self) -> Path:
