@@ -1,4 +1,7 @@
-"""Files from the web: whole or not there, taken up where they were cut off, the same each time."""
+"""Files from the web: whole or not there, taken up where they were cut off, the same each time.
+
+Processes that want the same file take turns: the first fetches it, the others find it.
+"""
 
 import hashlib
 import json
@@ -12,11 +15,14 @@ from pathlib import Path
 from ssl import SSLError
 from urllib.parse import urlsplit
 
+from filelock import AcquireReturnProxy, FileLock, Timeout
+
 from rleseg_core.errors import CheckpointError
 from rleseg_core.files import whole_file
 
 _CHUNK = 2**20
 _TIMEOUT = 30.0
+_TURN = 1.0  # seconds between two reports while another process fetches the file
 _NO_CONNECTION = (urllib.error.URLError, ConnectionError, TimeoutError, SSLError, HTTPException)
 
 
@@ -35,7 +41,7 @@ def download(
     sha256: str | None = None,
     instead: str = "give the file with --archive",
 ) -> Generator[Downloaded, None, Path]:
-    """Fetch a file, unless it is there.
+    """Fetch a file, unless it is there; while another process fetches it, wait.
 
     Closing the generator keeps what has come beside `path`; the next call goes on from there, if
     the file on the server is still the same. The checksum of a complete file is written beside it
@@ -55,7 +61,7 @@ def download(
     Yields
     ------
     Downloaded
-        After every MiB.
+        After every MiB, and every second of waiting.
 
     Returns
     -------
@@ -70,30 +76,42 @@ def download(
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise CheckpointError(f"{url} is no address of the web; it must begin with https://")
-    note = path.with_name(f"{path.name}.sha256")
     if path.is_file():
-        known = sha256 or (note.read_text().split()[0] if note.is_file() else None)
-        _compare(path, known or _remember(path, note))
-        return path
+        return _found(path, sha256)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    try:
-        with _open(url, part) as response:
-            yield from _receive(response, part)
-    except urllib.error.HTTPError as error:
-        raise CheckpointError(_refusal(url, error, instead)) from error
-    except _NO_CONNECTION as error:
-        reason = getattr(error, "reason", None) or error
-        raise CheckpointError(
-            f"{urlsplit(url).netloc} cannot be reached ({reason}); run this again when there is a "
-            f"network, or fetch {url} elsewhere and {instead}"
-        ) from error
-    if sha256 is not None:
-        _compare(part, sha256)
-    os.replace(part, path)
-    _identity(part).unlink(missing_ok=True)
-    _remember(path, note)
+    with (yield from _turn(path, part)):
+        if path.is_file():
+            return _found(path, sha256)
+        try:
+            with _open(url, part) as response:
+                yield from _receive(response, part)
+        except urllib.error.HTTPError as error:
+            raise CheckpointError(_refusal(url, error, instead)) from error
+        except _NO_CONNECTION as error:
+            reason = getattr(error, "reason", None) or error
+            raise CheckpointError(
+                f"{urlsplit(url).netloc} cannot be reached ({reason}); run this again when there "
+                f"is a network, or fetch {url} elsewhere and {instead}"
+            ) from error
+        if sha256 is not None:
+            _compare(part, sha256)
+        os.replace(part, path)
+        _identity(part).unlink(missing_ok=True)
+        _remember(path)
     return path
+
+
+def _turn(path: Path, part: Path) -> Generator[Downloaded, None, AcquireReturnProxy]:
+    """What holds all other processes off `path` until it is left; waited for if one has it."""
+    # a generator may be closed by another thread than began it
+    lock = FileLock(path.with_name(f"{path.name}.lock"), thread_local=False)
+    while True:
+        try:
+            return lock.acquire(timeout=_TURN)
+        except Timeout:
+            n_bytes = part.stat().st_size if part.is_file() else 0
+            yield Downloaded(n_bytes=n_bytes, n_total=None)
 
 
 def _open(url: str, part: Path) -> HTTPResponse:
@@ -154,9 +172,22 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _remember(path: Path, note: Path) -> str:
+def _found(path: Path, sha256: str | None) -> Path:
+    """A file that is there, if it has the checksum that is known or was noted."""
+    note = _note(path)
+    known = sha256 or (note.read_text().split()[0] if note.is_file() else None)
+    _compare(path, known or _remember(path))
+    return path
+
+
+def _note(path: Path) -> Path:
+    """Where the checksum of a file is noted."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _remember(path: Path) -> str:
     checksum = _sha256(path)
-    with whole_file(note) as draft:
+    with whole_file(_note(path)) as draft:
         draft.write_text(f"{checksum}  {path.name}\n")
     return checksum
 

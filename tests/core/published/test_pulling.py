@@ -91,8 +91,25 @@ def test_a_file_is_fetched_whole_and_once(server, fetched):
     assert len(server.asked) == 1
     assert sorted(path.name for path in fetched.parent.iterdir()) == [
         "model.zip",
+        "model.zip.lock",
         "model.zip.sha256",
     ]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_who_comes_second_waits_and_fetches_only_what_is_missing(server, fetched, finished):
+    first = download(f"{server.url}/model.zip", fetched)
+    while next(first).n_bytes < 2 * 2**20:
+        pass
+    second = download(f"{server.url}/model.zip", fetched)
+    assert (next(second).n_total, len(server.asked)) == (None, 1)
+    if finished:
+        product_of(first)
+    else:
+        first.close()
+    assert product_of(second) == fetched
+    assert fetched.read_bytes() == CONTENT
+    assert len(server.asked) == (1 if finished else 2)
 
 
 def test_a_cancelled_download_goes_on_where_it_was(server, fetched):
@@ -157,7 +174,7 @@ def test_without_a_network_one_sentence_says_what_to_do(server, fetched):
     url = "http://127.0.0.1:9/model.zip"  # nobody listens there
     with pytest.raises(CheckpointError, match=r"127\.0\.0\.1:9 cannot be reached .* --archive"):
         product_of(download(url, fetched))
-    assert not list(fetched.parent.iterdir())
+    assert {path.suffix for path in fetched.parent.iterdir()} == {".lock"}
 
 
 def zipped(folder, path):
@@ -179,7 +196,7 @@ def test_a_published_model_is_pulled_by_name(server, published, tmp_path):
     assert "huggingface.co" in info.card["source"]
     assert "read https" in info.card["licence"]
     assert path in [found.path for found in list_models()]
-    assert sorted(p.suffix for p in cache_folder().iterdir()) == [".sha256", ".zip"]
+    assert sorted(p.suffix for p in cache_folder().iterdir()) == [".lock", ".sha256", ".zip"]
     product_of(pull(name, source="http://127.0.0.1:9"))  # from the cache
 
 
