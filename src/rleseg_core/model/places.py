@@ -97,6 +97,8 @@ class Places(nn.Module):
 
 def _latest(values: Tensor, known: Tensor, before: Tensor) -> Tensor:
     """The last of the known values (B, T) at each place, `before` (B, 1) where there is none."""
+    if values.shape[1] == 1:
+        return torch.where(known, values, before)
     index = torch.arange(values.shape[1], device=values.device).expand_as(values)
     latest = torch.where(known, index, -1).cummax(dim=1).values
     return torch.where(latest >= 0, values.gather(1, latest.clamp(min=0)), before)

@@ -14,6 +14,7 @@ one of the foreground.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -191,7 +192,7 @@ class Pointer(nn.Module):
             self.query = nn.Linear(dim, dim)
             self.key = nn.Linear(dim, dim, bias=False)
         self.input = nn.Linear(dim, dim, bias=False)
-        if config.ends == "scan":
+        if config.ends == "scan" and self.lengths:
             self.end_query = nn.Linear(dim, dim)
             self.end_key = nn.Linear(dim, dim, bias=False)
 
@@ -215,43 +216,78 @@ class Pointer(nn.Module):
         """`logits` (B, L, V) of states `x` (B, L, D) with what the cells say added."""
         added = torch.zeros_like(logits)
         in_run = trail.cell >= 0
-        if self.query is not None and self.key is not None:
-            at = _some(~in_run) if self.scans else slice(None)
-            likeness = _likeness(self.query(x[:, at]), self.key, memory.cells)  # (B, L, G)
-            if self.scans:
-                prior = _BEGINS if memory.seen is None else memory.seen[:, None, :, 0]
-                likeness, none = _first_from(likeness.float() + prior, trail.cursor[:, at])
-                for first, n in self.grid.stops:
-                    self._put(added, first, none.expand(-1, -1, n), at, ~in_run)
-            starts = self._of_starts(likeness, trail.row[:, at])
-            self._put(added, self.grid.offset, starts, at, ~in_run if self.scans else None)
-        if self.end_query is not None and self.end_key is not None:
-            at = _some(in_run)
-            likeness = _likeness(self.end_query(x[:, at]), self.end_key, memory.cells)
-            prior = _ENDS if memory.seen is None else memory.seen[:, None, :, 1]
-            for size in {size for _, size in self.lengths}:
-                found = _first_end(likeness.float() + prior, trail.cell[:, at], size)
-                for k, (first, n) in enumerate(self.lengths):
-                    if n == size:
-                        of_class = self._of_class(k, trail.cell[:, at], memory)
-                        self._put(added, first, found + of_class, at, in_run)
+        if self.query is not None:
+            self._add_starts(added, x, trail, memory, ~in_run)
+        if self.end_query is not None:
+            self._add_lengths(added, x, trail, memory, in_run)
         return logits + added
+
+    def _add_starts(
+        self, added: Tensor, x: Tensor, trail: Trail, memory: PointerMemory, wanted: Tensor
+    ) -> None:
+        first_id = self.grid.offset
+        if not self.scans:
+            likeness = _asked(x, self.query, self.key) @ memory.cells.transpose(1, 2)
+            _put(added, first_id, self._of_starts(likeness, trail.row))
+            return
+        _rule_out(added, ((first_id, self.grid.n_ids), *self.grid.stops))
+        at = _some(wanted)
+        if at is not None:
+            first, none = self._first_start(x[:, at], trail.cursor[:, at], memory)
+            _put(added, first_id, self._of_starts(first, trail.row[:, at]), at, wanted)
+            for first_id, n in self.grid.stops:
+                _put(added, first_id, none.expand(-1, -1, n), at, wanted)
+
+    def _add_lengths(
+        self, added: Tensor, x: Tensor, trail: Trail, memory: PointerMemory, wanted: Tensor
+    ) -> None:
+        _rule_out(added, self.lengths)
+        at = _some(wanted)
+        if at is not None:
+            cell = trail.cell[:, at].clamp(min=0)
+            found = self._first_end(x[:, at], cell, memory)
+            for k, (first_id, n) in enumerate(self.lengths):
+                _put(added, first_id, found[..., :n] + self._of_class(k, cell, memory), at, wanted)
+
+    def _first_start(
+        self, x: Tensor, cursor: Tensor, memory: PointerMemory
+    ) -> tuple[Tensor, Tensor]:
+        """Log probabilities of the next run to begin at each cell (B, L, G), and of none (B, L, 1).
+
+        A single token on the CPU asks no cell that all sequences have passed.
+        """
+        passed = 0
+        if x.shape[1] == 1 and x.device.type == "cpu":
+            passed = min(int(cursor.min()), self.grid.size - 1)
+        cells = memory.cells[:, passed:]
+        likeness = (_asked(x, self.query, self.key) @ cells.transpose(1, 2)).float()
+        prior = _BEGINS if memory.seen is None else memory.seen[:, None, passed:, 0]
+        first, none = _first_from(likeness + prior, cursor - passed)
+        return F.pad(first, (passed, 0), value=2 * _NEVER), none
+
+    def _first_end(self, x: Tensor, cell: Tensor, memory: PointerMemory) -> Tensor:
+        """Log probabilities (B, L, M) of the run that begins at `cell` (B, L) to have each length.
+
+        Few tokens ask the cells of their longest run only; many together ask all of them at once.
+        """
+        longest = max(size for _, size in self.lengths)
+        n_cells = memory.cells.shape[1]
+        at = cell[..., None] + torch.arange(longest, device=cell.device)
+        last = at.clamp(max=n_cells - 1)
+        asked = _asked(x, self.end_query, self.end_key)
+        rows = torch.arange(len(cell), device=cell.device)[:, None, None]
+        if x.shape[1] * longest < n_cells:
+            likeness = (memory.cells[rows, last] @ asked[..., None]).squeeze(-1).float()
+        else:
+            likeness = (asked @ memory.cells.transpose(1, 2)).float().gather(-1, last)
+        odds = likeness + (_ENDS if memory.seen is None else memory.seen[..., 1][rows, last])
+        return _first_end(odds, at < n_cells)
 
     def _of_class(self, k: int, cell: Tensor, memory: PointerMemory) -> Tensor | float:
         """Log probabilities (B, L, 1) of runs at `cell` to be of the class of the k-th lengths."""
         if memory.classes is None or len(self.lengths) != memory.classes.shape[-1]:
             return 0.0
-        return memory.classes[..., k].gather(1, cell.clamp(min=0))[..., None]
-
-    @staticmethod
-    def _put(added: Tensor, first: int, values: Tensor, at: Any, where: Tensor | None) -> None:
-        """Write logits of the ids from `first` on at some places; elsewhere they cannot come."""
-        ids = slice(first, first + values.shape[-1])
-        values = values.to(added.dtype)
-        if where is not None:
-            added[..., ids] = _NEVER
-            values = values.where(where[:, at, None], _NEVER)
-        added[:, at, ids] = values
+        return memory.classes[..., k].gather(1, cell)[..., None]
 
     def _of_starts(self, likeness: Tensor, row: Tensor) -> Tensor:
         """Logits of the ids of starts, from those of the cells (B, L, G); rows are as in trails."""
@@ -272,13 +308,15 @@ class Pointer(nn.Module):
         return torch.where((row >= 0)[..., None], cols, rows)
 
 
-def _likeness(queries: Tensor, key: nn.Linear, cells: Tensor) -> Tensor:
-    """Scaled products (B, L, G) of queries (B, L, D) and the keys of cells (B, G, D).
+def _asked(x: Tensor, query: nn.Linear | None, key: nn.Linear | None) -> Tensor:
+    """What the queries of states (B, L, D) come to on the side of the cells.
 
-    There are far more cells than queries, so the queries are brought to the cells' side.
+    Its products with cells are those of queries and the cells' keys. There are far more cells than
+    queries, so it is cheaper than to make these keys.
     """
-    asked = (queries @ key.weight) * cells.shape[-1] ** -0.5
-    return asked @ cells.transpose(1, 2)
+    assert query is not None
+    assert key is not None
+    return (query(x) @ key.weight) * x.shape[-1] ** -0.5
 
 
 def _edges(classes: Tensor) -> Tensor:
@@ -322,20 +360,38 @@ def _first_from(likeness: Tensor, cursor: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(ahead, likeness + through, 2 * _NEVER), through[..., -1:]
 
 
-def _first_end(likeness: Tensor, cell: Tensor, longest: int) -> Tensor:
-    """Log probabilities (B, L, M) of a run that begins at `cell` (B, L) to have each length.
+def _first_end(odds: Tensor, there: Tensor) -> Tensor:
+    """Log probabilities (..., M) of each of the next M cells to be the first that ends a run.
 
-    `likeness` (B, L, G) are the log odds of cells to be the last one of a run.
+    `odds` (..., M) are their log odds to end one; those that are not `there` lie beyond the mask.
     """
-    at = cell.clamp(min=0)[..., None] + torch.arange(longest, device=cell.device)
-    n_cells = likeness.shape[-1]
-    odds = likeness.gather(-1, at.clamp(max=n_cells - 1))
-    found = odds + F.logsigmoid(-odds).cumsum(-1)
-    return torch.where(at < n_cells, found, 2 * _NEVER)
+    return torch.where(there, odds + F.logsigmoid(-odds).cumsum(-1), 2 * _NEVER)
 
 
 def _some(wanted: Tensor) -> Any:
-    """Places at which one of the sequences (B, L) is wanted; all where to ask costs time."""
-    if wanted.shape[1] == 1 or wanted.device.type != "cpu":
+    """Places at which one of the sequences (B, L) is wanted; all where to ask costs time.
+
+    Not one is None.
+    """
+    if wanted.device.type != "cpu":
         return slice(None)
-    return wanted.any(dim=0).nonzero().squeeze(1)
+    if wanted.shape[1] == 1:
+        return slice(None) if wanted.any() else None
+    at = wanted.any(dim=0).nonzero().squeeze(1)
+    return at if len(at) else None
+
+
+def _rule_out(added: Tensor, ids: Iterable[tuple[int, int]]) -> None:
+    """Ids, n of them from a first one on, cannot come until something else is put there."""
+    for first, n in ids:
+        added[..., first : first + n] = _NEVER
+
+
+def _put(
+    added: Tensor, first: int, values: Tensor, at: Any = slice(None), where: Tensor | None = None
+) -> None:
+    """Write logits of the ids from `first` on at some places, only `where` (B, L) they can come."""
+    values = values.to(added.dtype)
+    if where is not None:
+        values = values.where(where[:, at, None], _NEVER)
+    added[:, at, first : first + values.shape[-1]] = values

@@ -70,13 +70,15 @@ def test_sequences_are_followed(start: str, order: str) -> None:
 @pytest.mark.parametrize("start", KINDS)
 def test_steps_give_the_logits_of_the_whole(start: str, starts: str, images: Tensor) -> None:
     torch.manual_seed(0)
-    model = Pix2Seq(config_of(start, starts=starts, ends="scan", order="F")).eval()
+    dense = 2 if starts == "scan" else 0
+    changes = {"starts": starts, "ends": "scan", "dense_classes": dense}
+    model = Pix2Seq(config_of(start, "F", **changes)).eval()
     tokens = torch.randint(2, VOCAB, (3, 20), generator=torch.Generator().manual_seed(4))
     with torch.inference_mode():
         memory = model.encode(images)
         whole = model(memory, tokens)
         cache = model.new_cache(memory, 24)
-        parts = [model.extend(part, cache) for part in tokens.split([1, 1, 5, 1, 12], dim=1)]
+        parts = [model.extend(part, cache) for part in tokens.split([1] * 7 + [5, 8], dim=1)]
         torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=5e-5, rtol=1e-5)
         # other tokens were wrong, and are taken back
         cache.take_back(torch.tensor([6, 11, 2]), 11)
@@ -103,11 +105,11 @@ def test_a_scan_is_a_distribution() -> None:
 
 
 def test_a_run_ends_at_the_first_cell_that_ends_it() -> None:
-    odds = torch.full((1, 2, 8), -20.0)
-    odds[0, :, 5] = odds[0, :, 6] = 20.0
-    lengths = _first_end(odds, torch.tensor([[3, 6]]), longest=4)
-    assert lengths.argmax(-1).tolist() == [[2, 0]]  # cells 3, 4 and 5; cell 6 alone
-    assert (lengths[0, 1, 2:] < -5).all()  # beyond the mask
+    odds = torch.tensor([[-20.0, -20.0, 20.0, 20.0], [20.0, -20.0, 20.0, -20.0]])
+    there = torch.tensor([[True] * 4, [True, True, False, False]])
+    lengths = _first_end(odds, there)
+    assert lengths.argmax(-1).tolist() == [2, 0]
+    assert (lengths[1, 2:] < -5).all()  # beyond the mask
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -173,4 +175,5 @@ def test_scans_start_out_from_what_the_dense_head_says() -> None:
             assert float(none) < -4
         assert float(_first_from(begins, torch.tensor([[16]]))[1]) == 0
         for cell, length in ((1, 2), (8, 1), (14, 2)):
-            assert int(_first_end(ends, torch.tensor([[cell]]), 2).argmax()) == length - 1
+            near = ends[0, 0, cell : cell + 2]
+            assert int(_first_end(near, torch.ones(2, dtype=torch.bool)).argmax()) == length - 1
