@@ -86,7 +86,8 @@ def train(
     several = is_started_as_one_of_several()
     if backbone is not None and base is not None:
         raise DataError("--backbone: the model of --from has its own; leave it out")
-    if download and backbone is not None and not several and (n_nodes == 1 or node == 0):
+    quiet = quiet or process_rank() > 0
+    if download and backbone is not None:
         _fetch(backbone, quiet)
     if n_devices * n_nodes > 1 and not several:
         from rleseg_core.training.distributed import Cluster, launch
@@ -107,7 +108,6 @@ def train(
     from rleseg_core.training.selection import parse_selection
 
     chosen = options.given(context)
-    quiet = quiet or process_rank() > 0
     if base is not None:
         options.check_left_out(chosen, video=n_frames > 1)
     names = class_names(classes, instances)

@@ -330,6 +330,33 @@ def test_download_that_is_asked_for_goes_to_the_models(empty_machine, file, monk
         list(fetch_trunk("other"))
 
 
+@pytest.mark.parametrize(
+    ("nodes", "environment"),
+    [
+        ((), {}),
+        (("--nodes", "2", "--master", "here:1", "--node-rank", "0"), {}),
+        (("--nodes", "2", "--master", "here:1", "--node-rank", "1"), {}),
+        ((), {"RANK": "1", "WORLD_SIZE": "2"}),
+    ],
+)
+def test_every_process_asks_for_the_download_before_it_begins(
+    tmp_path, monkeypatch, nodes, environment
+):
+    asked = []
+
+    def fetch_trunk(name: str):
+        asked.append(name)
+        raise CheckpointError("there is no network")
+
+    monkeypatch.setattr(pretrained, "fetch_trunk", fetch_trunk)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    command = ["train", "images.tif", "classes.tif", "--classes", "ipsc", "--download", *nodes]
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--out", str(tmp_path / "new.safetensors"), "--backbone", "resnet50"])
+    assert (asked, end.value.code) == (["resnet50"], 2)
+
+
 def test_frozen_trunk_of_a_file_stays_as_it_is(tmp_path, file, capfd):
     size = ("--frames", "5", "--height", "96", "--width", "96")
     command = [
