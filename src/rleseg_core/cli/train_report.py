@@ -1,0 +1,64 @@
+"""What ``rleseg train`` tells, step by step and at the end."""
+
+import math
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rleseg_core.cli.console import Bar, err, out, print_json, progress_bar
+from rleseg_core.reports import product_of
+
+if TYPE_CHECKING:
+    from rleseg_core.training import StepReport
+
+
+def watch_fetching(name: str, quiet: bool) -> None:
+    """Have the weights of a trunk here, with a bar."""
+    from rleseg_core.pretrained import fetch_trunk
+
+    with progress_bar("fetch", quiet) as bar:
+        product_of(fetch_trunk(name), bar.fetched)
+
+
+def watch_training(run: Generator["StepReport", None, Path], quiet: bool) -> Path:
+    """The model of a run, which goes on under a bar."""
+    with progress_bar("train", quiet) as bar:
+        return product_of(run, lambda report: _show(report, bar, quiet))
+
+
+def tell_result(path: Path, folder: Path, select: str, *, quiet: bool, as_json: bool) -> None:
+    """Say what came of the run of a folder, whose best model was chosen by `select`."""
+    from rleseg_core.training import read_reports
+
+    reports = read_reports(folder)
+    last, selected = reports[-1], _best(reports, "selected")
+    if as_json:
+        print_json(
+            {
+                "model": str(path),
+                "steps": last.step,
+                "loss": last.loss,
+                "seconds": last.seconds,
+                "validation_dice": _best(reports, "mean"),
+                "selected": selected,
+                "losses": [report.loss for report in reports],
+            }
+        )
+    elif not quiet:
+        told = "" if selected is None else f", best validation {select} {selected:.3f}"
+        out.print(f"{path}: {last.step} steps, loss {last.loss:.3f}{told}")
+
+
+def _best(reports: "Sequence[StepReport]", score: str) -> float | None:
+    """The highest validation score of a run; None where there is none that is a number."""
+    scores = (report.validation.get(score, math.nan) for report in reports)
+    return max(filter(math.isfinite, scores), default=None)
+
+
+def _show(report: "StepReport", bar: Bar, quiet: bool) -> None:
+    bar.update(report.step, report.n_steps, f"loss {report.loss:.3f}")
+    if report.message and not quiet:
+        err.print(report.message, markup=False)
+    if report.validation and not quiet:
+        dice = ", ".join(f"{k} {v:.3f}" for k, v in report.validation.items() if k != "selected")
+        err.print(f"step {report.step}: loss {report.loss:.3f}, validation Dice {dice}")
