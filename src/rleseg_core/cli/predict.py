@@ -36,8 +36,9 @@ def predict(
         typer.Option(help="Where windows overlap: the nearest centre, the last one or the most."),
     ] = "centre",
     sampling: Annotated[
-        Literal["greedy", "nucleus"], typer.Option(help="How the next token is chosen.")
-    ] = "greedy",
+        Literal["auto", "likeliest", "median", "nucleus"],
+        typer.Option(help="How the next token is chosen; auto is the median where starts scan."),
+    ] = "auto",
     frames: Frames = None,
     image_size: ImageSize = None,
     batch_size: Annotated[
@@ -59,7 +60,7 @@ def predict(
     """Segment a stack, and write its masks as TIFF or zarr."""
     from rleseg_core.data import ImageStack
     from rleseg_core.data.writers import check_output
-    from rleseg_core.inference import GREEDY, Segmenter, predict_to_file
+    from rleseg_core.inference import Segmenter, predict_to_file
     from rleseg_core.model import Sampling
 
     check_output(output)
@@ -72,7 +73,7 @@ def predict(
         output,
         frames=chosen,
         stitch=stitch,
-        sampling=GREEDY if sampling == "greedy" else Sampling(top_p=0.4),
+        sampling=Sampling(top_p=0.4) if sampling == "nucleus" else Sampling(rule=sampling),
         batch_size=batch_size,
         image_size=image_size,
         draft=draft,

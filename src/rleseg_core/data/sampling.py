@@ -1,5 +1,6 @@
 """Patches and their masks, at random for training and in a grid for validation."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -200,6 +201,7 @@ def grid_samples(
     *,
     batch_size: int = 16,
     subsample_rule: SubsampleRule = "centre",
+    at_most: int | None = None,
 ) -> Iterator[SampleBatch]:
     """All windows of the labelled frames of stacks, as inference would cut them.
 
@@ -211,6 +213,8 @@ def grid_samples(
         B; the last batch may be smaller.
     subsample_rule : {'corner', 'centre', 'max'}
         How patches become masks; see `subsample_labels`.
+    at_most : int, optional
+        So many windows, one from each of as many equal parts of all; the same ones each time.
 
     Yields
     ------
@@ -224,15 +228,24 @@ def grid_samples(
     """
     check_fit(stacks, window_spec, mask_spec)
     frames = Frames(stacks, window_spec, limit=_CACHE_BYTES // 4)
-    samples: list[_Sample] = []
-    for index, stack in enumerate(stacks):
-        for window in labelled_windows(stack, window_spec):
-            samples.append(_cut(frames, index, window, mask_spec.size, subsample_rule))
-            if len(samples) == batch_size:
-                yield _collate(samples)
-                samples = []
-    if samples:
-        yield _collate(samples)
+    windows = [
+        (index, window)
+        for index, stack in enumerate(stacks)
+        for window in labelled_windows(stack, window_spec)
+    ]
+    if at_most is not None and at_most < len(windows):
+        # not evenly, or all might lie in one column of the frames
+        bounds = np.linspace(0, len(windows), at_most + 1).astype(int)
+        rng = np.random.default_rng(0)
+        windows = [windows[int(rng.integers(*part))] for part in itertools.pairwise(bounds)]
+    for first in range(0, len(windows), batch_size):
+        chosen = windows[first : first + batch_size]
+        yield _collate(
+            [
+                _cut(frames, index, window, mask_spec.size, subsample_rule)
+                for index, window in chosen
+            ]
+        )
 
 
 def labelled_windows(stack: LabelledStack, spec: WindowSpec) -> list[Window]:

@@ -19,15 +19,9 @@ from torch import Tensor
 
 from rleseg_core.errors import SchemeError
 from rleseg_core.model.cache import Cache
+from rleseg_core.model.choosing import GREEDY, Chooser, Sampling
 from rleseg_core.model.decoder import Memory
-from rleseg_core.model.generate import (
-    GREEDY,
-    GrammarTables,
-    Sampling,
-    choose,
-    generate,
-    steps_between_checks,
-)
+from rleseg_core.model.generate import GrammarTables, generate, steps_between_checks
 from rleseg_core.model.pix2seq import Pix2Seq
 from rleseg_core.model.recorded import RecordedStep
 
@@ -273,12 +267,10 @@ class _Slots:
     ) -> None:
         assert first is not None
         self._indices, memory = first
-        self._model, self._grammar, self._sampling = model, grammar, sampling
+        self._model, self._grammar = model, grammar
         self._max_tokens = max_tokens
         self.device = memory.context.device
-        self._generator = None
-        if sampling.seed is not None:
-            self._generator = torch.Generator(self.device).manual_seed(sampling.seed)
+        self._chooser = Chooser(model.config, sampling, self.device)
         n_rows = len(memory)
         self.fixed_shapes = False
         self._recorded = RecordedStep(self.device)
@@ -414,7 +406,7 @@ class _Slots:
 
     def _choose(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         logits = logits.where(self._grammar.allowed(self._state), float("-inf"))
-        return choose(logits, self._sampling, self._generator)
+        return self._chooser(logits)
 
 
 def generate_tokens(

@@ -25,6 +25,7 @@ from rleseg_core.training.reports import LAST, StepReport, logged, noted
 from rleseg_core.training.trainer import Trainer, resumed_settings
 
 _TOKEN_CODES = "decoder.tokens.project.weight"
+_VALIDATED_WINDOWS = 128  # a validation takes seconds, and is of all held-out frames
 
 
 def fine_tune(
@@ -319,12 +320,15 @@ def _told_missing(stacks: Sequence[LabelledStack]) -> str:
 def _validation_batches(
     stacks: Sequence[LabelledStack], info: ModelInfo, rule: SubsampleRule
 ) -> list[SampleBatch]:
-    """All windows of the held-out frames, at most 64 of them, evenly chosen."""
+    """Windows of the held-out frames, from all over them."""
     if not stacks:
         return []
     windows = grid_samples(
-        stacks, info.window_spec, info.mask_spec, batch_size=16, subsample_rule=rule
+        stacks,
+        info.window_spec,
+        info.mask_spec,
+        batch_size=16,
+        subsample_rule=rule,
+        at_most=_VALIDATED_WINDOWS,
     )
-    batches = list(windows)
-    keep = np.unique(np.linspace(0, len(batches) - 1, min(4, len(batches))).astype(int))
-    return [batches[index] for index in keep]
+    return list(windows)

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -187,6 +188,22 @@ def test_frame_smaller_than_the_patch_can_be_drawn():
     stack = labelled((2, 48, 64))
     batch = PatchSampler([stack], *specs(patch=80, size=8)).batch(0)
     assert batch.images.shape[-2:] == (80, 80)
+
+
+def test_some_of_the_windows_are_from_all_over():
+    grey = np.arange(4 * 12, dtype=np.uint8).reshape(4, 3, 4).repeat(16, 1).repeat(16, 2)
+    stack = replace(labelled(), images=ImageStack.from_array(grey))
+
+    def greys(**options):
+        batches = grid_samples([stack], *specs(), **options)
+        return [batch.images[:, 0, 0, 0, 0].tolist() for batch in batches]
+
+    everything = greys(batch_size=48)[0]
+    some = greys(batch_size=8, at_most=8)[0]
+    assert len(set(everything)) == 48
+    assert all(grey in everything[6 * k : 6 * k + 6] for k, grey in enumerate(some))
+    assert greys(batch_size=5, at_most=8) == [some[:5], some[5:]]
+    assert greys(batch_size=48, at_most=49) == [everything]
 
 
 def test_grid_samples_are_all_windows_in_order():
