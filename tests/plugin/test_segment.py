@@ -10,6 +10,7 @@ import zarr
 from napari_rleseg.io import read_session
 from napari_rleseg.layers import class_names_of
 from napari_rleseg.widgets.segment import CURRENT, RANGE, SegmentWidget
+from rleseg_core.checkpoint import load_checkpoint, save_checkpoint
 from rleseg_core.data import ImageStack
 from rleseg_core.inference import Segmenter
 
@@ -64,6 +65,20 @@ def test_what_is_painted_on_the_result_is_on_the_disk(panel, session, qtbot):
     layer.data_setitem((np.array([1]), np.array([2]), np.array([3])), 2)
     kept = zarr.open_array(session.path_of(layer), mode="r")
     assert kept[1, 2, 3] == 2
+
+
+def test_it_is_told_when_frames_are_looked_at_in_another_size(panel, session, tiny_model, tmp_path):
+    assert not panel.scale.text()
+    panel.advanced.image_size.setValue(48)
+    assert panel.scale.text().startswith("Frames of 64 × 96 pixels are looked at in 32 × 48;")
+    panel.advanced.image_size.setValue(96)
+    assert not panel.scale.text()
+    panel.advanced.image_size.setValue(0)
+    small = replace(tiny_model.window_spec, image_size=24)
+    other = replace(tiny_model, path=tmp_path / "other.safetensors", window_spec=small)
+    save_checkpoint(other, load_checkpoint(tiny_model.path).weights)
+    session.model = other
+    assert "in 16 × 24" in panel.scale.text()
 
 
 @pytest.mark.parametrize(("choice", "frames"), [(CURRENT, [2]), (RANGE, [1, 2])])

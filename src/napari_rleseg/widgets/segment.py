@@ -1,5 +1,8 @@
 """The panel that segments: image, model, frames, and one button."""
 
+from contextlib import suppress
+from dataclasses import replace
+
 from napari.layers import Image
 from qtpy.QtCore import QElapsedTimer
 from qtpy.QtWidgets import (
@@ -21,6 +24,7 @@ from napari_rleseg.tasks import SegmentReport, SegmentSettings
 from napari_rleseg.widgets.advanced import AdvancedSettings
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
 from napari_rleseg.widgets.controls import clock, follow, form_layout, text_label
+from rleseg_core.data.windows import resized_shape
 from rleseg_core.errors import DataError, RlesegError
 
 ALL, CURRENT, RANGE = "All frames", "Current frame", "Range"
@@ -48,6 +52,7 @@ class SegmentWidget(QWidget):
         self.frames.addItems([ALL, CURRENT, RANGE])
         self.first, self.last = QSpinBox(), QSpinBox()
         self.advanced = AdvancedSettings(session.inference)
+        self.scale = text_label()
         self.follow_box = QCheckBox("Follow the frame being segmented")
         self.follow_box.setChecked(True)
         self.button = QPushButton("Segment")
@@ -59,12 +64,14 @@ class SegmentWidget(QWidget):
         self.image.chosen.connect(self._choose_image)
         self.model.chosen.connect(self._choose_model)
         self.frames.currentTextChanged.connect(self._show_range)
+        self.advanced.image_size.valueChanged.connect(self._tell_scale)
         self.button.clicked.connect(self._press)
         self.follow_box.toggled.connect(self._set_follow)
         self.segmentation.began.connect(self._began)
         self.segmentation.progressed.connect(self._progressed)
         self.segmentation.ended.connect(self._ended)
         follow(session.image_changed, self._show_image, self)
+        follow(session.model_changed, self._tell_scale, self)
         self._choose_image(self.image.layer)
         self._choose_model(self.model.model)
         self._show_range()
@@ -127,6 +134,7 @@ class SegmentWidget(QWidget):
         line.addStretch()
         form.addRow("", self._range)
         layout.addLayout(form)
+        layout.addWidget(self.scale)
         layout.addWidget(self.advanced)
         for part in (self.follow_box, self.button, self.progress, self.status):
             layout.addWidget(part)
@@ -181,9 +189,26 @@ class SegmentWidget(QWidget):
         for box in (self.first, self.last):
             box.setMaximum(n_frames - 1)
         self.last.setValue(n_frames - 1)
+        self._tell_scale()
 
     def _choose_model(self, model: object) -> None:
         self._session.model = self.model.model
+
+    def _tell_scale(self, _: object = None) -> None:
+        """Say in which size frames are looked at, where it is not their own."""
+        self.scale.setText("")
+        layer, model = self.image.layer, self.model.model
+        if layer is not None and model is not None:
+            with suppress(DataError):  # told where the image is chosen
+                shape, spec = stack_shape(layer), model.window_spec
+                size = self.advanced.image_size.value() or spec.image_size
+                height, width = resized_shape(shape, replace(spec, image_size=size))
+                if (height, width) != shape[1:]:
+                    self.scale.setText(
+                        f"Frames of {shape[2]} × {shape[1]} pixels are looked at in {width} × "
+                        f"{height}; for another, set Image size in the advanced settings."
+                    )
+        self.scale.setVisible(bool(self.scale.text()))
 
     def _show_image(self, layer: Image | None) -> None:
         if layer is not None and layer is not self.image.layer:
