@@ -14,22 +14,19 @@ are stored as float16.
 """
 
 import argparse
-import platform
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
+from bundling import bundle, told
 
 from rleseg_core.augmentation import AUGMENTATIONS
 from rleseg_core.build import new_model
-from rleseg_core.checkpoint import load_checkpoint, save_checkpoint
-from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, synthesize
+from rleseg_core.checkpoint import load_checkpoint
+from rleseg_core.data import ImageStack, LabelledStack, varied_stack
 from rleseg_core.data.windows import model_frame, model_labels
-from rleseg_core.devices import choose_device
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import TrainConfig, train
@@ -43,6 +40,14 @@ SOURCES = {  # a size that is named more often teaches more often
     "dsb2018": ("dsb2018_fluo256", (512,)),
 }
 AUGMENT = replace(AUGMENTATIONS["standard"], scale=(0.75, 1.35), stretch=0.3, blur=0.6)
+CELLS_LOOKS = {
+    "ipsc_share": (0.1, 0.7),
+    "cell_radius": (12.0, 24.0),
+    "noise": (1.5, 5.0),
+    "blur": (0.5, 1.2),
+    "contrast": (0.7, 1.4),
+    "illumination": (0.0, 0.3),
+}
 RATES = {"trunk": 1.5, "cells": 1.5}
 
 
@@ -74,29 +79,6 @@ def resized(stack: LabelledStack, frames: Sequence[int], size: int) -> LabelledS
     return LabelledStack(
         images=ImageStack.from_array(np.rint(255 * images).astype(np.uint8), name=f"{size} px"),
         classes=classes,
-        class_names=CLASSES,
-    )
-
-
-def synthetic(seed: int) -> LabelledStack:
-    """Frames of synthetic cells of both kinds, taken for one, their looks varied with the seed."""
-    rng = np.random.default_rng(seed)
-    sequence = synthesize(
-        SyntheticConfig(
-            n_frames=4,
-            size=(256, 256),
-            seed=seed,
-            ipsc_share=float(rng.uniform(0.1, 0.7)),
-            cell_radius=float(rng.uniform(12.0, 24.0)),
-            noise=float(rng.uniform(1.5, 5.0)),
-            blur=float(rng.uniform(0.5, 1.2)),
-            contrast=float(rng.uniform(0.7, 1.4)),
-            illumination=float(rng.uniform(0.0, 0.3)),
-        )
-    )
-    return LabelledStack(
-        images=ImageStack.from_array(sequence.images, name=f"synthetic {seed}"),
-        classes=(sequence.classes > 0).astype(np.uint8),
         class_names=CLASSES,
     )
 
@@ -153,7 +135,6 @@ def main() -> None:
         trunk_norm="group",
     )
     weights = load_checkpoint(arguments.base).weights if arguments.base else None
-    began = time.perf_counter()
     run = train(
         info,
         teaching,
@@ -161,18 +142,14 @@ def main() -> None:
         run_dir,
         weights=weights,
         validation_stacks=validation,
-        earlier=[synthetic(seed) for seed in range(arguments.sequences)],
+        earlier=[
+            varied_stack(seed, class_names=CLASSES, looks=CELLS_LOOKS)
+            for seed in range(arguments.sequences)
+        ],
         earlier_share=arguments.synthetic_share,
         resume=True,
     )
-    best = 0.0
-    for report in run:
-        best = max(best, report.validation.get("mean", 0.0))
-        if report.step % 25 == 0 or report.validation:
-            dice = "".join(f" {k} {v:.3f}" for k, v in report.validation.items())
-            print(f"{report.step} {report.seconds:.0f}s loss {report.loss:.4f}{dice}", flush=True)
-    minutes = (time.perf_counter() - began) / 60
-    trained = load_checkpoint(draft)
+    best, minutes = told(run)
     options = "".join(f" --without {source}" for source in arguments.without)
     options += f" --from {arguments.base}" if arguments.base else ""
     earlier = load_checkpoint(arguments.base).info.card if arguments.base else {}
@@ -182,11 +159,10 @@ def main() -> None:
     }
     card = {
         "name": "Cells" if "usiigaci" in sources else "Cells, without the phase-contrast fields",
-        "licence": "BSD-3-Clause",
         "data": [licences[source] for source in sources]
         + [f"synthetic phase contrast, seeds 0 to {arguments.sequences - 1}"],
         "held_out": "set01, set06, set15, set26, set37; of nuclei the sixth of every ten names",
-        "dice_at_mask_resolution": round(best, 4),
+        "dice_at_mask_resolution": round(best["mean"], 4),
         "chosen_by": "that Dice of the held-out images, so it is a little kind",
         "recipe": f"python scripts/train_cells_model.py --steps {arguments.steps} --batch-size "
         f"{arguments.batch_size} --lr {arguments.lr:g} --seed {arguments.seed} --sequences "
@@ -195,21 +171,10 @@ def main() -> None:
         "base": earlier,
         "seed": arguments.seed,
         "minutes": round(minutes, 1),
-        "device": f"{choose_device('auto')}, {platform.machine()}, {arguments.threads} threads",
-        "torch": torch.__version__,
-        "date": date.today().isoformat(),
         "limits": "made for adherent cells in phase contrast, 25 to 90 pixels wide, and for bright "
         "nuclei on dark ground; cells that touch come out as one object",
     }
-    half = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in trained.weights.items()
-    }
-    window_spec = replace(trained.info.window_spec, image_size=IMAGE_SIZE)
-    info = replace(
-        trained.info, path=arguments.out, window_spec=window_spec, card=card, training={}
-    )
-    print(save_checkpoint(info, half))
+    bundle(draft, arguments.out, card, image_size=IMAGE_SIZE)
 
 
 if __name__ == "__main__":

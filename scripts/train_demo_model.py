@@ -7,43 +7,19 @@ those of the tests are neither. Weights are stored as float16.
 """
 
 import argparse
-import platform
-import time
-from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
-import numpy as np
 import torch
+from bundling import bundle, told
 
 from rleseg_core.build import new_model
-from rleseg_core.checkpoint import load_checkpoint, save_checkpoint
-from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, synthesize
+from rleseg_core.data import varied_stack
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import TrainConfig, train
 
 HELD_OUT_SEEDS = range(1_000_000, 1_000_008)
 MODEL = Path(__file__).parents[1] / "src/rleseg_core/models/demo.safetensors"
-
-
-def labelled(seed: int, n_frames: int, side: int) -> LabelledStack:
-    """One synthetic sequence, its looks varied with the seed."""
-    rng = np.random.default_rng(seed)
-    config = SyntheticConfig(
-        n_frames=n_frames,
-        size=(side, side),
-        seed=seed,
-        ipsc_share=float(rng.uniform(0.3, 0.7)),
-        cell_radius=float(rng.uniform(14.0, 20.0)),
-        noise=float(rng.uniform(1.5, 4.0)),
-        blur=float(rng.uniform(0.5, 1.0)),
-        contrast=float(rng.uniform(0.8, 1.3)),
-        illumination=float(rng.uniform(0.0, 0.2)),
-    )
-    sequence = synthesize(config)
-    images = ImageStack.from_array(sequence.images, name=f"synthetic {seed}")
-    return LabelledStack(images=images, classes=sequence.classes, class_names=sequence.class_names)
 
 
 def main() -> None:
@@ -59,8 +35,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
-    teaching = [labelled(seed, 4, 256) for seed in range(arguments.sequences)]
-    held_out = [labelled(seed, 1, 256) for seed in HELD_OUT_SEEDS]
+    teaching = [varied_stack(seed) for seed in range(arguments.sequences)]
+    held_out = [varied_stack(seed, n_frames=1) for seed in HELD_OUT_SEEDS]
     config = TrainConfig(
         n_steps=arguments.steps,
         batch_size=arguments.batch_size,
@@ -79,20 +55,10 @@ def main() -> None:
         window_spec=WindowSpec(patch=128, patch_stride=96),
         max_tokens=256,
     )
-    began = time.perf_counter()
     run = train(info, teaching, config, arguments.run_dir, validation_stacks=held_out, resume=True)
-    best = {"mean": 0.0}
-    for report in run:
-        if report.validation:
-            best = max(best, dict(report.validation), key=lambda scores: scores["mean"])
-        if report.step % 25 == 0 or report.validation:
-            dice = "".join(f" {k} {v:.3f}" for k, v in report.validation.items())
-            print(f"{report.step} {report.seconds:.0f}s loss {report.loss:.4f}{dice}", flush=True)
-    minutes = (time.perf_counter() - began) / 60
-    trained = load_checkpoint(draft)
+    best, minutes = told(run)
     card = {
         "name": "Synthetic iPSC demo",
-        "licence": "BSD-3-Clause",
         "data": f"synthetic time-lapses, seeds 0 to {arguments.sequences - 1}; no real images",
         "held_out": f"seeds {HELD_OUT_SEEDS.start} to {HELD_OUT_SEEDS.stop - 1}",
         "dice_at_mask_resolution": {name: round(value, 4) for name, value in best.items()},
@@ -101,16 +67,9 @@ def main() -> None:
         f"--sequences {arguments.sequences}",
         "seed": arguments.seed,
         "minutes": round(minutes, 1),
-        "device": f"{platform.machine()} CPU, {arguments.threads} threads",
-        "torch": torch.__version__,
-        "date": date.today().isoformat(),
         "limits": "made for the demo and as a start for fine-tuning; it has never seen real cells",
     }
-    half = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in trained.weights.items()
-    }
-    print(save_checkpoint(replace(trained.info, path=arguments.out, card=card, training={}), half))
+    bundle(draft, arguments.out, card)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from rleseg_core.data.synthetic import (
     SyntheticConfig,
     SyntheticSequence,
     synthesize,
+    varied_stack,
 )
 from rleseg_core.data.windows import (
     LabelReader,
@@ -58,4 +59,5 @@ __all__ = [
     "subsample_labels",
     "synthesize",
     "upsample_labels",
+    "varied_stack",
 ]

@@ -1,15 +1,7 @@
 """Earlier data to mix in while a model learns new ones, so that it does not forget."""
 
-import numpy as np
-
 from rleseg_core.checkpoint import ModelInfo, model_folders
-from rleseg_core.data import (
-    ImageStack,
-    LabelledStack,
-    SyntheticConfig,
-    classes_from_instances,
-    synthesize,
-)
+from rleseg_core.data import LabelledStack, varied_stack
 
 _FIRST_SEED = 10_000  # neither of the demo's data nor of those held out for it
 _SIDE = 256  # of the frames that the generator draws at the scale of the bundled model
@@ -43,31 +35,7 @@ def earlier_stacks(
         return []
     side = image_size or base.window_spec.image_size or _SIDE
     n_frames = base.window_spec.n_frames
+    seeds = range(_FIRST_SEED, _FIRST_SEED + n_sequences)
     return [
-        _synthetic(_FIRST_SEED + index, n_frames, side, class_names) for index in range(n_sequences)
+        varied_stack(seed, n_frames=n_frames, side=side, class_names=class_names) for seed in seeds
     ]
-
-
-def _synthetic(seed: int, n_frames: int, side: int, class_names: tuple[str, ...]) -> LabelledStack:
-    rng = np.random.default_rng(seed)
-    sequence = synthesize(
-        SyntheticConfig(
-            n_frames=n_frames,
-            size=(side, side),
-            seed=seed,
-            ipsc_share=float(rng.uniform(0.3, 0.7)),
-            cell_radius=float(rng.uniform(14.0, 20.0)),
-            noise=float(rng.uniform(1.5, 4.0)),
-            blur=float(rng.uniform(0.5, 1.0)),
-            contrast=float(rng.uniform(0.8, 1.3)),
-            illumination=float(rng.uniform(0.0, 0.2)),
-        )
-    )
-    one_class = len(class_names) == 1
-    classes = classes_from_instances(sequence.classes) if one_class else sequence.classes
-    return LabelledStack(
-        images=ImageStack.from_array(sequence.images, name=f"synthetic {seed}"),
-        classes=classes,
-        class_names=class_names,
-        instances=sequence.instances,
-    )

@@ -1,0 +1,63 @@
+"""What the scripts that train the bundled models share: the progress they print, and the file."""
+
+import platform
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from rleseg_core.checkpoint import load_checkpoint, save_checkpoint
+from rleseg_core.devices import choose_device
+from rleseg_core.training import StepReport
+
+
+def told(run: Iterable[StepReport], shown_steps: int = 25) -> tuple[dict[str, float], float]:
+    """Run a training to its end, and print how it goes.
+
+    Returns
+    -------
+    dict, float
+        The scores of its best validation, and the minutes that it took.
+    """
+    began = time.perf_counter()
+    best = {"mean": 0.0}
+    for report in run:
+        if report.validation:
+            best = max(best, dict(report.validation), key=lambda scores: scores["mean"])
+        if report.step % shown_steps == 0 or report.validation:
+            dice = "".join(f" {k} {v:.3f}" for k, v in report.validation.items())
+            print(f"{report.step} {report.seconds:.0f}s loss {report.loss:.4f}{dice}", flush=True)
+    return best, (time.perf_counter() - began) / 60
+
+
+def bundle(
+    trained: Path, out: Path, card: Mapping[str, object], *, image_size: int | None = None
+) -> None:
+    """Write a trained model and its card, weights as float16, for images of some size."""
+    checkpoint = load_checkpoint(trained)
+    half = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in checkpoint.weights.items()
+    }
+    info = checkpoint.info
+    info = replace(
+        info,
+        path=out,
+        window_spec=replace(info.window_spec, image_size=image_size),
+        card={"licence": "BSD-3-Clause", **card, **circumstances()},
+        training={},
+    )
+    print(save_checkpoint(info, half))
+
+
+def circumstances() -> dict[str, object]:
+    """Where and when a model was trained."""
+    return {
+        "device": f"{choose_device('auto')}, {platform.machine()}, {torch.get_num_threads()} "
+        "threads",
+        "torch": torch.__version__,
+        "date": date.today().isoformat(),
+    }
