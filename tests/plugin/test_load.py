@@ -35,6 +35,14 @@ def test_sample_shows_images_and_hides_the_truth(load, session, qtbot):
     assert class_names_of(truth) == ("ipsc", "dfc")
     assert "12 frames of 256 × 256, uint8" in load.info.text()
     assert load.busy.isHidden()
+    assert session.model is not None
+    assert session.model.path.stem == "demo"  # the model that knows these classes
+
+
+def test_sample_leaves_a_model_of_its_classes_chosen(load, session, qtbot, tiny_model):
+    session.model = tiny_model
+    wait_for(qtbot, load, load.open_sample)
+    assert session.model is tiny_model
 
 
 def test_tiff_is_opened_lazily_with_its_scale(load, session, qtbot, tmp_path):

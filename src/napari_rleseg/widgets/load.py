@@ -1,5 +1,6 @@
 """The panel that opens images, masks and earlier sessions."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import show_image, show_labels
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.widgets.controls import form_layout, text_label
-from rleseg_core.data import ImageStack, LabelStack
+from rleseg_core.checkpoint import find_model, read_info
+from rleseg_core.data import CLASS_NAMES, ImageStack, LabelStack
+from rleseg_core.errors import CheckpointError
 
 FILES = (
     "Images (*.tif *.tiff *.png *.jpg *.jpeg *.bmp *.mp4 *.avi *.mov *.mkv *.npy);;All files (*)"
@@ -107,12 +110,20 @@ class LoadWidget(QWidget):
                 self._show_first(added[0])
                 if len(added) > 1 and self._session.path_of(added[1]) is not None:
                     self._session.result = added[1]
+                self._suit_model()
                 self._tell(added[0], added[0].data.shape, str(added[0].dtype), "simulated")
 
     def _show_first(self, image: Layer) -> None:
         self._session.image = image
         if self._session.viewer.dims.ndim > 2:
             self._session.viewer.dims.set_current_step(0, 0)
+
+    def _suit_model(self) -> None:
+        """Choose the model that was made for the sample, if the chosen one has other classes."""
+        model = self._session.model
+        if model is None or model.mask_spec.class_names != CLASS_NAMES:
+            with suppress(CheckpointError):  # it is not installed
+                self._session.model = read_info(find_model("demo"))
 
     def _show_masks(self, stack: LabelStack, highest: int) -> None:
         names = tuple(name.strip() for name in self.class_names.text().split(",") if name.strip())

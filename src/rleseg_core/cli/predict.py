@@ -30,7 +30,7 @@ ImageSize = Annotated[
 def predict(
     stack: Annotated[Path, typer.Argument(help="TIFF, folder of frames, zarr or video.")],
     output: Annotated[Path, typer.Option("--out", "-o", help="The masks: a new .tif or .zarr.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="A model file or name.")] = "demo",
+    model: Annotated[str, typer.Option("--model", "-m", help="A model file or name.")] = "cells",
     stitch: Annotated[
         Literal["centre", "last", "vote"],
         typer.Option(help="Where windows overlap: the nearest centre, the last one or the most."),
