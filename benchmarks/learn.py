@@ -3,6 +3,7 @@
     python -m benchmarks.learn rival --data usiigaci --cpu-minutes 60 --threads 1
     python -m benchmarks.learn rival --data usiigaci --only ours --json ours.json
     python -m benchmarks.learn table ours.json unet.json
+    python -m benchmarks.learn score runs/learn/usiigaci-0/model.safetensors
     python -m benchmarks.learn ablate --data usiigaci --options baseline,table-starts --jobs 2
     python -m benchmarks.learn step --device cuda
 
@@ -29,7 +30,7 @@ from benchmarks.learn_data import DATA, Fields, load_fields
 from benchmarks.learn_recipe import CHANGES, Recipe, RivalRecipe, our_recipe
 from benchmarks.learn_score import measure
 from benchmarks.learn_step import step_table, time_steps
-from benchmarks.learn_train import Ours, Rival, Trained, count, train_for
+from benchmarks.learn_train import Ours, Rival, Trained, count, segmented, train_for
 from rleseg_core.build import build_model
 from rleseg_core.files import whole_file
 
@@ -101,6 +102,24 @@ def perfect(fields: Fields) -> dict[str, object]:
     return {key: value for key, value in quality.items() if key != "seconds"}
 
 
+def rescore(arguments: argparse.Namespace) -> None:
+    """Test model files of ours again."""
+    device = torch.device(arguments.device)
+    fields, recipe = load_fields(arguments.data, arguments.data_dir), chosen_recipe(arguments)
+    results = {
+        str(path): asdict(
+            measure(
+                segmented(path, recipe.stitch, device),
+                fields.test,
+                fields.class_names,
+                fields.smallest,
+            )
+        )
+        for path in arguments.files
+    }
+    print(rival_table(results, {name: name for name in results}))
+
+
 def table(arguments: argparse.Namespace) -> None:
     """Join the figures of both contenders, of one data set, in one table."""
     joined: dict[str, Any] = {}
@@ -116,11 +135,15 @@ def table(arguments: argparse.Namespace) -> None:
     write_json(arguments.json, joined)
 
 
-def rival_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+def rival_table(
+    results: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str] = COLUMNS
+) -> str:
     """A Markdown table, a column for each contender and one for the true masks."""
-    names = [name for name in COLUMNS if name in results]
-    lines = [["", *(COLUMNS[name] for name in names)], ["---", *["---:"] * len(names)]]
+    names = [name for name in columns if name in results]
+    lines = [["", *(columns[name] for name in names)], ["---", *["---:"] * len(names)]]
     for key, (what, form) in ROWS.items():
+        if not any(key in results[name] for name in names):
+            continue
         cells = (form.format(results[name][key]) if key in results[name] else "" for name in names)
         lines.append([what, *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -248,6 +271,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     command.add_argument("files", type=Path, nargs="+")
     command.add_argument("--json", type=Path, help="file to write the joined figures to")
     command.set_defaults(call=table)
+    command = commands.add_parser("score", parents=[common], help=rescore.__doc__)
+    command.add_argument("files", type=Path, nargs="+")
+    command.set_defaults(call=rescore)
     command = commands.add_parser("ablate", parents=[common, timed], help=ablation.__doc__)
     command.add_argument("--options", default=",".join(CHANGES))
     command.add_argument("--seeds", default="0,1,2")

@@ -19,7 +19,8 @@ from benchmarks.learn_data import Fields
 from benchmarks.learn_recipe import Recipe, RivalRecipe
 from rleseg_core.data import CropBatch, ImageStack, SampleBatch, resized_shape
 from rleseg_core.data.windows import model_frame
-from rleseg_core.inference import Segmenter
+from rleseg_core.inference import Segmenter, StitchRule
+from rleseg_core.reports import product_of
 from rleseg_core.spec import WindowSpec
 from rleseg_core.training import Trainer
 from rleseg_core.training.augment import augment
@@ -181,23 +182,21 @@ class Ours:
                 try:
                     report = next(run)
                 except StopIteration as end:
-                    return self._predict(end.value)
+                    return segmented(end.value, self.recipe.stitch, self.device)
                 yield report.loss
         finally:
             run.close()
 
-    def _predict(self, path: Path) -> Predict:
-        segmenter = Segmenter.from_checkpoint(path, str(self.device))
 
-        def predict(stack: ImageStack, frame: int) -> np.ndarray:
-            run = segmenter.predict(stack, frames=[frame], stitch=self.recipe.stitch)
-            while True:
-                try:
-                    next(run)
-                except StopIteration as end:
-                    return end.value[frame]
+def segmented(model: Path, stitch: StitchRule, device: torch.device) -> Predict:
+    """What a model file of ours says of single frames."""
+    segmenter = Segmenter.from_checkpoint(model, str(device))
 
-        return predict
+    def predict(stack: ImageStack, frame: int) -> np.ndarray:
+        run = segmenter.predict(stack, frames=[frame], stitch=stitch)
+        return product_of(run)[frame]
+
+    return predict
 
 
 class Rival:

@@ -47,6 +47,11 @@ def test_both_contenders_are_trained_for_the_same_time_and_joined_in_a_table(
     table = rows(capsys.readouterr().out)
     assert table[0] == ["", "ours", *["U-Net"] * (len(names) - 1), "the truth"]
     assert len(table) == 2 + len(learn.ROWS)
+    trained = str(tmp_path / "synthetic-0" / "model.safetensors")
+    run(monkeypatch, "score", *TINY, trained)
+    again = rows(capsys.readouterr().out)
+    assert again[0] == ["", trained]
+    assert again[2] == table[2][:2]  # Dice
     results = json.loads((tmp_path / "both.json").read_text())["results"]
     for name in names:
         found = results[name]

@@ -33,7 +33,7 @@ class AdvancedSettings(QWidget):
         self.stitch.addItem("windows vote", "vote")
         self.stitch.setToolTip("What counts where windows overlap")
         self.sampling = QComboBox()
-        self.sampling.addItems(["best token", "nucleus sampling"])
+        self.sampling.addItems(["likeliest token", "nucleus sampling"])
         self.top_p = QDoubleSpinBox(minimum=0.05, maximum=1.0, value=0.4, singleStep=0.05)
         self.top_p.setToolTip("Probability that the tokens drawn from have together")
         self.top_p.setEnabled(False)

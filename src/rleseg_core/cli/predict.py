@@ -36,9 +36,8 @@ def predict(
         typer.Option(help="Where windows overlap: the nearest centre, the last one or the most."),
     ] = "centre",
     sampling: Annotated[
-        Literal["auto", "likeliest", "median", "nucleus"],
-        typer.Option(help="How the next token is chosen; auto is the median where starts scan."),
-    ] = "auto",
+        Literal["greedy", "nucleus"], typer.Option(help="How the next token is chosen.")
+    ] = "greedy",
     frames: Frames = None,
     image_size: ImageSize = None,
     batch_size: Annotated[
@@ -60,7 +59,7 @@ def predict(
     """Segment a stack, and write its masks as TIFF or zarr."""
     from rleseg_core.data import ImageStack
     from rleseg_core.data.writers import check_output
-    from rleseg_core.inference import Segmenter, predict_to_file
+    from rleseg_core.inference import GREEDY, Segmenter, predict_to_file
     from rleseg_core.model import Sampling
 
     check_output(output)
@@ -73,7 +72,7 @@ def predict(
         output,
         frames=chosen,
         stitch=stitch,
-        sampling=Sampling(top_p=0.4) if sampling == "nucleus" else Sampling(rule=sampling),
+        sampling=GREEDY if sampling == "greedy" else Sampling(top_p=0.4),
         batch_size=batch_size,
         image_size=image_size,
         draft=draft,

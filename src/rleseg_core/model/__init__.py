@@ -1,10 +1,15 @@
 """Images in, logits of tokens out; what the tokens mean is not known here."""
 
 from rleseg_core.model.cache import Cache
-from rleseg_core.model.choosing import Sampling, nucleus
 from rleseg_core.model.config import Head, ModelConfig, StartGrid
 from rleseg_core.model.decoder import Memory
-from rleseg_core.model.generate import GrammarTables, Step, generate
+from rleseg_core.model.generate import (
+    GrammarTables,
+    Sampling,
+    Step,
+    generate,
+    nucleus,
+)
 from rleseg_core.model.pix2seq import Pix2Seq
 from rleseg_core.model.sizes import SIZES, is_published, model_config
 from rleseg_core.model.video import from_image_model

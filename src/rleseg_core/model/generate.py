@@ -1,12 +1,13 @@
 """The decoding loop: where the model meets the grammar."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from rleseg_core.model.choosing import GREEDY, Chooser, Sampling
+from rleseg_core.errors import SchemeError
 from rleseg_core.model.decoder import Memory
 from rleseg_core.model.pix2seq import Pix2Seq
 
@@ -50,6 +51,37 @@ class GrammarTables(Protocol):
         """State of some of the sequences."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Parameters
+    ----------
+    top_p : float, optional
+        None: the most likely token. Otherwise one at random from the most likely tokens that
+        together have at most this probability, and at least the first. The paper's code has 0.4.
+    temperature : float
+        Logits are divided by it.
+    seed : int, optional
+        For draws that can be repeated.
+
+    Raises
+    ------
+    SchemeError
+        If a number is out of range.
+    """
+
+    top_p: float | None = None
+    temperature: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.top_p is not None and not 0 <= self.top_p <= 1:
+            raise SchemeError(f"top_p must be from 0 to 1, got {self.top_p}")
+        if not self.temperature > 0:
+            raise SchemeError(f"the temperature must be above 0, got {self.temperature}")
+
+
 class Step(NamedTuple):
     """One more token of the sequences that are still open.
 
@@ -68,22 +100,74 @@ class Step(NamedTuple):
     logprobs: Tensor
 
 
+def nucleus(logits: Tensor, top_p: float) -> Tensor:
+    """Logits with all but the most likely tokens at minus infinity.
+
+    Parameters
+    ----------
+    logits : (B, V) tensor
+        Any scale.
+    top_p : float
+        The longest run of tokens, most likely first, whose probabilities add up to at most this
+        stays, with those as likely as its last; at least the first token stays.
+
+    Returns
+    -------
+    (B, V) tensor
+        The same where a token stays.
+
+    Notes
+    -----
+    The published implementation counts inclusively, so with 0.4 a token of probability 0.41 stands
+    alone. Elsewhere the first token to pass the limit stays too.
+    """
+    if top_p >= 1:
+        return logits  # sums that round to more than 1 would cost the least likely
+    ordered, _ = logits.sort(dim=-1, descending=True)
+    total = ordered.softmax(dim=-1).cumsum(dim=-1)
+    n_kept = (total <= top_p).sum(dim=-1, keepdim=True).clamp(min=1)
+    least = ordered.gather(-1, n_kept - 1)
+    return logits.masked_fill(logits < least, float("-inf"))
+
+
+def draw_without_sync(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+    """One token (B,) from each row of logits; `torch.multinomial` would make the host wait."""
+    noise = torch.empty_like(logits).exponential_(1, generator=generator)
+    return (logits.softmax(dim=-1) / noise).argmax(dim=-1)
+
+
+def choose(
+    logits: Tensor, sampling: Sampling, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Tokens (B,) and their log-probabilities (B,)."""
+    if sampling.top_p is None:
+        tokens = logits.argmax(dim=-1)
+    else:
+        below = logits - logits.amax(dim=-1, keepdim=True)  # finite at any temperature
+        tokens = draw_without_sync(nucleus(below / sampling.temperature, sampling.top_p), generator)
+    return tokens, logits.log_softmax(dim=-1).gather(-1, tokens[:, None])[:, 0]
+
+
 def _next_tokens(
     logits: Tensor,
     state: Tensor,
     grammar: GrammarTables,
-    choose: Chooser,
+    sampling: Sampling,
+    generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens, their log-probabilities, and the state after them; heads take their turns."""
     chosen = []
     for head in logits[:, None].unbind(1) if logits.ndim == 2 else logits.unbind(1):
         allowed = grammar.allowed(state)
-        tokens, logprobs = choose(head.where(allowed, float("-inf")))
+        tokens, logprobs = choose(head.where(allowed, float("-inf")), sampling, generator)
         state = grammar.advance(state, tokens)
         chosen.append((tokens, logprobs))
     if logits.ndim == 2:
         return (*chosen[0], state)
     return torch.stack([t for t, _ in chosen], 1), torch.stack([p for _, p in chosen], 1), state
+
+
+GREEDY = Sampling()
 
 
 @torch.inference_mode()
@@ -122,7 +206,9 @@ def generate(
         If the model has fewer positions than `max_tokens`.
     """
     device = memory.context.device
-    choose = Chooser(model.config, sampling, device)
+    generator = None
+    if sampling.seed is not None:
+        generator = torch.Generator(device).manual_seed(sampling.seed)
     rows = torch.arange(len(memory), device=device)
     tokens = model.first_tokens(grammar.bos, len(memory), device)
     ended = torch.zeros_like(rows, dtype=torch.bool)
@@ -130,7 +216,7 @@ def generate(
     interval = steps_between_checks(device)
     for n_tokens in range(1, max_tokens + 1):
         logits = model.step(tokens, cache).float()
-        tokens, logprobs, state = _next_tokens(logits, state, grammar, choose)
+        tokens, logprobs, state = _next_tokens(logits, state, grammar, sampling, generator)
         yield Step(tokens, rows, logprobs)
         ended = ended | ((tokens if tokens.ndim == 1 else tokens[:, 0]) == grammar.eos)
         if n_tokens % interval == 0:

@@ -19,9 +19,15 @@ from torch import Tensor
 
 from rleseg_core.errors import SchemeError
 from rleseg_core.model.cache import Cache
-from rleseg_core.model.choosing import GREEDY, Chooser, Sampling
 from rleseg_core.model.decoder import Memory
-from rleseg_core.model.generate import GrammarTables, generate, steps_between_checks
+from rleseg_core.model.generate import (
+    GREEDY,
+    GrammarTables,
+    Sampling,
+    choose,
+    generate,
+    steps_between_checks,
+)
 from rleseg_core.model.pix2seq import Pix2Seq
 from rleseg_core.model.recorded import RecordedStep
 
@@ -267,10 +273,12 @@ class _Slots:
     ) -> None:
         assert first is not None
         self._indices, memory = first
-        self._model, self._grammar = model, grammar
+        self._model, self._grammar, self._sampling = model, grammar, sampling
         self._max_tokens = max_tokens
         self.device = memory.context.device
-        self._chooser = Chooser(model.config, sampling, self.device)
+        self._generator = None
+        if sampling.seed is not None:
+            self._generator = torch.Generator(self.device).manual_seed(sampling.seed)
         n_rows = len(memory)
         self.fixed_shapes = False
         self._recorded = RecordedStep(self.device)
@@ -406,7 +414,7 @@ class _Slots:
 
     def _choose(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         logits = logits.where(self._grammar.allowed(self._state), float("-inf"))
-        return self._chooser(logits)
+        return choose(logits, self._sampling, self._generator)
 
 
 def generate_tokens(

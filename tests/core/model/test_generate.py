@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rleseg_core.errors import SchemeError
 from rleseg_core.model import Pix2Seq, Sampling, StartGrid, generate, generate_tokens, nucleus
-from rleseg_core.model.choosing import draw_without_sync
+from rleseg_core.model.generate import draw_without_sync
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import Tokenizer, preset
 
