@@ -1,13 +1,13 @@
 r"""Train the bundled model of real cells: the recipe behind models/cells.safetensors.
 
-    python scripts/train_cells_model.py --without usiigaci --steps 1800 --precision bf16 \
-        --out runs/cells-base.safetensors
-    python scripts/train_cells_model.py --from runs/cells-base.safetensors --steps 4400 \
-        --lr 1.5e-3 --precision bf16
+    python scripts/train_cells_model.py --without usiigaci --steps 2500 --synthetic-share 0.4 \
+        --precision bf16 --threads 1 --out runs/cells-base.safetensors
+    python scripts/train_cells_model.py --from runs/cells-base.safetensors --steps 12000 \
+        --lr 1.5e-3 --precision bf16 --threads 1
 
 It learns one class, cell, from synthetic phase contrast and from real images in a folder that is
 not part of the project: phase-contrast fields (Usiigaci, MIT) and fluorescent nuclei (Data Science
-Bowl 2018, CC0), each at several magnifications. set01 and a tenth of each source are never taught:
+Bowl 2018, CC0), at the sizes of `SOURCES`. set01 and a tenth of each source are never taught:
 those of `held_out`. The first command, which leaves out the fields, makes the model from which
 docs/fine-tuning.md shows how far a few corrected fields lead; the second goes on from it. Weights
 are stored as float16.
