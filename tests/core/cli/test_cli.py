@@ -288,11 +288,16 @@ def test_interrupted_segmentation_leaves_nothing(
     capfd, synthetic, model, tmp_path, monkeypatch, number
 ):
     monkeypatch.setattr(Stitcher, "add", lambda *_: os.kill(os.getpid(), number))
-    told = run(
-        capfd,
-        *("predict", synthetic / "images.tif", "-m", model, "-o", tmp_path / "o.tif"),
-        *("--device", "cpu"),
-    )
+    # the tests may themselves run where interrupts are ignored, as behind nohup
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        told = run(
+            capfd,
+            *("predict", synthetic / "images.tif", "-m", model, "-o", tmp_path / "o.tif"),
+            *("--device", "cpu"),
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert told[0] == 130
     assert not list(tmp_path.iterdir())
 
