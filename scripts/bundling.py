@@ -14,7 +14,7 @@ from rleseg_core.devices import choose_device
 from rleseg_core.training import StepReport
 
 
-def told(run: Iterable[StepReport], shown_steps: int = 25) -> tuple[dict[str, float], float]:
+def told(run: Iterable[StepReport]) -> tuple[dict[str, float], float]:
     """Run a training to its end, and print how it goes.
 
     Returns
@@ -27,7 +27,7 @@ def told(run: Iterable[StepReport], shown_steps: int = 25) -> tuple[dict[str, fl
     for report in run:
         if report.validation:
             best = max(best, dict(report.validation), key=lambda scores: scores["mean"])
-        if report.step % shown_steps == 0 or report.validation:
+        if report.step % 25 == 0 or report.validation:
             dice = "".join(f" {k} {v:.3f}" for k, v in report.validation.items())
             print(f"{report.step} {report.seconds:.0f}s loss {report.loss:.4f}{dice}", flush=True)
     return best, (time.perf_counter() - began) / 60

@@ -26,6 +26,7 @@ from napari_rleseg.widgets.choosers import LayerBox, ModelBox
 from napari_rleseg.widgets.controls import clock, follow, form_layout, text_label
 from rleseg_core.data.windows import resized_shape
 from rleseg_core.errors import DataError, RlesegError
+from rleseg_core.spec import WindowSpec
 
 ALL, CURRENT, RANGE = "All frames", "Current frame", "Range"
 
@@ -196,19 +197,14 @@ class SegmentWidget(QWidget):
 
     def _tell_scale(self, _: object = None) -> None:
         """Say in which size frames are looked at, where it is not their own."""
-        self.scale.setText("")
         layer, model = self.image.layer, self.model.model
+        told = ""
         if layer is not None and model is not None:
+            size = self.advanced.image_size.value() or model.window_spec.image_size
             with suppress(DataError):  # told where the image is chosen
-                shape, spec = stack_shape(layer), model.window_spec
-                size = self.advanced.image_size.value() or spec.image_size
-                height, width = resized_shape(shape, replace(spec, image_size=size))
-                if (height, width) != shape[1:]:
-                    self.scale.setText(
-                        f"Frames of {shape[2]} × {shape[1]} pixels are looked at in {width} × "
-                        f"{height}; for another, set Image size in the advanced settings."
-                    )
-        self.scale.setVisible(bool(self.scale.text()))
+                told = _scale_of(stack_shape(layer), replace(model.window_spec, image_size=size))
+        self.scale.setText(told)
+        self.scale.setVisible(bool(told))
 
     def _show_image(self, layer: Image | None) -> None:
         if layer is not None and layer is not self.image.layer:
@@ -216,3 +212,15 @@ class SegmentWidget(QWidget):
 
     def _show_range(self, _: str = "") -> None:
         self._range.setVisible(self.frames.currentText() == RANGE)
+
+
+def _scale_of(shape: tuple[int, int, int], spec: WindowSpec) -> str:
+    """In which size frames of a stack are looked at; nothing where it is their own."""
+    _, height, width = shape
+    rows, cols = resized_shape(shape, spec)
+    if (rows, cols) == (height, width):
+        return ""
+    return (
+        f"Frames of {width} × {height} pixels are looked at in {cols} × {rows}; for another, set "
+        "Image size in the advanced settings."
+    )

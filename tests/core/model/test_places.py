@@ -166,14 +166,15 @@ def test_scans_start_out_from_what_the_dense_head_says() -> None:
     classes = torch.tensor([[0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1]])
     dense = 20 * torch.nn.functional.one_hot(classes, 2).float()[:, :, None]
     with torch.inference_mode():
-        seen = pointer.remember(torch.zeros(1, 16, 16), dense).seen
-        assert seen is not None
-        begins, ends = seen[:, None].unbind(-1)
+        dim = config.decoder_dim
+        memory, nothing = pointer.remember(torch.zeros(1, 16, dim), dense), torch.zeros(1, 1, dim)
+        assert memory.seen is not None
+        begins = memory.seen[:, None, :, 0]
         for cursor, expected in ((0, 1), (3, 8), (9, 14)):
             first, none = _first_from(begins, torch.tensor([[cursor]]))
             assert int(first.argmax()) == expected
             assert float(none) < -4
         assert float(_first_from(begins, torch.tensor([[16]]))[1]) == 0
         for cell, length in ((1, 2), (8, 1), (14, 2)):
-            near = ends[0, 0, cell : cell + 2]
-            assert int(_first_end(near, torch.ones(2, dtype=torch.bool)).argmax()) == length - 1
+            lengths = pointer._first_end(nothing, torch.tensor([[cell]]), memory)
+            assert int(lengths.argmax()) == length - 1
