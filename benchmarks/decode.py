@@ -32,8 +32,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rleseg_core.build import build_model, build_tokenizer
-from rleseg_core.checkpoint import find_model, load_checkpoint
+from rleseg_core.checkpoints.build import build_model, build_tokenizer
+from rleseg_core.checkpoints.file import find_model, load_checkpoint
 from rleseg_core.data import (
     ImageStack,
     LabelReader,
@@ -43,10 +43,11 @@ from rleseg_core.data import (
     subsample_labels,
     synthesize,
 )
+from rleseg_core.decoding import write_sequences
+from rleseg_core.decoding.loop import GrammarTables
 from rleseg_core.files import whole_file
-from rleseg_core.model import Memory, ModelConfig, Pix2Seq, model_config, write_sequences
+from rleseg_core.model import Memory, ModelConfig, Pix2Seq, model_config
 from rleseg_core.model.cache import Cache
-from rleseg_core.model.generate import GrammarTables
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Draft, Tokenizer, preset
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.learn_data import Fields
-from rleseg_core.augmentation import AUGMENTATIONS, STILL, Augmentation
-from rleseg_core.build import new_model
-from rleseg_core.checkpoint import ModelInfo
+from rleseg_core.augment.config import AUGMENTATIONS, STILL, Augmentation
+from rleseg_core.checkpoints.build import new_model
+from rleseg_core.checkpoints.file import ModelInfo
 from rleseg_core.data import PatchSampler
 from rleseg_core.inference import StitchRule
 from rleseg_core.model import ModelConfig

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.learn_train import Predict
-from rleseg_core.boundary import boundary_counts, boundary_f
 from rleseg_core.data import LabelledStack
-from rleseg_core.instance_metrics import components, instance_scores, match_counts
-from rleseg_core.metrics import confusion_matrix, score
+from rleseg_core.evaluation.boundary import boundary_counts, boundary_f
+from rleseg_core.evaluation.instances import components, instance_scores, match_counts
+from rleseg_core.evaluation.scores import confusion_matrix, score
 
 
 @dataclass(frozen=True, kw_only=True)

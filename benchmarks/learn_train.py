@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from benchmarks.learn_data import Fields
 from benchmarks.learn_recipe import Recipe, RivalRecipe
+from rleseg_core.augment.device import augment
 from rleseg_core.data import CropBatch, ImageStack, SampleBatch, resized_shape
 from rleseg_core.data.windows import model_frame
 from rleseg_core.inference import Segmenter, StitchRule
 from rleseg_core.reports import product_of
 from rleseg_core.spec import WindowSpec
 from rleseg_core.training import Trainer
-from rleseg_core.training.augment import augment
 from rleseg_core.training.batch import images_on
 
 PROBE, COLD = 20, 4  # steps whose cost says how many there will be; the first are not typical

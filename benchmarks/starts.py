@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.decode import machine, number, synchronize, table
-from rleseg_core.build import build_model, build_tokenizer, new_model
+from rleseg_core.checkpoints.build import build_model, build_tokenizer, new_model
 from rleseg_core.model import Pix2Seq
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from benchmarks.learn_data import split_usiigaci
 
-from rleseg_core.build import new_model
-from rleseg_core.charts import Curve, save_curves
-from rleseg_core.checkpoint import ModelInfo, find_model, read_info
+from rleseg_core.checkpoints.build import new_model
+from rleseg_core.checkpoints.file import ModelInfo, find_model, read_info
 from rleseg_core.data import LabelledStack
+from rleseg_core.drawing.charts import Curve, save_curves
+from rleseg_core.evaluation.scores import confusion_matrix, score
 from rleseg_core.inference import Segmenter
-from rleseg_core.metrics import confusion_matrix, score
 from rleseg_core.reports import product_of
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import for_classes, preset

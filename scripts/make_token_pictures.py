@@ -32,9 +32,9 @@ from token_examples import (
 from token_sheet import Sheet
 from token_words import FRAMES, SIDE, VOCAB_LIMIT, filled, sizes, text4seg_text
 
-from rleseg_core.colours import class_rgb
 from rleseg_core.data.labels import subsample_labels, upsample_labels
-from rleseg_core.drawing import FAINT, INK
+from rleseg_core.drawing.palette import class_rgb
+from rleseg_core.drawing.style import FAINT, INK
 from rleseg_core.files import whole_file
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import Drop, PublishedLayout, RunPainted, Tokenizer, preset

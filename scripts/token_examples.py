@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rleseg_core.colours import class_rgb
-from rleseg_core.drawing import INK
+from rleseg_core.drawing.palette import class_rgb
+from rleseg_core.drawing.style import INK
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import (
     BlockClosed,

@@ -22,8 +22,8 @@ from token_examples import (
     label_colour,
 )
 
-from rleseg_core.colours import class_rgb
-from rleseg_core.drawing import FAINT, INK, PAPER, font
+from rleseg_core.drawing.palette import class_rgb
+from rleseg_core.drawing.style import FAINT, INK, PAPER, font
 from rleseg_core.files import whole_file
 from rleseg_core.tokens import BlockClosed, Vocabulary
 from rleseg_core.tokens.fields import LengthSymbol

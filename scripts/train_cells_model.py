@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from bundling import bundle, told
 
-from rleseg_core.augmentation import AUGMENTATIONS
-from rleseg_core.build import new_model
-from rleseg_core.checkpoint import load_checkpoint
+from rleseg_core.augment.config import AUGMENTATIONS
+from rleseg_core.checkpoints.build import new_model
+from rleseg_core.checkpoints.file import load_checkpoint
 from rleseg_core.data import ImageStack, LabelledStack, varied_stack
 from rleseg_core.data.windows import model_frame, model_labels
 from rleseg_core.spec import MaskSpec, WindowSpec

@@ -15,9 +15,9 @@ from napari_rleseg.preferences import preference
 from napari_rleseg.preview import WindowPreview
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.controls import follow
-from rleseg_core.animation import PictureWritten
-from rleseg_core.checkpoint import ModelInfo
+from rleseg_core.checkpoints.file import ModelInfo
 from rleseg_core.data import Window, plan_windows, resized_shape
+from rleseg_core.drawing.animation import PictureWritten
 from rleseg_core.errors import DataError
 from rleseg_core.tokens import Event, Scheme, Tokenizer
 

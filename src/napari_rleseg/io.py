@@ -14,7 +14,7 @@ from napari.types import LayerData
 
 from napari_rleseg.layers import AXES, NOTES, labels_attributes
 from rleseg_core.data import ImageStack
-from rleseg_core.data.writers import write_labels
+from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
 

@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
-from rleseg_core.colours import class_colour
+from rleseg_core.drawing.palette import class_colour
 from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:

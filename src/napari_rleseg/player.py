@@ -11,7 +11,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QPixmap
 
-from rleseg_core.colours import label_colour
+from rleseg_core.drawing.palette import label_colour
 from rleseg_core.tokens import Event, MaskEnded, RunPainted, Tokenizer
 
 HIGHLIGHT = 255  # label of the run that was painted last

@@ -8,7 +8,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_rleseg.layers import NOTES, notes
 from napari_rleseg.player import HIGHLIGHT, HIGHLIGHT_COLOUR
-from rleseg_core.colours import OPEN_COLOUR, class_colour
+from rleseg_core.drawing.palette import OPEN_COLOUR, class_colour
 from rleseg_core.spec import MaskSpec
 
 if TYPE_CHECKING:

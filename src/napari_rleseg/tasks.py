@@ -14,9 +14,9 @@ import dask.array as da
 import numpy as np
 import zarr
 
-from rleseg_core.checkpoint import read_info
+from rleseg_core.checkpoints.file import read_info
 from rleseg_core.data import ImageStack, LabelledStack, LabelStack, open_labels
-from rleseg_core.data.writers import create_stack
+from rleseg_core.data.formats.writers import create_stack
 from rleseg_core.files import time_stamp, whole_file
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def segment(
     images: Path, result: Path, settings: SegmentSettings, frames: Sequence[int] | None = None
 ) -> Generator[SegmentReport, None, None]:
     """Segment a stack into a zarr array that the viewer shows."""
+    from rleseg_core.decoding import Sampling
     from rleseg_core.inference import GREEDY
-    from rleseg_core.model import Sampling
 
     stack = ImageStack.open(images)
     model = segmenter(settings.model, settings.device)

@@ -10,8 +10,13 @@ import pytest
 import rleseg_core
 
 GUI = ("qtpy", "napari", "magicgui", "superqt", "psygnal", "PyQt6", "PySide6", "npe2")
-LIGHT = ("rleseg_core", "rleseg_core.data", "rleseg_core.checkpoint", "rleseg_core.corrections")
-LIGHT += ("rleseg_core.metrics", "rleseg_core.training", "rleseg_core.data.synthetic")
+LIGHT = (
+    "rleseg_core",
+    "rleseg_core.data",
+    "rleseg_core.checkpoints.file",
+    "rleseg_core.corrections",
+)
+LIGHT += ("rleseg_core.evaluation.scores", "rleseg_core.training", "rleseg_core.data.synthetic")
 
 
 def modules_after(code: str) -> set[str]:

@@ -16,7 +16,7 @@ from qtpy.QtCore import QTimer
 from napari_rleseg.layers import labels_layer, show_labels
 from napari_rleseg.widgets.finetune import FinetuneWidget
 from napari_rleseg.widgets.segment import SegmentWidget
-from rleseg_core.checkpoint import ModelInfo, model_folders, read_info
+from rleseg_core.checkpoints.file import ModelInfo, model_folders, read_info
 from rleseg_core.data import SyntheticConfig, synthesize
 
 pytestmark = [pytest.mark.gui, pytest.mark.slow]

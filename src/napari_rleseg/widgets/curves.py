@@ -9,7 +9,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_rleseg.widgets.controls import follow
-from rleseg_core.colours import class_colour
+from rleseg_core.drawing.palette import class_colour
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

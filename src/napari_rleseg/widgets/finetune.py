@@ -17,7 +17,7 @@ from napari_rleseg.widgets.controls import clock, follow, form_layout, text_labe
 from napari_rleseg.widgets.corrected import CorrectedFrames
 from napari_rleseg.widgets.curves import TrainingCurves
 from napari_rleseg.widgets.recipes import RecipeBox
-from rleseg_core.checkpoint import list_models
+from rleseg_core.checkpoints.file import list_models
 from rleseg_core.errors import DataError, RlesegError
 from rleseg_core.training import StepReport, TrainConfig
 

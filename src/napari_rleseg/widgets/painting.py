@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_rleseg.layers import class_names_of
 from napari_rleseg.widgets.controls import follow
-from rleseg_core.colours import class_colour
+from rleseg_core.drawing.palette import class_colour
 
 MODES = {  # as napari calls them: what the button says, what it does
     "pan_zoom": ("Move", "Move the camera (Z, or hold Space)"),

@@ -12,7 +12,7 @@ import typer
 from rleseg_core.cli import demo, evaluate, fidelity, models, predict, synth, tokens, train
 from rleseg_core.cli.console import err, out
 from rleseg_core.errors import RlesegError
-from rleseg_core.processes import PEER_IS_GONE, says_peer_is_gone, tell_launcher
+from rleseg_core.parallel.processes import PEER_IS_GONE, says_peer_is_gone, tell_launcher
 
 app = typer.Typer(
     name="rleseg",

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from rleseg_core.published import Downloaded
+    from rleseg_core.download import Downloaded
 
 Device = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, … or mps.", show_default=True)

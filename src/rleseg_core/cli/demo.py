@@ -20,8 +20,8 @@ from rleseg_core.cli.console import (
     print_json,
     progress_bar,
 )
+from rleseg_core.evaluation.scores import confusion_matrix, plain_number, score
 from rleseg_core.files import whole_file
-from rleseg_core.metrics import confusion_matrix, plain_number, score
 from rleseg_core.reports import product_of
 
 SEED = 20_261_121
@@ -45,11 +45,11 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Segment a synthetic time-lapse with the bundled model, and look at it."""
-    from rleseg_core.animation import render_animation
     from rleseg_core.data import ImageStack, SyntheticConfig, WindowReader, synthesize
-    from rleseg_core.data.writers import write_labels
+    from rleseg_core.data.formats.writers import write_labels
+    from rleseg_core.drawing.animation import render_animation
+    from rleseg_core.drawing.overlay import save_overlay
     from rleseg_core.inference import Segmenter, WindowResult, predict_to_file
-    from rleseg_core.pictures import save_overlay
 
     segmenter = Segmenter.from_checkpoint(model, device)
     sequence = synthesize(SyntheticConfig(n_frames=frames, size=(side, side), seed=seed))

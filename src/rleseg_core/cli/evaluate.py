@@ -10,10 +10,10 @@ from rich.table import Table
 from rleseg_core.cli.console import AsJson, Quiet, out, print_json, progress_bar
 from rleseg_core.cli.predict import parse_frames
 from rleseg_core.errors import DataError
-from rleseg_core.evaluation import MEDIAN_OF_IMAGES, POOLED, WITH_BACKGROUND, Evaluation
+from rleseg_core.evaluation.counts import Measures
+from rleseg_core.evaluation.report import MEDIAN_OF_IMAGES, POOLED, WITH_BACKGROUND, Evaluation
+from rleseg_core.evaluation.scores import AGNOSTIC
 from rleseg_core.files import check_place
-from rleseg_core.metrics import AGNOSTIC
-from rleseg_core.tally import Measures
 
 _OTHERS = {
     "boundary_f": "edge F",
@@ -79,7 +79,7 @@ def evaluate(
 ) -> None:
     """Score masks against the truth: Dice, IoU, precision and recall of each class."""
     from rleseg_core.data import MaskStack
-    from rleseg_core.data.writers import recorded_class_names
+    from rleseg_core.data.formats.writers import recorded_class_names
 
     _check_places(csv_file, plot)
     if classes is None:

@@ -26,7 +26,7 @@ from rleseg_core.files import check_place, whole_file
 from rleseg_core.reports import product_of
 
 if TYPE_CHECKING:
-    from rleseg_core.fidelity import Fidelity
+    from rleseg_core.analysis.reconstruction import Fidelity
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -63,8 +63,8 @@ def fidelity(
     as_json: AsJson = False,
 ) -> None:
     """Measure what subsampling, tokens and token budgets leave of masks (Table 11)."""
+    from rleseg_core.analysis.reconstruction import measure_fidelity
     from rleseg_core.data import SubsampleRule, UpsampleRule
-    from rleseg_core.fidelity import measure_fidelity
     from rleseg_core.spec import WindowSpec
     from rleseg_core.tokens import Drop, for_classes, preset
 
@@ -118,7 +118,7 @@ def _choices(text: str, known: tuple[Choice, ...], option: str) -> list[Choice]:
 
 
 def _write_csv(path: Path, rows: Sequence["Fidelity"]) -> None:
-    from rleseg_core.fidelity import Fidelity
+    from rleseg_core.analysis.reconstruction import Fidelity
 
     with whole_file(path) as draft, draft.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Fidelity)])

@@ -58,9 +58,9 @@ def predict(
 ) -> None:
     """Segment a stack, and write its masks as TIFF or zarr."""
     from rleseg_core.data import ImageStack
-    from rleseg_core.data.writers import check_output
+    from rleseg_core.data.formats.writers import check_output
+    from rleseg_core.decoding import Sampling
     from rleseg_core.inference import GREEDY, Segmenter, predict_to_file
-    from rleseg_core.model import Sampling
 
     check_output(output)
     images = ImageStack.open(stack)

@@ -22,7 +22,7 @@ def synth(
 ) -> None:
     """Make a synthetic phase-contrast time-lapse of two cell classes, with its true masks."""
     from rleseg_core.data import SyntheticConfig, synthesize
-    from rleseg_core.data.writers import write_labels
+    from rleseg_core.data.formats.writers import write_labels
 
     config = SyntheticConfig(n_frames=frames, size=(height, width), seed=seed)
     sequence = synthesize(config)

@@ -28,8 +28,8 @@ from rleseg_core.errors import SchemeError
 from rleseg_core.spec import WindowSpec
 
 if TYPE_CHECKING:
-    from rleseg_core.choosing import Candidate, Choice
-    from rleseg_core.token_statistics import TokenStatistics
+    from rleseg_core.analysis.lengths import TokenStatistics
+    from rleseg_core.analysis.recommendation import Candidate, Choice
 
 _FACTORS = (1, 2, 4, 8, 16, 32)
 _SIDES = (16, 320)  # of masks; the paper found finer ones too much to train
@@ -69,8 +69,8 @@ def choose(
     as_json: AsJson = False,
 ) -> None:
     """Recommend a scheme, S and N for masks, with the reasons."""
-    from rleseg_core.choosing import Limits, choose, variants
-    from rleseg_core.token_statistics import count_tokens, whole_frame
+    from rleseg_core.analysis.lengths import count_tokens, whole_frame
+    from rleseg_core.analysis.recommendation import Limits, choose, variants
 
     limits = Limits(
         max_vocab=max_vocab,

@@ -112,7 +112,7 @@ def open_masks(
 
 def names_of_classes(path: Path, classes: str | None, instances: bool) -> tuple[str, ...]:
     """Names that were given, else those noted in the masks, else 'foreground'."""
-    from rleseg_core.data.writers import recorded_class_names
+    from rleseg_core.data.formats.writers import recorded_class_names
 
     if classes is None:
         classes = ",".join(recorded_class_names(path)) or "foreground"

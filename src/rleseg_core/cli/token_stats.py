@@ -34,8 +34,8 @@ from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Scheme
 
 if TYPE_CHECKING:
+    from rleseg_core.analysis.lengths import TokenStatistics, WindowCounted
     from rleseg_core.data import MaskStack
-    from rleseg_core.token_statistics import TokenStatistics, WindowCounted
 
 
 def stats(
@@ -63,7 +63,7 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Count the tokens that schemes take for masks (the paper's Tables 3 to 6)."""
-    from rleseg_core.token_statistics import THRESHOLDS, count_tokens, whole_frame
+    from rleseg_core.analysis.lengths import THRESHOLDS, count_tokens, whole_frame
 
     names, factors = scheme_names(scheme), numbers(subsample, "--subsample")
     lengths = numbers(frames, "--frames")
@@ -106,7 +106,7 @@ def usable_schemes(
     start: str | None = None,
 ) -> tuple[dict[str, Scheme], dict[str, str]]:
     """Schemes for windows of so many frames, and why others are left out; see `schemes_for`."""
-    from rleseg_core.token_statistics import schemes_for
+    from rleseg_core.analysis.lengths import schemes_for
 
     spec = MaskSpec(size=(1, 1), class_names=stacks[0].class_names, n_frames=n_frames)
     known = stacks[0].instances is not None
@@ -160,8 +160,8 @@ def print_columns(title: str, columns: Sequence["TokenStatistics"], budgets: Seq
 
 def draw(path: Path, columns: Sequence["TokenStatistics"], budgets: Sequence[int]) -> None:
     """Write the histograms of the lengths."""
-    from rleseg_core.charts import Histogram, save_histograms
-    from rleseg_core.token_statistics import bin_edges
+    from rleseg_core.analysis.lengths import bin_edges
+    from rleseg_core.drawing.charts import Histogram, save_histograms
 
     edges = bin_edges(columns)
     save_histograms(
@@ -227,7 +227,7 @@ def _json(
     left_out: dict[str, str],
     budgets: Sequence[int],
 ) -> dict[str, object]:
-    from rleseg_core.token_statistics import bin_edges
+    from rleseg_core.analysis.lengths import bin_edges
 
     edges = bin_edges(counted)
     return {

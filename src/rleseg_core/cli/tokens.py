@@ -159,7 +159,7 @@ def _usable(
     names: list[str], spec: MaskSpec, order: str | None, start: str | None
 ) -> tuple[dict[str, Scheme], dict[str, str]]:
     """Schemes for masks of a spec, and why others are left out; an error if all are."""
-    from rleseg_core.token_statistics import schemes_for
+    from rleseg_core.analysis.lengths import schemes_for
 
     usable, left_out = schemes_for(names, spec, instances=True, order=order, start=start)
     if not usable:
@@ -177,7 +177,7 @@ def _open(
 ) -> "MaskStack":
     """Masks whose classes are named, noted, or numbered as high as the ids of the frame go."""
     from rleseg_core.data import LabelStack, MaskStack
-    from rleseg_core.data.writers import recorded_class_names
+    from rleseg_core.data.formats.writers import recorded_class_names
 
     if classes is None and not instances and not recorded_class_names(path):
         labels = LabelStack.open(path)

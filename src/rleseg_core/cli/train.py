@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from rleseg_core.augmentation import AUGMENTATIONS
+from rleseg_core.augment.config import AUGMENTATIONS
 from rleseg_core.cli import train_options as options
 from rleseg_core.cli.console import AsJson, Device, Quiet
 from rleseg_core.cli.evaluate import Classes, Instances, class_names
@@ -13,7 +13,7 @@ from rleseg_core.cli.train_begin import fine_tuning_run, new_run, video_run
 from rleseg_core.cli.train_plan import Plan, read_frames, suited_to_size, with_preset
 from rleseg_core.cli.train_report import tell_result, watch_fetching, watch_training
 from rleseg_core.errors import DataError
-from rleseg_core.processes import is_started_as_one_of_several, process_rank
+from rleseg_core.parallel.processes import is_started_as_one_of_several, process_rank
 from rleseg_core.tokens import preset
 
 
@@ -74,7 +74,7 @@ def train(
     if download and backbone is not None:
         watch_fetching(backbone, quiet)
     if n_devices * n_nodes > 1 and not several:
-        from rleseg_core.training.distributed import Cluster, launch
+        from rleseg_core.parallel.launch import Cluster, launch
 
         cluster = Cluster(
             n_devices=n_devices,
@@ -169,7 +169,7 @@ def train(
         run = fine_tuning_run(plan, output, base, image_size=image_size)
     path = watch_training(run, quiet)
     if several:
-        from rleseg_core.training.distributed import leave
+        from rleseg_core.parallel.launch import leave
 
         leave()
     if process_rank() == 0:

@@ -9,7 +9,7 @@ from rleseg_core.cli.train_plan import Plan
 from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
-    from rleseg_core.build import Fusion
+    from rleseg_core.checkpoints.build import Fusion
     from rleseg_core.spec import WindowSpec
     from rleseg_core.tokens import Scheme
     from rleseg_core.training import StepReport
@@ -29,7 +29,7 @@ def new_run(
     backbone: str | None,
 ) -> Generator["StepReport", None, Path]:
     """The training of a new model, from scratch but for the trunk that `backbone` names."""
-    from rleseg_core.build import new_model
+    from rleseg_core.checkpoints.build import new_model
     from rleseg_core.spec import MaskSpec
     from rleseg_core.tokens import for_classes
     from rleseg_core.training import LAST, train
@@ -50,7 +50,7 @@ def new_run(
     )
     weights = None
     if backbone is not None and not (plan.resume and (plan.folder / LAST).is_file()):
-        from rleseg_core.pretrained import with_trunk
+        from rleseg_core.checkpoints.backbones import with_trunk
 
         info, weights = with_trunk(info, backbone, config.seed)
     return train(info, plan.frames.kept, config, plan.folder, weights=weights, **plan.options())
@@ -75,8 +75,8 @@ def video_run(
     DataError
         If the image model has other classes.
     """
-    from rleseg_core.build import as_video
-    from rleseg_core.checkpoint import find_model, load_checkpoint
+    from rleseg_core.checkpoints.build import as_video
+    from rleseg_core.checkpoints.file import find_model, load_checkpoint
     from rleseg_core.training import image_weights, train
 
     image_model, names = load_checkpoint(find_model(base)), plan.frames.class_names

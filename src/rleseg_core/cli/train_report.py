@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def watch_fetching(name: str, quiet: bool) -> None:
     """Have the weights of a trunk here, with a bar."""
-    from rleseg_core.pretrained import fetch_trunk
+    from rleseg_core.checkpoints.backbones import fetch_trunk
 
     with progress_bar("fetch", quiet) as bar:
         product_of(fetch_trunk(name), bar.fetched)

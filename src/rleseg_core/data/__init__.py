@@ -1,8 +1,8 @@
 """Images and labels: stacks read lazily, windows of them, label algebra, patches to train on."""
 
-from rleseg_core.augmentation import AUGMENTATIONS, Augmentation
+from rleseg_core.augment.config import AUGMENTATIONS, Augmentation
 from rleseg_core.data.crops import CropBatch
-from rleseg_core.data.dataset import LabelledStack
+from rleseg_core.data.datasets import LabelledStack
 from rleseg_core.data.labels import (
     SubsampleRule,
     UpsampleRule,

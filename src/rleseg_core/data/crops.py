@@ -6,11 +6,11 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from rleseg_core.augmentation import Augmentation
-from rleseg_core.data.augment import CELLS, View
+from rleseg_core.augment.config import Augmentation
+from rleseg_core.augment.geometry import CELLS, View
+from rleseg_core.augment.intensity import Light
 from rleseg_core.data.frames import Frame
 from rleseg_core.data.labels import SubsampleRule
-from rleseg_core.data.lighting import Light
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rleseg_core.data.dataset import LabelledStack
+from rleseg_core.data.datasets import LabelledStack
 from rleseg_core.data.windows import model_frame, model_labels
 from rleseg_core.spec import WindowSpec
 

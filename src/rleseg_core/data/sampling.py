@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rleseg_core.augmentation import AUGMENTATIONS, STILL, Augmentation
-from rleseg_core.data.augment import View, random_warp
+from rleseg_core.augment.config import AUGMENTATIONS, STILL, Augmentation
+from rleseg_core.augment.geometry import View, random_warp
+from rleseg_core.augment.intensity import random_light, relight
 from rleseg_core.data.crops import CropBatch, DrawnWindow, cut_crops
-from rleseg_core.data.dataset import LabelledStack
+from rleseg_core.data.datasets import LabelledStack
 from rleseg_core.data.frames import COARSE, Frame, Frames
 from rleseg_core.data.labels import SubsampleRule, subsample_labels
-from rleseg_core.data.lighting import random_light, relight
 from rleseg_core.data.windows import Window, plan_windows, resized_shape
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec, WindowSpec

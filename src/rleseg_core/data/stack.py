@@ -133,7 +133,7 @@ class ImageStack(_Stack):
         DataError
             If it is missing, damaged or of a kind we cannot read.
         """
-        from rleseg_core.data.readers import open_source
+        from rleseg_core.data.formats.registry import open_source
 
         source = open_source(path, axes=axes)
         return cls(source.data, source.name, source.path)
@@ -206,7 +206,7 @@ class LabelStack(_Stack):
         DataError
             If it cannot be read, or holds fractions or colours instead of ids.
         """
-        from rleseg_core.data.readers import open_source
+        from rleseg_core.data.formats.registry import open_source
 
         source = open_source(path, axes=axes, labels=True)
         return cls.from_data(source.data, source.name, source.path)

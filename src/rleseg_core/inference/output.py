@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from rleseg_core.data import ImageStack
-from rleseg_core.data.writers import check_output, create_stack, write_labels
+from rleseg_core.data.formats.writers import check_output, create_stack, write_labels
 from rleseg_core.errors import DataError
 from rleseg_core.files import replace_folder
 from rleseg_core.inference.segmenter import Segmenter, WindowResult

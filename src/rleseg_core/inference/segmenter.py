@@ -10,15 +10,16 @@ from typing import Literal, Self, cast
 import numpy as np
 import torch
 
-from rleseg_core.build import build_model, build_tokenizer
-from rleseg_core.checkpoint import ModelInfo, find_model, load_checkpoint
+from rleseg_core.checkpoints.build import build_model, build_tokenizer
+from rleseg_core.checkpoints.file import ModelInfo, find_model, load_checkpoint
 from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows, upsample_labels
 from rleseg_core.data.windows import resized_shape
+from rleseg_core.decoding import Sampling, Written, generate
 from rleseg_core.devices import choose_device, free_memory, is_out_of_memory, release_memory
 from rleseg_core.errors import BudgetError, DataError
 from rleseg_core.inference.sources import DraftSource, TokenSource
 from rleseg_core.inference.stitch import Stitcher, StitchRule
-from rleseg_core.model import Pix2Seq, Sampling, Written, generate
+from rleseg_core.model import Pix2Seq
 from rleseg_core.spec import WindowSpec
 from rleseg_core.tokens import Event
 

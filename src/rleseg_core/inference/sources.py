@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from rleseg_core.data import Window
+from rleseg_core.decoding import Sampling, Written, write_sequences
+from rleseg_core.decoding.loop import GrammarTables
 from rleseg_core.errors import SchemeError
-from rleseg_core.model import Memory, Pix2Seq, Sampling, Written, write_sequences
-from rleseg_core.model.generate import GrammarTables
+from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.tokens import Draft, Tokenizer
 
 DraftSource = Literal["none", "frame", "dense"]

@@ -3,35 +3,19 @@
 from rleseg_core.model.cache import Cache
 from rleseg_core.model.config import Head, ModelConfig, StartGrid
 from rleseg_core.model.decoder import Memory
-from rleseg_core.model.generate import (
-    GrammarTables,
-    Sampling,
-    Step,
-    generate,
-    nucleus,
-)
 from rleseg_core.model.pix2seq import Pix2Seq
 from rleseg_core.model.sizes import SIZES, is_published, model_config
 from rleseg_core.model.video import from_image_model
-from rleseg_core.model.writing import Written, generate_tokens, write_sequences
 
 __all__ = [
     "SIZES",
     "Cache",
-    "GrammarTables",
     "Head",
     "Memory",
     "ModelConfig",
     "Pix2Seq",
-    "Sampling",
     "StartGrid",
-    "Step",
-    "Written",
     "from_image_model",
-    "generate",
-    "generate_tokens",
     "is_published",
     "model_config",
-    "nucleus",
-    "write_sequences",
 ]

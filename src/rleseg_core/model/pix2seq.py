@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from rleseg_core.errors import SchemeError
+from rleseg_core.model.backbones.resnet import ResNet
+from rleseg_core.model.backbones.swin import VideoSwin
+from rleseg_core.model.backbones.vit import PatchTrunk
 from rleseg_core.model.cache import Cache
 from rleseg_core.model.config import ModelConfig
 from rleseg_core.model.decoder import Decoder, Memory
@@ -14,9 +17,6 @@ from rleseg_core.model.encoder import Bridge, Encoder
 from rleseg_core.model.heads import to_heads, to_rows
 from rleseg_core.model.layers import initialise
 from rleseg_core.model.pointer import CellPath
-from rleseg_core.model.resnet import ResNet
-from rleseg_core.model.swin import VideoSwin
-from rleseg_core.model.vit import PatchTrunk
 
 _BACKGROUND = 2.0  # logit
 _TRUNKS: dict[str, Callable[[ModelConfig], ResNet | PatchTrunk | VideoSwin]] = {

@@ -1,16 +1,13 @@
 """The authors' published models: fetched, and made into model files of ours."""
 
 from rleseg_core.published.archives import ARCHIVES, REPOSITORY, Archive, cache_folder, pull, unpack
-from rleseg_core.published.download import Downloaded, download
 from rleseg_core.published.importing import import_checkpoint
 
 __all__ = [
     "ARCHIVES",
     "REPOSITORY",
     "Archive",
-    "Downloaded",
     "cache_folder",
-    "download",
     "import_checkpoint",
     "pull",
     "unpack",

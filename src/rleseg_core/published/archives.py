@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from platformdirs import user_cache_path
 
-from rleseg_core.checkpoint import user_models
+from rleseg_core.checkpoints.file import user_models
+from rleseg_core.download import Downloaded, download
 from rleseg_core.errors import CheckpointError
-from rleseg_core.published.download import Downloaded, download
 from rleseg_core.published.importing import BnEval, import_checkpoint
 
 REPOSITORY = "https://huggingface.co/abhineet123/p2s-video"

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rleseg_core.build import build_model
-from rleseg_core.checkpoint import ModelInfo, save_checkpoint
+from rleseg_core.checkpoints.build import build_model
+from rleseg_core.checkpoints.file import ModelInfo, save_checkpoint
 from rleseg_core.errors import CheckpointError
 from rleseg_core.model import SIZES, ModelConfig
 from rleseg_core.model.config import Head
-from rleseg_core.model.published import find_index, read_tf_checkpoint, to_state_dict
 from rleseg_core.published.settings import Settings
+from rleseg_core.published.tensorflow import find_index, read_tf_checkpoint
+from rleseg_core.published.weights import to_state_dict
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import Tokenizer, preset
 

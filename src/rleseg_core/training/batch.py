@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rleseg_core.collectives import most_of_processes
+from rleseg_core.augment.device import augment
 from rleseg_core.data import CropBatch, SampleBatch
+from rleseg_core.parallel.collectives import most_of_processes
 from rleseg_core.tokens import Tokenizer
-from rleseg_core.training.augment import augment
 from rleseg_core.training.noise import corrupt, shuffle_runs
 
 

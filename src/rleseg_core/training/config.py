@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Self
 
-from rleseg_core.augmentation import AUGMENTATIONS, Augmentation
+from rleseg_core.augment.config import AUGMENTATIONS, Augmentation
 from rleseg_core.errors import TrainingError
-from rleseg_core.metrics import Metric
+from rleseg_core.evaluation.scores import Metric
 from rleseg_core.training.selection import check_metric
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -81,7 +81,7 @@ class TrainConfig:
     subsample_rule : {'corner', 'centre', 'max'}
         How patches become the masks that are learned; see `rleseg_core.data.subsample_labels`.
     augment : Augmentation
-        How patches are varied; `rleseg_core.augmentation.AUGMENTATIONS` has some by name.
+        How patches are varied; `rleseg_core.augment.config.AUGMENTATIONS` has some by name.
     augment_on : {'auto', 'host', 'device'}
         Where that is done; 'auto': on the host for training on the CPU, else on the device.
     precision : {'auto', 'fp32', 'bf16', 'fp16'}

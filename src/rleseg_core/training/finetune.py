@@ -8,8 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rleseg_core.build import build_model, build_tokenizer, with_classes
-from rleseg_core.checkpoint import Checkpoint, ModelInfo, find_model, load_checkpoint, read_info
+from rleseg_core.checkpoints.build import build_model, build_tokenizer, with_classes
+from rleseg_core.checkpoints.file import (
+    Checkpoint,
+    ModelInfo,
+    find_model,
+    load_checkpoint,
+    read_info,
+)
 from rleseg_core.data import (
     LabelledStack,
     PatchSampler,
@@ -137,7 +143,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
 ) -> Generator[StepReport, None, Path]:
-    """Train the model of a header (`rleseg_core.build.new_model`) with labelled stacks.
+    """Train the model of a header (`rleseg_core.checkpoints.build.new_model`) with labelled stacks.
 
     `info.path` is where it goes, `weights` are what it starts from (fresh ones by default); the
     other parameters, reports and errors are those of `fine_tune`.

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rleseg_core.collectives import mean_over_processes
 from rleseg_core.errors import TrainingError
+from rleseg_core.parallel.collectives import mean_over_processes
 from rleseg_core.tokens import Vocabulary
 
 

@@ -1,6 +1,6 @@
 """Earlier data to mix in while a model learns new ones, so that it does not forget."""
 
-from rleseg_core.checkpoint import ModelInfo, model_folders
+from rleseg_core.checkpoints.file import ModelInfo, model_folders
 from rleseg_core.data import LabelledStack, varied_stack
 
 _FIRST_SEED = 10_000  # neither of the demo's data nor of those held out for it

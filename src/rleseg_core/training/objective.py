@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rleseg_core.collectives import mean_over_processes
 from rleseg_core.errors import TrainingError
 from rleseg_core.model import ModelConfig
+from rleseg_core.parallel.collectives import mean_over_processes
 from rleseg_core.tokens import Tokenizer
 from rleseg_core.tokens.fields import LengthSymbol, Symbol
 from rleseg_core.training.batch import TrainingBatch

@@ -7,7 +7,7 @@ from io import RawIOBase
 from pathlib import Path
 
 from rleseg_core.errors import TrainingError
-from rleseg_core.processes import process_rank
+from rleseg_core.parallel.processes import process_rank
 
 LOG_NAME = "reports.jsonl"  # files of a run folder
 LAST, BEST = "last.safetensors", "best.safetensors"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from rleseg_core.errors import TrainingError
-from rleseg_core.metrics import AGNOSTIC, CLASS_METRICS, METRICS, Metric
+from rleseg_core.evaluation.scores import AGNOSTIC, CLASS_METRICS, METRICS, Metric
 
 
 def parse_selection(text: str) -> tuple[Metric, str | None]:

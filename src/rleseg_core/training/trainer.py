@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Self, cast
 import torch
 from torch import Tensor, nn
 
-from rleseg_core.build import build_model, build_tokenizer
-from rleseg_core.checkpoint import Checkpoint, ModelInfo, load_checkpoint, save_checkpoint
-from rleseg_core.collectives import mean_over_processes
+from rleseg_core.checkpoints.build import build_model, build_tokenizer
+from rleseg_core.checkpoints.file import Checkpoint, ModelInfo, load_checkpoint, save_checkpoint
 from rleseg_core.data import CropBatch, PatchSampler, SampleBatch
 from rleseg_core.devices import choose_device
 from rleseg_core.errors import BudgetError, CheckpointError, TrainingError
 from rleseg_core.files import remove_drafts
 from rleseg_core.model import Memory, Pix2Seq
-from rleseg_core.training.averaging import WeightAverage
-from rleseg_core.training.batch import TrainingBatch, tokenize
-from rleseg_core.training.config import TrainConfig
-from rleseg_core.training.distributed import (
+from rleseg_core.parallel.collectives import mean_over_processes
+from rleseg_core.parallel.launch import (
     begin_random_step,
     check_same_step,
     from_first,
     join,
     share_of_batch,
 )
+from rleseg_core.training.averaging import WeightAverage
+from rleseg_core.training.batch import TrainingBatch, tokenize
+from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.memory import FittingStep, is_out_of_memory
 from rleseg_core.training.objective import Objective, Outputs
 from rleseg_core.training.optim import (

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from rleseg_core.data import SampleBatch
-from rleseg_core.metrics import Scores, confusion_matrix, score
-from rleseg_core.model import Pix2Seq, generate_tokens
+from rleseg_core.decoding import generate_tokens
+from rleseg_core.evaluation.scores import Scores, confusion_matrix, score
+from rleseg_core.model import Pix2Seq
 from rleseg_core.tokens import Tokenizer
 from rleseg_core.training.batch import images_on
 

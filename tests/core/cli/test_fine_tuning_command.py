@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rleseg_core.build import build_model, new_model
-from rleseg_core.checkpoint import read_info, save_checkpoint
+from rleseg_core.checkpoints.build import build_model, new_model
+from rleseg_core.checkpoints.file import read_info, save_checkpoint
 from rleseg_core.cli import main
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset

@@ -4,6 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rleseg_core.augment.geometry import CELLS, View, random_warp, spline
+from rleseg_core.augment.intensity import Light, relight
 from rleseg_core.data import (
     Augmentation,
     ImageStack,
@@ -14,8 +16,6 @@ from rleseg_core.data import (
     subsample_labels,
     synthesize,
 )
-from rleseg_core.data.augment import CELLS, View, random_warp, spline
-from rleseg_core.data.lighting import Light, relight
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec, WindowSpec
 

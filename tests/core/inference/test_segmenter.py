@@ -6,11 +6,11 @@ import tifffile
 import torch
 import zarr
 
-from rleseg_core.build import build_model, new_model
+from rleseg_core.checkpoints.build import build_model, new_model
 from rleseg_core.data import ImageStack, SyntheticConfig, plan_windows, synthesize
+from rleseg_core.decoding import Sampling
 from rleseg_core.errors import BudgetError, DataError, RlesegError, SchemeError
 from rleseg_core.inference import Segmenter, predict_to_file
-from rleseg_core.model import Sampling
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import RunPainted, preset
 

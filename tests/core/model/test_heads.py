@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from rleseg_core.decoding import Sampling, generate, generate_tokens
 from rleseg_core.errors import SchemeError
-from rleseg_core.model import Head, ModelConfig, Pix2Seq, Sampling, generate, generate_tokens
+from rleseg_core.model import Head, ModelConfig, Pix2Seq
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import Tokenizer, preset
 from rleseg_core.training.loss import heads_loss, token_loss

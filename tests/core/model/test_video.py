@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rleseg_core.errors import SchemeError
 from rleseg_core.model import Pix2Seq, StartGrid, model_config
-from rleseg_core.model.resnet import same_max_pool
+from rleseg_core.model.backbones.resnet import same_max_pool
 from rleseg_core.model.video import SparseDense, dense_frames, from_image_model
 
 from .conftest import tiny_config

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.build import build_model, build_tokenizer, with_classes
-from rleseg_core.checkpoint import ModelInfo, list_models, read_info, save_checkpoint
+from rleseg_core.checkpoints.build import build_model, build_tokenizer, with_classes
+from rleseg_core.checkpoints.file import ModelInfo, list_models, read_info, save_checkpoint
 from rleseg_core.data import ImageStack
+from rleseg_core.decoding import generate_tokens
 from rleseg_core.errors import CheckpointError, SchemeError
 from rleseg_core.inference import Segmenter
-from rleseg_core.model import generate_tokens, model_config
+from rleseg_core.model import model_config
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import PublishedLayout, preset
 

@@ -9,7 +9,8 @@ import torch
 
 from rleseg_core.errors import CheckpointError
 from rleseg_core.model import ModelConfig, Pix2Seq, model_config
-from rleseg_core.model.published import read_tf_checkpoint, to_parameters, to_state_dict
+from rleseg_core.published.tensorflow import read_tf_checkpoint
+from rleseg_core.published.weights import to_parameters, to_state_dict
 
 TINY = ModelConfig(
     vocab_size=500,

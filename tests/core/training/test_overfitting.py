@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.build import build_model, build_tokenizer, new_model
+from rleseg_core.checkpoints.build import build_model, build_tokenizer, new_model
 from rleseg_core.data import SampleBatch
-from rleseg_core.model import generate_tokens
+from rleseg_core.decoding import generate_tokens
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import PRESETS, for_classes, preset
 from rleseg_core.training.batch import tokenize

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rleseg_core.build import new_model
-from rleseg_core.checkpoint import ModelInfo, find_model, read_info
+from rleseg_core.checkpoints.build import new_model
+from rleseg_core.checkpoints.file import ModelInfo, find_model, read_info
 from rleseg_core.data import ImageStack, LabelledStack, PatchSampler
 from rleseg_core.errors import DataError, TrainingError
 from rleseg_core.spec import MaskSpec, WindowSpec

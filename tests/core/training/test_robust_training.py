@@ -15,8 +15,8 @@ import pytest
 import tifffile
 import torch
 
-from rleseg_core.build import build_model, new_model
-from rleseg_core.checkpoint import load_checkpoint, read_info
+from rleseg_core.checkpoints.build import build_model, new_model
+from rleseg_core.checkpoints.file import load_checkpoint, read_info
 from rleseg_core.cli import main
 from rleseg_core.data import AUGMENTATIONS, ImageStack, LabelledStack
 from rleseg_core.errors import BudgetError, DataError, TrainingError

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from rleseg_core.checkpoint import read_info
+from rleseg_core.checkpoints.file import read_info
 from rleseg_core.cli.app import main
 from rleseg_core.errors import TrainingError
-from rleseg_core.metrics import score
+from rleseg_core.evaluation.scores import score
 from rleseg_core.training import BEST, LAST, TrainConfig, trainer
 from rleseg_core.training.selection import check_selected_class, parse_selection
 

@@ -8,8 +8,14 @@ import pytest
 import tifffile
 import torch
 
-from rleseg_core.build import as_video, build_model, build_tokenizer, new_model, with_classes
-from rleseg_core.checkpoint import Checkpoint, load_checkpoint
+from rleseg_core.checkpoints.build import (
+    as_video,
+    build_model,
+    build_tokenizer,
+    new_model,
+    with_classes,
+)
+from rleseg_core.checkpoints.file import Checkpoint, load_checkpoint
 from rleseg_core.cli import main
 from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, plan_windows, synthesize
 from rleseg_core.errors import SchemeError

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from rleseg_core.data.dataset import LabelledStack
+from rleseg_core.data.datasets import LabelledStack
 from rleseg_core.data.labels import classes_from_instances
 from rleseg_core.data.stack import ImageStack
 from rleseg_core.data.synthetic.sequence import CLASS_NAMES, SyntheticConfig, synthesize

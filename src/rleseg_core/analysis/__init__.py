@@ -1,0 +1,1 @@
+"""What a tokenization costs: sequence lengths, what compression loses, a recommendation."""

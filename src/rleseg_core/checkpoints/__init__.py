@@ -1,0 +1,1 @@
+"""Model files, the registry of installed models, and models built from them."""

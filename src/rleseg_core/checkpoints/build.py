@@ -1,0 +1,270 @@
+"""From the header of a model file to a tokenizer and a model."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from rleseg_core.checkpoints.file import ModelInfo
+from rleseg_core.errors import CheckpointError, SchemeError
+from rleseg_core.model import (
+    Head,
+    ModelConfig,
+    Pix2Seq,
+    StartGrid,
+    is_published,
+    model_config,
+)
+from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.tokens import PublishedLayout, Scheme, Tokenizer, for_classes
+from rleseg_core.tokens.fields import Length, LengthSymbol
+
+_BLIND = ("table", "codes")  # starts that do not look at the image
+
+Fusion = Literal["middle", "late", "early", "first"]
+
+
+def build_tokenizer(info: ModelInfo) -> Tokenizer:
+    """Tokenizer of a model file.
+
+    Raises
+    ------
+    CheckpointError
+        If the header says token ids that this version does not know.
+    SchemeError
+        If its scheme does not fit its masks.
+    """
+    scheme = Scheme.from_json(info.scheme)
+    if not info.layout:
+        return Tokenizer.build(scheme, info.mask_spec)
+    try:
+        layout = PublishedLayout(**info.layout)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise CheckpointError(
+            f"{info.path} has token ids that this version does not know ({error}); update "
+            "napari-rleseg"
+        ) from error
+    limit = ModelConfig.from_json(info.model).vocab_size
+    return Tokenizer.build(scheme, info.mask_spec, vocab_limit=limit, layout=layout)
+
+
+def build_model(info: ModelInfo, weights: Mapping[str, Tensor] | None = None) -> Pix2Seq:
+    """Model of a model file, with given weights or with fresh ones.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights are not those of the model that the header describes.
+    """
+    model = Pix2Seq(ModelConfig.from_json(info.model))
+    if weights is not None:
+        try:
+            model.load_state_dict(dict(weights))
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+            raise CheckpointError(
+                f"the weights of {info.path} do not fit its header ({first}); restore the file"
+            ) from error
+    return model
+
+
+def new_model(
+    path: Path,
+    *,
+    size: str,
+    scheme: Scheme,
+    mask_spec: MaskSpec,
+    window_spec: WindowSpec,
+    max_tokens: int,
+    fusion: Fusion | None = None,
+    dense_frames: int | None = None,
+    card: Mapping[str, object] | None = None,
+    **changes: Any,
+) -> ModelInfo:
+    """Header of a model that is to be trained.
+
+    Parameters
+    ----------
+    path : Path
+        Where it will be written.
+    size : str
+        A name of `rleseg_core.model.SIZES`.
+    scheme : Scheme
+        How masks become tokens.
+    mask_spec, window_spec : MaskSpec, WindowSpec
+        What it writes and what it reads.
+    max_tokens : int
+        L, tokens of the longest sequence, its end included; with `per_field` heads of each head.
+    fusion : {'middle', 'late', 'early', 'first'}, optional
+        How windows of several frames are joined; see `ModelConfig`. By default as the size says,
+        which is early in VideoSwin and else in the middle.
+    dense_frames : int, optional
+        Frames of a window that keep all their cells; see `ModelConfig`.
+    card : mapping, optional
+        What people should know of it.
+    **changes : object
+        Other fields of `ModelConfig` that are to differ from the size's.
+
+    Raises
+    ------
+    SchemeError
+        If the scheme does not fit the mask or the model, the windows do not fit the masks, or the
+        vocabulary is too large.
+    """
+    if mask_spec.n_frames != window_spec.n_frames:
+        raise SchemeError(
+            f"masks have {mask_spec.n_frames} frames and windows {window_spec.n_frames}; both need "
+            "the same n_frames"
+        )
+    tokenizer = Tokenizer.build(scheme, mask_spec)
+    grid = start_grid(tokenizer)
+    changes |= {"n_frames": mask_spec.n_frames, "dense_frames": dense_frames}
+    if fusion is not None:
+        changes["fusion"] = fusion
+    if grid is not None and not is_published(size) and changes.get("starts") not in _BLIND:
+        changes.setdefault("dense_classes", mask_spec.n_classes + 1)
+    config = model_config(
+        size,
+        **_of_tokens(tokenizer),
+        max_tokens=max_tokens,
+        image_size=window_spec.patch,
+        grid=grid,
+        ramps=() if is_published(size) else length_ramps(tokenizer),
+        **changes,
+    )
+    return ModelInfo(
+        path=path,
+        model=config.to_json(),
+        scheme=scheme.to_json(),
+        mask_spec=mask_spec,
+        window_spec=window_spec,
+        step=0,
+        card=dict(card or {}),
+    )
+
+
+def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
+    """Header of the same model for other classes: another vocabulary, everything else alike.
+
+    Runs of a single class say no class, so LAC becomes binary there, and binary LAC elsewhere; see
+    `for_classes`. Published token ids become compact ones.
+    """
+    mask_spec = replace(info.mask_spec, class_names=class_names)
+    scheme = for_classes(Scheme.from_json(info.scheme), mask_spec.n_classes)
+    tokenizer = Tokenizer.build(scheme, mask_spec)
+    config = ModelConfig.from_json(info.model)
+    grid = start_grid(tokenizer) if config.grid is not None else None
+    ramps = length_ramps(tokenizer) if config.ramps else ()
+    dense = mask_spec.n_classes + 1 if config.dense_classes else 0
+    config = replace(config, grid=grid, ramps=ramps, dense_classes=dense, **_of_tokens(tokenizer))
+    return replace(
+        info, mask_spec=mask_spec, scheme=scheme.to_json(), model=config.to_json(), layout={}
+    )
+
+
+def as_video(
+    info: ModelInfo,
+    path: Path,
+    *,
+    scheme: Scheme,
+    n_frames: int,
+    frame_stride: int = 1,
+    fusion: Fusion = "middle",
+    dense_frames: int | None = None,
+    max_tokens: int | None = None,
+) -> ModelInfo:
+    """Header of a model like that of an image model, for windows of several frames.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        Of the image model.
+    path : Path
+        Where the new one will be written.
+    scheme : Scheme
+        How masks of several frames become tokens.
+    n_frames, frame_stride : int
+        N, and frames from one window to the next.
+    fusion, dense_frames
+        As of `new_model`.
+    max_tokens : int, optional
+        L, if not that of the image model.
+
+    Raises
+    ------
+    SchemeError
+        If these do not go together.
+    """
+    mask_spec = replace(info.mask_spec, n_frames=n_frames)
+    scheme = for_classes(scheme, mask_spec.n_classes)
+    tokenizer = Tokenizer.build(scheme, mask_spec)
+    config = ModelConfig.from_json(info.model)
+    grid = start_grid(tokenizer) if config.starts != "table" else None
+    config = replace(
+        config,
+        **_of_tokens(tokenizer),
+        max_tokens=max_tokens or config.max_tokens,
+        starts="table" if grid is None else config.starts,
+        ends="table" if grid is None else config.ends,
+        dense_classes=0 if grid is None else config.dense_classes,
+        grid=grid,
+        ramps=length_ramps(tokenizer) if config.ramps else (),
+        n_frames=n_frames,
+        fusion=fusion,
+        dense_frames=dense_frames,
+    )
+    return replace(
+        info,
+        path=path,
+        model=config.to_json(),
+        scheme=scheme.to_json(),
+        layout={},
+        mask_spec=mask_spec,
+        window_spec=replace(info.window_spec, n_frames=n_frames, frame_stride=frame_stride),
+        step=0,
+        training={},
+    )
+
+
+def _of_tokens(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The settings of a model that its tokens decide: the vocabulary, and the heads."""
+    heads = token_heads(tokenizer)
+    return {
+        "vocab_size": heads[-1].offset + heads[-1].size if heads else tokenizer.vocab.size,
+        "heads": heads,
+    }
+
+
+def token_heads(tokenizer: Tokenizer) -> tuple[Head, ...]:
+    """A head for each field of a run, one after the other; none where there is one sequence."""
+    vocab = tokenizer.vocab
+    if not vocab.per_field:
+        return ()
+    heads: list[Head] = []
+    for (field, offset), prompt in zip(tokenizer.columns, vocab.prompts, strict=True):
+        size = max(offset + field.n_values, vocab.eos + 1, vocab.pad + 1, prompt + 1)
+        first = heads[-1].offset + heads[-1].size if heads else 0
+        heads.append(Head(offset=first, size=size, prompt=prompt))
+    return tuple(heads)
+
+
+def start_grid(tokenizer: Tokenizer) -> StartGrid | None:
+    """How tokens say where runs begin, in the model's words; None where they do not."""
+    grid = tokenizer.start_grid
+    return None if grid is None else StartGrid(**asdict(grid))
+
+
+def length_ramps(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:
+    """Offset and size of each block of ids that stand for lengths 1 to M (one a class for LAC)."""
+    longest = tokenizer.max_length
+    if longest is None:
+        return ()
+    firsts = [head.offset for head in token_heads(tokenizer)] or [0] * len(tokenizer.columns)
+    return tuple(
+        (base + offset + first, longest)
+        for (field, offset), base in zip(tokenizer.columns, firsts, strict=True)
+        if isinstance(field, Length | LengthSymbol)
+        for first in range(0, field.n_values, longest)
+    )

@@ -1,0 +1,340 @@
+"""Models on disk: one safetensors file of weights with a JSON header that says what they are."""
+
+import errno
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rleseg_core.errors import CheckpointError, SchemeError
+from rleseg_core.files import time_stamp, whole_file
+from rleseg_core.spec import MaskSpec, WindowSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "rleseg-1"
+_KEY = "rleseg"
+_WEIGHTS, _STATE = "model.", "state."
+_BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What a model file says of itself; read without torch.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    model, scheme : dict
+        JSON forms of `rleseg_core.model.ModelConfig` and `rleseg_core.tokens.Scheme`.
+    mask_spec : MaskSpec
+        Size, frames and class names of the masks it writes.
+    window_spec : WindowSpec
+        The windows it reads.
+    step : int
+        Optimizer steps it was trained for.
+    card : dict
+        For people: name, data, recipe, figures, licence, base model.
+    training : dict
+        What a run needs to go on: its settings and counters; empty in a released model.
+    layout : dict
+        JSON form of the `rleseg_core.tokens.PublishedLayout` of its token ids; empty: compact ids.
+    """
+
+    path: Path
+    model: dict[str, object]
+    scheme: dict[str, object]
+    mask_spec: MaskSpec
+    window_spec: WindowSpec
+    step: int
+    card: dict[str, object] = field(default_factory=dict)
+    training: dict[str, object] = field(default_factory=dict)
+    layout: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name on its card, or else of its file."""
+        return str(self.card.get("name") or self.path.stem)
+
+    def provenance(self, **settings: object) -> dict[str, object]:
+        """What is kept with masks of this model: classes, model, our version, date, `settings`."""
+        return {
+            "class_names": list(self.mask_spec.class_names),
+            "model": self.name,
+            "model_file": self.path.name,
+            "step": self.step,
+            "version": version("napari-rleseg"),
+            "date": time_stamp(),
+            **settings,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model file read whole: `info`, the weights, and the state of its training."""
+
+    info: ModelInfo
+    weights: dict[str, "Tensor"]
+    state: dict[str, "Tensor"]
+
+
+def save_checkpoint(
+    info: ModelInfo, weights: Mapping[str, "Tensor"], state: Mapping[str, "Tensor"] | None = None
+) -> Path:
+    """Write a model file whole, or leave the older one.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        The header; `info.path` says where.
+    weights : mapping of str to Tensor
+        The model's state dict, any dtype and device.
+    state : mapping of str to Tensor, optional
+        Optimizer moments and random generators, for a run that is to go on.
+
+    Returns
+    -------
+    Path
+        `info.path`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, as on a full disk.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    tensors = {_WEIGHTS + name: value for name, value in weights.items()}
+    tensors |= {_STATE + name: value for name, value in (state or {}).items()}
+    tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    header = {
+        "format": FORMAT,
+        "model": info.model,
+        "scheme": info.scheme,
+        "mask_spec": info.mask_spec.to_json(),
+        "window_spec": info.window_spec.to_json(),
+        "step": info.step,
+        "card": info.card,
+        "training": info.training,
+    }
+    if info.layout:
+        header["layout"] = info.layout
+    with whole_file(info.path) as draft:
+        # safetensors writes to a name of its own choice; in a folder of ours we can find it again
+        room = draft.with_suffix(".parts")
+        room.mkdir()
+        try:
+            save_file(tensors, room / draft.name, metadata={_KEY: json.dumps(header)})
+            (room / draft.name).rename(draft)
+        except SafetensorError as error:
+            raise _os_error(error, info.path) from error
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
+        draft.chmod(0o644)  # safetensors leaves it to the owner alone; colleagues share models
+    return info.path
+
+
+def read_info(path: str | Path) -> ModelInfo:
+    """What a model file says of itself, without reading its weights.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, cut short, or not one of ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"there is no model file {path}; `rleseg models` lists the installed ones"
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = (file.metadata() or {}).get(_KEY)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a model of rleseg, or is cut short ({error}); choose a .safetensors "
+            "file that `rleseg train` wrote"
+        ) from error
+    if header is None:
+        raise CheckpointError(
+            f"{path} holds weights of another program (it has no rleseg header); choose a "
+            ".safetensors file that `rleseg train` wrote"
+        )
+    return _parse_header(path, header)
+
+
+def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
+    """A model file read whole.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    device : str
+        Where the weights go.
+
+    Returns
+    -------
+    Checkpoint
+        Weights stored as float16 come as float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, cut short, or not one of ours.
+    """
+    from safetensors.torch import load_file
+
+    info = read_info(path)
+    tensors = load_file(info.path, device=device)
+    weights = {
+        name.removeprefix(_WEIGHTS): value.float() if value.is_floating_point() else value
+        for name, value in tensors.items()
+        if name.startswith(_WEIGHTS)
+    }
+    state = {
+        name.removeprefix(_STATE): value
+        for name, value in tensors.items()
+        if name.startswith(_STATE)
+    }
+    return Checkpoint(info=info, weights=weights, state=state)
+
+
+def user_models() -> Path:
+    """Where the models that the user makes or fetches are kept."""
+    from platformdirs import user_data_path
+
+    return user_data_path("rleseg") / "models"
+
+
+def model_folders() -> list[Path]:
+    """Where models are looked for: ours, the user's, and those that RLESEG_MODELS names."""
+    named = [Path(part) for part in os.environ.get("RLESEG_MODELS", "").split(os.pathsep) if part]
+    return [Path(__file__).parent.parent / "models", user_models(), *named]
+
+
+def list_models() -> list[ModelInfo]:
+    """Installed models, the bundled ones first; files that cannot be read are left out."""
+    found = []
+    for folder in model_folders():
+        for path in sorted(folder.glob("*.safetensors")):
+            try:
+                found.append(read_info(path))
+            except CheckpointError:
+                continue
+    return found
+
+
+def model_facts(info: ModelInfo) -> dict[str, object]:
+    """What lists say of a model, as plain values: scheme, classes, sizes, source, licence."""
+    return {
+        "name": info.path.stem,
+        "title": info.name,
+        "scheme_name": _scheme_name(info),
+        "classes": ", ".join(info.mask_spec.class_names),
+        "mask": "x".join(map(str, info.mask_spec.size)),
+        "patch": info.window_spec.patch,
+        "frames": info.mask_spec.n_frames,
+        "vocabulary": info.model.get("vocab_size"),
+        "steps": info.step,
+        "source": str(info.card.get("source") or info.card.get("data") or ""),
+        "licence": str(info.card.get("licence", "")),
+        "ids": "published" if info.layout else "compact",
+        "scheme": info.scheme,
+        "card": info.card,
+        "file": str(info.path),
+    }
+
+
+def _scheme_name(info: ModelInfo) -> str:
+    """The preset that is nearest to the scheme, and what differs from it."""
+    from rleseg_core.tokens import PRESETS
+
+    def differences(name: str) -> dict[str, object]:
+        usual = PRESETS[name].to_json()
+        return {
+            key: value
+            for key, value in info.scheme.items()
+            if key != "max_length" and usual.get(key) != value
+        }
+
+    names = list(PRESETS) if info.mask_spec.n_frames == 1 else list(reversed(PRESETS))
+    nearest = min(names, key=lambda name: len(differences(name)))
+    return ", ".join([nearest, *(f"{k}={v}" for k, v in differences(nearest).items())])
+
+
+def count_parameters(path: Path) -> int:
+    """Trainable values of a model file, from its table of contents."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return sum(
+            math.prod(file.get_slice(name).get_shape())
+            for name in file.keys()  # noqa: SIM118 not a mapping
+            if name.startswith(_WEIGHTS) and not name.endswith(_BUFFERS)
+        )
+
+
+def find_model(name: str | Path) -> Path:
+    """Path of a model given by its path or by the name of an installed one.
+
+    Raises
+    ------
+    CheckpointError
+        If there is neither; the message lists the installed names.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    models = {info.path.stem: info.path for info in reversed(list_models())}
+    if str(name) in models:
+        return models[str(name)]
+    raise CheckpointError(
+        f"there is no model file {name}, nor an installed model of that name "
+        f"(installed: {', '.join(sorted(models)) or 'none'})"
+    )
+
+
+def _os_error(error: Exception, path: Path) -> OSError:
+    """The error of the operating system of which safetensors tells in words."""
+    number = re.search(r"os error (\d+)", str(error))
+    if number is None:
+        return OSError(errno.EIO, str(error), str(path))
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
+
+
+def _parse_header(path: Path, text: str) -> ModelInfo:
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(f"{path} has a damaged header ({error}); restore the file") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        found = header.get("format") if isinstance(header, dict) else header
+        raise CheckpointError(
+            f"{path} has format {found!r}, this version reads {FORMAT!r}; update napari-rleseg"
+        )
+    try:
+        return ModelInfo(
+            path=path,
+            model=dict(header["model"]),
+            scheme=dict(header["scheme"]),
+            mask_spec=MaskSpec.from_json(header["mask_spec"]),
+            window_spec=WindowSpec.from_json(header["window_spec"]),
+            step=int(header["step"]),
+            card=dict(header.get("card") or {}),
+            training=dict(header.get("training") or {}),
+            layout=dict(header.get("layout") or {}),
+        )
+    except (KeyError, TypeError, ValueError, SchemeError) as error:
+        raise CheckpointError(f"{path} has a damaged header ({error}); restore the file") from error

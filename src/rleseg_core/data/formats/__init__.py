@@ -1,0 +1,1 @@
+"""File formats: one module each, and a registry of them."""

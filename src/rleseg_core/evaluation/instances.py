@@ -1,0 +1,165 @@
+"""How well predicted objects agree with the true ones: average precision."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import label
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from rleseg_core.errors import DataError
+from rleseg_core.evaluation.scores import mean_number
+
+IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
+"""Those of AP: 0.50, 0.55 to 0.95."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceScores:
+    """Average precision of objects; nan where there are neither true nor predicted ones.
+
+    Attributes
+    ----------
+    ap50, ap75 : float
+        TP / (TP + FP + FN) of objects matched with an IoU of at least 0.50, or 0.75.
+    ap : float
+        Mean of it over the thresholds 0.50, 0.55 to 0.95.
+    n_objects, n_predicted : int
+        True and predicted objects.
+    """
+
+    ap50: float
+    ap75: float
+    ap: float
+    n_objects: int
+    n_predicted: int
+
+
+def components(classes: np.ndarray) -> np.ndarray:
+    """Ids of the connected pieces of each class.
+
+    Parameters
+    ----------
+    classes : (Y, X) integer
+        Class ids, 0 = background.
+
+    Returns
+    -------
+    (Y, X) int32
+        Ids from 1 on, 0 = background. Pixels are connected by their edges, not by their corners,
+        and only to pixels of the same class; objects that touch become one.
+    """
+    ids = np.zeros(classes.shape, np.int32)
+    n_found = 0
+    for class_id in np.unique(classes):
+        if class_id != 0:
+            pieces, n_pieces = label(classes == class_id)
+            ids[pieces > 0] = pieces[pieces > 0] + n_found
+            n_found += n_pieces
+    return ids
+
+
+def match_counts(
+    truth: np.ndarray, predicted: np.ndarray, thresholds: Sequence[float] = IOU_THRESHOLDS
+) -> np.ndarray:
+    """Objects found, invented and missed at each threshold of their IoU.
+
+    An object is found if a predicted one has at least that intersection over union with it; none
+    is matched twice, and as many as possible are.
+
+    Parameters
+    ----------
+    truth, predicted : (Y, X) integer
+        Ids of objects, 0 = background, in any order and with gaps. Equal ids are one object,
+        connected or not.
+    thresholds : sequence of float
+        Above 0.
+
+    Returns
+    -------
+    (n_thresholds, 3) int64
+        True positives, false positives and false negatives. Counts of several images may be added.
+
+    Raises
+    ------
+    DataError
+        If the shapes differ, or an id is below 0.
+    """
+    if truth.shape != predicted.shape:
+        raise DataError(
+            f"predicted objects are {predicted.shape}, the truth is {truth.shape}; both must have "
+            "one shape"
+        )
+    lowest = min(int(truth.min(initial=0)), int(predicted.min(initial=0)))
+    if lowest < 0:
+        raise DataError(f"id {lowest} in a mask of objects; ids are 0 for background, or above")
+    rows, columns, iou, n_true, n_predicted = _overlaps(truth, predicted)
+    counts = np.empty((len(thresholds), 3), np.int64)
+    for k, threshold in enumerate(thresholds):
+        near = iou >= threshold
+        pairs = (np.ones(np.count_nonzero(near)), (rows[near], columns[near]))
+        matches = maximum_bipartite_matching(csr_array(pairs, shape=(n_true, n_predicted)))
+        n_matched = np.count_nonzero(matches >= 0)
+        counts[k] = n_matched, n_predicted - n_matched, n_true - n_matched
+    return counts
+
+
+def average_precision(counts: np.ndarray) -> np.ndarray:
+    """TP / (TP + FP + FN) at each threshold.
+
+    Parameters
+    ----------
+    counts : (..., 3) integer
+        As `match_counts` gives them.
+
+    Returns
+    -------
+    (...) float
+        nan where there are neither true nor predicted objects.
+
+    Notes
+    -----
+    The "average precision" of cell segmentation: of the 2018 Data Science Bowl (Caicedo et al.,
+    Nature Methods 2019), StarDist and Cellpose. It is not the area under a curve of precision and
+    recall that COCO calls AP, as these masks come without confidences.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.asarray(counts[..., 0] / counts.sum(axis=-1))
+
+
+def instance_scores(counts: np.ndarray) -> InstanceScores:
+    """AP50, AP75 and their mean over `IOU_THRESHOLDS` from (10, 3) counts of `match_counts`."""
+    ap = average_precision(counts)
+    true_positives, false_positives, false_negatives = counts[0]
+    return InstanceScores(
+        ap50=float(ap[IOU_THRESHOLDS.index(0.5)]),
+        ap75=float(ap[IOU_THRESHOLDS.index(0.75)]),
+        ap=mean_number(ap),
+        n_objects=int(true_positives + false_negatives),
+        n_predicted=int(true_positives + false_positives),
+    )
+
+
+def _overlaps(
+    truth: np.ndarray, predicted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
+    """Indices and IoU of the pairs of objects that overlap, and how many of each there are."""
+    true_index, true_areas = _index(truth)
+    given_index, given_areas = _index(predicted)
+    both = (true_index >= 0) & (given_index >= 0)
+    keys = true_index[both] * max(len(given_areas), 1) + given_index[both]
+    pairs, shared = np.unique(keys, return_counts=True)
+    rows, columns = np.divmod(pairs, max(len(given_areas), 1))
+    iou = shared / (true_areas[rows] + given_areas[columns] - shared)
+    return rows, columns, iou, len(true_areas), len(given_areas)
+
+
+def _index(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index (n_pixels,) int64 of the object of each pixel, -1 = background, and objects' areas."""
+    flat = ids.ravel()
+    objects = flat != 0
+    index = np.full(flat.shape, -1, np.int64)
+    _, inverse, areas = np.unique(flat[objects], return_inverse=True, return_counts=True)
+    index[objects] = inverse
+    return index, areas

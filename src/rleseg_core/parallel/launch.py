@@ -1,0 +1,249 @@
+"""Training by several processes: how they start, share a batch, and end.
+
+Each process takes its share of the windows of every step, and the loss is normalised over all of
+them, so that as many steps lead to the same model whatever the number of processes.
+"""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from rleseg_core.errors import TrainingError
+from rleseg_core.parallel.processes import OURS, PEER_IS_GONE
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+_CHILD = "from rleseg_core.cli import main; main()"
+_PATIENCE = timedelta(minutes=30)  # of a process for the others: one of them validates and saves
+Product = TypeVar("Product")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Processes that are to be started.
+
+    Parameters
+    ----------
+    n_devices : int
+        Processes of each machine, one a device.
+    n_nodes : int
+        Machines; the command is given on each of them.
+    node : int
+        Which of them this is, from 0.
+    master : str
+        HOST:PORT of machine 0, where all find each other; not needed by one machine.
+
+    Raises
+    ------
+    TrainingError
+        If these do not go together.
+    """
+
+    n_devices: int = 1
+    n_nodes: int = 1
+    node: int = 0
+    master: str = ""
+
+    def __post_init__(self) -> None:
+        if min(self.n_devices, self.n_nodes) < 1 or not 0 <= self.node < self.n_nodes:
+            raise TrainingError(
+                "there must be at least one device and one node, and nodes count from 0, got "
+                f"{self.n_devices} devices and node {self.node} of {self.n_nodes}"
+            )
+        host, colon, port = self.master.rpartition(":")
+        if (self.n_nodes > 1 or self.master) and not (host and colon and port.isdigit()):
+            raise TrainingError(
+                f"{self.n_nodes} nodes find each other at HOST:PORT of node 0, such as "
+                f"node01:29500, got {self.master!r} for --master"
+            )
+
+    @property
+    def n_processes(self) -> int:
+        """Of all machines."""
+        return self.n_devices * self.n_nodes
+
+
+def launch(arguments: Sequence[str], cluster: Cluster, *, device: str = "auto") -> None:
+    """Run a command of `rleseg` in several processes, and wait until all have ended well.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Of the command line, such as ``["train", "images.tif", …]``.
+    cluster : Cluster
+        How many, and where.
+    device : str
+        'auto', 'cpu' or 'cuda'.
+
+    Raises
+    ------
+    TrainingError
+        If one of them fails; the others are ended. The message is its own, where it left one.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    _check_devices(cluster.n_devices, device)
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("torch.distributed.elastic"):  # each has a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below
+    os.environ[OURS] = "1"
+    n_threads = max(1, _cores() // cluster.n_devices)
+    os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
+    one = cluster.n_nodes == 1
+    with tempfile.TemporaryDirectory(prefix="rleseg-") as folder:
+        config = LaunchConfig(
+            min_nodes=cluster.n_nodes,
+            max_nodes=cluster.n_nodes,
+            nproc_per_node=cluster.n_devices,
+            run_id=uuid4().hex if one else cluster.master,
+            rdzv_backend="c10d" if one else "static",
+            rdzv_endpoint="localhost:0" if one else cluster.master,
+            rdzv_configs={"timeout": 900} if one else {"timeout": 900, "rank": cluster.node},
+            local_addr="localhost" if one else None,
+            max_restarts=0,
+            # what the first process of a machine says is shown, what others say is kept for errors
+            logs_specs=DefaultLogsSpecs(
+                log_dir=folder, redirects=dict.fromkeys(range(1, cluster.n_devices), Std.ALL)
+            ),
+        )
+        try:
+            elastic_launch(config, sys.executable)("-c", _CHILD, *arguments)
+        except ChildFailedError as error:
+            raise TrainingError(_told(error, cluster, Path(folder))) from error
+        except SignalException as error:
+            raise KeyboardInterrupt from error
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_devices(n_devices: int, device: str) -> None:
+    n_cuda = torch.cuda.device_count()
+    if device == "cpu" or (device == "auto" and not n_cuda):
+        return
+    if device not in ("auto", "cuda"):
+        raise TrainingError(
+            f"several processes choose their devices themselves, got --device {device}; use cpu or "
+            "cuda"
+        )
+    if n_devices > n_cuda:
+        raise TrainingError(f"this machine has {n_cuda} CUDA devices, got --devices {n_devices}")
+
+
+def _told(error: "ChildFailedError", cluster: Cluster, folder: Path) -> str:
+    """One sentence on why the processes ended."""
+    failures = sorted(error.failures.items(), key=lambda item: item[1].timestamp)
+    first = next((f for f in failures if f[1].exitcode != PEER_IS_GONE), failures[0])
+    rank, failure = first
+    if failure.exitcode == PEER_IS_GONE:
+        return (
+            "a process on another machine has ended, and those of this one with it; see what it "
+            "says there; the last checkpoint is whole: go on with --resume"
+        )
+    if Path(failure.error_file).is_file():
+        return failure.message
+    if failure.exitcode < 0:
+        why = signal.Signals(-failure.exitcode).name
+        why += ", as when memory is full" if why == "SIGKILL" else ""
+    else:
+        logs = sorted(folder.glob(f"**/{failure.local_rank}/stderr.log"))
+        lines = logs[-1].read_text(errors="replace").split("\n") if logs else []
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        why = last or f"exit code {failure.exitcode}"
+    return (
+        f"process {rank} of {cluster.n_processes} has ended ({why}), and the others with it; the "
+        "last checkpoint is whole: go on with --resume"
+    )
+
+
+def join(mixed_precision: str, *, cpu: bool) -> "Accelerator":
+    """The accelerator of this process, which knows the others if there are any."""
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+
+    handlers = [
+        InitProcessGroupKwargs(timeout=_PATIENCE),
+        DistributedDataParallelKwargs(static_graph=True),  # some parameters may go unused
+    ]
+    return Accelerator(mixed_precision=mixed_precision, cpu=cpu, kwargs_handlers=handlers)
+
+
+def leave() -> None:
+    """Part from the other processes, when nothing is left to do."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def share_of_batch(batch_size: int, accelerator: "Accelerator") -> slice:
+    """Rows of a step's batch that are this process's.
+
+    Raises
+    ------
+    TrainingError
+        If the processes cannot share it evenly.
+    """
+    n, rank = accelerator.num_processes, accelerator.process_index
+    if batch_size % n:
+        raise TrainingError(
+            f"{n} processes cannot share the {batch_size} windows of a step evenly; choose a "
+            "number of processes that divides them, or another --batch-size"
+        )
+    share = batch_size // n
+    return slice(rank * share, (rank + 1) * share)
+
+
+def check_same_step(step: int, accelerator: "Accelerator") -> None:
+    """Check that all processes go on from the same step.
+
+    Raises
+    ------
+    TrainingError
+        If not.
+    """
+    if accelerator.num_processes > 1:
+        steps: list[int] = [0] * accelerator.num_processes
+        dist.all_gather_object(steps, step)
+        if len(set(steps)) > 1:
+            raise TrainingError(
+                f"the processes would go on from different steps ({', '.join(map(str, steps))}); "
+                "the run folder must be one that all of them see, such as a shared disk"
+            )
+
+
+def begin_random_step(seed: int, step: int, accelerator: "Accelerator") -> None:
+    """Seed what is random in a step, differently for each process; a single one goes on as it is.
+
+    A run of several processes thus goes on to the same losses without the state of each.
+    """
+    if accelerator.num_processes > 1:
+        mixed = np.random.SeedSequence((seed, step, accelerator.process_index))
+        torch.manual_seed(int(mixed.generate_state(1, np.uint64)[0]))
+
+
+def from_first(product: Callable[[], Product], accelerator: "Accelerator") -> Product:
+    """What the first process makes, told to all of them."""
+    if accelerator.num_processes == 1:
+        return product()
+    made = [product() if accelerator.is_main_process else None]
+    dist.broadcast_object_list(made, device=accelerator.device)
+    return made[0]  # type: ignore[return-value]

@@ -1,0 +1,3 @@
+"""The frames of the training tests."""
+
+from ..training.conftest import sequence  # noqa: F401

@@ -1,0 +1,108 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from rleseg_core.checkpoints.file import (
+    ModelInfo,
+    find_model,
+    list_models,
+    load_checkpoint,
+    read_info,
+    save_checkpoint,
+)
+from rleseg_core.errors import CheckpointError
+from rleseg_core.spec import MaskSpec, WindowSpec
+
+
+@pytest.fixture
+def info(tmp_path):
+    return ModelInfo(
+        path=tmp_path / "models" / "mine.safetensors",
+        model={"vocab_size": 7},
+        scheme={"order": "C"},
+        mask_spec=MaskSpec(size=(8, 8), class_names=("cell",)),
+        window_spec=WindowSpec(patch=16, patch_stride=8),
+        step=3,
+        card={"name": "Mine"},
+        training={"seed": 1},
+    )
+
+
+def test_round_trip(info):
+    weights = {"a": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(4)}
+    state = {"moment": torch.ones(2), "rng": torch.get_rng_state()}
+    save_checkpoint(info, weights, state)
+    loaded = load_checkpoint(info.path)
+    assert loaded.info == info
+    assert loaded.info.name == "Mine"
+    assert all(torch.equal(loaded.weights[k], weights[k]) for k in weights)
+    assert all(torch.equal(loaded.state[k], state[k]) for k in state)
+
+
+def test_half_precision_comes_back_as_float32(info):
+    save_checkpoint(info, {"a": torch.ones(2).half()})
+    assert load_checkpoint(info.path).weights["a"].dtype == torch.float32
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no model file"):
+        read_info(tmp_path / "none.safetensors")
+
+
+def test_truncated_file(info):
+    save_checkpoint(info, {"a": torch.ones(100)})
+    info.path.write_bytes(info.path.read_bytes()[:-50])
+    with pytest.raises(CheckpointError, match="cut short"):
+        load_checkpoint(info.path)
+
+
+def test_text_file_is_not_a_model(tmp_path):
+    path = tmp_path / "notes.safetensors"
+    path.write_text("hello, this is no model")
+    with pytest.raises(CheckpointError, match="not a model of rleseg"):
+        read_info(path)
+
+
+def test_foreign_weights_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.ones(2)}, path)
+    with pytest.raises(CheckpointError, match="another program"):
+        read_info(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("{", "damaged header"),
+        ("[]", "has format"),
+        ('{"format": "rleseg-9"}', "update napari-rleseg"),
+        ('{"format": "rleseg-1"}', "damaged header"),
+        (
+            '{"format": "rleseg-1", "model": {}, "scheme": {}, "mask_spec": '
+            '{"size": [0, 8], "class_names": ["cell"]}, "window_spec": {}, "step": 0}',
+            "damaged header",
+        ),
+    ],
+)
+def test_headers_that_say_nothing_are_refused(tmp_path, monkeypatch, header, told):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.ones(2)}, path, metadata={"rleseg": header})
+    with pytest.raises(CheckpointError, match=told):
+        read_info(path)
+    monkeypatch.setenv("RLESEG_MODELS", str(tmp_path))
+    assert path not in [info.path for info in list_models()]
+
+
+def test_installed_models_are_found_by_name(info, monkeypatch):
+    save_checkpoint(info, {"a": torch.ones(2)})
+    save_checkpoint(replace(info, path=info.path.with_name("two.safetensors"), card={}), {})
+    (info.path.parent / "broken.safetensors").write_text("x")
+    monkeypatch.setenv("RLESEG_MODELS", str(info.path.parent))
+    names = [model.name for model in list_models()]
+    assert names[-2:] == ["Mine", "two"]
+    assert find_model("mine") == info.path
+    assert find_model(info.path) == info.path
+    with pytest.raises(CheckpointError, match=r"installed: .*mine"):
+        find_model("nothing")

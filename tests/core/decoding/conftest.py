@@ -1,0 +1,3 @@
+"""The tiny model and run tables of the model tests."""
+
+from ..model.conftest import config, images, model, tables, tokens  # noqa: F401

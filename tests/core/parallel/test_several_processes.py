@@ -1,0 +1,255 @@
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from rleseg_core.checkpoints.build import build_model
+from rleseg_core.checkpoints.file import load_checkpoint, read_info
+from rleseg_core.cli import main
+from rleseg_core.data import LabelledStack
+from rleseg_core.errors import TrainingError
+from rleseg_core.parallel.launch import (
+    Cluster,
+    begin_random_step,
+    launch,
+    share_of_batch,
+)
+from rleseg_core.parallel.processes import PEER_IS_GONE, says_peer_is_gone, tell_launcher
+from rleseg_core.training import BEST, LAST, read_reports, train
+from rleseg_core.training.trainer import resumed_settings
+
+PROGRAM = [sys.executable, "-c", "from rleseg_core.cli import main; main()"]
+
+
+def command(folder: Path, name: str, *more: object) -> list[str]:
+    """A short training run of a tiny model, with one process unless `more` says otherwise."""
+    words = [
+        *("train", folder / "images.tif", folder / "classes.tif", "--classes", "ipsc,dfc"),
+        *("--out", folder / f"{name}.safetensors", "--size", "test", "--patch", 64),
+        *("--mask-size", 16, "--max-tokens", 96, "--batch-size", 4, "--validate-every", 0),
+        *("--device", "cpu", "--quiet", *more),
+    ]
+    return [str(word) for word in words]
+
+
+def run_here(*arguments: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    assert not end.value.code
+
+
+def start(arguments: list[str], **variables: str) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
+    return subprocess.Popen(
+        [*PROGRAM, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def losses(folder: Path) -> list[float]:
+    return [report.loss for report in read_reports(folder)]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A folder with images and masks, and a trunk with batch normalisation."""
+    from safetensors.torch import save_file
+
+    from rleseg_core.model import ModelConfig
+    from rleseg_core.model.backbones.resnet import ResNet
+
+    folder = tmp_path_factory.mktemp("data")
+    size = ("--frames", "6", "--height", "96", "--width", "96", "--seed", "3")
+    run_here("synth", str(folder), *size, "--quiet")
+    config = ModelConfig(
+        vocab_size=1,
+        max_tokens=1,
+        image_size=64,
+        trunk_widths=(8, 8, 8),
+        trunk_blocks=(1, 1, 1),
+        stem="torchvision",
+    )
+    torch.manual_seed(0)
+    trunk = ResNet(config)
+    for part in trunk.modules():
+        if hasattr(part, "bn3"):
+            torch.nn.init.ones_(part.bn3.weight)
+    save_file(trunk.state_dict(), folder / "trunk.safetensors")
+    return folder
+
+
+@pytest.mark.slow
+def test_two_processes_of_any_launcher_come_to_the_losses_of_one(data):
+    more = ("--steps", 12, "--backbone", data / "trunk.safetensors")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        where = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
+    both = [
+        start(command(data, "two", *more), RANK=str(rank), WORLD_SIZE="2", **where)
+        for rank in (0, 1)
+    ]
+    run_here(*command(data, "one", *more))
+    for process in both:
+        out, _ = process.communicate(timeout=120)
+        assert (process.returncode, out) == (0, "")
+    assert len(losses(data / "one")) == 12
+    np.testing.assert_allclose(losses(data / "two"), losses(data / "one"), rtol=0, atol=1e-5)
+    assert len((data / "two/reports.jsonl").read_text().splitlines()) == 12
+    first, second = (load_checkpoint(data / f"{name}.safetensors") for name in ("one", "two"))
+    assert first.info.card["trunk"] == second.info.card["trunk"] == "trunk.safetensors"
+    averages = [name for name in first.weights if name.endswith("running_var")]
+    assert averages
+    for name in averages:
+        torch.testing.assert_close(first.weights[name], second.weights[name])
+
+
+def child_of_rank(parent: int, rank: int) -> int:
+    import psutil
+
+    for child in psutil.Process(parent).children(recursive=True):
+        if child.environ().get("RANK") == str(rank):
+            return child.pid
+    raise AssertionError(f"there is no process {rank}")
+
+
+@pytest.mark.slow
+def test_run_of_two_whose_second_is_killed_goes_on_alone(data):
+    steps = ("--steps", 400, "--checkpoint-every", 2)
+    run = start(command(data, "killed", *steps, "--devices", 2))
+    folder, patience = data / "killed", time.monotonic() + 60
+    while len(losses(folder)) < 5:
+        assert run.poll() is None, run.communicate()[1]
+        assert time.monotonic() < patience
+        time.sleep(0.05)
+    os.kill(child_of_rank(run.pid, 1), signal.SIGKILL)
+    out, told = run.communicate(timeout=60)
+    assert (run.returncode, out) == (2, "")
+    assert len(told.strip().splitlines()) == 1
+    assert re.match("error: process 1 of 2 has ended .SIGKILL, as when memory is full.*--res", told)
+
+    checkpoint = load_checkpoint(folder / LAST)
+    build_model(checkpoint.info, checkpoint.weights)
+    step = checkpoint.info.step
+    assert step >= 4
+    assert not (data / "killed.safetensors").exists()
+
+    info, config = resumed_settings(read_info(folder / LAST))
+    stack = LabelledStack.from_paths(data / "images.tif", data / "classes.tif", ("ipsc", "dfc"))
+    alone = train(info, [stack], config, folder, device="cpu", resume=True)
+    unbroken = train(info, [stack], config, data / "unbroken", device="cpu")
+    whole = [next(unbroken).loss for _ in range(step + 3)]
+    after = [next(alone).loss for _ in range(3)]
+    np.testing.assert_allclose(after, whole[step:], rtol=0, atol=1e-5)
+    alone.close()
+    unbroken.close()
+
+
+def of(rank: int, n: int) -> SimpleNamespace:
+    return SimpleNamespace(process_index=rank, num_processes=n)
+
+
+def test_batch_is_shared_evenly_or_not_at_all():
+    shares = [share_of_batch(6, of(rank, 3)) for rank in range(3)]
+    assert [row for share in shares for row in range(6)[share]] == list(range(6))
+    assert range(6)[share_of_batch(6, of(0, 1))] == range(6)
+    with pytest.raises(TrainingError, match="4 processes cannot share the 6 windows of a step"):
+        share_of_batch(6, of(0, 4))
+
+
+def test_dropout_differs_between_processes_and_is_the_same_each_time():
+    def draw(step: int, rank: int) -> float:
+        begin_random_step(7, step, of(rank, 2))
+        return float(torch.rand(()))
+
+    with torch.random.fork_rng(devices=[]):
+        assert draw(3, 0) == draw(3, 0)
+        assert len({draw(step, rank) for step in (3, 4) for rank in (0, 1)}) == 4
+        torch.manual_seed(1)
+        begin_random_step(7, 3, of(0, 1))
+        alone = float(torch.rand(()))
+        torch.manual_seed(1)
+        assert alone == float(torch.rand(()))
+
+
+def test_impossible_clusters_are_told():
+    assert Cluster(n_devices=4, n_nodes=2, node=1, master="node01:29500").n_processes == 8
+    with pytest.raises(TrainingError, match="node 2 of 2"):
+        Cluster(n_nodes=2, node=2, master="node01:29500")
+    for master in ("", "node01", ":29500", "node01:port"):
+        with pytest.raises(TrainingError, match="HOST:PORT of node 0, such as node01:29500, got"):
+            Cluster(n_nodes=2, master=master)
+    with pytest.raises(TrainingError, match="choose their devices themselves, got --device cuda:1"):
+        launch(["train"], Cluster(n_devices=2), device="cuda:1")
+
+
+def test_nodes_find_each_other_at_the_master(monkeypatch):
+    from torch.distributed.launcher import api
+
+    launched = []
+
+    def elastic_launch(config, entrypoint):
+        return lambda *arguments: launched.append((config, entrypoint, arguments))
+
+    monkeypatch.setattr(api, "elastic_launch", elastic_launch)
+    for name in ("RLESEG_PROCESS", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")  # what is set is taken back
+    launch(
+        ["train", "-q"],
+        Cluster(n_devices=4, n_nodes=2, node=1, master="node01:29500"),
+        device="cpu",
+    )
+    config, entrypoint, arguments = launched[0]
+    assert (config.min_nodes, config.max_nodes, config.nproc_per_node) == (2, 2, 4)
+    assert (config.rdzv_backend, config.rdzv_endpoint) == ("static", "node01:29500")
+    assert config.rdzv_configs["rank"] == 1
+    assert (entrypoint, arguments[2:]) == (sys.executable, ("train", "-q"))
+
+
+def test_more_gpus_than_there_are_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(TrainingError, match="this machine has 1 CUDA devices, got --devices 2"):
+        launch(["train"], Cluster(n_devices=2), device="auto")
+
+
+def test_process_leaves_its_error_to_the_launcher(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    assert not tell_launcher("said by torchrun too")
+    monkeypatch.setenv("RLESEG_PROCESS", "1")
+    monkeypatch.setenv("RANK", "1")
+    assert tell_launcher("told once")
+    assert json.loads((tmp_path / "error.json").read_text())["message"] == "told once"
+
+
+def test_end_of_another_process_is_no_error_of_its_own(monkeypatch):
+    gone = RuntimeError("[gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]")
+    assert not says_peer_is_gone(gone)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert says_peer_is_gone(gone)
+    assert not says_peer_is_gone(RuntimeError("something else"))
+    assert PEER_IS_GONE not in (0, 1, 2)
+
+
+def test_only_the_first_process_writes_the_log(tmp_path, monkeypatch):
+    from rleseg_core.training.reports import logged
+
+    def run():
+        yield "report"
+        return tmp_path / BEST
+
+    monkeypatch.setenv("RANK", "1")
+    assert list(logged(run(), tmp_path / "run")) == ["report"]
+    assert not (tmp_path / "run").exists()
