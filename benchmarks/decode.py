@@ -718,8 +718,8 @@ def main() -> None:
             "grammar": [asdict(c) for c in costs],
             "drafts": [asdict(d) for d in drafted],
         }
-        with whole_file(arguments.json) as draft:
-            draft.write_text(json.dumps(found, indent=1))
+        with whole_file(arguments.json) as temporary:
+            temporary.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

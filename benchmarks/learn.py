@@ -238,8 +238,8 @@ def installed(name: str) -> str:
 def write_json(path: Path | None, values: Mapping[str, object]) -> None:
     """Write figures, if they are wanted."""
     if path is not None:
-        with whole_file(path) as draft:
-            draft.write_text(json.dumps(values, indent=1) + "\n")
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(values, indent=1) + "\n")
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:

@@ -430,8 +430,8 @@ def main() -> None:
             "schemes": [asdict(s) for s in schemes],
             "cuda": [asdict(s) for s in cuda],
         }
-        with whole_file(arguments.json) as draft:
-            draft.write_text(json.dumps(found, indent=1))
+        with whole_file(arguments.json) as temporary:
+            temporary.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

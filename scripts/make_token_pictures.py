@@ -605,8 +605,8 @@ def main() -> None:
         print(path, f"{path.stat().st_size / 1000:.0f} kB")
     if arguments.out is None:
         text = filled(PAGE.read_text(encoding="utf-8"))
-        with whole_file(PAGE) as draft:
-            draft.write_text(text, encoding="utf-8")
+        with whole_file(PAGE) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

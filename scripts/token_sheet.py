@@ -84,8 +84,8 @@ class Sheet:
     def save(self, path: Path, height: float) -> None:
         whole = self.image.crop((0, 0, self.image.width, round(height) * self.DRAWN))
         small = whole.reduce(self.DRAWN // self.SAVED)
-        with whole_file(path) as draft:
-            small.quantize(28, dither=Image.Dither.NONE).save(draft, optimize=True)
+        with whole_file(path) as temporary:
+            small.quantize(28, dither=Image.Dither.NONE).save(temporary, optimize=True)
 
     # masks
 

@@ -81,8 +81,8 @@ def newest_masks(folder: Path) -> Path | None:
 
 def write_record(folder: Path, record: dict[str, object]) -> Path:
     """Keep with a session which image it belongs to."""
-    with whole_file(folder / RECORD) as draft:
-        draft.write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n", "utf-8")
+    with whole_file(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n", "utf-8")
     return folder / RECORD
 
 

@@ -188,8 +188,8 @@ def save_stack(
     """
     if tuple(data.shape[:3]) != shape:  # one frame
         data = data[None]
-    with whole_file(target) as draft:
-        array = create_stack(draft, (*shape, *data.shape[3:]), data.dtype)
+    with whole_file(target) as temporary:
+        array = create_stack(temporary, (*shape, *data.shape[3:]), data.dtype)
         for frame in range(shape[0]):
             array[frame] = np.asarray(data[frame])
             yield frame + 1

@@ -187,8 +187,8 @@ def _note(path: Path) -> Path:
 
 def _remember(path: Path) -> str:
     checksum = _sha256(path)
-    with whole_file(_note(path)) as draft:
-        draft.write_text(f"{checksum}  {path.name}\n")
+    with whole_file(_note(path)) as temporary:
+        temporary.write_text(f"{checksum}  {path.name}\n")
     return checksum
 
 

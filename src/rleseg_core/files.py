@@ -1,5 +1,6 @@
-"""Files that are either whole or not there, and the time they note."""
+"""Files that are either complete or absent, and the time stamp that they carry."""
 
+import contextlib
 import errno
 import glob
 import os
@@ -10,61 +11,57 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-_N_DIGITS = 8  # of the names of drafts
+_N_DIGITS = 8  # random hexadecimal digits in the name of a temporary file
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Temporary name beside `path` that becomes `path` only if the block ends well.
+    """Temporary path beside `path` that becomes `path` only if the block ends well.
 
     Parameters
     ----------
     path : str or Path
-        Where the file (or folder) is to be; its parents are made.
+        The file or folder to write; its parent folders are made.
 
     Yields
     ------
     Path
-        A name with the same suffix in the same folder, to write to. On an error it is removed and
+        A path with the same suffix in the same folder, to write to. On an error it is removed and
         `path` is left as it was. A folder replaces an older folder of that name.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.stem}-{uuid4().hex[:_N_DIGITS]}{target.suffix}")
+    temporary = target.with_name(f".{target.stem}-{uuid4().hex[:_N_DIGITS]}{target.suffix}")
     try:
-        yield draft
-        if draft.is_dir():
-            replace_folder(draft, target)
+        yield temporary
+        if temporary.is_dir():
+            replace_folder(temporary, target)
         else:
-            _flush_to_disk(draft)
-            os.replace(draft, target)
+            # content, then name: a crash must not leave an empty file under the final name
+            _sync_file(temporary)
+            os.replace(temporary, target)
+        _sync_folder(target.parent)
     except OSError as error:
-        of_draft = str(error.filename).startswith(str(draft.with_suffix("")))
-        if error.errno is not None and (error.filename is None or of_draft):
+        is_temporary = str(error.filename).startswith(str(temporary.with_suffix("")))
+        if error.errno is not None and (error.filename is None or is_temporary):
             error.filename = str(target)  # the name that the user gave
         raise
     finally:
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        else:
-            draft.unlink(missing_ok=True)
+        _remove(temporary)
 
 
-def remove_drafts(path: str | Path) -> None:
-    """Remove what writers of `path` left who were killed; nobody must be writing it."""
+def remove_temporary_files(path: str | Path) -> None:
+    """Remove what killed writers of `path` left behind; nobody may be writing it."""
     target = Path(path)
     digits = "[0-9a-f]" * _N_DIGITS
-    for draft in target.parent.glob(f".{glob.escape(target.stem)}-{digits}.*"):
-        if draft.suffix not in (target.suffix, ".parts"):
-            continue  # of a file with the same stem, which another program may be writing
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        else:
-            draft.unlink(missing_ok=True)
+    for temporary in target.parent.glob(f".{glob.escape(target.stem)}-{digits}.*"):
+        # another suffix: a file with the same stem, which another program may be writing
+        if temporary.suffix in (target.suffix, ".parts"):
+            _remove(temporary)
 
 
-def check_place(path: str | Path) -> None:
-    """Raise the OSError of a place where no file can be made, before long work is done for it."""
+def check_writable(path: str | Path) -> None:
+    """Raise the OSError of a path that cannot be written, before long work is done for it."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
@@ -73,26 +70,44 @@ def check_place(path: str | Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
 
 
-def _flush_to_disk(path: Path) -> None:
-    """Put the bytes on the disk before the name: a crash must not leave an empty file."""
-    descriptor = os.open(path, os.O_RDONLY)
+def replace_folder(source: Path, target: Path) -> None:
+    """Rename the folder `source` to `target`; an older folder there is removed only then."""
+    if target.is_dir():
+        old = target.with_name(f".{target.stem}-{uuid4().hex[:_N_DIGITS]}.old")
+        target.rename(old)
+        source.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        source.rename(target)
+
+
+def time_stamp() -> str:
+    """Local time in ISO 8601 with its offset from UTC, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _sync_file(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    descriptor = os.open(path, os.O_RDWR)  # Windows syncs only files that are open for writing
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def replace_folder(draft: Path, target: Path) -> None:
-    """Give the folder `draft` the name `target`; an older folder there goes only then."""
-    if target.is_dir():
-        old = target.with_name(f".{target.stem}-{uuid4().hex[:_N_DIGITS]}.old")
-        target.rename(old)
-        draft.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
+def _sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can do that."""
+    with contextlib.suppress(OSError):  # Windows opens no folders; some network disks do not sync
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
     else:
-        draft.rename(target)
-
-
-def time_stamp() -> str:
-    """The time, as our files note it: ISO 8601, local, with the offset."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")
+        path.unlink(missing_ok=True)

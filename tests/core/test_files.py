@@ -1,14 +1,16 @@
 import errno
+import os
+import stat
 
 import pytest
 
-from rleseg_core.files import check_place, remove_drafts, whole_file
+from rleseg_core.files import check_writable, remove_temporary_files, whole_file
 
 
 def test_file_appears_only_when_the_block_ends_well(tmp_path):
     path = tmp_path / "new" / "a.txt"
-    with whole_file(path) as draft:
-        draft.write_text("whole")
+    with whole_file(path) as temporary:
+        temporary.write_text("whole")
         assert not path.exists()
     assert path.read_text() == "whole"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
@@ -19,8 +21,8 @@ def test_failed_write_keeps_the_older_file(tmp_path):
     path.write_text("old")
 
     def write_half():
-        with whole_file(path) as draft:
-            draft.write_text("half")
+        with whole_file(path) as temporary:
+            temporary.write_text("half")
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
@@ -32,34 +34,34 @@ def test_failed_write_keeps_the_older_file(tmp_path):
 def test_folder_replaces_an_older_folder(tmp_path):
     target = tmp_path / "masks.zarr"
     for text in ("first", "second"):
-        with whole_file(target) as draft:
-            draft.mkdir()
-            (draft / "0").write_text(text)
+        with whole_file(target) as temporary:
+            temporary.mkdir()
+            (temporary / "0").write_text(text)
     assert (target / "0").read_text() == "second"
     assert [p.name for p in tmp_path.iterdir()] == ["masks.zarr"]
 
 
-def test_place_that_cannot_be_written_is_named_by_its_own_name(tmp_path):
+def test_path_that_cannot_be_written_is_named_in_the_error(tmp_path):
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="taken") as caught:
-        check_place(tmp_path / "taken")
+        check_writable(tmp_path / "taken")
     assert caught.value.filename == str(tmp_path / "taken")
-    check_place(tmp_path / "new" / "file.png")
+    check_writable(tmp_path / "new" / "file.png")
     assert not (tmp_path / "new" / "file.png").exists()
-    with pytest.raises(OSError) as caught, whole_file(tmp_path / "a.txt") as draft:
-        raise FileNotFoundError(2, "gone", str(draft))
+    with pytest.raises(OSError) as caught, whole_file(tmp_path / "a.txt") as temporary:
+        raise FileNotFoundError(2, "gone", str(temporary))
     assert caught.value.filename == str(tmp_path / "a.txt")
 
 
-def test_drafts_of_killed_writers_are_removed(tmp_path):
-    with whole_file(tmp_path / "a[1].txt") as draft:
-        draft.write_text("whole")
-        (tmp_path / (draft.stem + ".parts")).mkdir()
+def test_temporary_files_of_killed_writers_are_removed(tmp_path):
+    with whole_file(tmp_path / "a[1].txt") as temporary:
+        temporary.write_text("whole")
+        (tmp_path / (temporary.stem + ".parts")).mkdir()
     (tmp_path / ".a[1]-0123abcd.txt").write_text("half")
     kept = [".a[1]-notes.txt", ".b-0123abcd.txt", ".a[1]-0123abcd.tif"]
     for name in kept:
         (tmp_path / name).write_text("of others")
-    remove_drafts(tmp_path / "a[1].txt")
+    remove_temporary_files(tmp_path / "a[1].txt")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a[1].txt", *kept])
 
 
@@ -68,6 +70,52 @@ def test_error_without_a_name_is_given_that_of_the_file(tmp_path):
         with whole_file(tmp_path / "a.txt"):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left") as told:
+    with pytest.raises(OSError, match="No space left") as caught:
         fill()
-    assert told.value.filename == str(tmp_path / "a.txt")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+
+
+@pytest.fixture
+def disk_calls(monkeypatch):
+    """The calls that make a file durable, in their order, as (what, path or inode)."""
+    calls = []
+    fsync, replace = os.fsync, os.replace
+
+    def recording_fsync(descriptor):
+        fsync(descriptor)
+        status = os.fstat(descriptor)
+        kind = "folder" if stat.S_ISDIR(status.st_mode) else "file"
+        calls.append((f"sync {kind}", status.st_ino))
+
+    def recording_replace(source, target):
+        replace(source, target)
+        calls.append(("rename", os.stat(target).st_ino))
+
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(os, "replace", recording_replace)
+    return calls
+
+
+def test_content_reaches_the_disk_before_the_name(tmp_path, disk_calls):
+    path = tmp_path / "a.txt"
+    with whole_file(path) as temporary:
+        temporary.write_text("whole")
+    file, folder = path.stat().st_ino, tmp_path.stat().st_ino
+    expected = [("sync file", file), ("rename", file)]
+    if os.name == "posix":  # Windows cannot sync a folder
+        expected.append(("sync folder", folder))
+    assert disk_calls == expected
+
+
+def test_disk_that_cannot_sync_folders_still_gets_the_file(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def fsync_of_files(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync_of_files)
+    with whole_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"

@@ -128,18 +128,18 @@ def save_checkpoint(
     }
     if info.layout:
         header["layout"] = info.layout
-    with whole_file(info.path) as draft:
+    with whole_file(info.path) as temporary:
         # safetensors writes to a name of its own choice; in a folder of ours we can find it again
-        room = draft.with_suffix(".parts")
-        room.mkdir()
+        folder = temporary.with_suffix(".parts")
+        folder.mkdir()
         try:
-            save_file(tensors, room / draft.name, metadata={_KEY: json.dumps(header)})
-            (room / draft.name).rename(draft)
+            save_file(tensors, folder / temporary.name, metadata={_KEY: json.dumps(header)})
+            (folder / temporary.name).rename(temporary)
         except SafetensorError as error:
             raise _os_error(error, info.path) from error
         finally:
-            shutil.rmtree(room, ignore_errors=True)
-        draft.chmod(0o644)  # safetensors leaves it to the owner alone; colleagues share models
+            shutil.rmtree(folder, ignore_errors=True)
+        temporary.chmod(0o644)  # safetensors leaves it to the owner alone; colleagues share models
     return info.path
 
 

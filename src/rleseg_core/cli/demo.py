@@ -98,8 +98,8 @@ def demo(
         "seed": seed,
         "out": str(folder),
     }
-    with whole_file(folder / "summary.json") as draft:
-        draft.write_text(json.dumps(summary, indent=2))
+    with whole_file(folder / "summary.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=2))
     if as_json:
         print_json(summary)
     elif not quiet:

@@ -13,7 +13,7 @@ from rleseg_core.errors import DataError
 from rleseg_core.evaluation.counts import Measures
 from rleseg_core.evaluation.report import MEDIAN_OF_IMAGES, POOLED, WITH_BACKGROUND, Evaluation
 from rleseg_core.evaluation.scores import AGNOSTIC
-from rleseg_core.files import check_place
+from rleseg_core.files import check_writable
 
 _OTHERS = {
     "boundary_f": "edge F",
@@ -81,7 +81,7 @@ def evaluate(
     from rleseg_core.data import MaskStack
     from rleseg_core.data.formats.writers import recorded_class_names
 
-    _check_places(csv_file, plot)
+    _check_outputs(csv_file, plot)
     if classes is None:
         classes = ",".join(recorded_class_names(predicted))
     names = class_names(classes, instances or predicted_instances)
@@ -183,10 +183,10 @@ def _figure(value: float | None) -> str:
     return "–" if np.isnan(value) else f"{value:.3f}"
 
 
-def _check_places(csv_file: Path | None, plot: Path | None) -> None:
+def _check_outputs(csv_file: Path | None, plot: Path | None) -> None:
     """Raise the error of a file that cannot be written before the scoring, not after it."""
     if plot is not None and plot.suffix.lower() != ".png":
         raise DataError(f"a picture's name must end in .png, got {plot}")
     for path in (csv_file, plot):
         if path is not None:
-            check_place(path)
+            check_writable(path)

@@ -22,7 +22,7 @@ from rleseg_core.cli.token_options import (
     open_masks,
 )
 from rleseg_core.errors import DataError
-from rleseg_core.files import check_place, whole_file
+from rleseg_core.files import check_writable, whole_file
 from rleseg_core.reports import product_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def fidelity(
     from rleseg_core.tokens import Drop, for_classes, preset
 
     if csv_file is not None:
-        check_place(csv_file)
+        check_writable(csv_file)
     changes = {"order": order, "start": start}
     written = preset(scheme, **{name: value for name, value in changes.items() if value})
     if drops is None:
@@ -120,7 +120,7 @@ def _choices(text: str, known: tuple[Choice, ...], option: str) -> list[Choice]:
 def _write_csv(path: Path, rows: Sequence["Fidelity"]) -> None:
     from rleseg_core.analysis.reconstruction import Fidelity
 
-    with whole_file(path) as draft, draft.open("w", newline="") as file:
+    with whole_file(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Fidelity)])
         writer.writeheader()
         writer.writerows(row.to_json() for row in rows)

@@ -28,7 +28,7 @@ from rleseg_core.cli.token_options import (
     scheme_names,
 )
 from rleseg_core.errors import DataError, SchemeError
-from rleseg_core.files import check_place
+from rleseg_core.files import check_writable
 from rleseg_core.reports import product_of
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Scheme
@@ -71,7 +71,7 @@ def stats(
     if picture is not None and picture.suffix.lower() != ".png":
         raise DataError(f"a picture's name must end in .png, got {picture}")
     if picture is not None:
-        check_place(picture)
+        check_writable(picture)
     stacks = open_masks(masks, classes, instances, instance_ids)
     side = patch or whole_frame(stacks, image_size, factors)
     window = WindowSpec(patch=side, patch_stride=stride or side, image_size=image_size)

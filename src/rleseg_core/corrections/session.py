@@ -88,22 +88,22 @@ def keep_prediction(
         "created": time_stamp(),
         "provenance": dict(provenance or {}),
     }
-    with whole_file(folder) as draft:
-        draft.mkdir()
+    with whole_file(folder) as temporary:
+        temporary.mkdir()
         record = {"class_names": list(class_names), **(provenance or {})}
         copies = [
-            (prediction, create_stack(draft / name, prediction.shape, prediction.dtype, record))
+            (prediction, create_stack(temporary / name, prediction.shape, prediction.dtype, record))
             for name in (PREDICTION, LABELS)
         ]
         if images is not None:
-            copies.append((images, create_stack(draft / IMAGES, images.shape, images.dtype)))
+            copies.append((images, create_stack(temporary / IMAGES, images.shape, images.dtype)))
         n_frames = int(prediction.shape[0])
         for frame in range(n_frames):
             for source, target in copies:
                 target[frame] = np.asarray(source[frame])
             yield FrameKept(frame, n_frames)
-        (draft / LOG).touch()
-        (draft / HEADER).write_text(json.dumps(header, indent=2) + "\n", "utf-8")
+        (temporary / LOG).touch()
+        (temporary / HEADER).write_text(json.dumps(header, indent=2) + "\n", "utf-8")
     return folder
 
 

@@ -153,9 +153,9 @@ def write_animation(
     step = _runs_per_frame(n_runs, runs_per_frame, fps, max_seconds)
     pictures = frames(image, tokenizer, tokens.tolist(), runs_per_frame=step)
     n_pictures = math.ceil(n_runs / step) + 2
-    with whole_file(path) as draft:
+    with whole_file(path) as temporary:
         writer = _write_gif if kind == ".gif" else _write_mp4
-        for n_done in writer(draft, pictures, fps):
+        for n_done in writer(temporary, pictures, fps):
             yield PictureWritten(n_done, n_pictures)
 
 

@@ -86,8 +86,8 @@ def save_histograms(
         _draw_bars(pen, histogram.counts, edges, scale, base, class_rgb(index + 1))
         pen.text((place, base - PANEL + 12), histogram.title, INK, font(13), anchor=anchor)
         pen.text((place, base - PANEL + 29), histogram.note, FAINT, font(12), anchor=anchor)
-    with whole_file(path) as draft:
-        picture.quantize(64).save(draft, optimize=True)
+    with whole_file(path) as temporary:
+        picture.quantize(64).save(temporary, optimize=True)
     return path
 
 
@@ -176,8 +176,8 @@ def save_curves(
             font(13),
             anchor="rs",
         )
-    with whole_file(path) as draft:
-        picture.quantize(64).save(draft, optimize=True)
+    with whole_file(path) as temporary:
+        picture.quantize(64).save(temporary, optimize=True)
     return path
 
 

@@ -57,6 +57,6 @@ def save_overlay(path: Path, images: np.ndarray, labels: np.ndarray, frames: Seq
     blank = np.zeros(labels.shape[1:], np.uint8)
     above = np.hstack([overlay(images[frame], blank) for frame in frames])
     below = np.hstack([overlay(images[frame], labels[frame]) for frame in frames])
-    with whole_file(path) as draft:
-        iio.imwrite(draft, np.vstack([above, below]))
+    with whole_file(path) as temporary:
+        iio.imwrite(temporary, np.vstack([above, below]))
     return path

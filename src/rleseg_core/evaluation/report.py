@@ -140,7 +140,10 @@ class Evaluation:
         tables = self.tables()
         columns = list(dict.fromkeys(key for row in tables[POOLED].values() for key in row))
         columns = ["n_pixels", *(key for key in columns if key != "n_pixels")]
-        with whole_file(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        with (
+            whole_file(path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, ["image", "class", *columns], restval="")
             writer.writeheader()
             for image, table in tables.items():

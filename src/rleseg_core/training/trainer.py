@@ -18,7 +18,7 @@ from rleseg_core.checkpoints.file import Checkpoint, ModelInfo, load_checkpoint,
 from rleseg_core.data import CropBatch, PatchSampler, SampleBatch
 from rleseg_core.devices import choose_device
 from rleseg_core.errors import BudgetError, CheckpointError, TrainingError
-from rleseg_core.files import remove_drafts
+from rleseg_core.files import remove_temporary_files
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.parallel.collectives import mean_over_processes
 from rleseg_core.parallel.launch import (
@@ -193,7 +193,7 @@ class Trainer:
         self._random, self._averages = random_state(), self._running_averages()
         if accelerator.is_main_process:
             for path in (self.run_dir / LAST, self.run_dir / BEST, self.info.path):
-                remove_drafts(path)  # of a run that was killed while it wrote
+                remove_temporary_files(path)  # of a run that was killed while it wrote
         if self.step == 0 and accelerator.is_main_process:
             (self.run_dir / BEST).unlink(missing_ok=True)  # an earlier run's is not ours to choose
             self._save(optimizer)

@@ -63,11 +63,11 @@ def write_labels(
     """
     target = check_output(path)
     record = {"class_names": list(class_names), **(provenance or {})}
-    with whole_file(target) as draft:
+    with whole_file(target) as temporary:
         if target.suffix.lower() == ".zarr":
-            _write_zarr(draft, labels, record)
+            _write_zarr(temporary, labels, record)
         else:
-            _write_tiff(draft, labels, record)
+            _write_tiff(temporary, labels, record)
     return target
 
 
