@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Literal, Self
 
 from rleseg_core.errors import SchemeError
 
@@ -117,3 +117,44 @@ class WindowSpec:
     def from_json(cls, values: Mapping[str, object]) -> Self:
         """The spec that `to_json` gave."""
         return cls(**values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartGrid:
+    """How tokens say at which pixel of the mask a run begins.
+
+    Parameters
+    ----------
+    offset : int
+        Id of the start token of mask pixel 0, or of row 0 and column 0; the others follow.
+    rows, cols : int
+        Size of the mask in mask pixels.
+    order : {'C', 'F'}
+        Pixel s is at row ``s // cols`` in C order, and at row ``s % rows`` in F order.
+    start : {'flat', 'coords', 'implied'}
+        By one token (1D), by a row and a column of the same ids (2D), or by none: runs tile the
+        mask.
+    stops : tuple of (int, int)
+        Offset and size of the ids that say that no further run comes: the end, and class tokens
+        that close a block, after which runs begin at the first pixel again.
+    """
+
+    offset: int
+    rows: int
+    cols: int
+    order: Literal["C", "F"] = "C"
+    start: Literal["flat", "coords", "implied"] = "flat"
+    stops: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stops", tuple((int(o), int(n)) for o, n in self.stops))
+
+    @property
+    def size(self) -> int:
+        """G, the number of mask pixels."""
+        return self.rows * self.cols
+
+    @property
+    def n_ids(self) -> int:
+        """Ids from `offset` on that are of starts."""
+        return {"flat": self.size, "coords": max(self.rows, self.cols), "implied": 0}[self.start]

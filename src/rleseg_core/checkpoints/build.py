@@ -1,7 +1,7 @@
 """From the header of a model file to a tokenizer and a model."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,6 @@ from rleseg_core.model import (
     Head,
     ModelConfig,
     Pix2Seq,
-    StartGrid,
     is_published,
     model_config,
 )
@@ -119,7 +118,7 @@ def new_model(
             "the same n_frames"
         )
     tokenizer = Tokenizer.build(scheme, mask_spec)
-    grid = start_grid(tokenizer)
+    grid = tokenizer.start_grid
     changes |= {"n_frames": mask_spec.n_frames, "dense_frames": dense_frames}
     if fusion is not None:
         changes["fusion"] = fusion
@@ -155,7 +154,7 @@ def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
     scheme = for_classes(Scheme.from_json(info.scheme), mask_spec.n_classes)
     tokenizer = Tokenizer.build(scheme, mask_spec)
     config = ModelConfig.from_json(info.model)
-    grid = start_grid(tokenizer) if config.grid is not None else None
+    grid = tokenizer.start_grid if config.grid is not None else None
     ramps = length_ramps(tokenizer) if config.ramps else ()
     dense = mask_spec.n_classes + 1 if config.dense_classes else 0
     config = replace(config, grid=grid, ramps=ramps, dense_classes=dense, **_of_tokens(tokenizer))
@@ -201,7 +200,7 @@ def as_video(
     scheme = for_classes(scheme, mask_spec.n_classes)
     tokenizer = Tokenizer.build(scheme, mask_spec)
     config = ModelConfig.from_json(info.model)
-    grid = start_grid(tokenizer) if config.starts != "table" else None
+    grid = tokenizer.start_grid if config.starts != "table" else None
     config = replace(
         config,
         **_of_tokens(tokenizer),
@@ -248,12 +247,6 @@ def token_heads(tokenizer: Tokenizer) -> tuple[Head, ...]:
         first = heads[-1].offset + heads[-1].size if heads else 0
         heads.append(Head(offset=first, size=size, prompt=prompt))
     return tuple(heads)
-
-
-def start_grid(tokenizer: Tokenizer) -> StartGrid | None:
-    """How tokens say where runs begin, in the model's words; None where they do not."""
-    grid = tokenizer.start_grid
-    return None if grid is None else StartGrid(**asdict(grid))
 
 
 def length_ramps(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:

@@ -1,7 +1,7 @@
 """Images in, logits of tokens out; what the tokens mean is not known here."""
 
 from rleseg_core.model.cache import Cache
-from rleseg_core.model.config import Head, ModelConfig, StartGrid
+from rleseg_core.model.config import Head, ModelConfig
 from rleseg_core.model.decoder import Memory
 from rleseg_core.model.pix2seq import Pix2Seq
 from rleseg_core.model.sizes import SIZES, is_published, model_config
@@ -14,7 +14,6 @@ __all__ = [
     "Memory",
     "ModelConfig",
     "Pix2Seq",
-    "StartGrid",
     "from_image_model",
     "is_published",
     "model_config",

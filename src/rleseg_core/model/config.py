@@ -5,51 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from rleseg_core.errors import SchemeError
+from rleseg_core.spec import StartGrid
 
 _NUMBERS = (
     *("encoder_dim", "encoder_heads", "encoder_ff", "cell_dim"),
     *("decoder_dim", "decoder_heads", "decoder_ff", "decoder_layers"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class StartGrid:
-    """How tokens say at which cell of the mask a run begins.
-
-    Parameters
-    ----------
-    offset : int
-        Id of the start at cell 0, or of row 0 and column 0.
-    rows, cols : int
-        Size of the mask in mask pixels.
-    order : {'C', 'F'}
-        Cell s is at row ``s // cols`` in C order, and at row ``s % rows`` in F order.
-    start : {'flat', 'coords', 'implied'}
-        By one token (1D), by a row and a column of the same ids (2D), or not: runs tile the mask.
-    stops : tuple of (int, int)
-        Offset and size of the ids that say that no further run comes: the end, and class tokens
-        that close a block, after which runs begin at the first cell again.
-    """
-
-    offset: int
-    rows: int
-    cols: int
-    order: Literal["C", "F"] = "C"
-    start: Literal["flat", "coords", "implied"] = "flat"
-    stops: tuple[tuple[int, int], ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "stops", tuple((int(o), int(n)) for o, n in self.stops))
-
-    @property
-    def size(self) -> int:
-        """G, the number of cells."""
-        return self.rows * self.cols
-
-    @property
-    def n_ids(self) -> int:
-        """Ids from `offset` on that are of starts."""
-        return {"flat": self.size, "coords": max(self.rows, self.cols), "implied": 0}[self.start]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rleseg_core.model.config import ModelConfig, StartGrid
+from rleseg_core.model.config import ModelConfig
+from rleseg_core.spec import StartGrid
 
 
 class Trail(NamedTuple):

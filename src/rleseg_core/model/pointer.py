@@ -22,10 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rleseg_core.model.backbones.resnet import conv, group_norm
-from rleseg_core.model.config import ModelConfig, StartGrid
+from rleseg_core.model.config import ModelConfig
 from rleseg_core.model.layers import NORM_EPS, embedding
 from rleseg_core.model.places import Places, Trail
 from rleseg_core.model.positions import ramp_codes
+from rleseg_core.spec import StartGrid
 
 _N_RATES = 12
 _LEAST = 1e-3  # probability of anything, as far as the dense head is trusted

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from rleseg_core.errors import SchemeError
-from rleseg_core.model.config import ModelConfig, StartGrid
+from rleseg_core.model.config import ModelConfig
+from rleseg_core.spec import StartGrid
 
 _PAPER = ModelConfig(vocab_size=1, max_tokens=1, image_size=640)
 

@@ -9,7 +9,6 @@ from rleseg_core.tokens.scheme import PRESETS, Scheme, check, for_classes, prese
 from rleseg_core.tokens.tokenizer import (
     Counts,
     Decoded,
-    StartGrid,
     TokenBatch,
     Tokenizer,
 )
@@ -33,7 +32,6 @@ __all__ = [
     "RunPainted",
     "Scheme",
     "Segment",
-    "StartGrid",
     "TokenBatch",
     "Tokenizer",
     "Vocabulary",

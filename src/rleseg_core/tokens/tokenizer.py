@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from rleseg_core.errors import BudgetError, DataError, SchemeError
-from rleseg_core.spec import MaskSpec
+from rleseg_core.spec import MaskSpec, StartGrid
 from rleseg_core.tokens import published
 from rleseg_core.tokens.blocks import Blocks, ClassBlocks, InstanceBlocks, find_in_blocks
 from rleseg_core.tokens.budget import Drop, fit
@@ -73,32 +73,6 @@ class Decoded:
     classes: np.ndarray
     instances: np.ndarray | None
     n_skipped: int
-
-
-@dataclass(frozen=True)
-class StartGrid:
-    """How tokens say at which pixel of the mask a run begins.
-
-    Parameters
-    ----------
-    offset : int
-        Id of the start token of the first pixel, or of row 0 and column 0; the others follow.
-    rows, cols : int
-        Size of the mask.
-    order : {"C", "F"}
-        Row-major or column-major.
-    start : {"flat", "coords", "implied"}
-        One token (1D), a row and a column of the same ids (2D), or none: runs tile the mask.
-    stops : tuple of (int, int)
-        Offset and size of the ids that say that no run follows: the end, and the labels of blocks.
-    """
-
-    offset: int
-    rows: int
-    cols: int
-    order: Literal["C", "F"]
-    start: Literal["flat", "coords", "implied"]
-    stops: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from torch import Tensor
 from rleseg_core.decoding import Sampling, generate, generate_tokens, nucleus
 from rleseg_core.decoding.loop import draw_without_sync
 from rleseg_core.errors import SchemeError
-from rleseg_core.model import Pix2Seq, StartGrid
-from rleseg_core.spec import MaskSpec
+from rleseg_core.model import Pix2Seq
+from rleseg_core.spec import MaskSpec, StartGrid
 from rleseg_core.tokens import Tokenizer, preset
 
 from ..model.conftest import COLS, FIRST_LENGTH, FIRST_START, ROWS, RunTables, tiny_config

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rleseg_core.model import ModelConfig, Pix2Seq, StartGrid, model_config
+from rleseg_core.model import ModelConfig, Pix2Seq, model_config
+from rleseg_core.spec import StartGrid
 
 ROWS = COLS = 8
 MAX_LENGTH = 8

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from rleseg_core.errors import SchemeError
-from rleseg_core.model import SIZES, ModelConfig, StartGrid, model_config
+from rleseg_core.model import SIZES, ModelConfig, model_config
+from rleseg_core.spec import StartGrid
 
 NUMBERS = {"vocab_size": 100, "max_tokens": 16, "image_size": 64}
 GRID = StartGrid(offset=3, rows=4, cols=4, order="F")

@@ -3,9 +3,10 @@ import torch
 from torch import Tensor
 
 from rleseg_core.errors import SchemeError
-from rleseg_core.model import ModelConfig, Pix2Seq, StartGrid, model_config
+from rleseg_core.model import ModelConfig, Pix2Seq, model_config
 from rleseg_core.model.backbones.resnet import BatchNorm, same_max_pool
 from rleseg_core.model.layers import DropPath
+from rleseg_core.spec import StartGrid
 
 from .conftest import FIRST_START, GRID, VOCAB, tiny_config
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from rleseg_core.model import ModelConfig, Pix2Seq, StartGrid
+from rleseg_core.model import ModelConfig, Pix2Seq
 from rleseg_core.model.places import Places
 from rleseg_core.model.pointer import _edges, _first_end, _first_from
+from rleseg_core.spec import StartGrid
 
 from .conftest import FIRST_LENGTH, FIRST_START, MAX_LENGTH, VOCAB, tiny_config
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from rleseg_core.errors import SchemeError
-from rleseg_core.model import Pix2Seq, StartGrid, model_config
+from rleseg_core.model import Pix2Seq, model_config
 from rleseg_core.model.backbones.resnet import same_max_pool
 from rleseg_core.model.video import SparseDense, dense_frames, from_image_model
+from rleseg_core.spec import StartGrid
 
 from .conftest import tiny_config
 from .golden import Golden, check_model, tiny_reference

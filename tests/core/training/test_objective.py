@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.checkpoints.build import length_ramps, start_grid
+from rleseg_core.checkpoints.build import length_ramps
 from rleseg_core.errors import TrainingError
 from rleseg_core.model import model_config
 from rleseg_core.spec import MaskSpec
@@ -68,7 +68,7 @@ def test_neighbours_are_the_cells_around_and_the_next_lengths(order):
         vocab_size=tokenizer.vocab.size,
         max_tokens=64,
         image_size=32,
-        grid=start_grid(tokenizer),
+        grid=tokenizer.start_grid,
         ramps=length_ramps(tokenizer),
     )
     near = token_neighbours(config)
@@ -166,7 +166,7 @@ def test_parts_learn_at_their_own_rates_and_tables_do_not_decay():
 
     config = model_config(
         "test", vocab_size=tokenizer.vocab.size, max_tokens=64, image_size=32,
-        grid=start_grid(tokenizer), ramps=length_ramps(tokenizer),
+        grid=tokenizer.start_grid, ramps=length_ramps(tokenizer),
     )  # fmt: skip
     model = Pix2Seq(config)
     settings = TrainConfig(learning_rate=0.5, warmup_steps=0, rates={"trunk": 0.1, "decoder": 2.0})
