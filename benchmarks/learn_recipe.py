@@ -131,7 +131,11 @@ class Recipe:
 
 def our_recipe(data: str) -> Recipe:
     """The recipe that competes: mask pixels are 3 pixels of phase contrast, 1 of small nuclei."""
-    train = {"batch_size": 8, "learning_rate": 2e-3, "rates": {"trunk": 1.5, "cells": 1.5}}
+    train = {
+        "batch_size": 8,
+        "learning_rate": 2e-3,
+        "rates": {"backbone": 1.5, "mask_features": 1.5},
+    }
     if data == "dsb2018":
         fine = {"patch": 48, "mask": 48, "stride": 36, "model": {"cell_dim": 48}}
         return Recipe(**fine, train={**train, "batch_size": 16})
@@ -212,10 +216,12 @@ CHANGES: dict[str, Change] = {
     ),
     "ema": Change(what="the average of the weights of about a hundred steps", train={"ema": 0.99}),
     "group-norm": Change(
-        what="group normalisation in the trunk, not batch", model={"trunk_norm": "group"}
+        what="group normalisation in the backbone, not batch", model={"backbone_norm": "group"}
     ),
     "no-rates": Change(what="the same rate for all parts", train={"rates": {}}),
-    "frozen-trunk": Change(what="a trunk that does not learn", train={"frozen": ("trunk",)}),
+    "frozen-backbone": Change(
+        what="a backbone that does not learn", train={"frozen": ("backbone",)}
+    ),
     "label-smoothing": Change(
         what="a twentieth of the target on all tokens", train={"label_smoothing": 0.05}
     ),

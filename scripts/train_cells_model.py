@@ -48,7 +48,7 @@ CELLS_LOOKS = {
     "contrast": (0.7, 1.4),
     "illumination": (0.0, 0.3),
 }
-RATES = {"trunk": 1.5, "cells": 1.5}
+RATES = {"backbone": 1.5, "mask_features": 1.5}
 
 
 def held_out(source: str, names: Sequence[str]) -> list[str]:
@@ -132,7 +132,7 @@ def main() -> None:
         mask_spec=MaskSpec(size=(32, 32), class_names=CLASSES),
         window_spec=WindowSpec(patch=96, patch_stride=72),
         max_tokens=320,
-        trunk_norm="group",
+        backbone_norm="group",
     )
     weights = load_checkpoint(arguments.base).weights if arguments.base else None
     run = train(

@@ -40,7 +40,7 @@ _OF_TRANSFORMERS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trunk:
+class Backbone:
     """Weights of a ResNet, and the shape they have.
 
     Parameters
@@ -50,11 +50,11 @@ class Trunk:
     weights : dict of str to Tensor
         By the names of `rleseg_core.model.backbones.resnet.ResNet`, float32.
     kind : {'bottleneck', 'basic'}
-        `ModelConfig.trunk`.
+        `ModelConfig.backbone`.
     widths, blocks : tuple of int
         Filters and blocks of each stage.
     norm : {'batch', 'group'}
-        `ModelConfig.trunk_norm`.
+        `ModelConfig.backbone_norm`.
     stem : {'published', 'torchvision'}
         `ModelConfig.stem`.
     """
@@ -68,32 +68,32 @@ class Trunk:
     stem: Literal["published", "torchvision"]
 
     def config(self, config: ModelConfig) -> ModelConfig:
-        """A model's shape with this trunk, less the last stages that it does not have.
+        """A model's shape with this backbone, less the last stages that it does not have.
 
         Raises
         ------
         CheckpointError
             If it begins with something else than a ResNet.
         """
-        if config.trunk not in _RESNETS:
+        if config.backbone not in _RESNETS:
             raise CheckpointError(
-                f"{self.path} holds a ResNet, and the model begins with {config.trunk!r}; choose "
-                "another size"
+                f"{self.path} holds a ResNet, and the model begins with {config.backbone!r}; "
+                "choose another size"
             )
-        n = min(len(self.widths), len(config.trunk_widths))
+        n = min(len(self.widths), len(config.backbone_widths))
         return replace(
             config,
-            trunk=self.kind,
-            trunk_widths=self.widths[:n],
-            trunk_blocks=self.blocks[:n],
-            trunk_norm=self.norm,
+            backbone=self.kind,
+            backbone_widths=self.widths[:n],
+            backbone_blocks=self.blocks[:n],
+            backbone_norm=self.norm,
             stem=self.stem,
             map_size=None,
         )
 
 
-def read_trunk(path: str | Path) -> Trunk:
-    """The trunk in a file.
+def read_backbone(path: str | Path) -> Backbone:
+    """The backbone in a file.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def read_trunk(path: str | Path) -> Trunk:
         return _of_our_model(path)
     weights = _with_our_names(path, tensors)
     widths, blocks = _shape(path, weights)
-    trunk = Trunk(
+    backbone = Backbone(
         path=path,
         weights=weights,
         kind="bottleneck",
@@ -122,7 +122,7 @@ def read_trunk(path: str | Path) -> Trunk:
         norm="batch",
         stem="torchvision",
     )
-    return replace(trunk, weights=_checked(trunk))
+    return replace(backbone, weights=_checked(backbone))
 
 
 def _tensors(path: Path) -> tuple[dict[str, Tensor], bool]:
@@ -153,28 +153,28 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], bool]:
     return {str(k): value for k, value in found.items() if isinstance(value, Tensor)}, False
 
 
-def _of_our_model(path: Path) -> Trunk:
+def _of_our_model(path: Path) -> Backbone:
     checkpoint = load_checkpoint(path)
     config = ModelConfig.from_json(checkpoint.info.model)
-    if config.trunk not in _RESNETS:
+    if config.backbone not in _RESNETS:
         raise CheckpointError(
-            f"{path} is a model that begins with {config.trunk!r}, expected one with a ResNet"
+            f"{path} is a model that begins with {config.backbone!r}, expected one with a ResNet"
         )
     weights = {
-        name.removeprefix("trunk."): value
+        name.removeprefix("backbone."): value
         for name, value in checkpoint.weights.items()
-        if name.startswith("trunk.")
+        if name.startswith("backbone.")
     }
-    trunk = Trunk(
+    backbone = Backbone(
         path=path,
         weights=weights,
-        kind=config.trunk,  # type: ignore[arg-type]
-        widths=config.trunk_widths,
-        blocks=config.trunk_blocks,
-        norm=config.trunk_norm,
+        kind=config.backbone,  # type: ignore[arg-type]
+        widths=config.backbone_widths,
+        blocks=config.backbone_blocks,
+        norm=config.backbone_norm,
         stem=config.stem,
     )
-    return replace(trunk, weights=_checked(trunk))
+    return replace(backbone, weights=_checked(backbone))
 
 
 def _with_our_names(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -229,39 +229,39 @@ def _shape(path: Path, weights: Mapping[str, Tensor]) -> tuple[tuple[int, ...], 
     return tuple(widths), tuple(blocks)
 
 
-def _checked(trunk: Trunk) -> dict[str, Tensor]:
-    """The weights of a trunk if each is there, of its shape, and a number."""
+def _checked(backbone: Backbone) -> dict[str, Tensor]:
+    """The weights of a backbone if each is there, of its shape, and a number."""
     config = ModelConfig(
         vocab_size=1,
         max_tokens=1,
         image_size=32,
-        trunk=trunk.kind,
-        trunk_widths=trunk.widths,
-        trunk_blocks=trunk.blocks,
-        trunk_norm=trunk.norm,
-        stem=trunk.stem,
+        backbone=backbone.kind,
+        backbone_widths=backbone.widths,
+        backbone_blocks=backbone.blocks,
+        backbone_norm=backbone.norm,
+        stem=backbone.stem,
     )
     with torch.device("meta"):
         expected = ResNet(config).state_dict()
-    if surplus := sorted(trunk.weights.keys() - expected.keys()):
+    if surplus := sorted(backbone.weights.keys() - expected.keys()):
         raise CheckpointError(
-            f"{trunk.path} has {surplus[0]}, which no ResNet-50, 101 or 152 has; it is of another "
-            "kind"
+            f"{backbone.path} has {surplus[0]}, which no ResNet-50, 101 or 152 has; it is of "
+            "another kind"
         )
     weights = {}
     for name, empty in expected.items():
-        value = trunk.weights.get(name)
+        value = backbone.weights.get(name)
         if value is None and name.endswith("num_batches_tracked"):
             value = torch.zeros((), dtype=torch.int64)  # older files do not count them
         if value is None or value.shape != empty.shape:
             found = "is not there" if value is None else f"is {tuple(value.shape)}"
             raise CheckpointError(
-                f"{trunk.path} is no ResNet of widths {trunk.widths} and blocks {trunk.blocks}: "
-                f"{name} {found}, expected {tuple(empty.shape)}"
+                f"{backbone.path} is no ResNet of widths {backbone.widths} and blocks "
+                f"{backbone.blocks}: {name} {found}, expected {tuple(empty.shape)}"
             )
         if not value.isfinite().all():
             raise CheckpointError(
-                f"{trunk.path} is damaged: {name} has values that are no numbers; fetch it again"
+                f"{backbone.path} is damaged: {name} has values that are no numbers; fetch it again"
             )
         weights[name] = value
     return weights

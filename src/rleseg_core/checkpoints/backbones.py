@@ -1,8 +1,8 @@
-"""Trunks that have learned from other images: files of other programs, or models of ours.
+"""Backbones that have learned from other images: files of other programs, or models of ours.
 
-A trunk is the ResNet at the bottom of a model. Its weights are read from torchvision's names (timm
-has the same), from those of transformers, or from a model file of ours, and decide the trunk of the
-model that begins with them; the rest of the model is that of its size.
+A backbone is the ResNet at the bottom of a model. Its weights are read by the names of torchvision
+(timm has the same), by those of transformers, or from a model file of ours. The file decides the
+shape of the backbone; the size decides the rest of the model.
 """
 
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rleseg_core.checkpoints.backbone_files import Trunk, read_trunk
+from rleseg_core.checkpoints.backbone_files import Backbone, read_backbone
 from rleseg_core.checkpoints.build import build_model
 from rleseg_core.checkpoints.file import ModelInfo, model_folders, user_models
 from rleseg_core.download import Downloaded, download
@@ -61,8 +61,8 @@ HOSTED = {
 """By name; torchvision's first weights for ImageNet (BSD-3-Clause) as timm keeps them."""
 
 
-def find_trunk(source: str | Path) -> Path:
-    """File of a trunk given by its path or by a name; nothing is fetched.
+def find_backbone(source: str | Path) -> Path:
+    """File of a backbone given by its path or by a name; nothing is fetched.
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ def _in_cache(repository: str) -> Path | None:
     return None
 
 
-def fetch_trunk(source: str | Path) -> Generator[Downloaded, None, Path]:
-    """The file of `find_trunk`, fetched into the user's folder of models if it is only on the web.
+def fetch_backbone(source: str | Path) -> Generator[Downloaded, None, Path]:
+    """The file of `find_backbone`; fetched into the user's folder if it is only on the web.
 
     Yields
     ------
@@ -123,7 +123,7 @@ def fetch_trunk(source: str | Path) -> Generator[Downloaded, None, Path]:
         If it is neither here nor known, cannot be fetched, or has another checksum.
     """
     try:
-        return find_trunk(source)
+        return find_backbone(source)
     except CheckpointError:
         if str(source) not in HOSTED:
             raise
@@ -133,70 +133,70 @@ def fetch_trunk(source: str | Path) -> Generator[Downloaded, None, Path]:
     return (yield from download(hosted.url, place, sha256=hosted.sha256, instead=instead))
 
 
-def load_trunk(source: str | Path, config: ModelConfig) -> dict[str, Tensor]:
-    """Weights of the trunk of a model, from a file or a name that `find_trunk` knows.
+def load_backbone(source: str | Path, config: ModelConfig) -> dict[str, Tensor]:
+    """Weights of the backbone of a model, from a file or a name that `find_backbone` knows.
 
     Parameters
     ----------
     source : str or Path
-        As of `find_trunk`.
+        As of `find_backbone`.
     config : ModelConfig
-        Of the model; `Trunk.config` gives one that fits.
+        Of the model; `Backbone.config` gives one that fits.
 
     Returns
     -------
     dict of str to Tensor
-        Named ``trunk.*``, as in the state dict of the model; float32.
+        Named ``backbone.*``, as in the state dict of the model; float32.
 
     Raises
     ------
     CheckpointError
-        If there is no such file, or its trunk is not that of the model.
+        If there is no such file, or its backbone is not that of the model.
     """
-    return _named(read_trunk(find_trunk(source)), config)
+    return _named(read_backbone(find_backbone(source)), config)
 
 
-def with_trunk(
+def with_backbone(
     info: ModelInfo, source: str | Path, seed: int = 0
 ) -> tuple[ModelInfo, dict[str, Tensor]]:
-    """Header and weights of a new model that begins with a trunk.
+    """Header and weights of a new model that begins with a backbone.
 
     Parameters
     ----------
     info : ModelInfo
-        Of `rleseg_core.checkpoints.build.new_model`; its trunk becomes that of the file.
+        Of `rleseg_core.checkpoints.build.new_model`; its backbone becomes that of the file.
     source : str or Path
-        As of `find_trunk`.
+        As of `find_backbone`.
     seed : int
         Of the weights of everything else.
 
     Raises
     ------
     CheckpointError
-        If there is no such file, or it does not hold a trunk that the model could have.
+        If there is no such file, or it does not hold a backbone that the model could have.
     """
-    trunk = read_trunk(find_trunk(source))
-    config = trunk.config(ModelConfig.from_json(info.model))
-    card = info.card | {"trunk": str(source) if str(source) in HOSTED else trunk.path.name}
+    backbone = read_backbone(find_backbone(source))
+    config = backbone.config(ModelConfig.from_json(info.model))
+    card = info.card | {"backbone": str(source) if str(source) in HOSTED else backbone.path.name}
     info = replace(info, model=config.to_json(), card=card)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = build_model(info).state_dict()
-    return info, fresh | _named(trunk, config)
+    return info, fresh | _named(backbone, config)
 
 
-def _named(trunk: Trunk, config: ModelConfig) -> dict[str, Tensor]:
-    """Weights of as many stages as the model has, if they are those of its trunk."""
-    fitting = trunk.config(config)
-    for name in ("trunk", "trunk_widths", "trunk_blocks", "trunk_norm", "stem"):
+def _named(backbone: Backbone, config: ModelConfig) -> dict[str, Tensor]:
+    """Weights of as many stages as the model has, if they are those of its backbone."""
+    fitting = backbone.config(config)
+    for name in ("backbone", "backbone_widths", "backbone_blocks", "backbone_norm", "stem"):
         if getattr(fitting, name) != getattr(config, name):
             raise CheckpointError(
-                f"{trunk.path} holds a trunk with {name}={getattr(fitting, name)!r}, and the model "
-                f"has {name}={getattr(config, name)!r}; make the model for this trunk"
+                f"{backbone.path} holds a backbone with {name}={getattr(fitting, name)!r}, and the "
+                f"model has {name}={getattr(config, name)!r}; make the model for this backbone"
             )
-    last = len(config.trunk_widths)
+    last = len(config.backbone_widths)
     return {
-        f"trunk.{name}": value
-        for name, value in trunk.weights.items()
+        f"backbone.{name}": value
+        for name, value in backbone.weights.items()
         if not (stage := re.match(r"layer(\d)", name)) or int(stage[1]) <= last
     }

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rleseg_core.checkpoints.old_names import model_settings, training_state, weight_name
 from rleseg_core.errors import CheckpointError, SchemeError
 from rleseg_core.files import time_stamp, whole_file
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT = "rleseg-1"
 _KEY = "rleseg"
-_WEIGHTS, _STATE = "model.", "state."
+_WEIGHTS, _STATE, _AVERAGE = "model.", "state.", "average."
 _BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
@@ -199,16 +200,25 @@ def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
     info = read_info(path)
     tensors = load_file(info.path, device=device)
     weights = {
-        name.removeprefix(_WEIGHTS): value.float() if value.is_floating_point() else value
+        weight_name(name.removeprefix(_WEIGHTS)): (
+            value.float() if value.is_floating_point() else value
+        )
         for name, value in tensors.items()
         if name.startswith(_WEIGHTS)
     }
     state = {
-        name.removeprefix(_STATE): value
+        _state_name(name.removeprefix(_STATE)): value
         for name, value in tensors.items()
         if name.startswith(_STATE)
     }
     return Checkpoint(info=info, weights=weights, state=state)
+
+
+def _state_name(name: str) -> str:
+    """The present name of a tensor of a run's state; a moving average has those of the weights."""
+    if not name.startswith(_AVERAGE):
+        return name
+    return _AVERAGE + weight_name(name.removeprefix(_AVERAGE))
 
 
 def user_models() -> Path:
@@ -327,13 +337,13 @@ def _parse_header(path: Path, text: str) -> ModelInfo:
     try:
         return ModelInfo(
             path=path,
-            model=dict(header["model"]),
+            model=model_settings(dict(header["model"])),
             scheme=dict(header["scheme"]),
             mask_spec=MaskSpec.from_json(header["mask_spec"]),
             window_spec=WindowSpec.from_json(header["window_spec"]),
             step=int(header["step"]),
             card=dict(header.get("card") or {}),
-            training=dict(header.get("training") or {}),
+            training=training_state(dict(header.get("training") or {})),
             layout=dict(header.get("layout") or {}),
         )
     except (KeyError, TypeError, ValueError, SchemeError) as error:

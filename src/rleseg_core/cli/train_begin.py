@@ -28,7 +28,7 @@ def new_run(
     dense_frames: int | None,
     backbone: str | None,
 ) -> Generator["StepReport", None, Path]:
-    """The training of a new model, from scratch but for the trunk that `backbone` names."""
+    """The training of a new model, from scratch but for the backbone that `backbone` names."""
     from rleseg_core.checkpoints.build import new_model
     from rleseg_core.spec import MaskSpec
     from rleseg_core.tokens import for_classes
@@ -50,9 +50,9 @@ def new_run(
     )
     weights = None
     if backbone is not None and not (plan.resume and (plan.folder / LAST).is_file()):
-        from rleseg_core.checkpoints.backbones import with_trunk
+        from rleseg_core.checkpoints.backbones import with_backbone
 
-        info, weights = with_trunk(info, backbone, config.seed)
+        info, weights = with_backbone(info, backbone, config.seed)
     return train(info, plan.frames.kept, config, plan.folder, weights=weights, **plan.options())
 
 

@@ -83,8 +83,8 @@ FusionChoice = Annotated[
     Literal["auto", "middle", "late", "early", "first"],
     typer.Option(
         "--fusion",
-        help="How frames are joined: after the encoder, in it, in the trunk (swin sizes), or the "
-        "first stands for all; auto: middle, or as the size says.",
+        help="How frames are joined: after the encoder, in it, in the backbone (swin sizes), or "
+        "the first stands for all; auto: middle, or as the size says.",
     ),
 ]
 DenseFrames = Annotated[
@@ -123,7 +123,9 @@ LearningRate = Annotated[
 Freeze = Annotated[
     list[str] | None,
     typer.Option(
-        "--freeze", help="A part that does not learn: trunk, encoder, bridge, cells or decoder."
+        "--freeze",
+        help="A part that does not learn: backbone, encoder, projection, mask_features, dense or "
+        "decoder.",
     ),
 ]
 RateOf = Annotated[
@@ -131,7 +133,7 @@ RateOf = Annotated[
     typer.Option(
         "--lr-of",
         metavar="PART=FACTOR",
-        help="Factor of the learning rate of a part, as trunk=0.1.",
+        help="Factor of the learning rate of a part, as backbone=0.1.",
     ),
 ]
 Patience = Annotated[
@@ -219,7 +221,7 @@ def settings(chosen: frozenset[str]) -> set[str]:
 
 
 def rates(given: list[str] | None) -> dict[str, float]:
-    """Factors of learning rates by part, of texts such as 'trunk=0.1'.
+    """Factors of learning rates by part, of texts such as 'backbone=0.1'.
 
     Raises
     ------
@@ -233,7 +235,7 @@ def rates(given: list[str] | None) -> dict[str, float]:
             factors[part.strip()] = float(factor)
         except ValueError:
             raise DataError(
-                f"--lr-of takes a part and its factor, as trunk=0.1; got {text!r}"
+                f"--lr-of takes a part and its factor, as backbone=0.1; got {text!r}"
             ) from None
     return factors
 

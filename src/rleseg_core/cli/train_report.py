@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def watch_fetching(name: str, quiet: bool) -> None:
-    """Have the weights of a trunk here, with a bar."""
-    from rleseg_core.checkpoints.backbones import fetch_trunk
+    """Have the weights of a backbone here, with a bar."""
+    from rleseg_core.checkpoints.backbones import fetch_backbone
 
     with progress_bar("fetch", quiet) as bar:
-        product_of(fetch_trunk(name), bar.fetched)
+        product_of(fetch_backbone(name), bar.fetched)
 
 
 def watch_training(run: Generator["StepReport", None, Path], quiet: bool) -> Path:

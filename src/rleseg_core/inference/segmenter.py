@@ -329,7 +329,7 @@ class Segmenter:
         config, spec = self.model.config, self.info.window_spec
         elements = (
             64 * 3 * spec.patch**2 * spec.n_frames
-        )  # activations of the trunk, at their widest
+        )  # activations of the backbone, at their widest
         elements += 4 * config.max_tokens * config.vocab_size // 64
         elements += 4 * config.max_tokens * config.decoder_dim * config.decoder_layers
         share, most = (0.5, 128) if self.device.type == "cuda" else (0.1, 8)

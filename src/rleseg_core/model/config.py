@@ -64,31 +64,31 @@ class ModelConfig:
     fusion : {'middle', 'late', 'early', 'first'} or None
         How a window's frames are joined. 'middle': the first looks at the others after the last
         encoder layer (the paper's); 'late': the encoder sees the cells of all at once; 'early': in
-        a VideoSwin trunk; 'first': only the first is looked at (static video). None: one frame.
+        a VideoSwin backbone; 'first': only the first is looked at (static video). None: one frame.
     patch_frames : int, optional
-        Frames of one patch of a VideoSwin trunk, all by default.
+        Frames of one patch of a VideoSwin backbone, all by default.
     dense_frames : int, optional
         Frames of a window that keep all their cells in middle and late fusion, the first among
         them; all by default. See `rleseg_core.model.video.SparseDense`.
     sparse_pool : int
         Side of the squares of cells that are averaged in the other frames.
     map_size : (int, int), optional
-        Rows and columns of the trunk's last feature map, for models that learn a vector for each of
-        its cells; that of a square image by default.
-    trunk : {'bottleneck', 'basic', 'vit', 'swin'}
+        Rows and columns of the backbone's last feature map, for models that learn a vector for each
+        of its cells; that of a square image by default.
+    backbone : {'bottleneck', 'basic', 'vit', 'swin'}
         ResNet v1.5 with three-convolution blocks at stride 32 (16 with three stages), or a light
         one at stride 16; patches of 16 pixels; VideoSwin.
-    trunk_widths, trunk_blocks : tuple of int
+    backbone_widths, backbone_blocks : tuple of int
         Filters and blocks of each stage; none of patches.
-    trunk_norm : {'batch', 'group'}
+    backbone_norm : {'batch', 'group'}
         Group normalisation does not depend on the batch.
     stem : {'published', 'torchvision'}
-        How a bottleneck trunk begins: with values as they come and a pool padded below and right
+        How a bottleneck backbone begins: with values as they come and a pool padded below and right
         (the paper's weights), or with ImageNet's mean and deviation taken out and a pool padded all
         around (weights of torchvision, timm and transformers).
     bn_eval : {'moving', 'batch'}
         What batch normalisation uses in evaluation: its running averages, or the statistics of the
-        batch at hand, as the published models that were trained with a free trunk do; what comes
+        batch at hand, as the published models that were trained with a free backbone do; what comes
         out for a window then depends on its neighbours in the batch.
     encoder_dim, encoder_layers, encoder_heads, encoder_ff : int
         Width, depth, heads and hidden width of the encoder.
@@ -97,7 +97,7 @@ class ModelConfig:
     cell_dim : int
         Width of the path that brings the image to mask resolution for pointers.
     dropout, drop_path : float
-        Rate inside the MLPs and after the trunk; rate of whole residual branches.
+        Rate inside the MLPs and after the backbone; rate of whole residual branches.
 
     Raises
     ------
@@ -120,10 +120,10 @@ class ModelConfig:
     dense_frames: int | None = None
     sparse_pool: int = 2
     map_size: tuple[int, int] | None = None
-    trunk: Literal["bottleneck", "basic", "vit", "swin"] = "bottleneck"
-    trunk_widths: tuple[int, ...] = (64, 128, 256, 512)
-    trunk_blocks: tuple[int, ...] = (3, 4, 6, 3)
-    trunk_norm: Literal["batch", "group"] = "batch"
+    backbone: Literal["bottleneck", "basic", "vit", "swin"] = "bottleneck"
+    backbone_widths: tuple[int, ...] = (64, 128, 256, 512)
+    backbone_blocks: tuple[int, ...] = (3, 4, 6, 3)
+    backbone_norm: Literal["batch", "group"] = "batch"
     stem: Literal["published", "torchvision"] = "published"
     bn_eval: Literal["moving", "batch"] = "moving"
     encoder_dim: int = 256
@@ -139,7 +139,7 @@ class ModelConfig:
     drop_path: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("trunk_widths", "trunk_blocks"):
+        for name in ("backbone_widths", "backbone_blocks"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "ramps", tuple((int(o), int(n)) for o, n in self.ramps))
         object.__setattr__(self, "heads", tuple(self.heads))
@@ -159,13 +159,13 @@ class ModelConfig:
             raise SchemeError(f"bn_eval must be 'moving' or 'batch', got {self.bn_eval!r}")
         if self.stem not in ("published", "torchvision"):
             raise SchemeError(f"stem must be 'published' or 'torchvision', got {self.stem!r}")
-        n_stages = {"vit": (0,), "swin": (1, 2, 3, 4)}.get(self.trunk, (3, 4))
-        if not len(self.trunk_widths) == len(self.trunk_blocks) in n_stages:
+        n_stages = {"vit": (0,), "swin": (1, 2, 3, 4)}.get(self.backbone, (3, 4))
+        if not len(self.backbone_widths) == len(self.backbone_blocks) in n_stages:
             raise SchemeError(
-                f"a {self.trunk} trunk has {' or '.join(map(str, n_stages))} stages, got widths "
-                f"{self.trunk_widths} and blocks {self.trunk_blocks}"
+                f"a {self.backbone} backbone has {' or '.join(map(str, n_stages))} stages, got "
+                f"widths {self.backbone_widths} and blocks {self.backbone_blocks}"
             )
-        for name in ("trunk_widths", "trunk_blocks", *_NUMBERS):
+        for name in ("backbone_widths", "backbone_blocks", *_NUMBERS):
             numbers = getattr(self, name)
             if min(numbers if isinstance(numbers, tuple) else (numbers,), default=1) < 1:
                 raise SchemeError(f"{name} must be positive, got {numbers}")
@@ -189,10 +189,10 @@ class ModelConfig:
                 f"windows of n_frames={self.n_frames} do not go with fusion={self.fusion!r}; use "
                 "None for one frame, and 'middle', 'late', 'early' or 'first' for more"
             )
-        if (self.fusion == "early") != (self.trunk == "swin"):
+        if (self.fusion == "early") != (self.backbone == "swin"):
             raise SchemeError(
-                f"fusion={self.fusion!r} does not go with trunk={self.trunk!r}: frames are joined "
-                "early in a 'swin' trunk (sizes swin-t, swin-s, swin-b), and there alone"
+                f"fusion={self.fusion!r} does not go with backbone={self.backbone!r}: frames are "
+                "joined early in a 'swin' backbone (sizes swin-t, swin-s, swin-b), and there alone"
             )
         if self.patch_frames is not None and (
             self.fusion != "early" or self.patch_frames < 1 or self.n_frames % self.patch_frames
@@ -248,16 +248,16 @@ class ModelConfig:
         return self.starts in ("pointer", "scan")
 
     @property
-    def trunk_strides(self) -> tuple[int, ...]:
-        """Input pixels per cell of each trunk stage's output."""
-        if self.trunk in ("vit", "swin"):
-            return (16 if self.trunk == "vit" else 8 * 2 ** (len(self.trunk_widths) - 2),)
-        first = 4 if self.trunk == "bottleneck" else 2
-        return tuple(first * 2**k for k in range(len(self.trunk_widths)))
+    def backbone_strides(self) -> tuple[int, ...]:
+        """Input pixels per cell of each backbone stage's output."""
+        if self.backbone in ("vit", "swin"):
+            return (16 if self.backbone == "vit" else 8 * 2 ** (len(self.backbone_widths) - 2),)
+        first = 4 if self.backbone == "bottleneck" else 2
+        return tuple(first * 2**k for k in range(len(self.backbone_widths)))
 
     @property
     def frames_of_patch(self) -> int:
-        """Frames of one patch of a VideoSwin trunk."""
+        """Frames of one patch of a VideoSwin backbone."""
         return self.patch_frames or self.n_frames
 
     @property
@@ -269,17 +269,17 @@ class ModelConfig:
 
     @property
     def feature_grid(self) -> tuple[int, int]:
-        """Rows and columns of the trunk's last feature map."""
+        """Rows and columns of the backbone's last feature map."""
         if self.map_size is not None:
             return self.map_size
-        side = self.image_size // self.trunk_strides[-1]
-        if self.trunk != "vit":
-            side = -(-self.image_size // self.trunk_strides[-1])
+        side = self.image_size // self.backbone_strides[-1]
+        if self.backbone != "vit":
+            side = -(-self.image_size // self.backbone_strides[-1])
         return side, side
 
     @property
-    def bridge_ff(self) -> int:
-        """Hidden width of the bridge: the encoder's MLP ratio times the decoder's width."""
+    def projection_ff(self) -> int:
+        """Hidden width of the projection: the encoder's MLP ratio times the decoder's width."""
         return self.encoder_ff // self.encoder_dim * self.decoder_dim
 
     def to_json(self) -> dict[str, object]:

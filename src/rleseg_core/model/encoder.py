@@ -30,7 +30,7 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Transformer over the cells of the trunk's last feature map.
+    """Transformer over the cells of the backbone's last feature map.
 
     Of several frames it sees all cells at once (early and late fusion), or each frame by itself
     until they are joined in the end (middle fusion).
@@ -41,7 +41,7 @@ class Encoder(nn.Module):
         dim = config.encoder_dim
         self.dropout = nn.Dropout(config.dropout)
         # patches of a vision transformer have the right width already
-        self.stem = None if config.trunk == "vit" else nn.Linear(channels, dim)
+        self.stem = None if config.backbone == "vit" else nn.Linear(channels, dim)
         self.stem_norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.positions = _learned_places(config, dim)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
@@ -88,21 +88,21 @@ class Encoder(nn.Module):
         return self._stack(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
-class Bridge(nn.Module):
+class Projection(nn.Module):
     """Encoder output in the decoder's width, its places coded once more."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         dim = config.decoder_dim
-        self.project = nn.Linear(config.encoder_dim, dim)
+        self.linear = nn.Linear(config.encoder_dim, dim)
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.positions = _learned_places(config, dim)
         self.sampling = SparseDense(config) if config.fusion == "late" else None
-        self.mlp = Mlp(dim, config.bridge_ff, config.dropout, config.drop_path)
+        self.mlp = Mlp(dim, config.projection_ff, config.dropout, config.drop_path)
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """(B, M, D_encoder) of a grid (h, w) to (B, M, D_decoder)."""
-        x = self.norm(self.project(x))
+        x = self.norm(self.linear(x))
         n_frames = 1
         if self.positions is not None:
             n_frames = len(self.positions) // (grid[0] * grid[1])

@@ -9,26 +9,26 @@ from torch import Tensor, nn
 from rleseg_core.errors import SchemeError
 from rleseg_core.model.backbones.resnet import ResNet
 from rleseg_core.model.backbones.swin import VideoSwin
-from rleseg_core.model.backbones.vit import PatchTrunk
+from rleseg_core.model.backbones.vit import PatchBackbone
 from rleseg_core.model.cache import Cache
 from rleseg_core.model.config import ModelConfig
 from rleseg_core.model.decoder import Decoder, Memory
-from rleseg_core.model.encoder import Bridge, Encoder
+from rleseg_core.model.encoder import Encoder, Projection
 from rleseg_core.model.heads import to_heads, to_rows
 from rleseg_core.model.layers import initialise
 from rleseg_core.model.pointer import CellPath
 
 _BACKGROUND = 2.0  # logit
-_TRUNKS: dict[str, Callable[[ModelConfig], ResNet | PatchTrunk | VideoSwin]] = {
+_BACKBONES: dict[str, Callable[[ModelConfig], ResNet | PatchBackbone | VideoSwin]] = {
     "bottleneck": ResNet,
     "basic": ResNet,
-    "vit": PatchTrunk,
+    "vit": PatchBackbone,
     "swin": VideoSwin,
 }
 
 
 class Pix2Seq(nn.Module):
-    """Trunk, encoder, bridge and decoder.
+    """Backbone, encoder, projection and decoder.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ class Pix2Seq(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.trunk = _TRUNKS[config.trunk](config)
-        self.encoder = Encoder(config, self.trunk.channels[-1])
-        self.bridge = Bridge(config)
-        self.cells = (
-            CellPath(config, config.grid, self.trunk.channels)
+        self.backbone = _BACKBONES[config.backbone](config)
+        self.encoder = Encoder(config, self.backbone.channels[-1])
+        self.projection = Projection(config)
+        self.mask_features = (
+            CellPath(config, config.grid, self.backbone.channels)
             if config.points and config.grid is not None
             else None
         )
@@ -55,7 +55,7 @@ class Pix2Seq(nn.Module):
         self.decoder = Decoder(config)
         for part in (
             self.encoder,
-            self.bridge,
+            self.projection,
             self.dense,
             self.decoder.layers,
             self.decoder.pointer,
@@ -100,11 +100,11 @@ class Pix2Seq(nn.Module):
         features = self._features(images)
         encoded = self.encoder(features[-1])
         height, width = features[-1].shape[-2:]
-        cells = None if self.cells is None else self.cells(features, encoded)
+        cells = None if self.mask_features is None else self.mask_features(features, encoded)
         dense = None
         if self.dense is not None and cells is not None:
             dense = self.dense(cells).unflatten(-1, (n_frames, -1)).float()
-        return Memory(self.bridge(encoded, (height, width)), cells, dense)
+        return Memory(self.projection(encoded, (height, width)), cells, dense)
 
     def dense_logits(self, memory: Memory) -> Tensor:
         """What the auxiliary head says of the classes, without any token.
@@ -128,12 +128,12 @@ class Pix2Seq(nn.Module):
         return logits.unflatten(-1, (grid.rows, grid.cols))
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        """The trunk's maps, (B, C, h, w), or (B, F, C, h, w) where several frames are joined."""
+        """The backbone's maps, (B, C, h, w), or (B, F, C, h, w) where several frames are joined."""
         if self.config.fusion == "early":
-            return self.trunk(images)
+            return self.backbone(images)
         if self.config.fusion in (None, "first"):
-            return self.trunk(images[:, 0])
-        folded = self.trunk(images.flatten(0, 1))
+            return self.backbone(images[:, 0])
+        folded = self.backbone(images.flatten(0, 1))
         return [maps.unflatten(0, images.shape[:2]) for maps in folded]
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:

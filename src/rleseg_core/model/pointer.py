@@ -96,7 +96,7 @@ def _token_codes(config: ModelConfig) -> Tensor:
 
 
 class CellPath(nn.Module):
-    """Brings trunk and encoder to mask resolution, coarse to fine."""
+    """Brings backbone and encoder to mask resolution, coarse to fine."""
 
     def __init__(self, config: ModelConfig, grid: StartGrid, channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class CellPath(nn.Module):
         Parameters
         ----------
         features : list of (B, C, h, w) or (B, F, C, h, w) tensor
-            Outputs of the trunk's stages, finest first, of one frame or of F.
+            Outputs of the backbone's stages, finest first, of one frame or of F.
         encoded : (B, M, D_encoder) tensor
             Encoder output; its first h * w are on the grid of the last stage.
         """
@@ -140,7 +140,7 @@ class CellPath(nn.Module):
 def _finest_stage(config: ModelConfig, grid: StartGrid) -> int:
     """The coarsest stage with at least one feature per cell, or else the first."""
     per_cell = config.image_size / max(grid.rows, grid.cols)
-    return max((k for k, s in enumerate(config.trunk_strides) if s <= per_cell), default=0)
+    return max((k for k, s in enumerate(config.backbone_strides) if s <= per_cell), default=0)
 
 
 def _resize(x: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -11,9 +11,9 @@ _PAPER = ModelConfig(vocab_size=1, max_tokens=1, image_size=640)
 
 _SMALL = replace(
     _PAPER,
-    trunk="basic",
-    trunk_widths=(48, 96, 192, 320),
-    trunk_blocks=(1, 2, 2, 2),
+    backbone="basic",
+    backbone_widths=(48, 96, 192, 320),
+    backbone_blocks=(1, 2, 2, 2),
     encoder_layers=4,
     encoder_ff=768,
     decoder_layers=4,
@@ -23,9 +23,9 @@ _SMALL = replace(
 
 _VIT_B = replace(
     _PAPER,
-    trunk="vit",
-    trunk_widths=(),
-    trunk_blocks=(),
+    backbone="vit",
+    backbone_widths=(),
+    backbone_blocks=(),
     encoder_layers=12,
     encoder_dim=768,
     encoder_heads=12,
@@ -37,9 +37,9 @@ _VIT_B = replace(
 
 _SWIN_T = replace(
     _PAPER,
-    trunk="swin",
-    trunk_widths=(96, 192, 384, 768),
-    trunk_blocks=(2, 2, 6, 2),
+    backbone="swin",
+    backbone_widths=(96, 192, 384, 768),
+    backbone_blocks=(2, 2, 6, 2),
     fusion="early",
     n_frames=2,
 )
@@ -48,8 +48,8 @@ _PUBLISHED: dict[str, ModelConfig] = {
     "paper": _PAPER,
     "resnet-c": replace(
         _PAPER,
-        trunk_widths=(64, 128, 256),
-        trunk_blocks=(3, 4, 6),
+        backbone_widths=(64, 128, 256),
+        backbone_blocks=(3, 4, 6),
         encoder_layers=12,
         encoder_dim=512,
         encoder_heads=16,
@@ -69,8 +69,10 @@ _PUBLISHED: dict[str, ModelConfig] = {
         decoder_layers=8,
     ),
     "swin-t": _SWIN_T,
-    "swin-s": replace(_SWIN_T, trunk_blocks=(2, 2, 18, 2)),
-    "swin-b": replace(_SWIN_T, trunk_widths=(128, 256, 512, 1024), trunk_blocks=(2, 2, 18, 2)),
+    "swin-s": replace(_SWIN_T, backbone_blocks=(2, 2, 18, 2)),
+    "swin-b": replace(
+        _SWIN_T, backbone_widths=(128, 256, 512, 1024), backbone_blocks=(2, 2, 18, 2)
+    ),
 }
 
 SIZES: dict[str, ModelConfig] = {
@@ -78,16 +80,16 @@ SIZES: dict[str, ModelConfig] = {
     "small": _SMALL,
     "resnet50": replace(
         _SMALL,
-        trunk="bottleneck",
-        trunk_widths=(64, 128, 256, 512),
-        trunk_blocks=(3, 4, 6, 3),
-        trunk_norm="batch",
+        backbone="bottleneck",
+        backbone_widths=(64, 128, 256, 512),
+        backbone_blocks=(3, 4, 6, 3),
+        backbone_norm="batch",
         stem="torchvision",
     ),
     "nano": replace(
         _SMALL,
-        trunk_widths=(32, 64, 128, 192),
-        trunk_blocks=(1, 1, 1, 1),
+        backbone_widths=(32, 64, 128, 192),
+        backbone_blocks=(1, 1, 1, 1),
         encoder_dim=192,
         encoder_layers=2,
         encoder_heads=6,
@@ -103,9 +105,9 @@ SIZES: dict[str, ModelConfig] = {
     ),
     "test": replace(
         _SMALL,
-        trunk_widths=(8, 8, 16, 16),
-        trunk_blocks=(1, 1, 1, 1),
-        trunk_norm="group",
+        backbone_widths=(8, 8, 16, 16),
+        backbone_blocks=(1, 1, 1, 1),
+        backbone_norm="group",
         encoder_dim=16,
         encoder_layers=1,
         encoder_heads=2,
@@ -143,7 +145,7 @@ def model_config(
     size : str
         One of `SIZES`: "paper" (the published model), "resnet-c", "vit-b", "vit-l" and, for windows
         of several frames, "swin-t", "swin-s", "swin-b" (its variants), "small" (a laptop's GPU),
-        "resnet50" (the same with a trunk for ImageNet's weights), "nano" (a CPU), "test".
+        "resnet50" (the same with a backbone for ImageNet's weights), "nano" (a CPU), "test".
     vocab_size, max_tokens, image_size : int
         As in `ModelConfig`.
     grid : StartGrid, optional

@@ -95,19 +95,19 @@ def from_image_model(
         Whatever has the same name and shape is taken over. The rest of middle fusion begins with
         outputs of zero, so that the model does what the image model does with the first frame (the
         published one begins at random); learned codes of late fusion begin as the fixed codes of
-        the image model, the same for all frames. Tokens, and a VideoSwin trunk, stay fresh.
+        the image model, the same for all frames. Tokens, and a VideoSwin backbone, stay fresh.
     """
     filled = {}
     for name, value in fresh.items():
         trained = weights.get(name)
         if trained is not None and trained.shape == value.shape:
             filled[name] = trained
-        elif name in ("encoder.positions", "bridge.positions"):
+        elif name in ("encoder.positions", "projection.positions"):
             codes = sincos_grid(*config.feature_grid, value.shape[-1])
             filled[name] = codes.repeat(len(value) // len(codes), 1)
         elif name.startswith(("encoder.fusion.attention.out.", "encoder.fusion.mlp.down.")):
             filled[name] = torch.zeros_like(value)
-        elif trained is not None and name.startswith("cells.laterals.") and value.ndim == 4:
+        elif trained is not None and name.startswith("mask_features.laterals.") and value.ndim == 4:
             filled[name] = torch.zeros_like(value)
             filled[name][:, : trained.shape[1]] = trained  # the first frame's channels come first
         elif trained is not None and name in ("dense.weight", "dense.bias"):

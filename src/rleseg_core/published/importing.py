@@ -57,7 +57,7 @@ def import_checkpoint(
         Of the foreground classes; by default those of the dataset, where they are known.
     bn_eval : {'auto', 'moving', 'batch'}
         What batch normalisation uses in evaluation; auto: as the published code does, which is
-        moving averages if the trunk was frozen in training, else statistics of the batch.
+        moving averages if the backbone was frozen in training, else statistics of the batch.
     card : mapping, optional
         What people should know of it.
 
@@ -142,22 +142,22 @@ def architecture(settings: Settings, variables: Mapping[str, np.ndarray]) -> Mod
         decoder_ff=settings.number("model.dim_mlp_dec"),
         dropout=settings.real("model.drop_units", default=0),
         drop_path=settings.real("model.drop_path", default=0),
-        **_trunk(settings, variables),
+        **_backbone(settings, variables),
         **_fusion(settings, variables),
     )
 
 
-def _trunk(settings: Settings, variables: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _backbone(settings: Settings, variables: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """What turns pixels into cells."""
     if "model/encoder/stem_conv/kernel" in variables:
-        return {"trunk": "vit", "trunk_widths": (), "trunk_blocks": ()}
+        return {"backbone": "vit", "backbone_widths": (), "backbone_blocks": ()}
     if any(key.startswith("model/encoder/backbone/") for key in variables):
         variant = settings.get("model.swin_variant")
         if f"swin-{variant}" not in SIZES:
             raise settings.missing("model.swin_variant")
         size = SIZES[f"swin-{variant}"]
-        widths, blocks = size.trunk_widths, size.trunk_blocks
-        return {"trunk": "swin", "trunk_widths": widths, "trunk_blocks": blocks}
+        widths, blocks = size.backbone_widths, size.backbone_blocks
+        return {"backbone": "swin", "backbone_widths": widths, "backbone_blocks": blocks}
     variant, depth = (
         str(settings.get("model.resnet_variant")),
         settings.number("model.resnet_depth"),
@@ -170,8 +170,8 @@ def _trunk(settings: Settings, variables: Mapping[str, np.ndarray]) -> dict[str,
         )
     width = 64 * settings.real("model.resnet_width_multiplier", default=1)
     return {
-        "trunk_widths": tuple(round(width * 2**k) for k in range(n_stages)),
-        "trunk_blocks": _BLOCKS[depth][:n_stages],
+        "backbone_widths": tuple(round(width * 2**k) for k in range(n_stages)),
+        "backbone_blocks": _BLOCKS[depth][:n_stages],
     }
 
 

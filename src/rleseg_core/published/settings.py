@@ -20,7 +20,7 @@ _FLAGS = (
     *("starts_2d", "length_as_class", "time_as_class", "bkg_as_class", "diff_mask"),
     *("class_wise", "instance_wise", "flat_order"),
 )
-_FREEZES_TRUNK = ("freeze_backbone", "freeze_encoder", "freeze_encoder_decoder")
+_FREEZES_BACKBONE = ("freeze_backbone", "freeze_encoder", "freeze_encoder_decoder")
 
 
 class Settings:
@@ -187,10 +187,10 @@ class Settings:
     def bn_eval(self) -> Literal["moving", "batch"]:
         """What batch normalisation uses in evaluation.
 
-        The authors' code has moving averages where the trunk was frozen, and else the statistics
+        The authors' code has moving averages where the backbone was frozen, and else the statistics
         of the batch. Google's, which detects, has moving averages.
         """
-        frozen = any(self.number(f"train.{name}", default=0) for name in _FREEZES_TRUNK)
+        frozen = any(self.number(f"train.{name}", default=0) for name in _FREEZES_BACKBONE)
         return "moving" if frozen or not self.segments else "batch"
 
     def class_names(self) -> tuple[str, ...]:

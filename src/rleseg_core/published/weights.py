@@ -13,13 +13,13 @@ from rleseg_core.model.pix2seq import Pix2Seq
 
 _ROOT = "model/"
 _NAMES: tuple[tuple[str, str], ...] = (
-    # trunk
-    (r"^encoder/resnet/initial_conv_relu_max_pool/0/conv2d", "trunk.conv1"),
-    (r"^encoder/resnet/initial_conv_relu_max_pool/2/bn", "trunk.bn1"),
-    (r"^encoder/resnet/block_groups/0/layers/", "trunk.layer1."),
-    (r"^encoder/resnet/block_groups/1/layers/", "trunk.layer2."),
-    (r"^encoder/resnet/block_groups/2/layers/", "trunk.layer3."),
-    (r"^encoder/resnet/block_groups/3/layers/", "trunk.layer4."),
+    # backbone
+    (r"^encoder/resnet/initial_conv_relu_max_pool/0/conv2d", "backbone.conv1"),
+    (r"^encoder/resnet/initial_conv_relu_max_pool/2/bn", "backbone.bn1"),
+    (r"^encoder/resnet/block_groups/0/layers/", "backbone.layer1."),
+    (r"^encoder/resnet/block_groups/1/layers/", "backbone.layer2."),
+    (r"^encoder/resnet/block_groups/2/layers/", "backbone.layer3."),
+    (r"^encoder/resnet/block_groups/3/layers/", "backbone.layer4."),
     (r"/projection_layers/([01])/(conv2d|bn)/", r".downsample.\1/"),
     (r"/conv_relu_dropblock_layers/0/conv2d/", ".conv1/"),
     (r"/conv_relu_dropblock_layers/1/bn/", ".bn1/"),
@@ -27,23 +27,23 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"/conv_relu_dropblock_layers/4/bn/", ".bn2/"),
     (r"/conv_relu_dropblock_layers/6/conv2d/", ".conv3/"),
     (r"/conv_relu_dropblock_layers/7/bn/", ".bn3/"),
-    (r"^encoder/backbone/patch_embed/", "trunk.patch_embed."),
-    (r"^encoder/backbone/basic_layers/(\d+)/blocks/(\d+)/", r"trunk.layers.\1.blocks.\2."),
-    (r"^encoder/backbone/basic_layers/(\d+)/downsample/", r"trunk.layers.\1.downsample."),
+    (r"^encoder/backbone/patch_embed/", "backbone.patch_embed."),
+    (r"^encoder/backbone/basic_layers/(\d+)/blocks/(\d+)/", r"backbone.layers.\1.blocks.\2."),
+    (r"^encoder/backbone/basic_layers/(\d+)/downsample/", r"backbone.layers.\1.downsample."),
     (r"\.(attn|mlp)/(qkv|proj|fc1|fc2|relative_position_bias_table)\b", r".\1.\2"),
-    (r"^encoder/stem_conv/", "trunk.conv/"),
-    # encoder, bridge
+    (r"^encoder/stem_conv/", "backbone.conv/"),
+    # encoder, projection
     (r"^encoder/(?:stem_projection|stem_proj_swin)/", "encoder.stem/"),
     (r"^encoder/(?:.*\.S)?vis_pos_emb(?:edding)?$", "encoder.positions"),
-    (r"^(?:proj\.S)?vis_pos_emb(?:edding)?$", "bridge.positions"),
+    (r"^(?:proj\.S)?vis_pos_emb(?:edding)?$", "projection.positions"),
     (r"^encoder/transformer_encoder/enc_layers/\d+/cross_mlp/", "encoder.fusion.mlp/"),
     (r"^encoder/transformer_encoder/enc_layers/\d+/cross_", "encoder.fusion.cross_"),
     (r"^encoder/stem_ln/", "encoder.stem_norm/"),
     (r"^encoder/transformer_encoder/enc_layers/(\d+)/", r"encoder.layers.\1."),
     (r"^encoder/output_ln/", "encoder.norm/"),
-    (r"^proj/", "bridge.project/"),
-    (r"^proj_ln/", "bridge.norm/"),
-    (r"^proj_mlp/", "bridge.mlp/"),
+    (r"^proj/", "projection.linear/"),
+    (r"^proj_ln/", "projection.norm/"),
+    (r"^proj_mlp/", "projection.mlp/"),
     # decoder; whether its tables were taken over from an older checkpoint changes their names
     (r"^decoder/(?:.*\.S)?seq_pos_emb(?:edding)?(?:_deferred)?$", "decoder.positions"),
     (r"^decoder/(?:.*\.S)?token_embedding(?:_deferred)?$", "decoder.tokens.rows"),

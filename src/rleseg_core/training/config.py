@@ -11,7 +11,7 @@ from rleseg_core.training.selection import check_metric
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Schedule = Literal["cosine", "linear", "exponential", "constant"]
-_PARTS = ("trunk", "encoder", "bridge", "cells", "dense", "decoder")
+_PARTS = ("backbone", "encoder", "projection", "mask_features", "dense", "decoder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,9 @@ class TrainConfig:
     clip_norm : float or None
         The gradient is scaled down to this norm where it is larger; None, as published: never.
     frozen : tuple of str
-        Parts of the model that do not learn: 'trunk', 'encoder', 'bridge', 'cells', 'dense' (the
-        dense class head), 'decoder'. A
-        frozen trunk normalises with its running averages.
+        Parts of the model that do not learn: 'backbone', 'encoder', 'projection', 'mask_features',
+        'dense' (the dense class head), 'decoder'. A frozen backbone normalises with its running
+        averages.
     loss : {'xent', 'focal', 'logistic'}
         Of each token: cross-entropy, the same with tokens that are known already weighing less, or
         a decision about each token id on its own.

@@ -111,9 +111,13 @@ def count_windows(stacks: Sequence[LabelledStack], spec: WindowSpec) -> tuple[in
 def from_scratch(size: str) -> dict[str, Any]:
     """Settings of `TrainConfig` that suit a new model of a size, where they are not the default.
 
-    The light sizes learn best in many small steps at a high rate, the trunk and the path to mask
+    The light sizes learn best in many small steps at a high rate, the backbone and the path to mask
     resolution above all; see docs/learning.md. Others keep the rate of the defaults.
     """
     if size not in ("nano", "small"):
         return {}
-    return {"batch_size": 8, "learning_rate": 2e-3, "rates": {"trunk": 1.5, "cells": 1.5}}
+    return {
+        "batch_size": 8,
+        "learning_rate": 2e-3,
+        "rates": {"backbone": 1.5, "mask_features": 1.5},
+    }

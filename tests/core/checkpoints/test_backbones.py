@@ -7,8 +7,13 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from rleseg_core.checkpoints import backbones as pretrained
-from rleseg_core.checkpoints.backbone_files import read_trunk
-from rleseg_core.checkpoints.backbones import fetch_trunk, find_trunk, load_trunk, with_trunk
+from rleseg_core.checkpoints.backbone_files import read_backbone
+from rleseg_core.checkpoints.backbones import (
+    fetch_backbone,
+    find_backbone,
+    load_backbone,
+    with_backbone,
+)
 from rleseg_core.checkpoints.build import build_model, new_model
 from rleseg_core.checkpoints.file import load_checkpoint, save_checkpoint
 from rleseg_core.cli import main
@@ -118,7 +123,7 @@ def config(size: str = "resnet50", **changes: object) -> ModelConfig:
 
 
 def tiny_config(**changes: object) -> ModelConfig:
-    return config(trunk_widths=WIDTHS, trunk_blocks=BLOCKS, **changes)
+    return config(backbone_widths=WIDTHS, backbone_blocks=BLOCKS, **changes)
 
 
 def header(path: Path, size: str = "test"):
@@ -143,20 +148,22 @@ def test_torchvision_resnet_50_gives_its_features(tmp_path):
     reference = torchvision_resnet((64, 128, 256, 512), (3, 4, 6, 3))
     path = tmp_path / "resnet50.safetensors"
     save_file(reference, path)
-    trunk = ResNet(config())
-    loaded = load_trunk(path, config())
-    trunk.load_state_dict({name.removeprefix("trunk."): value for name, value in loaded.items()})
+    backbone = ResNet(config())
+    loaded = load_backbone(path, config())
+    backbone.load_state_dict(
+        {name.removeprefix("backbone."): value for name, value in loaded.items()}
+    )
     images = torch.rand(2, 3, 65, 94)
     with torch.no_grad():
-        ours = trunk.eval()(images)
+        ours = backbone.eval()(images)
         for mine, theirs in zip(ours, torchvision_features(reference, images), strict=True):
             torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_names_of_all_sources_mean_the_same(tmp_path, file):
     weights = torchvision_resnet()
-    first = load_trunk(file, tiny_config())
-    assert set(first) == {f"trunk.{name}" for name in ResNet(tiny_config()).state_dict()}
+    first = load_backbone(file, tiny_config())
+    assert set(first) == {f"backbone.{name}" for name in ResNet(tiny_config()).state_dict()}
     save_file(as_transformers(weights), tmp_path / "transformers.safetensors")
     save_file(
         {f"backbone.body.{name}": value.half() for name, value in weights.items()},
@@ -165,60 +172,72 @@ def test_names_of_all_sources_mean_the_same(tmp_path, file):
     wrapped = {"epoch": 3, "state_dict": {f"module.{name}": v for name, v in weights.items()}}
     torch.save(wrapped, tmp_path / "wrapped.pth")
     for name in ("transformers.safetensors", "wrapped.pth"):
-        other = load_trunk(tmp_path / name, tiny_config())
+        other = load_backbone(tmp_path / name, tiny_config())
         assert all(torch.equal(first[key], other[key]) for key in first)
-    half = load_trunk(tmp_path / "half.safetensors", tiny_config())
-    assert half["trunk.conv1.weight"].dtype == torch.float32
+    half = load_backbone(tmp_path / "half.safetensors", tiny_config())
+    assert half["backbone.conv1.weight"].dtype == torch.float32
     torch.testing.assert_close(
-        half["trunk.conv1.weight"], first["trunk.conv1.weight"], atol=1e-2, rtol=1e-2
+        half["backbone.conv1.weight"], first["backbone.conv1.weight"], atol=1e-2, rtol=1e-2
     )
 
 
 def test_three_stages_take_the_first_three(file):
-    three = config("resnet-c", trunk_widths=WIDTHS[:3], trunk_blocks=BLOCKS[:3], stem="torchvision")
-    loaded = load_trunk(file, three)
-    assert set(loaded) == {f"trunk.{name}" for name in ResNet(three).state_dict()}
+    three = config(
+        "resnet-c", backbone_widths=WIDTHS[:3], backbone_blocks=BLOCKS[:3], stem="torchvision"
+    )
+    loaded = load_backbone(file, three)
+    assert set(loaded) == {f"backbone.{name}" for name in ResNet(three).state_dict()}
 
 
-def test_new_model_takes_the_trunk_of_a_file(tmp_path, file):
-    info, weights = with_trunk(header(tmp_path / "model.safetensors"), file, seed=3)
+def test_new_model_takes_the_backbone_of_a_file(tmp_path, file):
+    info, weights = with_backbone(header(tmp_path / "model.safetensors"), file, seed=3)
     found = ModelConfig.from_json(info.model)
-    assert (found.trunk, found.trunk_widths, found.stem) == ("bottleneck", WIDTHS, "torchvision")
-    assert info.card["trunk"] == file.name
+    assert (found.backbone, found.backbone_widths, found.stem) == (
+        "bottleneck",
+        WIDTHS,
+        "torchvision",
+    )
+    assert info.card["backbone"] == file.name
     model = build_model(info, weights)
-    assert torch.equal(model.trunk.conv1.weight, torchvision_resnet()["conv1.weight"])
-    again = with_trunk(header(tmp_path / "model.safetensors"), file, seed=3)[1]
+    assert torch.equal(model.backbone.conv1.weight, torchvision_resnet()["conv1.weight"])
+    again = with_backbone(header(tmp_path / "model.safetensors"), file, seed=3)[1]
     assert all(torch.equal(weights[name], again[name]) for name in weights)
 
 
 @pytest.mark.parametrize("size", ["test", "paper"])
-def test_trunk_of_our_model_keeps_its_stem(tmp_path, size):
+def test_backbone_of_our_model_keeps_its_stem(tmp_path, size):
     base = header(tmp_path / "base.safetensors", size="test")
     if size == "paper":
         shape = ModelConfig.from_json(base.model).to_json() | {
-            "trunk": "bottleneck",
-            "trunk_norm": "batch",
-            "trunk_widths": WIDTHS,
-            "trunk_blocks": BLOCKS,
+            "backbone": "bottleneck",
+            "backbone_norm": "batch",
+            "backbone_widths": WIDTHS,
+            "backbone_blocks": BLOCKS,
         }
         base.model.update(shape)
     model = build_model(base)
     save_checkpoint(base, model.state_dict())
-    info, weights = with_trunk(header(tmp_path / "new.safetensors", size="nano"), base.path)
+    info, weights = with_backbone(header(tmp_path / "new.safetensors", size="nano"), base.path)
     found, old = ModelConfig.from_json(info.model), ModelConfig.from_json(base.model)
-    assert (found.trunk, found.trunk_norm, found.stem) == (old.trunk, old.trunk_norm, "published")
+    assert (found.backbone, found.backbone_norm, found.stem) == (
+        old.backbone,
+        old.backbone_norm,
+        "published",
+    )
     assert found.encoder_dim == 192
-    for name, value in model.trunk.state_dict().items():
-        assert torch.equal(build_model(info, weights).trunk.state_dict()[name], value)
+    for name, value in model.backbone.state_dict().items():
+        assert torch.equal(build_model(info, weights).backbone.state_dict()[name], value)
 
 
-def test_misfitting_trunk_is_told(tmp_path, file):
-    with pytest.raises(CheckpointError, match=r"trunk_widths=\(8, 16, 16, 24\), and the model has"):
-        load_trunk(file, config())
+def test_misfitting_backbone_is_told(tmp_path, file):
+    with pytest.raises(
+        CheckpointError, match=r"backbone_widths=\(8, 16, 16, 24\), and the model has"
+    ):
+        load_backbone(file, config())
     with pytest.raises(CheckpointError, match="stem='torchvision', and the model has"):
-        load_trunk(file, tiny_config(stem="published"))
+        load_backbone(file, tiny_config(stem="published"))
     with pytest.raises(CheckpointError, match="the model begins with 'vit'; choose another size"):
-        with_trunk(header(tmp_path / "m.safetensors", size="vit-b"), file)
+        with_backbone(header(tmp_path / "m.safetensors", size="vit-b"), file)
 
 
 def without(weights: dict[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
@@ -256,7 +275,7 @@ def test_foreign_weights_give_one_sentence(tmp_path, what):
     path = tmp_path / "foreign.safetensors"
     save_file(tensors, path)
     with pytest.raises(CheckpointError, match=match) as told:
-        read_trunk(path)
+        read_backbone(path)
     assert "\n" not in str(told.value)
 
 
@@ -269,11 +288,11 @@ def test_damaged_files_give_one_sentence(tmp_path, file):
     (tmp_path / "empty.bin").write_bytes(b"")
     for name in ("cut.safetensors", "cut.pth", "code.pth", "text.pth", "empty.bin"):
         with pytest.raises(CheckpointError, match="cannot be read as weights") as told:
-            read_trunk(tmp_path / name)
+            read_backbone(tmp_path / name)
         assert "\n" not in str(told.value)
     torch.save([1], tmp_path / "list.pth")
     with pytest.raises(CheckpointError, match="holds a list, expected tensors by name"):
-        read_trunk(tmp_path / "list.pth")
+        read_backbone(tmp_path / "list.pth")
 
 
 @pytest.fixture
@@ -294,20 +313,20 @@ def empty_machine(tmp_path, monkeypatch) -> Path:
 
 def test_names_are_looked_for_here_alone(empty_machine, file):
     with pytest.raises(CheckpointError, match=r"allow the download of 102 MB from timm/.*--downl"):
-        find_trunk("resnet50")
+        find_backbone("resnet50")
     with pytest.raises(CheckpointError, match="names that can be fetched are resnet50"):
-        find_trunk("resnet51")
+        find_backbone("resnet51")
     for repository in ("timm/resnet50.tv_in1k", "someone/else"):
         cached = empty_machine / "cache" / f"models--{repository.replace('/', '--')}"
         (cached / "snapshots/abc").mkdir(parents=True)
         (cached / "refs").mkdir()
         (cached / "refs/main").write_text("abc")
         (cached / "snapshots/abc/model.safetensors").write_bytes(file.read_bytes())
-    assert find_trunk("resnet50").parts[-4] == "models--timm--resnet50.tv_in1k"
-    assert find_trunk("someone/else").parts[-4] == "models--someone--else"
+    assert find_backbone("resnet50").parts[-4] == "models--timm--resnet50.tv_in1k"
+    assert find_backbone("someone/else").parts[-4] == "models--someone--else"
     (empty_machine / "models").mkdir()
     (empty_machine / "models/resnet50.pth").write_bytes(b"")
-    assert find_trunk("resnet50") == empty_machine / "models/resnet50.pth"
+    assert find_backbone("resnet50") == empty_machine / "models/resnet50.pth"
 
 
 def test_download_that_is_asked_for_goes_to_the_models(empty_machine, file, monkeypatch):
@@ -321,13 +340,13 @@ def test_download_that_is_asked_for_goes_to_the_models(empty_machine, file, monk
         return path
 
     monkeypatch.setattr(pretrained, "download", download)
-    assert len(list(fetch_trunk("resnet50"))) == 1
+    assert len(list(fetch_backbone("resnet50"))) == 1
     assert asked[0][0].startswith("https://huggingface.co/timm/resnet50.tv_in1k/resolve/78f3ecf")
     assert len(asked[0][1]) == 64
-    assert list(fetch_trunk("resnet50")) == []
-    assert find_trunk("resnet50") == empty_machine / "models/resnet50.safetensors"
+    assert list(fetch_backbone("resnet50")) == []
+    assert find_backbone("resnet50") == empty_machine / "models/resnet50.safetensors"
     with pytest.raises(CheckpointError, match="there are no weights other"):
-        list(fetch_trunk("other"))
+        list(fetch_backbone("other"))
 
 
 @pytest.mark.parametrize(
@@ -344,11 +363,11 @@ def test_every_process_asks_for_the_download_before_it_begins(
 ):
     asked = []
 
-    def fetch_trunk(name: str):
+    def fetch_backbone(name: str):
         asked.append(name)
         raise CheckpointError("there is no network")
 
-    monkeypatch.setattr(pretrained, "fetch_trunk", fetch_trunk)
+    monkeypatch.setattr(pretrained, "fetch_backbone", fetch_backbone)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     command = ["train", "images.tif", "classes.tif", "--classes", "ipsc", "--download", *nodes]
@@ -357,13 +376,13 @@ def test_every_process_asks_for_the_download_before_it_begins(
     assert (asked, end.value.code) == (["resnet50"], 2)
 
 
-def test_frozen_trunk_of_a_file_stays_as_it_is(tmp_path, file, capfd):
+def test_frozen_backbone_of_a_file_stays_as_it_is(tmp_path, file, capfd):
     size = ("--frames", "5", "--height", "96", "--width", "96")
     command = [
         *("train", tmp_path / "images.tif", tmp_path / "classes.tif", "--classes", "ipsc,dfc"),
         *("--out", tmp_path / "new.safetensors", "--size", "test", "--patch", 64),
         *("--mask-size", 16, "--max-tokens", 64, "--steps", 2, "--batch-size", 2, "--quiet"),
-        *("--device", "cpu", "--freeze", "trunk"),
+        *("--device", "cpu", "--freeze", "backbone"),
     ]
     for words, code in (
         (["synth", tmp_path, *size, "--quiet"], 0),
@@ -378,6 +397,6 @@ def test_frozen_trunk_of_a_file_stays_as_it_is(tmp_path, file, capfd):
     assert "there are no weights" in told[-2]
     assert told[-1] == "error: --backbone: the model of --from has its own; leave it out"
     trained = load_checkpoint(tmp_path / "new.safetensors")
-    assert trained.info.card["trunk"] == file.name
-    kept = load_trunk(file, ModelConfig.from_json(trained.info.model))
+    assert trained.info.card["backbone"] == file.name
+    kept = load_backbone(file, ModelConfig.from_json(trained.info.model))
     assert all(torch.equal(trained.weights[name], kept[name]) for name in kept)

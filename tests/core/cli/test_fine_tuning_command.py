@@ -51,21 +51,21 @@ def config_of(folder: Path) -> dict:
 def test_preset_decides_what_the_user_does_not(capfd, data, base, tmp_path):
     out = tmp_path / "m.safetensors"
     how = ("--classes", "ipsc,dfc", "--from", base, "--preset", "thorough", "--out", out)
-    parts = ("--freeze", "trunk", "--lr-of", "encoder=0.5", "--lr-of", "bridge=2")
+    parts = ("--freeze", "backbone", "--lr-of", "encoder=0.5", "--lr-of", "projection=2")
     code, told, _ = run(capfd, "train", *data, *how, *FEW, *parts)
     assert code == 0
     assert json.loads(told)["validation_dice"] is not None  # one of six frames is held out
     config = config_of(tmp_path / "m")
-    assert (config["n_steps"], config["batch_size"], config["frozen"]) == (3, 2, ["trunk"])
-    assert config["rates"] == {"encoder": 0.5, "bridge": 2.0}
+    assert (config["n_steps"], config["batch_size"], config["frozen"]) == (3, 2, ["backbone"])
+    assert config["rates"] == {"encoder": 0.5, "projection": 2.0}
     assert config["patience"] > 0
 
 
 def test_factor_that_is_no_number_is_told(capfd, data, base, tmp_path):
     how = ("--classes", "ipsc,dfc", "--from", base, "--out", tmp_path / "m.safetensors")
-    code, told, err = run(capfd, "train", *data, *how, *FEW, "--lr-of", "trunk")
+    code, told, err = run(capfd, "train", *data, *how, *FEW, "--lr-of", "backbone")
     assert (code, told) == (2, "")
-    assert "as trunk=0.1" in err
+    assert "as backbone=0.1" in err
 
 
 def test_earlier_data_are_mixed_in(capfd, data, base, tmp_path):

@@ -17,7 +17,7 @@ def tiny_reference(**changes: object) -> ModelConfig:
         "vocab_size": 500,
         "max_tokens": 32,
         "image_size": 96,
-        "trunk_widths": (8, 16, 32, 64),
+        "backbone_widths": (8, 16, 32, 64),
         "encoder_dim": 48,
         "encoder_layers": 2,
         "encoder_heads": 4,

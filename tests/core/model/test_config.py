@@ -31,7 +31,7 @@ def test_own_sizes_point_where_they_can_and_the_paper_does_not() -> None:
         ({"ramps": ((95, 6),)}, "ramp takes the ids 95 to 100, outside the vocabulary of 100"),
         ({"decoder_dim": 30}, "decoder_dim must be a multiple of 4 and of decoder_heads"),
         ({"encoder_heads": 5}, "got 16 and 5"),
-        ({"trunk_widths": (8, 8)}, "3 or 4 stages"),
+        ({"backbone_widths": (8, 8)}, "3 or 4 stages"),
         ({"vocab_size": 0}, "must be positive"),
         ({"depth": 3}, "no such setting.*depth"),
     ],

@@ -68,13 +68,13 @@ def test_a_start_looks_at_its_own_cell(order: str) -> None:
     torch.manual_seed(0)
     grid = StartGrid(offset=FIRST_START, rows=4, cols=8, order=order)  # type: ignore[arg-type]
     model = Pix2Seq(tiny_config(grid=grid, ramps=(), encoder_layers=0)).eval()
-    assert model.cells is not None
+    assert model.mask_features is not None
     features = [torch.randn(1, c, s, s) for c, s in zip((8, 8, 16, 16), (16, 8, 4, 2), strict=True)]
     encoded = torch.randn(1, 4, 16)
     with torch.inference_mode():
-        quiet = model.cells(features, encoded)
-        features[model.cells.finest][0, :, -1, -1] += 3.0  # the last row and column
-        changed = (model.cells(features, encoded) - quiet).abs().amax(dim=(0, 2))
+        quiet = model.mask_features(features, encoded)
+        features[model.mask_features.finest][0, :, -1, -1] += 3.0  # the last row and column
+        changed = (model.mask_features(features, encoded) - quiet).abs().amax(dim=(0, 2))
         scores = changed.view(4, 8) if order == "C" else changed.view(8, 4).T
     row, col = divmod(int(scores.argmax()), 8)
     assert (row, col) >= (2, 6)

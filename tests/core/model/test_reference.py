@@ -18,7 +18,7 @@ IMAGE_MODELS = {
     "static_tiny_frozen": {},
     "static_tiny_deferred": {},
     "static_tiny_batchstats": {"bn_eval": "batch"},
-    "static_tiny_c4": {"trunk_widths": (8, 16, 32), "trunk_blocks": (3, 4, 6)},
+    "static_tiny_c4": {"backbone_widths": (8, 16, 32), "backbone_blocks": (3, 4, 6)},
 }
 
 
@@ -34,16 +34,18 @@ def published(golden: Golden) -> Pix2Seq:
     return golden.model(tiny_reference(**golden.settings))
 
 
-def check_trunk(golden: Golden, model: Pix2Seq, images: Tensor, prefix: str = "") -> list[Tensor]:
-    features = model.trunk(images)
+def check_backbone(
+    golden: Golden, model: Pix2Seq, images: Tensor, prefix: str = ""
+) -> list[Tensor]:
+    features = model.backbone(images)
     for k, feature in enumerate(features, 1):
         golden.check(feature.permute(0, 2, 3, 1), f"{prefix}resnet_stage{k}", 1e-3)
     return features
 
 
-def test_trunk_and_encoder_agree(golden: Golden, published: Pix2Seq) -> None:
+def test_backbone_and_encoder_agree(golden: Golden, published: Pix2Seq) -> None:
     with torch.inference_mode():
-        features = check_trunk(golden, published, golden.images[:, 0])
+        features = check_backbone(golden, published, golden.images[:, 0])
         golden.check(published.encoder(features[-1]), "encoder", 5e-4)
 
 
@@ -56,7 +58,7 @@ def test_images_of_odd_sides_agree(golden: Golden, published: Pix2Seq) -> None:
         pytest.skip("this file has no such image")
     images = golden["in:image_odd"].permute(0, 3, 1, 2)
     with torch.inference_mode():
-        check_trunk(golden, published, images, "odd_")
+        check_backbone(golden, published, images, "odd_")
         golden.check(published.encode(images[:, None]).context, "odd_encoded", 5e-4)
 
 
@@ -76,10 +78,10 @@ def test_running_averages_after_a_step_agree(shared_dir: Path) -> None:
         torch.testing.assert_close(after[name], value, atol=1e-5, rtol=1e-4)
 
 
-def test_a_frozen_trunk_keeps_its_running_averages(shared_dir: Path) -> None:
+def test_a_frozen_backbone_keeps_its_running_averages(shared_dir: Path) -> None:
     golden = Golden(shared_dir, "static_tiny_frozen")
     model = golden.model(tiny_reference(dropout=0.0, drop_path=0.0)).train()
-    model.trunk.requires_grad_(False)
+    model.backbone.requires_grad_(False)
     before = {name: value.clone() for name, value in model.named_buffers()}
     with torch.no_grad():
         golden.check(model.encode(golden.images).context, "encoded", 5e-4)

@@ -24,9 +24,9 @@ def golden(request: pytest.FixtureRequest, shared_dir: Path) -> Golden:
 
 @pytest.fixture
 def model(golden: Golden) -> Pix2Seq:
-    """In training mode; with a frozen trunk if the file is of one."""
+    """In training mode; with a frozen backbone if the file is of one."""
     model = golden.model(tiny_reference(**STILL)).train()
-    model.trunk.requires_grad_("grad:model/encoder/resnet/" in " ".join(golden.arrays))
+    model.backbone.requires_grad_("grad:model/encoder/resnet/" in " ".join(golden.arrays))
     return model
 
 
@@ -93,8 +93,8 @@ def test_three_steps_agree(golden: Golden, model: Pix2Seq) -> None:
         optimizer.step()
         losses.append(loss.detach())
     # the first steps are as long for the smallest gradients as for the largest, and with a free
-    # trunk those are rounding: double precision is as far from the file as we are
-    frozen = not model.trunk.conv1.weight.requires_grad
+    # backbone those are rounding: double precision is as far from the file as we are
+    frozen = not model.backbone.conv1.weight.requires_grad
     golden.check(torch.stack(losses), "train_losses", 1e-5 if frozen else 2e-3)
     after = to_parameters(golden.part("adamw3:"))
     assert len(after) in (12, 21)

@@ -1,4 +1,4 @@
-"""Models of several frames, and those of other trunks."""
+"""Models of several frames, and those of other backbones."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_published_video_models_agree(shared_dir: Path, name: str) -> None:
     golden = Golden(shared_dir, name)
     model = golden.model(tiny_reference(**VIDEO_MODELS[name]))
     with torch.inference_mode():
-        maps = model.trunk(golden.images.flatten(0, 1))[-1].unflatten(0, golden.images.shape[:2])
+        maps = model.backbone(golden.images.flatten(0, 1))[-1].unflatten(0, golden.images.shape[:2])
         golden.check(model.encoder(maps), "encoder", 5e-4)
     check_model(golden, model, prompt=22)
 
@@ -131,7 +131,7 @@ def test_a_spread_of_dense_frames_has_the_first() -> None:
     [
         ({"n_frames": 2, "fusion": None}, "n_frames=2 do not go with fusion=None"),
         ({"fusion": "late"}, "n_frames=1 do not go with fusion='late'"),
-        ({"n_frames": 2, "fusion": "early"}, "fusion='early' does not go with trunk='basic'"),
+        ({"n_frames": 2, "fusion": "early"}, "fusion='early' does not go with backbone='basic'"),
         ({"n_frames": 2, "fusion": "mid"}, "no fusion 'mid'"),
         ({"n_frames": 2, "patch_frames": 2}, "patch_frames=2 .*needs fusion='early'"),
         ({"n_frames": 2, "dense_frames": 3}, "between 1 and n_frames=2"),
@@ -155,8 +155,8 @@ def test_windows_of_other_lengths_are_refused() -> None:
 
 
 def swin(**changes: object) -> Pix2Seq:
-    settings: dict[str, object] = {"trunk": "swin", "fusion": "early", "trunk_norm": "batch"}
-    settings |= {"trunk_widths": (32, 64, 128), "trunk_blocks": (2, 2, 2), "starts": "table"}
+    settings: dict[str, object] = {"backbone": "swin", "fusion": "early", "backbone_norm": "batch"}
+    settings |= {"backbone_widths": (32, 64, 128), "backbone_blocks": (2, 2, 2), "starts": "table"}
     torch.manual_seed(0)
     return Pix2Seq(tiny_config(**(settings | changes))).eval()
 
@@ -175,23 +175,23 @@ def test_video_swin_joins_frames_from_the_start(n_frames: int, patch_frames: int
 
 
 def test_shifted_windows_keep_what_wraps_around_apart() -> None:
-    model = swin(n_frames=2, image_size=64, trunk_widths=(32,), trunk_blocks=(2,))
+    model = swin(n_frames=2, image_size=64, backbone_widths=(32,), backbone_blocks=(2,))
     images = clips(2, n_windows=1, side=64)  # 16 x 16 cells in windows of 7
     with torch.inference_mode():
-        before = model.trunk(images)[0]
+        before = model.backbone(images)[0]
         images[..., :4, :] = 1 - images[..., :4, :]  # the first row of cells
-        changed = (model.trunk(images)[0] - before).abs().amax(dim=(0, 1, 2, 4))
+        changed = (model.backbone(images)[0] - before).abs().amax(dim=(0, 1, 2, 4))
     assert (changed[:10] > 1e-6).all()  # its own window, and the one that meets it shifted
     assert (changed[10:] == 0).all()
 
 
 @pytest.mark.parametrize(
-    ("size", "changes", "trunk", "everything"),
+    ("size", "changes", "backbone", "everything"),
     [
         ("paper", {"n_frames": 2, "fusion": "middle"}, 23_508_032, 37_377_528),
         ("paper", {"n_frames": 8, "fusion": "middle"}, 23_508_032, 37_377_528),
         ("paper", {"n_frames": 8, "fusion": "first"}, 23_508_032, 36_587_768),
-        # theirs does not train the places of the bridge
+        # theirs does not train the places of the projection
         ("paper", {"n_frames": 2, "fusion": "late"}, 23_508_032, 36_792_568 + 2 * 400 * 256),
         ("resnet-c", {}, None, 84_697_592),
         ("vit-b", {}, None, 115_169_976),
@@ -199,16 +199,16 @@ def test_shifted_windows_keep_what_wraps_around_apart() -> None:
     ],
 )
 def test_published_sizes_have_as_many_parameters(
-    size: str, changes: dict[str, object], trunk: float | None, everything: float
+    size: str, changes: dict[str, object], backbone: float | None, everything: float
 ) -> None:
     config = model_config(size, vocab_size=3000, max_tokens=512, image_size=640, **changes)
     with torch.device("meta"):
         model = Pix2Seq(config)
     rough = 0.005 if isinstance(everything, float) else 0
     assert model.n_parameters == pytest.approx(everything, rel=rough)
-    if trunk is not None:
-        found = sum(p.numel() for p in model.trunk.parameters())
-        assert found == pytest.approx(trunk, rel=rough)
+    if backbone is not None:
+        found = sum(p.numel() for p in model.backbone.parameters())
+        assert found == pytest.approx(backbone, rel=rough)
 
 
 @pytest.mark.parametrize("size", ["vit-l", "swin-s", "swin-b"])
@@ -225,7 +225,7 @@ def test_larger_sizes_are_larger(size: str) -> None:
 def test_patches_become_cells() -> None:
     torch.manual_seed(0)
     model = Pix2Seq(
-        tiny_config(trunk="vit", trunk_widths=(), trunk_blocks=(), image_size=48)
+        tiny_config(backbone="vit", backbone_widths=(), backbone_blocks=(), image_size=48)
     ).eval()
     with torch.inference_mode():
         memory = model.encode(clips(1, side=48))

@@ -65,7 +65,7 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """A folder with images and masks, and a trunk with batch normalisation."""
+    """A folder with images and masks, and a backbone with batch normalisation."""
     from safetensors.torch import save_file
 
     from rleseg_core.model import ModelConfig
@@ -78,22 +78,22 @@ def data(tmp_path_factory) -> Path:
         vocab_size=1,
         max_tokens=1,
         image_size=64,
-        trunk_widths=(8, 8, 8),
-        trunk_blocks=(1, 1, 1),
+        backbone_widths=(8, 8, 8),
+        backbone_blocks=(1, 1, 1),
         stem="torchvision",
     )
     torch.manual_seed(0)
-    trunk = ResNet(config)
-    for part in trunk.modules():
+    backbone = ResNet(config)
+    for part in backbone.modules():
         if hasattr(part, "bn3"):
             torch.nn.init.ones_(part.bn3.weight)
-    save_file(trunk.state_dict(), folder / "trunk.safetensors")
+    save_file(backbone.state_dict(), folder / "backbone.safetensors")
     return folder
 
 
 @pytest.mark.slow
 def test_two_processes_of_any_launcher_come_to_the_losses_of_one(data):
-    more = ("--steps", 12, "--backbone", data / "trunk.safetensors")
+    more = ("--steps", 12, "--backbone", data / "backbone.safetensors")
     with socket.socket() as free:
         free.bind(("localhost", 0))
         where = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
@@ -109,7 +109,7 @@ def test_two_processes_of_any_launcher_come_to_the_losses_of_one(data):
     np.testing.assert_allclose(losses(data / "two"), losses(data / "one"), rtol=0, atol=1e-5)
     assert len((data / "two/reports.jsonl").read_text().splitlines()) == 12
     first, second = (load_checkpoint(data / f"{name}.safetensors") for name in ("one", "two"))
-    assert first.info.card["trunk"] == second.info.card["trunk"] == "trunk.safetensors"
+    assert first.info.card["backbone"] == second.info.card["backbone"] == "backbone.safetensors"
     averages = [name for name in first.weights if name.endswith("running_var")]
     assert averages
     for name in averages:

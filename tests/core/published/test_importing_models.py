@@ -65,7 +65,7 @@ def test_a_published_folder_becomes_a_model_file(published, out, golden):
 
 
 @pytest.mark.parametrize("asked", ["auto", "batch"])
-def test_a_free_trunk_means_statistics_of_the_batch(published, out, golden, asked):
+def test_a_free_backbone_means_statistics_of_the_batch(published, out, golden, asked):
     if asked == "auto":
         rewrite(published, train__freeze_backbone=0)
     info = import_checkpoint(published, out, class_names=NAMES, bn_eval=asked)
@@ -121,7 +121,7 @@ def test_one_class_needs_no_name(published, out):
         ({"model__drop_units": -1}, "dropout must be from 0 to below 1"),
         ({"model__dim_att": 0}, "encoder_dim must be positive"),
         ({"model__num_heads_dec": 0}, "decoder_heads must be positive"),
-        ({"model__resnet_width_multiplier": -1}, "trunk_widths must be positive"),
+        ({"model__resnet_width_multiplier": -1}, "backbone_widths must be positive"),
         ({"model__num_decoder_layers": 3}, "the checkpoint lacks decoder.layers.2"),
     ],
 )
@@ -258,8 +258,8 @@ def test_a_video_model_of_late_fusion(golden, tiny_config, out, tmp_path, write_
     folder = video_folder(tmp_path / "video", arrays, tiny_config, write_tf_checkpoint)
     info = import_checkpoint(folder, out, class_names=NAMES)
     assert ModelConfig.from_json(info.model).fusion == "late"
-    bridge = load_checkpoint(out).weights["bridge.positions"]
-    np.testing.assert_array_equal(bridge, table.reshape(18, 32))
+    projection = load_checkpoint(out).weights["projection.positions"]
+    np.testing.assert_array_equal(projection, table.reshape(18, 32))
 
 
 def test_static_video_sees_one_frame_and_writes_all(published, out):
@@ -278,13 +278,17 @@ def test_static_video_sees_one_frame_and_writes_all(published, out):
 @pytest.mark.parametrize(
     ("changes", "keys", "expected"),
     [
-        ({"resnet_variant": "c4"}, {}, {"trunk_widths": (8, 16, 32), "trunk_blocks": (3, 4, 6)}),
-        ({"resnet_depth": 101}, {}, {"trunk_blocks": (3, 4, 23, 3)}),
-        ({"resnet_variant": "c1"}, {"encoder/stem_conv/kernel": 1}, {"trunk": "vit"}),
+        (
+            {"resnet_variant": "c4"},
+            {},
+            {"backbone_widths": (8, 16, 32), "backbone_blocks": (3, 4, 6)},
+        ),
+        ({"resnet_depth": 101}, {}, {"backbone_blocks": (3, 4, 23, 3)}),
+        ({"resnet_variant": "c1"}, {"encoder/stem_conv/kernel": 1}, {"backbone": "vit"}),
         (
             {"swin_variant": "b"},
             {"encoder/backbone/patch_embed/norm/beta": 1},
-            {"trunk": "swin", "fusion": "early", "trunk_widths": (128, 256, 512, 1024)},
+            {"backbone": "swin", "fusion": "early", "backbone_widths": (128, 256, 512, 1024)},
         ),
         (
             {"vocab_size": None},

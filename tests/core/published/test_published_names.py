@@ -16,7 +16,7 @@ TINY = ModelConfig(
     vocab_size=500,
     max_tokens=32,
     image_size=96,
-    trunk_widths=(8, 16, 32, 64),
+    backbone_widths=(8, 16, 32, 64),
     encoder_dim=48,
     encoder_layers=2,
     encoder_heads=4,
@@ -100,7 +100,9 @@ def test_other_models_are_refused(weights):
     with pytest.raises(CheckpointError, match=r"has decoder.layers.2.self_norm.bias, unlike"):
         to_state_dict(more, TINY)
     del weights["model/proj_ln/beta"]
-    with pytest.raises(CheckpointError, match=r"lacks bridge.norm.bias, unlike the model of its"):
+    with pytest.raises(
+        CheckpointError, match=r"lacks projection.norm.bias, unlike the model of its"
+    ):
         to_state_dict(weights, TINY)
 
 
@@ -132,7 +134,7 @@ def test_all_variables_of_the_published_models_have_a_place(shared_dir, n_frames
     assert n_values == {1: 36_640_888, 2: 37_430_648}[n_frames]
 
 
-def without_trunk(weights):
+def without_backbone(weights):
     kept = {k: v for k, v in weights.items() if "/resnet/" not in k and "/stem_proj" not in k}
     assert len(kept) == len(weights) - 267
     return kept
@@ -145,14 +147,14 @@ def random(*shape):
 def test_patches_of_a_vision_transformer(weights):
     kernel, bias = random(16, 16, 3, 48), random(48)
     names = {"model/encoder/stem_conv/kernel": kernel, "model/encoder/stem_conv/bias": bias}
-    config = replace(TINY, trunk="vit", trunk_widths=(), trunk_blocks=())
-    state = to_state_dict(without_trunk(weights) | names, config)
-    np.testing.assert_array_equal(state["trunk.conv.weight"], kernel.transpose(3, 2, 0, 1))
-    np.testing.assert_array_equal(state["trunk.conv.bias"], bias)
+    config = replace(TINY, backbone="vit", backbone_widths=(), backbone_blocks=())
+    state = to_state_dict(without_backbone(weights) | names, config)
+    np.testing.assert_array_equal(state["backbone.conv.weight"], kernel.transpose(3, 2, 0, 1))
+    np.testing.assert_array_equal(state["backbone.conv.bias"], bias)
 
 
 def swin(widths, blocks, patch_frames):
-    """Variables of a VideoSwin trunk."""
+    """Variables of a VideoSwin backbone."""
 
     def dense(name, inputs, outputs):
         return {f"{name}/kernel": random(inputs, outputs), f"{name}/bias": random(outputs)}
@@ -183,28 +185,28 @@ def swin(widths, blocks, patch_frames):
 
 @pytest.mark.parametrize("patch_frames", [2, 4])
 def test_video_swin(weights, patch_frames):
-    trunk = swin((32, 64), (2, 1), patch_frames)
+    backbone = swin((32, 64), (2, 1), patch_frames)
     places = {}
     if patch_frames == 2:
         places["model/encoder/rest.Svis_pos_embedding"] = random(2 * 144, 48)
         places["model/proj.Svis_pos_embedding"] = random(2 * 144, 32)
     config = replace(
         TINY,
-        trunk="swin",
-        trunk_widths=(32, 64),
-        trunk_blocks=(2, 1),
+        backbone="swin",
+        backbone_widths=(32, 64),
+        backbone_blocks=(2, 1),
         fusion="early",
         n_frames=4,
         patch_frames=patch_frames,
     )
-    state = to_state_dict(without_trunk(weights) | trunk | places, config)
-    kernel = trunk["model/encoder/backbone/patch_embed/proj/kernel"]
+    state = to_state_dict(without_backbone(weights) | backbone | places, config)
+    kernel = backbone["model/encoder/backbone/patch_embed/proj/kernel"]
     expected = kernel.transpose(4, 3, 0, 1, 2)
-    np.testing.assert_array_equal(state["trunk.patch_embed.proj.weight"], expected)
-    table = trunk[
+    np.testing.assert_array_equal(state["backbone.patch_embed.proj.weight"], expected)
+    table = backbone[
         "model/encoder/backbone/basic_layers/1/blocks/0/attn/relative_position_bias_table"
     ]
-    found = state["trunk.layers.1.blocks.0.attn.relative_position_bias_table"]
+    found = state["backbone.layers.1.blocks.0.attn.relative_position_bias_table"]
     np.testing.assert_array_equal(found, table)
 
 

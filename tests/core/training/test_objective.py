@@ -169,7 +169,9 @@ def test_parts_learn_at_their_own_rates_and_tables_do_not_decay():
         grid=tokenizer.start_grid, ramps=length_ramps(tokenizer),
     )  # fmt: skip
     model = Pix2Seq(config)
-    settings = TrainConfig(learning_rate=0.5, warmup_steps=0, rates={"trunk": 0.1, "decoder": 2.0})
+    settings = TrainConfig(
+        learning_rate=0.5, warmup_steps=0, rates={"backbone": 0.1, "decoder": 2.0}
+    )
     optimizer = make_optimizer(model, settings)
     begin_step(optimizer, 0, settings)
     found = {
@@ -178,7 +180,7 @@ def test_parts_learn_at_their_own_rates_and_tables_do_not_decay():
         for parameter in group["params"]
     }
     named = {name: found[id(parameter)] for name, parameter in model.named_parameters()}
-    assert named["trunk.conv1.weight"] == (pytest.approx(0.05), 0.05)
+    assert named["backbone.conv1.weight"] == (pytest.approx(0.05), 0.05)
     assert named["encoder.stem.weight"] == (pytest.approx(0.5), 0.05)
     assert named["decoder.tokens.rows"] == named["decoder.positions"] == (pytest.approx(1.0), 0.0)
     assert named["decoder.tokens.project.weight"] == (pytest.approx(1.0), 0.05)

@@ -18,7 +18,7 @@ from rleseg_core.training.optim import begin_step, make_optimizer
 
 MOST_STEPS, LOOK_EVERY, SIDE = 199, 20, 8
 WIDER = {
-    "trunk_widths": (16, 32, 32, 32),
+    "backbone_widths": (16, 32, 32, 32),
     "encoder_dim": 32,
     "encoder_ff": 64,
     "decoder_dim": 48,

@@ -210,7 +210,7 @@ def test_fine_tuning_for_other_classes_keeps_what_fits(tmp_path):
     _, path = product(run)
     assert read_info(path).mask_spec.class_names == ("cell",)
     before, after = load_checkpoint(base), load_checkpoint(path)
-    name = next(key for key in before.weights if key.startswith("trunk"))
+    name = next(key for key in before.weights if key.startswith("backbone"))
     assert torch.allclose(before.weights[name], after.weights[name], atol=1e-6)
 
 
@@ -276,7 +276,7 @@ def test_an_interrupted_step_leaves_no_trace_in_running_averages(tmp_path, monke
     def begin(folder):
         info = tiny(folder / "model.safetensors")
         config = ModelConfig.from_json(info.model)
-        info = replace(info, model=replace(config, trunk_norm="batch").to_json())
+        info = replace(info, model=replace(config, backbone_norm="batch").to_json())
         settings = replace(CONFIG, checkpoint_every=0, validate_every=0)
         return train(info, [labelled(0)], settings, folder, device="cpu")
 

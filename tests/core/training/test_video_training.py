@@ -75,7 +75,7 @@ def test_what_is_trained_segments(tmp_path, scheme, n_frames, changes):
         warmup_steps=0,
         loss="focal",
         label_smoothing=0.1,
-        frozen=("trunk",),
+        frozen=("backbone",),
     )
     reports, path = product(train(info, [labelled()], config, tmp_path, device="cpu"))
     assert all(np.isfinite(report.loss) for report in reports)
@@ -145,8 +145,8 @@ def test_other_classes_keep_the_frames(tmp_path):
     ("changes", "message"),
     [
         ({"window_spec": WindowSpec(patch=64, patch_stride=48)}, "masks have 2 frames and windows"),
-        ({"size": "swin-t", "fusion": "late"}, "does not go with trunk='swin'"),
-        ({"fusion": "early"}, r"does not go with trunk='basic'.*swin-t"),
+        ({"size": "swin-t", "fusion": "late"}, "does not go with backbone='swin'"),
+        ({"fusion": "early"}, r"does not go with backbone='basic'.*swin-t"),
         ({"n_frames": 1, "scheme": preset("lac"), "fusion": "late"}, "n_frames=1 do not go with"),
         ({"n_frames": 1, "scheme": preset("lac"), "size": "swin-t"}, "n_frames=1 do not go with"),
     ],

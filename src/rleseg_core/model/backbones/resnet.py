@@ -1,4 +1,4 @@
-"""Residual trunks: ResNet v1.5 with torchvision's parameter names, and a light one."""
+"""Residual backbones: ResNet v1.5 with torchvision's parameter names, and a light one."""
 
 from collections.abc import Callable
 from functools import partial
@@ -85,8 +85,8 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def norm_of(config: ModelConfig) -> Norm:
-    """What makes the normalisations of a trunk."""
-    if config.trunk_norm == "group":
+    """What makes the normalisations of a backbone."""
+    if config.backbone_norm == "group":
         return group_norm
     return partial(BatchNorm, evaluation=config.bn_eval)
 
@@ -162,15 +162,15 @@ class ResNet(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        norm, width = norm_of(config), config.trunk_widths[0]
-        self.deep, self.stem = config.trunk == "bottleneck", config.stem
+        norm, width = norm_of(config), config.backbone_widths[0]
+        self.deep, self.stem = config.backbone == "bottleneck", config.stem
         for name, values in (("_mean", IMAGENET_MEAN), ("_deviation", IMAGENET_DEVIATION)):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         self.conv1 = conv(3, width, 7 if self.deep else 3, 2)
         self.bn1 = norm(width)
         channels, outputs = width, []
         for k, (width, n_blocks) in enumerate(
-            zip(config.trunk_widths, config.trunk_blocks, strict=True)
+            zip(config.backbone_widths, config.backbone_blocks, strict=True)
         ):
             stride = 1 if k == 0 else 2
             block = Bottleneck if self.deep else BasicBlock

@@ -1,16 +1,16 @@
-"""The trunk of a vision transformer: square patches, each one cell; the encoder does the rest."""
+"""The backbone of a vision transformer: one feature vector for each square patch."""
 
 from torch import Tensor, nn
 
 from rleseg_core.model.config import ModelConfig
 
 
-class PatchTrunk(nn.Module):
+class PatchBackbone(nn.Module):
     """Patches of 16 × 16 pixels as vectors of the encoder's width."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        side = config.trunk_strides[-1]
+        side = config.backbone_strides[-1]
         self.conv = nn.Conv2d(3, config.encoder_dim, side, side)
         self.channels = (config.encoder_dim,)
 

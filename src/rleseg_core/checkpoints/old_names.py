@@ -1,0 +1,42 @@
+"""What version 0.1 called the parts and settings of a model, and what they are called now.
+
+Files keep the names they were written with. `rleseg_core.checkpoints.file` translates them as it
+reads, and nothing else knows the old ones.
+"""
+
+from collections.abc import Mapping
+
+_PARTS = {"trunk": "backbone", "bridge": "projection", "cells": "mask_features"}
+_WEIGHTS = {"bridge.project": "projection.linear", **_PARTS}
+_MODEL = {
+    "trunk": "backbone",
+    "trunk_widths": "backbone_widths",
+    "trunk_blocks": "backbone_blocks",
+    "trunk_norm": "backbone_norm",
+}
+
+
+def weight_name(name: str) -> str:
+    """The present name of a weight, such as 'backbone.conv1.weight' for 'trunk.conv1.weight'."""
+    for old, new in _WEIGHTS.items():
+        if name.startswith(f"{old}."):
+            return new + name.removeprefix(old)
+    return name
+
+
+def model_settings(values: Mapping[str, object]) -> dict[str, object]:
+    """The present form of the settings of `rleseg_core.model.ModelConfig`."""
+    return {_MODEL.get(name, name): value for name, value in values.items()}
+
+
+def training_state(values: Mapping[str, object]) -> dict[str, object]:
+    """The present form of the state of a run: its settings name parts of the model."""
+    config = values.get("config")
+    if not isinstance(config, Mapping):
+        return dict(values)
+    config = dict(config)
+    if isinstance(frozen := config.get("frozen"), list | tuple):
+        config["frozen"] = [_PARTS.get(part, part) for part in frozen]
+    if isinstance(rates := config.get("rates"), Mapping):
+        config["rates"] = {_PARTS.get(part, part): factor for part, factor in rates.items()}
+    return {**values, "config": config}
