@@ -1,5 +1,6 @@
 """``rleseg evaluate``: score masks against the truth."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,18 +11,17 @@ from rich.table import Table
 from rleseg_core.cli.console import AsJson, Quiet, out, print_json, progress_bar
 from rleseg_core.cli.predict import parse_frames
 from rleseg_core.errors import DataError
-from rleseg_core.evaluation.counts import Measures
+from rleseg_core.evaluation.base import ImageMetric, Masks
+from rleseg_core.evaluation.boundary import BoundaryScore
+from rleseg_core.evaluation.registry import IMAGE_METRICS, metric_summaries
 from rleseg_core.evaluation.report import MEDIAN_OF_IMAGES, POOLED, WITH_BACKGROUND, Evaluation
 from rleseg_core.evaluation.scores import AGNOSTIC
 from rleseg_core.files import check_writable
 
-_OTHERS = {
-    "boundary_f": "edge F",
-    "concentration_mae": "MAE %",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap": "AP",
-}
+
+def _summaries() -> str:
+    return " ".join(f"{name}: {what}." for name, what in metric_summaries().items())
+
 
 Classes = Annotated[str, typer.Option("--classes", help="Names of the classes, as ipsc,dfc.")]
 Instances = Annotated[
@@ -50,6 +50,9 @@ def evaluate(
     agnostic: Annotated[
         str, typer.Option(help="Name of all classes taken for one, such as cell or ice.")
     ] = AGNOSTIC,
+    metrics: Annotated[
+        str, typer.Option(help=f"More to score by, as boundary,objects. {_summaries()}")
+    ] = "",
     boundary: Annotated[
         bool, typer.Option("--boundary", help="Score the boundaries, too: the boundary F-score.")
     ] = False,
@@ -92,25 +95,22 @@ def evaluate(
             f"{predicted} is {given.shape}, {truth} is {true.shape}; both must be the same "
             "(T, Y, X)"
         )
+    asked = [name.strip() for name in metrics.split(",") if name.strip()]
+    asked += ["boundary"] * (boundary or tolerance is not None)
+    asked += ["concentration"] * concentration
+    asked += ["objects"] * (objects or instances or predicted_instances)
     evaluation = Evaluation(
         class_names=names,
         agnostic=agnostic,
-        measures=Measures(
-            boundary=boundary or tolerance is not None,
-            tolerance=tolerance,
-            concentration=concentration,
-            objects=objects or instances or predicted_instances,
-        ),
+        metrics=_metrics(asked, tolerance),
     )
     chosen = parse_frames(frames, true.n_frames) or list(range(true.n_frames))
     with progress_bar("evaluate", quiet) as bar:
         for done, frame in enumerate(chosen, start=1):
             evaluation.add(
                 str(frame),
-                true.class_frame(frame),
-                given.class_frame(frame),
-                true_objects=true.instance_frame(frame),
-                predicted_objects=given.instance_frame(frame),
+                Masks(true.class_frame(frame), true.instance_frame(frame)),
+                Masks(given.class_frame(frame), given.instance_frame(frame)),
             )
             bar.update(done, len(chosen))
     if csv_file is not None:
@@ -122,6 +122,19 @@ def evaluate(
     elif not quiet:
         out.print(scores_table(evaluation))
         out.print(_told(evaluation), soft_wrap=True)
+
+
+def _metrics(names: Sequence[str], tolerance: float | None) -> tuple[ImageMetric, ...]:
+    """The metrics of some names, in the order of their registry."""
+    if unknown := [name for name in names if name not in IMAGE_METRICS]:
+        raise DataError(
+            f"there is no metric {unknown[0]!r}; --metrics takes {', '.join(IMAGE_METRICS)}"
+        )
+    return tuple(
+        BoundaryScore(tolerance=tolerance) if metric is BoundaryScore else metric()
+        for name, metric in IMAGE_METRICS.items()
+        if name in names
+    )
 
 
 def class_names(text: str, instances: bool) -> tuple[str, ...]:
@@ -147,9 +160,9 @@ def scores_table(evaluation: Evaluation) -> Table:
     """Scores of all images for people; a dash where there is nothing to score."""
     tables = evaluation.tables()
     pooled, medians = tables[POOLED], tables[MEDIAN_OF_IMAGES]
-    known = next(iter(pooled.values()))
     columns = {"dice": "Dice", "iou": "IoU", "precision": "prec.", "recall": "recall"}
-    columns |= {key: name for key, name in _OTHERS.items() if key in known}
+    for metric in evaluation.metrics:
+        columns |= metric.headings
     table = Table("class", box=None, padding=(0, 1, 0, 0))
     for name in ("Dice", "median", *list(columns.values())[1:], "pixels"):
         table.add_column(name, justify="right")

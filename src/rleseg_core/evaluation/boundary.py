@@ -1,11 +1,14 @@
 """How well the boundaries of masks agree: the boundary F-score."""
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from rleseg_core.errors import DataError
+from rleseg_core.evaluation.base import Masks, with_all_as_one
 
 TOLERANCE = 0.0075
 """Distance at which boundaries still agree, as a share of the diagonal of the masks."""
@@ -96,6 +99,38 @@ def boundary_f(counts: np.ndarray) -> np.ndarray:
     score[(n_true_near == 0) | (n_given_near == 0)] = 0
     score[(n_true == 0) & (n_given == 0)] = np.nan
     return score
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundaryScore:
+    """Boundary F-score: the share of boundary pixels on which both masks agree.
+
+    Parameters
+    ----------
+    tolerance : float, optional
+        Distance in pixels at which boundaries still agree, 0 or more; by default 0.75 % of the
+        image's diagonal, at least 1.
+    """
+
+    tolerance: float | None = None
+
+    @property
+    def headings(self) -> Mapping[str, str]:
+        """Heading of the score in a table."""
+        return {"boundary_f": "edge F"}
+
+    def count(self, truth: Masks, predicted: Masks, n_classes: int) -> np.ndarray:
+        """Boundary pixels (C + 1, 4) of one image, as `boundary_counts` gives them."""
+        true, given = truth.classes, predicted.classes
+        each = boundary_counts(true, given, n_classes, self.tolerance)
+        if n_classes == 1:
+            return with_all_as_one(each, None)
+        as_one = boundary_counts(true > 0, given > 0, 1, self.tolerance)
+        return with_all_as_one(each, as_one)
+
+    def scores(self, counts: np.ndarray, n_images: int) -> Mapping[str, Sequence[float]]:
+        """`boundary_f`, 0 to 1."""
+        return {"boundary_f": boundary_f(counts).tolist()}
 
 
 def _edge(labels: np.ndarray) -> np.ndarray:

@@ -1,8 +1,12 @@
 """How much of each column of an image a class covers: the ice concentration of river images."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from rleseg_core.errors import DataError
+from rleseg_core.evaluation.base import Masks
 
 
 def column_concentration(labels: np.ndarray, n_classes: int) -> np.ndarray:
@@ -59,3 +63,22 @@ def concentration_mae(truth: np.ndarray, predicted: np.ndarray, n_classes: int) 
         )
     errors = column_concentration(truth, n_classes) - column_concentration(predicted, n_classes)
     return np.abs(errors).mean(axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConcentrationError:
+    """Mean absolute error of the share of each image column that a class covers, in percent."""
+
+    @property
+    def headings(self) -> Mapping[str, str]:
+        """Heading of the score in a table."""
+        return {"concentration_mae": "MAE %"}
+
+    def count(self, truth: Masks, predicted: Masks, n_classes: int) -> np.ndarray:
+        """Errors (C + 1,) of one image, as `concentration_mae` gives them."""
+        # the background's error is that of all classes taken for one
+        return np.roll(concentration_mae(truth.classes, predicted.classes, n_classes), -1)
+
+    def scores(self, counts: np.ndarray, n_images: int) -> Mapping[str, Sequence[float]]:
+        """`concentration_mae`, 0 to 100 percentage points: the mean over the images."""
+        return {"concentration_mae": (counts / n_images).tolist()}

@@ -1,7 +1,7 @@
 """How well predicted objects agree with the true ones: average precision."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy.ndimage import label
@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from rleseg_core.errors import DataError
+from rleseg_core.evaluation.base import Masks, with_all_as_one
 from rleseg_core.evaluation.scores import mean_number
 
 IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
@@ -139,6 +140,44 @@ def instance_scores(counts: np.ndarray) -> InstanceScores:
         n_objects=int(true_positives + false_negatives),
         n_predicted=int(true_positives + false_positives),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectPrecision:
+    """Average precision (AP) of objects: those numbered, else the connected pieces."""
+
+    @property
+    def headings(self) -> Mapping[str, str]:
+        """Headings of the scores in a table; the numbers of objects are not shown there."""
+        return {"ap50": "AP50", "ap75": "AP75", "ap": "AP"}
+
+    def count(self, truth: Masks, predicted: Masks, n_classes: int) -> np.ndarray:
+        """Matches (C + 1, 10, 3) of one image, as `match_counts` gives them."""
+        true, given = truth.classes, predicted.classes
+        true_ids, given_ids = _objects(truth), _objects(predicted)
+        each = np.stack(
+            [
+                match_counts(np.where(true == k, true_ids, 0), np.where(given == k, given_ids, 0))
+                for k in range(1, n_classes + 1)
+            ]
+        )
+        if n_classes == 1:
+            return with_all_as_one(each, None)
+        # pieces of two classes that touch are one where classes do not matter
+        as_one = [
+            components(masks.classes > 0) if masks.objects is None else masks.objects
+            for masks in (truth, predicted)
+        ]
+        return with_all_as_one(each, match_counts(as_one[0], as_one[1])[None])
+
+    def scores(self, counts: np.ndarray, n_images: int) -> Mapping[str, Sequence[float]]:
+        """The fields of `InstanceScores`."""
+        rows = [asdict(instance_scores(row)) for row in counts]
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _objects(masks: Masks) -> np.ndarray:
+    return components(masks.classes) if masks.objects is None else masks.objects
 
 
 def _overlaps(

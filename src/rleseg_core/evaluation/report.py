@@ -9,7 +9,8 @@ import numpy as np
 
 from rleseg_core.drawing.charts import Histogram, save_histograms
 from rleseg_core.errors import DataError
-from rleseg_core.evaluation.counts import Measures, Tally
+from rleseg_core.evaluation.base import ImageMetric, Masks
+from rleseg_core.evaluation.counts import ImageCounts
 from rleseg_core.evaluation.scores import (
     AGNOSTIC,
     CLASS_METRICS,
@@ -26,10 +27,10 @@ MEAN, WITH_BACKGROUND = "mean", "with background"
 POOLED, MEAN_OF_IMAGES, MEDIAN_OF_IMAGES = "pooled", "mean of images", "median of images"
 """Names of what stands for all images, beside the names of images."""
 
-Figures = Mapping[str, float]
+ScoreRow = Mapping[str, float]
 """Scores by the name of their metric, nan where there is nothing to score."""
 
-_COUNT = "n_"  # how the names of counts begin, of which there are no averages
+_COUNT = "n_"  # names of counts begin so; no averages are made of them
 _BINS = tuple(range(0, 101, 5))  # of Dice, in percent
 
 
@@ -43,8 +44,8 @@ class Evaluation:
         Names of the classes from 1 on.
     agnostic : str
         Name of all classes taken for one; it is scored where there are several.
-    measures : Measures
-        What they are scored by.
+    metrics : tuple of ImageMetric
+        What masks are scored by beside the classes of their pixels; see `IMAGE_METRICS`.
 
     Raises
     ------
@@ -54,8 +55,8 @@ class Evaluation:
 
     class_names: tuple[str, ...]
     agnostic: str = AGNOSTIC
-    measures: Measures = field(default_factory=Measures)
-    _images: dict[str, Tally] = field(default_factory=dict, init=False)
+    metrics: tuple[ImageMetric, ...] = ()
+    _images: dict[str, ImageCounts] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         names = [*self.class_names, MEAN, WITH_BACKGROUND]
@@ -67,24 +68,15 @@ class Evaluation:
                 "them as one, names of their own"
             )
 
-    def add(
-        self,
-        image: str,
-        truth: np.ndarray,
-        predicted: np.ndarray,
-        *,
-        true_objects: np.ndarray | None = None,
-        predicted_objects: np.ndarray | None = None,
-    ) -> None:
-        """Score one more image; the arrays are those of `Tally.of`."""
-        self._images[image] = Tally.of(
-            truth,
-            predicted,
-            len(self.class_names),
-            self.measures,
-            true_objects,
-            predicted_objects,
-        )
+    def add(self, image: str, truth: Masks, predicted: Masks) -> None:
+        """Score one more image, by its name.
+
+        Raises
+        ------
+        DataError
+            If the masks do not fit each other or the classes.
+        """
+        self._images[image] = ImageCounts.of(truth, predicted, len(self.class_names), self.metrics)
 
     @property
     def n_images(self) -> int:
@@ -95,7 +87,7 @@ class Evaluation:
         """Scores of all pixels of all images together."""
         return self._scores(self._pooled())
 
-    def tables(self) -> dict[str, dict[str, Figures]]:
+    def tables(self) -> dict[str, dict[str, ScoreRow]]:
         """Scores of each image and of what stands for all, each by the names of classes.
 
         Returns
@@ -105,9 +97,9 @@ class Evaluation:
             of images' (over those for which a score is not nan): scores of each class, of all as
             one, and 'mean' and 'with background', the averages without and with the background.
         """
-        tables = {image: self._figures(tally) for image, tally in self._images.items()}
+        tables = {image: self._rows(counts) for image, counts in self._images.items()}
         images = list(tables.values())
-        tables[POOLED] = self._figures(self._pooled())
+        tables[POOLED] = self._rows(self._pooled())
         tables[MEAN_OF_IMAGES] = _over_images(images, np.mean)
         tables[MEDIAN_OF_IMAGES] = _over_images(images, np.median)
         return tables
@@ -115,7 +107,7 @@ class Evaluation:
     def to_json(self) -> dict[str, object]:
         """Scores of all pixels together, and those over images; nan as None."""
         tables = {
-            name: {key: _plain(figures) for key, figures in table.items()}
+            name: {key: _plain(row) for key, row in table.items()}
             for name, table in self.tables().items()
         }
         pooled = tables[POOLED]
@@ -147,8 +139,8 @@ class Evaluation:
             writer = csv.DictWriter(file, ["image", "class", *columns], restval="")
             writer.writeheader()
             for image, table in tables.items():
-                for name, figures in table.items():
-                    known = {k: v for k, v in _plain(figures).items() if v is not None}
+                for name, row in table.items():
+                    known = {k: v for k, v in _plain(row).items() if v is not None}
                     writer.writerow({"image": image, "class": name, **known})
         return Path(path)
 
@@ -182,45 +174,45 @@ class Evaluation:
     def _several(self) -> bool:
         return len(self.class_names) > 1
 
-    def _pooled(self) -> Tally:
+    def _pooled(self) -> ImageCounts:
         if not self._images:
             raise DataError("there are no images to score; add at least one")
         first, *others = self._images.values()
-        for tally in others:
-            first = first + tally
+        for counts in others:
+            first = first + counts
         return first
 
-    def _scores(self, tally: Tally) -> Scores:
-        return score(tally.confusion, self.class_names, self.agnostic)
+    def _scores(self, counts: ImageCounts) -> Scores:
+        return score(counts.confusion, self.class_names, self.agnostic)
 
-    def _figures(self, tally: Tally) -> dict[str, Figures]:
-        """Scores of a tally, by the names of classes and averages."""
-        scores = self._scores(tally)
+    def _rows(self, counts: ImageCounts) -> dict[str, ScoreRow]:
+        """Scores that follow from counts, by the names of classes and averages."""
+        scores = self._scores(counts)
         rows = list(scores.classes)
         if self._several:
             rows.append(scores.agnostic)
-        others = tally.figures()
-        figures: dict[str, Figures] = {}
+        others = counts.scores()
+        table: dict[str, ScoreRow] = {}
         for index, row in enumerate(rows):
             of_class: dict[str, float] = {"n_pixels": row.n_pixels}
             of_class |= {metric: float(getattr(row, metric)) for metric in CLASS_METRICS}
             of_class |= {metric: values[index] for metric, values in others.items()}
-            figures[row.name] = of_class
+            table[row.name] = of_class
         n_classes = len(self.class_names)
-        figures[MEAN] = asdict(scores.mean) | {
+        table[MEAN] = asdict(scores.mean) | {
             metric: mean_number(values[:n_classes])
             for metric, values in others.items()
             if not metric.startswith(_COUNT)
         }
-        figures[WITH_BACKGROUND] = asdict(scores.with_background) | {
+        table[WITH_BACKGROUND] = asdict(scores.with_background) | {
             "pixel_accuracy": scores.pixel_accuracy
         }
-        return figures
+        return table
 
 
 def _over_images(
-    images: Sequence[Mapping[str, Figures]], average: Callable[[list[float]], np.floating]
-) -> dict[str, Figures]:
+    images: Sequence[Mapping[str, ScoreRow]], average: Callable[[list[float]], np.floating]
+) -> dict[str, ScoreRow]:
     """Averages of every score over the images in which it is not nan; counts are left out."""
     return {
         name: {
@@ -237,10 +229,10 @@ def _of_known(average: Callable[[list[float]], np.floating], values: Sequence[fl
     return float(average(known)) if known else float("nan")
 
 
-def _plain(figures: Figures) -> dict[str, float | int | None]:
+def _plain(row: ScoreRow) -> dict[str, float | int | None]:
     return {
         metric: int(value) if metric.startswith(_COUNT) else plain_number(value)
-        for metric, value in figures.items()
+        for metric, value in row.items()
     }
 
 

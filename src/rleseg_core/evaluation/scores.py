@@ -73,10 +73,10 @@ class ClassScores:
 
     def to_json(self) -> dict[str, object]:
         """Plain values, nan as None; the name left out."""
-        figures: dict[str, object] = {
+        scores: dict[str, object] = {
             metric: plain_number(getattr(self, metric)) for metric in CLASS_METRICS
         }
-        return {**figures, "n_pixels": self.n_pixels}
+        return {**scores, "n_pixels": self.n_pixels}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,15 @@ import pytest
 from PIL import Image
 
 from rleseg_core.errors import DataError
-from rleseg_core.evaluation.boundary import boundary_counts, boundary_f
-from rleseg_core.evaluation.concentration import concentration_mae
-from rleseg_core.evaluation.counts import Measures
-from rleseg_core.evaluation.instances import components, instance_scores, match_counts
+from rleseg_core.evaluation.base import Masks
+from rleseg_core.evaluation.boundary import BoundaryScore, boundary_counts, boundary_f
+from rleseg_core.evaluation.concentration import ConcentrationError, concentration_mae
+from rleseg_core.evaluation.instances import (
+    ObjectPrecision,
+    components,
+    instance_scores,
+    match_counts,
+)
 from rleseg_core.evaluation.report import (
     MEAN,
     MEAN_OF_IMAGES,
@@ -20,7 +25,7 @@ from rleseg_core.evaluation.report import (
 )
 from rleseg_core.evaluation.scores import confusion_matrix, score
 
-EVERYTHING = Measures(boundary=True, tolerance=1.0, concentration=True, objects=True)
+EVERYTHING = (BoundaryScore(tolerance=1.0), ConcentrationError(), ObjectPrecision())
 
 
 @pytest.fixture
@@ -36,9 +41,9 @@ def masks():
 
 @pytest.fixture
 def evaluation(masks):
-    result = Evaluation(class_names=("ipsc", "dfc"), agnostic="cell", measures=EVERYTHING)
+    result = Evaluation(class_names=("ipsc", "dfc"), agnostic="cell", metrics=EVERYTHING)
     for frame, (true, given) in enumerate(zip(*masks, strict=True)):
-        result.add(str(frame), true, given)
+        result.add(str(frame), Masks(true), Masks(given))
     return result
 
 
@@ -85,9 +90,9 @@ def test_objects_of_classes_are_their_pieces(evaluation, masks):
 def test_numbered_objects_are_taken_as_they_are():
     classes = np.ones((4, 4), np.uint8)
     objects = np.repeat([[1, 2]], 4, axis=0).repeat(2, axis=1)
-    evaluation = Evaluation(class_names=("cell",), measures=Measures(objects=True))
-    evaluation.add("0", classes, classes, true_objects=objects)
-    evaluation.add("1", classes, classes, true_objects=objects, predicted_objects=objects)
+    evaluation = Evaluation(class_names=("cell",), metrics=(ObjectPrecision(),))
+    evaluation.add("0", Masks(classes, objects), Masks(classes))
+    evaluation.add("1", Masks(classes, objects), Masks(classes, objects))
     tables = evaluation.tables()
     assert tables["0"]["cell"]["ap50"] == 0.5  # one piece is half right, one object is missed
     assert tables["1"]["cell"]["ap"] == 1.0
@@ -136,7 +141,7 @@ def test_json_holds_everything_in_plain_values(evaluation):
 
 def test_one_class_needs_no_joined_one(masks):
     evaluation = Evaluation(class_names=("foreground",))
-    evaluation.add("0", masks[0][0] > 0, masks[1][0] > 0)
+    evaluation.add("0", Masks(masks[0][0] > 0), Masks(masks[1][0] > 0))
     assert list(evaluation.tables()["0"]) == ["foreground", MEAN, WITH_BACKGROUND]
     assert "agnostic" not in evaluation.to_json()
 
