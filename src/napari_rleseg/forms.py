@@ -1,12 +1,13 @@
 """A frozen dataclass → a form → a new dataclass: one source for control, tooltip and value."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from typing import Generic, TypeVar, get_type_hints
 
 from magicgui.widgets import create_widget
 from qtpy.QtWidgets import QFormLayout, QWidget
+
+from rleseg_core.docstrings import field_descriptions
 
 Settings = TypeVar("Settings")
 
@@ -68,21 +69,3 @@ class Form(QWidget, Generic[Settings]):
         self._settings = settings
         for control in self._controls:
             control.value = getattr(settings, control.name)
-
-
-def field_descriptions(settings: type) -> dict[str, str]:
-    """What the docstring of a dataclass (numpydoc, section Parameters) says of each field."""
-    found: dict[str, str] = {}
-    lines = (settings.__doc__ or "").splitlines()
-    known = {field.name for field in fields(settings)}
-    current: list[str] = []
-    for line in lines:
-        heading = re.match(r"\s*([\w, ]+?) : ", line)
-        if heading:
-            current = [name for name in heading[1].split(", ") if name in known]
-        elif not line.strip() or set(line.strip()) == {"-"}:
-            current = []
-        else:
-            for name in current:
-                found[name] = f"{found.get(name, '')} {line.strip()}".strip()
-    return found
