@@ -106,7 +106,7 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     bench.show_tab("Correct")
     correct = bench.correct
     correct.start_button.click()
-    camera.wait_until(lambda: correct.correcting.recorder is not None)
+    camera.wait_until(lambda: correct.correction.recorder is not None)
     repair(session.result, viewer.layers["simulated cells truth"].data, frame=3)
     session.result.mode = "paint"
     camera.wait(1.5)
@@ -123,7 +123,7 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     camera.wait_until(lambda: tune.progress.maximum() > 0 and tune.progress.value() >= 60)
     camera.take("finetune.png")
     tune.button.click()
-    camera.wait_until(lambda: not tune.tuning.running)
+    camera.wait_until(lambda: not tune.finetuning.running)
     session.close()
     viewer.close()
 

@@ -58,9 +58,9 @@ class Truth:
 class FineTuning(QObject):
     """Runs `tasks.fine_tune` for a session and keeps the model that comes out."""
 
-    began = Signal()
+    started = Signal()
     progressed = Signal(list)  # of rleseg_core.training.StepReport
-    ended = Signal(str)  # 'finished', 'cancelled' or 'failed'
+    stopped = Signal(str)  # 'finished', 'cancelled' or 'failed'
 
     def __init__(self, session: Session, parent: QObject | None = None):
         super().__init__(parent)
@@ -131,7 +131,7 @@ class FineTuning(QObject):
             frames = _check(labels, image)
         run_dir = session.new_path(f"training-{datetime.now():%Y%m%d-%H%M%S}")
         self.running, self.model, self._arguments = True, None, ()
-        self.began.emit()
+        self.started.emit()
 
         def go() -> None:
             self._waiting = False
@@ -157,14 +157,14 @@ class FineTuning(QObject):
         session.when_on_disk(image, with_images)
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether the last run was stopped, and has a checkpoint to go on from."""
+    def can_resume(self) -> bool:
+        """Whether the last run was stopped and left a checkpoint to resume from."""
         if self.running or self.model is not None or not self._arguments:
             return False
         return (Path(str(self._arguments[3])) / LAST).is_file()
 
-    def go_on(self) -> None:
-        """Go on with the run that was stopped, to the losses it would have had.
+    def resume(self) -> None:
+        """Resume the run that was stopped; its losses are those of an uninterrupted run.
 
         Raises
         ------
@@ -173,10 +173,10 @@ class FineTuning(QObject):
         """
         if self.running or self._session.training.busy:
             raise DataError("another job is running; stop it or wait for it")
-        if not self.can_go_on:
-            raise DataError("there is no stopped training to go on with; start one")
+        if not self.can_resume:
+            raise DataError("there is no stopped training to resume; start one")
         self.running = True
-        self.began.emit()
+        self.started.emit()
         self._session.training.start(TASK, *self._arguments, resume=True)
 
     def cancel(self) -> None:
@@ -212,7 +212,7 @@ class FineTuning(QObject):
 
     def _end(self, how: str) -> None:
         self.running = self._waiting = False
-        self.ended.emit(how)
+        self.stopped.emit(how)
 
 
 def model_path(name: str) -> Path:

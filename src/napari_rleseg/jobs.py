@@ -288,7 +288,7 @@ class ProcessRunner(Runner):
                     return
         except (EOFError, OSError) as error:
             self._forget(child)
-            last = failure(error) if child is None else child.obituary()
+            last = failure(error) if child is None else child.crash_message()
             yield [("cancelled",) if run.stopped() else last]
         except Exception as error:  # noqa: BLE001 arguments that cannot be pickled, and the like
             yield [failure(error)]
@@ -342,7 +342,7 @@ class _Child:
             if stream is not None:
                 stream.close()
 
-    def obituary(self) -> Message:
+    def crash_message(self) -> Message:
         """The message of a process that died: why, and the last it wrote."""
         code = self.process.wait()
         self._log.seek(0)

@@ -9,7 +9,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
 
 from napari_rleseg.jobs import InProcessRunner
-from napari_rleseg.widgets.controls import follow
+from napari_rleseg.signals import listen
 from rleseg_core.corrections import Correction, CorrectionLog, FrameRecorded, record_changes
 
 QUIET_MS = 300  # after the last stroke
@@ -57,9 +57,9 @@ class CorrectionRecorder(QObject):
         self._runner.reported.connect(self._tell)
         self._runner.failed.connect(self._fail)
         self._runner.finished.connect(self._wrote)
-        follow(layer.events.paint, self._painted, self)
-        follow(layer.events.set_data, self._drawn, self)
-        follow(dims.events.current_step, self._left, self)
+        listen(layer.events.paint, self._painted, self)
+        listen(layer.events.set_data, self._drawn, self)
+        listen(dims.events.current_step, self._left, self)
 
     @property
     def frame(self) -> int:

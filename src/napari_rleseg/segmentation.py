@@ -38,9 +38,9 @@ class Segmentation(QObject):
         moves to another one.
     """
 
-    began = Signal()
+    started = Signal()
     progressed = Signal(object)  # tasks.SegmentReport
-    ended = Signal(str)  # 'finished', 'cancelled' or 'failed'
+    stopped = Signal(str)  # 'finished', 'cancelled' or 'failed'
 
     def __init__(self, session: Session, parent: QObject | None = None):
         super().__init__(parent)
@@ -101,7 +101,7 @@ class Segmentation(QObject):
             )
             make = functools.partial(self._make_layer, names, record)
             self._steps = [make, self._show_layer, *self._steps]
-        self.began.emit()
+        self.started.emit()
         self._step_timer.start()
 
     def cancel(self) -> None:
@@ -207,7 +207,7 @@ class Segmentation(QObject):
             self._layer.editable = True  # napari forgets the history of what is no longer there
             self._layer.refresh()
             self._layer = None
-        self.ended.emit(how)
+        self.stopped.emit(how)
 
     def _refresh(self) -> None:
         """Draw the layer anew if something came into the frame that is shown; follow the newest."""

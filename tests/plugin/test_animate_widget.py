@@ -46,7 +46,7 @@ def windows(widget):
 def show(qtbot, widget, truth, index):
     widget.source.layer = truth
     widget.window_box.setCurrentIndex(index + 1)
-    with qtbot.waitSignal(widget.animation.arrived, timeout=10_000):
+    with qtbot.waitSignal(widget.animation.completed, timeout=10_000):
         widget.start()
     qtbot.waitUntil(lambda: widget.player.complete)
 
@@ -138,7 +138,7 @@ def test_model_is_watched_while_it_writes(qtbot, widget, session):
         last[0] = time.perf_counter()
 
     timer = QTimer()
-    with qtbot.waitSignal(widget.animation.arrived, timeout=60_000):
+    with qtbot.waitSignal(widget.animation.completed, timeout=60_000):
         widget.start()
         qtbot.wait(500)  # the preview layer is new
         last[0] = time.perf_counter()

@@ -30,11 +30,11 @@ def widget(qtbot, session, masks):
 
 @pytest.fixture
 def begun(qtbot, widget, session):
-    with qtbot.waitSignal(widget.correcting.opened, timeout=10_000):
+    with qtbot.waitSignal(widget.correction.opened, timeout=10_000):
         qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
     session.viewer.dims.set_current_step(0, 0)
     yield widget
-    widget.correcting.finish()
+    widget.correction.finish()
 
 
 def paint(layer, frame, row, col, label=1):
@@ -43,7 +43,7 @@ def paint(layer, frame, row, col, label=1):
 
 
 def test_start_keeps_the_prediction_and_opens_a_copy(begun, session, masks):
-    recorder = begun.correcting.recorder
+    recorder = begun.correction.recorder
     layer = session.result
     assert layer is recorder.layer is not masks
     assert session.viewer.layers.selection.active is layer
@@ -61,7 +61,7 @@ def test_start_keeps_the_prediction_and_opens_a_copy(begun, session, masks):
 def test_painted_frame_is_saved_and_told(qtbot, begun, session):
     told = []
     session.corrections_changed.connect(lambda: told.append(1))
-    with qtbot.waitSignal(begun.correcting.changed):
+    with qtbot.waitSignal(begun.correction.changed):
         paint(session.result, 0, 40, 20)
     assert told
     assert begun.status.text().startswith("1 frame corrected")
@@ -74,10 +74,10 @@ def test_painted_frame_is_saved_and_told(qtbot, begun, session):
 
 def test_undo_shows_the_frame(qtbot, begun, session, masks):
     session.viewer.dims.set_current_step(0, 2)
-    with qtbot.waitSignal(begun.correcting.changed):
+    with qtbot.waitSignal(begun.correction.changed):
         paint(session.result, 2, 40, 20)
     session.viewer.dims.set_current_step(0, 0)
-    qtbot.waitUntil(lambda: not begun.correcting.recorder.pending)
+    qtbot.waitUntil(lambda: not begun.correction.recorder.pending)
     begun.undo_button.click()
     assert session.viewer.dims.current_step[0] == 2
     np.testing.assert_array_equal(session.result.data[:], masks.data)
@@ -105,7 +105,7 @@ def test_accepting_goes_to_the_next_frame_to_review(begun, session):
 def test_corrected_frames_are_found_and_reverted(qtbot, begun, session, masks):
     dims = session.viewer.dims
     dims.set_current_step(0, 3)
-    with qtbot.waitSignal(begun.correcting.changed):
+    with qtbot.waitSignal(begun.correction.changed):
         paint(session.result, 3, 40, 20)
     dims.set_current_step(0, 1)
     begun.next_corrected.click()
@@ -142,7 +142,7 @@ def test_keys_choose_classes_and_review(qtbot, begun, session):
     assert session.corrections.accepted_frames() == [0]
     keys["I"](layer)
     assert begun.compare_button.isChecked()
-    begun.correcting.finish()
+    begun.correction.finish()
     assert not layer.keymap
 
 
@@ -169,8 +169,8 @@ def test_strip_leads_to_its_frames(qtbot, begun, session):
     assert session.viewer.dims.current_step[0] == 2
 
 
-def test_earlier_corrections_are_gone_on_with(qtbot, begun, session):
-    with qtbot.waitSignal(begun.correcting.changed):
+def test_earlier_corrections_are_resumed(qtbot, begun, session):
+    with qtbot.waitSignal(begun.correction.changed):
         paint(session.result, 0, 40, 20)
     log = session.corrections
     begun.finish_button.click()
@@ -178,7 +178,7 @@ def test_earlier_corrections_are_gone_on_with(qtbot, begun, session):
     log.labels[1, :5, :5] = 2  # as if napari had been killed between painting and recording
     expected = log.labels[:]
     assert begun.earlier.count() == 1
-    with qtbot.waitSignal(begun.correcting.opened, timeout=10_000):
+    with qtbot.waitSignal(begun.correction.opened, timeout=10_000):
         begun.resume_button.click()
     np.testing.assert_array_equal(session.result.data[:], expected)
     assert session.corrections.corrected_frames() == [0, 1]
@@ -189,7 +189,7 @@ def test_removed_layer_ends_the_corrections(qtbot, begun, session):
     paint(session.result, 0, 40, 20)
     log = session.corrections
     session.viewer.layers.remove(session.result)
-    assert begun.correcting.recorder is None
+    assert begun.correction.recorder is None
     assert log.n_changes == 1
     assert begun.start_button.isVisible()
 
@@ -205,7 +205,7 @@ def test_masks_that_do_not_fit_are_told(qtbot, widget, session):
     widget.masks.layer = other
     widget.start()
     assert "(2, 5, 6), the image is (4, 96, 64)" in widget.status.text()
-    assert not widget.correcting.busy
+    assert not widget.correction.busy
 
 
 def test_classes_without_names_are_asked_for(qtbot, widget, session):
@@ -214,16 +214,16 @@ def test_classes_without_names_are_asked_for(qtbot, widget, session):
     widget.start()
     assert "have no names" in widget.status.text()
     widget.class_names.setText("cell")
-    with qtbot.waitSignal(widget.correcting.opened, timeout=10_000):
+    with qtbot.waitSignal(widget.correction.opened, timeout=10_000):
         widget.start()
     assert session.corrections.class_names == ("cell",)
-    widget.correcting.finish()
+    widget.correction.finish()
 
 
 def test_closed_panel_hears_nothing(qtbot, session, masks):
     panel = CorrectWidget(session)
     session.viewer.window.add_dock_widget(panel, name="Correct")
-    with qtbot.waitSignal(panel.correcting.opened, timeout=10_000):
+    with qtbot.waitSignal(panel.correction.opened, timeout=10_000):
         panel.start()
     layer = session.result
     session.viewer.window.remove_dock_widget(panel)

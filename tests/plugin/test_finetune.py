@@ -6,7 +6,7 @@ import pytest
 from napari_rleseg.finetuning import unused_name
 from napari_rleseg.layers import show_labels
 from napari_rleseg.widgets.finetune import FinetuneWidget
-from napari_rleseg.widgets.recipes import promise
+from napari_rleseg.widgets.recipes import estimate_text
 from napari_rleseg.widgets.segment import SegmentWidget
 from rleseg_core.checkpoints.file import list_models, read_info
 from rleseg_core.corrections import CorrectionLog
@@ -34,7 +34,7 @@ def truth(session, cells):
 
 
 def finish(panel: FinetuneWidget, qtbot) -> str:
-    with qtbot.waitSignal(panel.tuning.ended, timeout=LONG) as how:
+    with qtbot.waitSignal(panel.finetuning.stopped, timeout=LONG) as how:
         panel.button.click()
     return how.args[0]
 
@@ -91,16 +91,16 @@ def test_name_of_a_tuned_model_counts_on():
 def test_nothing_to_learn_from_is_told(panel, qtbot):
     panel.button.click()
     assert "nothing to learn from" in panel.status.text()
-    assert not panel.tuning.running
+    assert not panel.finetuning.running
 
 
 def test_stop_ends_the_training_and_keeps_a_checkpoint(panel, session, truth, qtbot):
     panel.truth.layer = truth
     panel.how.form.value = replace(panel.how.form.value, n_steps=100_000)
-    with qtbot.waitSignal(panel.tuning.progressed, timeout=LONG):
+    with qtbot.waitSignal(panel.finetuning.progressed, timeout=LONG):
         panel.button.click()
     assert panel.button.text() == "Stop"
-    with qtbot.waitSignal(panel.tuning.ended, timeout=LONG) as how:
+    with qtbot.waitSignal(panel.finetuning.stopped, timeout=LONG) as how:
         panel.button.click()
     assert how.args == ["cancelled"]
     assert list(session.folder.glob("training-*/*.safetensors"))
@@ -110,22 +110,22 @@ def test_stop_ends_the_training_and_keeps_a_checkpoint(panel, session, truth, qt
 def test_stopped_training_goes_on_where_it_was(panel, session, truth, qtbot):
     panel.truth.layer = truth
     panel.how.form.value = replace(panel.how.form.value, n_steps=40)
-    assert not panel.tuning.can_go_on
-    with qtbot.waitSignal(panel.tuning.progressed, timeout=LONG):
+    assert not panel.finetuning.can_resume
+    with qtbot.waitSignal(panel.finetuning.progressed, timeout=LONG):
         panel.button.click()
-    with qtbot.waitSignal(panel.tuning.ended, timeout=LONG):
+    with qtbot.waitSignal(panel.finetuning.stopped, timeout=LONG):
         panel.button.click()
-    assert panel.tuning.can_go_on
-    assert panel.more.isVisibleTo(panel)
+    assert panel.finetuning.can_resume
+    assert panel.resume_button.isVisibleTo(panel)
     steps = []
-    panel.tuning.progressed.connect(lambda reports: steps.extend(r.step for r in reports))
-    with qtbot.waitSignal(panel.tuning.ended, timeout=LONG) as how:
-        panel.more.click()
+    panel.finetuning.progressed.connect(lambda reports: steps.extend(r.step for r in reports))
+    with qtbot.waitSignal(panel.finetuning.stopped, timeout=LONG) as how:
+        panel.resume_button.click()
     assert how.args == ["finished"]
     assert steps[0] > 1
     assert steps == list(range(steps[0], 41))
-    assert not panel.more.isVisibleTo(panel)
-    assert panel.tuning.model is not None
+    assert not panel.resume_button.isVisibleTo(panel)
+    assert panel.finetuning.model is not None
 
 
 def test_taken_name_is_refused(panel, session, truth, qtbot):
@@ -140,16 +140,16 @@ def test_preset_fills_the_form_for_the_frames_at_hand(session, cells, tiny_model
     session.model = tiny_model
     panel = FinetuneWidget(session)
     qtbot.addWidget(panel)
-    assert panel.how.promise.text().endswith(
+    assert panel.how.estimate.text().endswith(
         "Correct a frame to begin with, or choose a truth layer."
     )
     panel.truth.layer = truth
     few = panel.how.recipe
     assert few.validation_share == 0
-    assert "All 4 frames teach" in panel.how.promise.text()
+    assert "All 4 frames teach" in panel.how.estimate.text()
     panel.how.preset.setCurrentIndex(1)
     assert panel.how.recipe.config.n_steps > few.config.n_steps
-    assert str(panel.how.recipe.config.n_steps) in panel.how.promise.text()
+    assert str(panel.how.recipe.config.n_steps) in panel.how.estimate.text()
 
 
 def test_own_numbers_stay_until_another_preset_is_chosen(panel, truth):
@@ -162,10 +162,10 @@ def test_own_numbers_stay_until_another_preset_is_chosen(panel, truth):
 def test_promise_says_time_frames_and_what_measures():
     config = TrainConfig(n_steps=300, batch_size=8, patience=4)
     recipe = Recipe(config=config, validation_share=0.2, mix_share=0)
-    told = promise(recipe, 10, 0.1)
+    told = estimate_text(recipe, 10, 0.1)
     assert told.startswith("300 steps, about 4 min on a CPU. One frame in five is held out")
     assert "ends the training when it gets no better" in told
-    one = promise(replace(recipe, validation_share=0.0), 1, 0.01)
+    one = estimate_text(replace(recipe, validation_share=0.0), 1, 0.01)
     assert one.startswith("300 steps, less than a minute on a CPU. The frame teaches")
 
 
@@ -179,11 +179,11 @@ def test_best_dice_and_early_end_are_told(panel, tiny_model):
         seconds=4.0,
         validation={"mean": 0.5},
     )
-    panel.tuning.began.emit()
-    panel.tuning.progressed.emit([report])
+    panel.finetuning.started.emit()
+    panel.finetuning.progressed.emit([report])
     assert "best Dice 0.500, at step 2" in panel.status.text()
-    assert panel.how.pace == 2.0  # 4 seconds for the one step since it went on, of 2 windows
-    panel.tuning.progressed.emit([replace(report, step=4, message="stopped at step 4: why")])
-    panel.tuning.model = tiny_model
-    panel.tuning.ended.emit("finished")
+    assert panel.how.seconds_per_window == 2.0  # 4 s for one step of 2 windows
+    panel.finetuning.progressed.emit([replace(report, step=4, message="stopped at step 4: why")])
+    panel.finetuning.model = tiny_model
+    panel.finetuning.stopped.emit("finished")
     assert panel.status.text() == "tiny is trained and installed. Stopped at step 4: why."

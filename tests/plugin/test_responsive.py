@@ -107,7 +107,7 @@ def test_beginning_blocks_no_longer_than_napari_adding_a_layer(segment, session,
             with qtbot.waitSignal(session.inference.started, timeout=LONG):
                 segment.button.click()
             qtbot.wait(200)
-        with qtbot.waitSignal(segment.segmentation.ended, timeout=LONG):
+        with qtbot.waitSignal(segment.segmentation.stopped, timeout=LONG):
             segment.segmentation.cancel()
         return watch.longest - bare
 
@@ -130,8 +130,8 @@ def test_viewer_is_not_blocked_while_a_model_is_fine_tuned(
         with qtbot.waitSignal(session.training.started, timeout=LONG):
             panel.button.click()
         with watch:
-            qtbot.waitUntil(lambda: not panel.tuning.running, timeout=LONG)
-        assert panel.tuning.model is not None
+            qtbot.waitUntil(lambda: not panel.finetuning.running, timeout=LONG)
+        assert panel.finetuning.model is not None
         return watch.longest
 
     assert least(measure) < LIMIT_S

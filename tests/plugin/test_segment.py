@@ -27,7 +27,7 @@ def panel(session, cells, tiny_model, qtbot) -> SegmentWidget:
 
 
 def finish(panel: SegmentWidget, qtbot) -> str:
-    with qtbot.waitSignal(panel.segmentation.ended, timeout=LONG) as how:
+    with qtbot.waitSignal(panel.segmentation.stopped, timeout=LONG) as how:
         panel.button.click()
     return how.args[0]
 
@@ -115,7 +115,7 @@ def test_cancel_keeps_what_is_done_and_the_panel_works_again(panel, session, cel
         panel.button.click()
     assert panel.button.text() == "Cancel"
     began = time.monotonic()
-    with qtbot.waitSignal(panel.segmentation.ended, timeout=LONG) as how:
+    with qtbot.waitSignal(panel.segmentation.stopped, timeout=LONG) as how:
         panel.button.click()
         assert panel.button.text() == "Cancelling…"
     assert time.monotonic() - began < 2.5
@@ -136,7 +136,7 @@ def test_killed_process_is_told_once_and_the_next_run_works(panel, session, cell
         panel.button.click()
     with (
         qtbot.captureExceptions() as raised,
-        qtbot.waitSignal(panel.segmentation.ended, timeout=LONG) as how,
+        qtbot.waitSignal(panel.segmentation.stopped, timeout=LONG) as how,
     ):
         os.kill(session.inference._child.process.pid, signal.SIGKILL)
     assert how.args == ["failed"]

@@ -82,7 +82,7 @@ def test_sample_of_the_file_menu_is_segmented_by_a_command(viewer, tiny_model, q
     workbench = open_workbench(viewer)
     workbench.session.model = tiny_model
     commands.segment_frame(viewer)
-    with qtbot.waitSignal(workbench.segment.segmentation.ended, timeout=LONG) as how:
+    with qtbot.waitSignal(workbench.segment.segmentation.stopped, timeout=LONG) as how:
         assert workbench.segment.segmentation.running
     assert how.args == ["finished"]
     assert [layer.name for layer in viewer.layers][-1] == "simulated cells masks"

@@ -19,12 +19,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_rleseg.animating import Animation
+from napari_rleseg.animation import Animation
 from napari_rleseg.player import HIGHLIGHT_COLOUR, TokenList
 from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
+from napari_rleseg.signals import listen
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
-from napari_rleseg.widgets.controls import follow, form_layout, narrow, text_label
+from napari_rleseg.widgets.controls import form_layout, narrow, text_label
 from rleseg_core.data import Window
 from rleseg_core.errors import DataError, RlesegError
 
@@ -160,13 +161,13 @@ class AnimateWidget(QWidget):
         player.grew.connect(self._show_length)
         player.playing_changed.connect(self._show_state)
         animation.shown.connect(self._show_window)
-        animation.arrived.connect(self._show_state)
+        animation.completed.connect(self._show_state)
         animation.exported.connect(self._show_exported)
         animation.progressed.connect(self._show_progress)
-        animation.ended.connect(self._show_ended)
-        follow(self._session.image_changed, self._show_windows, self)
-        follow(self._session.model_changed, self._show_windows, self)
-        follow(self._session.viewer.dims.events.current_step, self._show_windows, self)
+        animation.stopped.connect(self._show_stopped)
+        listen(self._session.image_changed, self._show_windows, self)
+        listen(self._session.model_changed, self._show_windows, self)
+        listen(self._session.viewer.dims.events.current_step, self._show_windows, self)
 
     def _tell(self, error: RlesegError) -> None:
         self.status.setText(str(error))
@@ -253,7 +254,7 @@ class AnimateWidget(QWidget):
         self.status.setText(f"Written to {path}")
         self._show_state()
 
-    def _show_ended(self, why: str) -> None:
+    def _show_stopped(self, why: str) -> None:
         self.status.setText("" if why == "cancelled" else why)
         self._show_state()
 

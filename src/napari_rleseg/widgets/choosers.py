@@ -10,7 +10,8 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import notes
 from napari_rleseg.session import Session
-from napari_rleseg.widgets.controls import follow, narrow
+from napari_rleseg.signals import listen
+from napari_rleseg.widgets.controls import narrow
 from rleseg_core.checkpoints.file import ModelInfo, list_models, model_facts, read_info
 from rleseg_core.errors import RlesegError
 
@@ -49,7 +50,7 @@ class LayerBox(QComboBox):
         self._last: Layer | None = None
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
-            follow(event, self.reset_choices, self)
+            listen(event, self.reset_choices, self)
         self.currentIndexChanged.connect(self._tell)
         self.reset_choices()
 
@@ -101,8 +102,8 @@ class ModelBox(QComboBox):
         super().__init__(parent)
         narrow(self)
         self._browsed: list[ModelInfo] = []
-        follow(session.models_changed, self.reset_choices, self)
-        follow(session.model_changed, self._show, self)
+        listen(session.models_changed, self.reset_choices, self)
+        listen(session.model_changed, self._show, self)
         self.activated.connect(self._activate)
         self._last = -1
         self.reset_choices()

@@ -1,9 +1,6 @@
 """What several panels share to lay out and connect their controls."""
 
-import contextlib
-from collections.abc import Callable
-
-from qtpy.QtCore import QObject, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -15,17 +12,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-
-
-def follow(emitter: object, callback: Callable[..., object], owner: QObject) -> None:
-    """Connect a signal of napari or psygnal for as long as `owner` lives."""
-    emitter.connect(callback)  # type: ignore[attr-defined]
-    owner.destroyed.connect(lambda: _unfollow(emitter, callback))
-
-
-def _unfollow(emitter: object, callback: Callable[..., object]) -> None:
-    with contextlib.suppress(ValueError, KeyError, RuntimeError):  # it is gone already
-        emitter.disconnect(callback)  # type: ignore[attr-defined]
 
 
 def form_layout(parent: QWidget | None = None) -> QFormLayout:

@@ -15,11 +15,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_rleseg.correcting import Correcting
+from napari_rleseg.correction import MaskCorrection
 from napari_rleseg.layers import class_names_of
 from napari_rleseg.session import Session
+from napari_rleseg.signals import listen
 from napari_rleseg.widgets.choosers import LayerBox
-from napari_rleseg.widgets.controls import follow, form_layout, narrow, text_label
+from napari_rleseg.widgets.controls import form_layout, narrow, text_label
 from napari_rleseg.widgets.painting import PaintTools
 from napari_rleseg.widgets.review import ReviewStrip
 from rleseg_core.errors import RlesegError
@@ -39,13 +40,13 @@ class CorrectWidget(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None):
         super().__init__(parent)
         self._session = session
-        self.correcting = Correcting(session, self)
+        self.correction = MaskCorrection(session, self)
         self.masks = LayerBox(session.viewer, Labels)
         self.class_names = QLineEdit()
         self.class_names.setPlaceholderText("ipsc, dfc: classes 1, 2, …")
         self.start_button = QPushButton("Start correcting")
         self.earlier = narrow(QComboBox())
-        self.resume_button = QPushButton("Go on")
+        self.resume_button = QPushButton("Resume")
         self.progress = QProgressBar()
         self.progress.setFormat("%v of %m frames")
         self.tools = PaintTools()
@@ -75,15 +76,15 @@ class CorrectWidget(QWidget):
         layer = self.masks.layer
         names = [name.strip() for name in self.class_names.text().split(",") if name.strip()]
         if isinstance(layer, Labels):
-            self._try(lambda: self.correcting.start(layer, names))
+            self._try(lambda: self.correction.start(layer, names))
         else:
             self.status.setText("there are no masks; segment the image or open masks first")
 
     def resume(self) -> None:
-        """Go on with the chosen earlier corrections."""
+        """Resume the chosen earlier corrections."""
         folder = self.earlier.currentData()
         if folder is not None:
-            self._try(lambda: self.correcting.resume(folder))
+            self._try(lambda: self.correction.resume(folder))
 
     def showEvent(self, event: QShowEvent) -> None:
         """Look for earlier corrections of the image."""
@@ -93,8 +94,8 @@ class CorrectWidget(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         """Record what is left when the panel is covered or the viewer closed."""
         super().hideEvent(event)
-        if self.correcting.recorder is not None:
-            self.correcting.recorder.flush()
+        if self.correction.recorder is not None:
+            self.correction.recorder.flush()
 
     def _lay_out(self) -> None:
         self._begin, self._work = QWidget(), QWidget()
@@ -140,30 +141,30 @@ class CorrectWidget(QWidget):
         layout.addStretch()
 
     def _connect(self) -> None:
-        correcting = self.correcting
+        correction = self.correction
         self.masks.chosen.connect(self._show_layer)
         self.start_button.clicked.connect(self.start)
         self.resume_button.clicked.connect(self.resume)
         self.accept_button.clicked.connect(self._accept)
-        self.revert_button.clicked.connect(correcting.revert)
-        self.previous_button.clicked.connect(lambda: self._go_on(-1))
-        self.next_button.clicked.connect(lambda: self._go_on(1))
-        self.previous_corrected.clicked.connect(lambda: correcting.go_on(-1, corrected=True))
-        self.next_corrected.clicked.connect(lambda: correcting.go_on(1, corrected=True))
-        self.undo_button.clicked.connect(correcting.undo)
-        self.redo_button.clicked.connect(correcting.redo)
-        self.compare_button.toggled.connect(correcting.compare)
-        self.finish_button.clicked.connect(correcting.finish)
-        self.strip.clicked.connect(correcting.go_to)
-        correcting.began.connect(self._show_state)
-        correcting.progressed.connect(self._show_progress)
-        correcting.opened.connect(self._show_opened)
-        correcting.changed.connect(self._show_state)
-        correcting.ended.connect(self._show_ended)
-        correcting.failed.connect(self._show_failure)
-        follow(self._session.image_changed, self._show_earlier, self)
-        follow(self._session.result_changed, self._show_result, self)
-        follow(self._session.viewer.dims.events.current_step, self._show_frame, self)
+        self.revert_button.clicked.connect(correction.revert)
+        self.previous_button.clicked.connect(lambda: self._go_to_next(-1))
+        self.next_button.clicked.connect(lambda: self._go_to_next(1))
+        self.previous_corrected.clicked.connect(lambda: correction.go_to_next(-1, corrected=True))
+        self.next_corrected.clicked.connect(lambda: correction.go_to_next(1, corrected=True))
+        self.undo_button.clicked.connect(correction.undo)
+        self.redo_button.clicked.connect(correction.redo)
+        self.compare_button.toggled.connect(correction.compare)
+        self.finish_button.clicked.connect(correction.finish)
+        self.strip.clicked.connect(correction.go_to)
+        correction.started.connect(self._show_state)
+        correction.progressed.connect(self._show_progress)
+        correction.opened.connect(self._show_opened)
+        correction.changed.connect(self._show_state)
+        correction.stopped.connect(self._show_stopped)
+        correction.failed.connect(self._show_failure)
+        listen(self._session.image_changed, self._show_earlier, self)
+        listen(self._session.result_changed, self._show_result, self)
+        listen(self._session.viewer.dims.events.current_step, self._show_frame, self)
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
@@ -173,13 +174,13 @@ class CorrectWidget(QWidget):
 
     def _accept(self) -> None:
         accepted = self.accept_button.isChecked()
-        self.correcting.accept(accepted)
+        self.correction.accept(accepted)
         if accepted:
-            self._go_on(1)
+            self._go_to_next(1)
 
-    def _go_on(self, step: int) -> None:
-        if self.correcting.recorder is not None and self.correcting.go_on(step) is None:
-            self.status.setText(f"every frame is reviewed\n{self.correcting.recorder.status}")
+    def _go_to_next(self, step: int) -> None:
+        if self.correction.recorder is not None and self.correction.go_to_next(step) is None:
+            self.status.setText(f"every frame is reviewed\n{self.correction.recorder.status}")
 
     def _show_layer(self, layer: object) -> None:
         names = class_names_of(layer) if isinstance(layer, Labels) else ()
@@ -191,7 +192,7 @@ class CorrectWidget(QWidget):
 
     def _show_earlier(self, _: object = None) -> None:
         self.earlier.clear()
-        for session in self.correcting.earlier():
+        for session in self.correction.earlier_sessions():
             self.earlier.addItem(session.title, session.folder)
         for part in (self._earlier_row, self._earlier_label):
             part.setVisible(self.earlier.count() > 0)
@@ -201,14 +202,14 @@ class CorrectWidget(QWidget):
         self.progress.setValue(n_done)
 
     def _show_opened(self) -> None:
-        recorder = self.correcting.recorder
+        recorder = self.correction.recorder
         assert recorder is not None
         self.tools.set_layer(recorder.layer)
         for key, button in self._keys().items():
             recorder.layer.bind_key(key, _presser(button), overwrite=True)
         self._show_state()
 
-    def _show_ended(self) -> None:
+    def _show_stopped(self) -> None:
         if self.tools.layer is not None:
             for key in self._keys():
                 self.tools.layer.bind_key(key, None, overwrite=True)
@@ -222,7 +223,7 @@ class CorrectWidget(QWidget):
         self.status.setText(sentence)
 
     def _show_state(self) -> None:
-        recorder, busy = self.correcting.recorder, self.correcting.busy
+        recorder, busy = self.correction.recorder, self.correction.busy
         self._begin.setVisible(recorder is None and not busy)
         self._work.setVisible(recorder is not None)
         self.progress.setVisible(busy)
@@ -243,7 +244,7 @@ class CorrectWidget(QWidget):
             self._show_frame()
 
     def _show_frame(self, event: object = None) -> None:
-        recorder = self.correcting.recorder
+        recorder = self.correction.recorder
         if recorder is not None:
             frame = recorder.frame
             self.strip.mark(frame)

@@ -4,7 +4,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_rleseg.session import Session
-from napari_rleseg.widgets.controls import follow, text_label
+from napari_rleseg.signals import listen
+from napari_rleseg.widgets.controls import text_label
 
 
 class CorrectedFrames(QWidget):
@@ -33,7 +34,7 @@ class CorrectedFrames(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._none)
         layout.addWidget(self.table)
-        follow(session.corrections_changed, self.read, self)
+        listen(session.corrections_changed, self.read, self)
         self.table.itemChanged.connect(self.ticked_changed)
         self.read()
 

@@ -8,7 +8,7 @@ import pyqtgraph as pg
 from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_rleseg.widgets.controls import follow
+from napari_rleseg.signals import listen
 from rleseg_core.drawing.palette import class_colour
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class TrainingCurves(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._canvas)
-        follow(viewer.events.theme, self._paint, self)
+        listen(viewer.events.theme, self._paint, self)
         self._paint()
 
     @property

@@ -12,8 +12,9 @@ from qtpy.QtWidgets import (
 from napari_rleseg.finetuning import FineTuning, Truth, unused_name
 from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
+from napari_rleseg.signals import listen
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
-from napari_rleseg.widgets.controls import clock, follow, form_layout, text_label
+from napari_rleseg.widgets.controls import clock, form_layout, text_label
 from napari_rleseg.widgets.corrected import CorrectedFrames
 from napari_rleseg.widgets.curves import TrainingCurves
 from napari_rleseg.widgets.recipes import RecipeBox
@@ -36,12 +37,12 @@ class FinetuneWidget(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None):
         super().__init__(parent)
         self._session = session
-        self.tuning = FineTuning(session, self)
+        self.finetuning = FineTuning(session, self)
         self.base = ModelBox(session)
         self.name = QLineEdit()
         self._suggested = self._told = ""
         self._config = TrainConfig()  # of the run
-        self._gone_on: int | None = None  # step from which it went on
+        self._resumed_at: int | None = None  # last step of the run before
         self.frames = CorrectedFrames(session)
         self.truth = LayerBox(session.viewer, Labels, none="none")
         self.truth.setToolTip("A layer of true masks of the image, to learn from all its frames")
@@ -55,29 +56,29 @@ class FinetuneWidget(QWidget):
         self.status = text_label()
         self.use = QPushButton("Use this model")
         self.use.hide()
-        self.more = QPushButton("Go on with the stopped training")
-        self.more.hide()
+        self.resume_button = QPushButton("Resume the stopped training")
+        self.resume_button.hide()
         self._lay_out()
         self.base.chosen.connect(self._suggest_name)
-        follow(session.model_changed, self._suggest_name, self)
+        listen(session.model_changed, self._suggest_name, self)
         for signal in (
             self.how.changed,
             self.base.chosen,
             self.truth.chosen,
             self.frames.ticked_changed,
         ):
-            signal.connect(self._suit)
+            signal.connect(self._match_defaults)
         for signal in (session.model_changed, session.image_changed):
-            follow(signal, self._suit, self)
+            listen(signal, self._match_defaults, self)
         self.button.clicked.connect(self._press)
         self.use.clicked.connect(self.use_model)
-        self.more.clicked.connect(self.go_on)
-        follow(session.corrections_changed, self._forget_complaint, self)
-        self.tuning.began.connect(self._began)
-        self.tuning.progressed.connect(self._progressed)
-        self.tuning.ended.connect(self._ended)
+        self.resume_button.clicked.connect(self.resume)
+        listen(session.corrections_changed, self._forget_complaint, self)
+        self.finetuning.started.connect(self._show_started)
+        self.finetuning.progressed.connect(self._show_progress)
+        self.finetuning.stopped.connect(self._show_stopped)
         self._suggest_name()
-        self._suit()
+        self._match_defaults()
 
     def start(self) -> None:
         """Begin to train; what stands against it is told."""
@@ -88,22 +89,22 @@ class FinetuneWidget(QWidget):
             device = str(preference("inference", "device"))
             size = self.how.image_size.value() or None
             name, recipe = self.name.text(), self.how.recipe
-            self.tuning.start(model, self._truth(), recipe, name, device, size)
+            self.finetuning.start(model, self._truth(), recipe, name, device, size)
         except RlesegError as error:
             self.status.setText(str(error))
 
-    def go_on(self) -> None:
-        """Go on with the training that was stopped."""
+    def resume(self) -> None:
+        """Resume the training that was stopped."""
         try:
-            self.tuning.go_on()
+            self.finetuning.resume()
         except RlesegError as error:
             self.status.setText(str(error))
 
     def use_model(self) -> None:
         """Segment with the new model from now on."""
-        if self.tuning.model is not None:
-            self._session.model = self.tuning.model
-            self.status.setText(f"{self.tuning.model.name} is now the model of the Segment tab")
+        if self.finetuning.model is not None:
+            self._session.model = self.finetuning.model
+            self.status.setText(f"{self.finetuning.model.name} is now the model of the Segment tab")
             self.use.hide()
 
     def _truth(self) -> Truth:
@@ -114,56 +115,56 @@ class FinetuneWidget(QWidget):
             image=image if isinstance(image, Image) else None,
         )
 
-    def _suit(self, *_: object) -> None:
+    def _match_defaults(self, *_: object) -> None:
         if self.base.model is not None:
-            self.how.suit(self.base.model, self._truth())
+            self.how.match_defaults(self.base.model, self._truth())
 
     def _forget_complaint(self, *_: object) -> None:
-        if not self.tuning.running:
+        if not self.finetuning.running:
             self.status.clear()
 
     def _press(self) -> None:
-        if self.tuning.running:
+        if self.finetuning.running:
             self.button.setText("Stopping…")
             self.button.setEnabled(False)
-            self.tuning.cancel()
+            self.finetuning.cancel()
         else:
             self.start()
 
-    def _began(self) -> None:
+    def _show_started(self) -> None:
         self.button.setText("Stop")
         self.use.hide()
-        self.more.hide()
+        self.resume_button.hide()
         self.progress.setRange(0, 0)
         self.progress.show()
         self.curves.show()
         self._config = self.how.recipe.config
         self.curves.clear(self._config.n_steps)
-        self._told, self._gone_on = "", None
+        self._told, self._resumed_at = "", None
         self.status.setText("Starting…")
 
-    def _progressed(self, reports: list[StepReport]) -> None:
+    def _show_progress(self, reports: list[StepReport]) -> None:
         last = reports[-1]
         self.progress.setRange(0, last.n_steps)
         self.progress.setValue(last.step)
         self.curves.add(reports)
-        if self._gone_on is None:
-            self._gone_on = reports[0].step - 1
-        pace = last.seconds / (last.step - self._gone_on)
+        if self._resumed_at is None:
+            self._resumed_at = reports[0].step - 1
+        pace = last.seconds / (last.step - self._resumed_at)
         left = pace * (last.n_steps - last.step)
         best = self.curves.best
         dice = "" if best is None else f"best Dice {best[1]:.3f}, at step {best[0]} · "
         text = f"{dice}loss {last.loss:.3f} · {clock(left)} left"
         self._told = next((r.message for r in reversed(reports) if r.message), self._told)
         self.status.setText(f"{text}\n{self._told}" if self._told else text)
-        self.how.pace = pace / self._config.batch_size
+        self.how.seconds_per_window = pace / self._config.batch_size
 
-    def _ended(self, how: str) -> None:
+    def _show_stopped(self, how: str) -> None:
         self.button.setText("Start training")
         self.button.setEnabled(True)
         self.progress.hide()
-        self.more.setVisible(self.tuning.can_go_on)
-        model = self.tuning.model
+        self.resume_button.setVisible(self.finetuning.can_resume)
+        model = self.finetuning.model
         if how == "finished" and model is not None:
             told = f" {self._told[0].upper()}{self._told[1:]}." if self._told else ""
             self.status.setText(f"{model.name} is trained and installed.{told}")
@@ -172,7 +173,9 @@ class FinetuneWidget(QWidget):
             self._suggested = self.name.text()  # taken now
             self._suggest_name()
         elif how == "cancelled":
-            self.status.setText("Stopped; what was learnt is kept, and can be gone on with.")
+            self.status.setText(
+                "Stopped; the last checkpoint is kept, and training can be resumed."
+            )
 
     def _suggest_name(self, _: object = None) -> None:
         model = self.base.model
@@ -190,6 +193,6 @@ class FinetuneWidget(QWidget):
         layout.addLayout(form)
         for part in (self.frames, self.how, self.button, self.progress):
             layout.addWidget(part)
-        for part in (self.curves, self.status, self.use, self.more):
+        for part in (self.curves, self.status, self.use, self.resume_button):
             layout.addWidget(part)
         layout.addStretch()

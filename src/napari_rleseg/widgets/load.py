@@ -110,7 +110,7 @@ class LoadWidget(QWidget):
                 self._show_first(added[0])
                 if len(added) > 1 and self._session.path_of(added[1]) is not None:
                     self._session.result = added[1]
-                self._suit_model()
+                self._choose_sample_model()
                 self._tell(added[0], added[0].data.shape, str(added[0].dtype), "simulated")
 
     def _show_first(self, image: Layer) -> None:
@@ -118,7 +118,7 @@ class LoadWidget(QWidget):
         if self._session.viewer.dims.ndim > 2:
             self._session.viewer.dims.set_current_step(0, 0)
 
-    def _suit_model(self) -> None:
+    def _choose_sample_model(self) -> None:
         """Choose the model that was made for the sample, if the chosen one has other classes."""
         model = self._session.model
         if model is None or model.mask_spec.class_names != CLASS_NAMES:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rleseg.layers import class_names_of
-from napari_rleseg.widgets.controls import follow
+from napari_rleseg.signals import listen
 from rleseg_core.drawing.palette import class_colour
 
 MODES = {  # as napari calls them: what the button says, what it does
@@ -80,7 +80,7 @@ class PaintTools(QWidget):
             return
         self._fill_palette(class_names_of(layer))
         for event in (layer.events.mode, layer.events.selected_label, layer.events.brush_size):
-            follow(event, self._show, self)
+            listen(event, self._show, self)
         for label in range(1, min(len(self.classes.buttons()), N_KEYS) + 1):
             layer.bind_key(str(label), _chooser(label), overwrite=True)
         self._show()

@@ -27,7 +27,7 @@ AIMS = {
     "quick": "A first improvement, from one corrected frame on",
     "thorough": "As good as your frames allow",
 }
-CPU_PACE = 2e-8
+CPU_SECONDS = 2e-8
 """Seconds for a window and a parameter of the model, measured on one core of a 2.5 GHz Xeon."""
 
 
@@ -40,19 +40,19 @@ class RecipeBox(QWidget):
         Owner.
     """
 
-    changed = Signal()  # of preset or image size, which `suit` has to be told again
+    changed = Signal()  # of preset or image size, which `match_defaults` has to be told again
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.preset = QComboBox()
         for name in AIMS:
             self.preset.addItem(name.capitalize(), name)
-        self.promise = text_label()
+        self.estimate = text_label()
         self.form = Form(TrainConfig(), SHOWN, labels=LABELS, options=OPTIONS)
         self.image_size = image_size_box()
-        self.pace: float | None = None  # seconds a window, of an earlier run
-        self._suited = self.form.value
-        self._recipe = Recipe(config=self._suited, validation_share=0.2, mix_share=0.0)
+        self.seconds_per_window: float | None = None  # seconds a window, of an earlier run
+        self._matched = self.form.value
+        self._recipe = Recipe(config=self._matched, validation_share=0.2, mix_share=0.0)
         self._lay_out()
         self.preset.currentIndexChanged.connect(self._choose)
         self.image_size.valueChanged.connect(self.changed)
@@ -62,7 +62,7 @@ class RecipeBox(QWidget):
         """What the preset decides, with the numbers of the form."""
         return replace(self._recipe, config=self.form.value)
 
-    def suit(self, base: ModelInfo, truth: Truth) -> None:
+    def match_defaults(self, base: ModelInfo, truth: Truth) -> None:
         """Make the preset's numbers fit a model and what it is to learn from.
 
         Numbers that the user has changed stay, until another preset is chosen.
@@ -74,15 +74,15 @@ class RecipeBox(QWidget):
         device = str(preference("inference", "device"))
         device = "cpu" if device == "auto" else device  # to ask torch would take seconds here
         self._recipe = FINE_TUNING[self.preset.currentData()](n_frames, n_windows, device, base)
-        if self.form.value == self._suited:
+        if self.form.value == self._matched:
             self.form.value = self._recipe.config
-            self._suited = self.form.value
-        pace = self.pace or CPU_PACE * count_parameters(base.path)
+            self._matched = self.form.value
+        pace = self.seconds_per_window or CPU_SECONDS * count_parameters(base.path)
         aim = AIMS[self.preset.currentData()]
-        self.promise.setText(f"{aim}. {promise(self.recipe, n_frames, pace)}")
+        self.estimate.setText(f"{aim}. {estimate_text(self.recipe, n_frames, pace)}")
 
     def _choose(self) -> None:
-        self._suited = self.form.value  # the numbers of the new preset, whatever was changed
+        self._matched = self.form.value  # the numbers of the new preset, whatever was changed
         self.changed.emit()
 
     def _lay_out(self) -> None:
@@ -95,11 +95,11 @@ class RecipeBox(QWidget):
         choice = form_layout()
         choice.addRow("Training", self.preset)
         layout.addLayout(choice)
-        for part in (self.promise, Folded("Advanced settings", advanced)):
+        for part in (self.estimate, Folded("Advanced settings", advanced)):
             layout.addWidget(part)
 
 
-def promise(recipe: Recipe, n_frames: int, pace: float) -> str:
+def estimate_text(recipe: Recipe, n_frames: int, pace: float) -> str:
     """One or two sentences on what a training will do.
 
     Parameters

@@ -20,10 +20,11 @@ from qtpy.QtWidgets import (
 from napari_rleseg.layers import stack_shape
 from napari_rleseg.segmentation import Segmentation
 from napari_rleseg.session import Session
+from napari_rleseg.signals import listen
 from napari_rleseg.tasks import SegmentReport, SegmentSettings
 from napari_rleseg.widgets.advanced import AdvancedSettings
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
-from napari_rleseg.widgets.controls import clock, follow, form_layout, text_label
+from napari_rleseg.widgets.controls import clock, form_layout, text_label
 from rleseg_core.data.windows import resized_shape
 from rleseg_core.errors import DataError, RlesegError
 from rleseg_core.spec import WindowSpec
@@ -68,11 +69,11 @@ class SegmentWidget(QWidget):
         self.advanced.image_size.valueChanged.connect(self._tell_scale)
         self.button.clicked.connect(self._press)
         self.follow_box.toggled.connect(self._set_follow)
-        self.segmentation.began.connect(self._began)
-        self.segmentation.progressed.connect(self._progressed)
-        self.segmentation.ended.connect(self._ended)
-        follow(session.image_changed, self._show_image, self)
-        follow(session.model_changed, self._tell_scale, self)
+        self.segmentation.started.connect(self._show_started)
+        self.segmentation.progressed.connect(self._show_progress)
+        self.segmentation.stopped.connect(self._show_stopped)
+        listen(session.image_changed, self._show_image, self)
+        listen(session.model_changed, self._tell_scale, self)
         self._choose_image(self.image.layer)
         self._choose_model(self.model.model)
         self._show_range()
@@ -152,21 +153,21 @@ class SegmentWidget(QWidget):
     def _set_follow(self, on: bool) -> None:
         self.segmentation.follow = on
 
-    def _began(self) -> None:
+    def _show_started(self) -> None:
         self.button.setText("Cancel")
         self.progress.setRange(0, 0)
         self.progress.show()
         self.status.setText("Loading the model…")
         self._clock.start()
 
-    def _progressed(self, report: SegmentReport) -> None:
+    def _show_progress(self, report: SegmentReport) -> None:
         self.progress.setRange(0, report.n_windows)
         self.progress.setValue(report.n_done)
         left = report.seconds / report.n_done * (report.n_windows - report.n_done)
         speed = report.n_tokens / max(report.seconds, 1e-6)
         self.status.setText(f"{clock(left)} left · {speed:,.0f} tokens/s · {report.device}")
 
-    def _ended(self, how: str) -> None:
+    def _show_stopped(self, how: str) -> None:
         self.button.setText("Segment")
         self.button.setEnabled(True)
         done, total = self.progress.value(), self.progress.maximum()

@@ -14,7 +14,7 @@ from napari_rleseg.player import TokenPlayer
 from napari_rleseg.preferences import preference
 from napari_rleseg.preview import WindowPreview
 from napari_rleseg.session import Session
-from napari_rleseg.widgets.controls import follow
+from napari_rleseg.signals import listen
 from rleseg_core.checkpoints.file import ModelInfo
 from rleseg_core.data import Window, plan_windows, resized_shape
 from rleseg_core.drawing.animation import PictureWritten
@@ -41,10 +41,10 @@ class Animation(QObject):
     """
 
     shown = Signal()  # a window; its tokens come from now on
-    arrived = Signal()  # all its tokens
+    completed = Signal()  # all its tokens
     exported = Signal(object)  # Path
     progressed = Signal(int, int)  # pictures written, of all
-    ended = Signal(str)  # 'cancelled' or a sentence that says what failed
+    stopped = Signal(str)  # 'cancelled' or a sentence that says what failed
 
     def __init__(self, session: Session, parent: QObject | None = None):
         super().__init__(parent)
@@ -64,8 +64,8 @@ class Animation(QObject):
         self._runner: Runner | None = None
         self._encoder = InProcessRunner("RLE Seg: encoding masks", self)
         for runner in (session.reading, session.inference, self._encoder):
-            self._follow(runner)
-        follow(session.viewer.layers.events.removed, self._removed, self)
+            self._connect(runner)
+        listen(session.viewer.layers.events.removed, self._removed, self)
 
     @property
     def preview(self) -> Labels | None:
@@ -251,7 +251,7 @@ class Animation(QObject):
         self._job, self._runner = job, runner
         runner.start(*arguments, **options)  # type: ignore[arg-type]
 
-    def _follow(self, runner: Runner) -> None:
+    def _connect(self, runner: Runner) -> None:
         runner.reported.connect(lambda reports: self._report(runner, reports))
         runner.finished.connect(lambda product: self._finish(runner, product))
         runner.failed.connect(lambda sentence, details: self._fail(runner, sentence, details))
@@ -271,10 +271,10 @@ class Animation(QObject):
         job, self._job, self._runner = self._job, "", None
         if job == "tokens":
             self.player.finish()
-            self.arrived.emit()
+            self.completed.emit()
         else:
             self.exported.emit(product)
-        self._go_on()
+        self._show_next()
 
     def _stop(self, runner: Runner) -> None:
         if runner is self._runner:
@@ -288,10 +288,10 @@ class Animation(QObject):
     def _end(self, why: str) -> None:
         self._job, self._runner = "", None
         self.player.finish()
-        self.ended.emit(why)
-        self._go_on()
+        self.stopped.emit(why)
+        self._show_next()
 
-    def _go_on(self) -> None:
+    def _show_next(self) -> None:
         wanted, self._next = self._next, None
         if wanted is not None:
             try:

@@ -1,4 +1,4 @@
-"""The correction of a session's masks: begin, go on with an earlier one, review, end."""
+"""The correction of a session's masks: start, resume an earlier session, review, finish."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from napari_rleseg.jobs import InProcessRunner, show_failure
 from napari_rleseg.layers import class_names_of, notes, show_labels, stack_shape
 from napari_rleseg.recorder import CorrectionRecorder
 from napari_rleseg.session import Session, sessions_folder
-from napari_rleseg.widgets.controls import follow
+from napari_rleseg.signals import listen
 from rleseg_core.corrections import (
     CorrectionLog,
     FrameKept,
@@ -28,14 +28,14 @@ OUTLINE = 2  # pixels, of the prediction drawn over the corrected masks
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """A correction session on disk that can be gone on with."""
+class EarlierSession:
+    """A correction session on disk that can be resumed."""
 
     folder: Path
     title: str
 
 
-class Correcting(QObject):
+class MaskCorrection(QObject):
     """Owns the recorder of a session, and what it records into.
 
     Parameters
@@ -51,11 +51,11 @@ class Correcting(QObject):
         Of the corrections under way.
     """
 
-    began = Signal()
+    started = Signal()
     progressed = Signal(int, int)  # frames copied, of all
     opened = Signal()
     changed = Signal()  # something was recorded, accepted or taken back
-    ended = Signal()
+    stopped = Signal()
     failed = Signal(str)
 
     def __init__(self, session: Session, parent: QObject | None = None):
@@ -72,7 +72,7 @@ class Correcting(QObject):
         self._runner.cancelled.connect(self._stop)
         session.reading.failed.connect(self._fail_to_write)
         session.reading.cancelled.connect(self._stop_waiting)
-        follow(session.viewer.layers.events.removed, self._removed, self)
+        listen(session.viewer.layers.events.removed, self._removed, self)
 
     @property
     def busy(self) -> bool:
@@ -99,11 +99,11 @@ class Correcting(QObject):
         if not names:
             raise DataError(f"the classes of layer {layer.name!r} have no names; give some")
         self._source, self._waiting = layer, True
-        self.began.emit()
+        self.started.emit()
         session.when_on_disk(session.image, lambda images: self._keep(layer, names, images))
 
     def resume(self, folder: Path) -> None:
-        """Go on with an earlier session; what reached the masks but not the log is recorded first.
+        """Resume an earlier session; what reached the masks but not the log is recorded first.
 
         Raises
         ------
@@ -112,10 +112,10 @@ class Correcting(QObject):
         """
         self._check_idle()
         self.finish()
-        self.began.emit()
+        self.started.emit()
         self._runner.start(recover, folder)
 
-    def earlier(self) -> list[Earlier]:
+    def earlier_sessions(self) -> list[EarlierSession]:
         """Sessions on disk that belong to the session's image, the newest first."""
         image = self._session.image
         path = None if image is None else self._session.path_of(image)
@@ -132,7 +132,8 @@ class Correcting(QObject):
             if of == str(path.resolve()) and header.parent != here:
                 found.append((when, header.parent))
         return [
-            Earlier(folder, _title(folder, when)) for when, folder in sorted(found, reverse=True)
+            EarlierSession(folder, _title(folder, when))
+            for when, folder in sorted(found, reverse=True)
         ]
 
     def accept(self, accepted: bool = True) -> None:
@@ -162,8 +163,8 @@ class Correcting(QObject):
             axis = self._session.viewer.dims.ndim - layer.ndim
             self._session.viewer.dims.set_point(axis, float(layer.data_to_world((frame, 0, 0))[0]))
 
-    def go_on(self, step: int, *, corrected: bool = False) -> int | None:
-        """Show the next (step 1) or last (-1) frame that is not accepted, or is corrected.
+    def go_to_next(self, step: int, *, corrected: bool = False) -> int | None:
+        """Show the next (step 1) or previous (-1) frame to review, or corrected frame.
 
         Returns
         -------
@@ -212,7 +213,7 @@ class Correcting(QObject):
             self._session.viewer.layers.remove(self._compare)
         self._compare = None
         recorder.layer.mode = "pan_zoom"
-        self.ended.emit()
+        self.stopped.emit()
 
     def _check_idle(self) -> None:
         if self.busy or self._session.reading.busy or self._session.inference.busy:
@@ -280,7 +281,7 @@ class Correcting(QObject):
 
     def _stop(self) -> None:
         self._source, self._waiting = None, False
-        self.ended.emit()
+        self.stopped.emit()
 
     def _removed(self, event: object) -> None:
         layer = getattr(event, "value", None)
