@@ -43,8 +43,7 @@ from rleseg_core.data import (
     subsample_labels,
     synthesize,
 )
-from rleseg_core.decoding import write_sequences
-from rleseg_core.decoding.loop import GrammarTables
+from rleseg_core.decoding import GrammarTables, decode_sequences
 from rleseg_core.files import whole_file
 from rleseg_core.model import Memory, ModelConfig, Pix2Seq, model_config
 from rleseg_core.model.cache import Cache
@@ -72,7 +71,7 @@ class Speeds:
     length, batch : int
         L and B.
     ours : float
-        `write_sequences`.
+        `decode_sequences`.
     uncached : float
         The whole sequence so far is read anew for each token, as `Pix2Seq` does in training.
     last_only : float
@@ -252,13 +251,13 @@ def bytes_per_step(model: Pix2Seq, length: int, batch: int) -> float:
 def time_ours(
     model: BegunPix2Seq, memory: Memory, rules: GrammarTables, begun: int, n_steps: int
 ) -> float:
-    """Seconds of a step of `write_sequences`, on average over steps behind `begun` tokens."""
+    """Seconds of a step of `decode_sequences`, on average over steps behind `begun` tokens."""
     model.begun, model.room = begun, model.config.max_tokens
     if begun:
         model.new_cache(memory, begun)  # filling it is not timed
 
     def write() -> None:
-        for one in write_sequences(model, [memory], rules, max_tokens=begun + n_steps):
+        for one in decode_sequences(model, [memory], rules, max_tokens=begun + n_steps):
             assert one.tokens.size == begun + n_steps
 
     return seconds_of(write, memory.context.device) / n_steps
@@ -526,7 +525,7 @@ def time_drafts(
             return None if before is None else Draft(tokenizer, before)
 
         def run() -> None:
-            for one in write_sequences(
+            for one in decode_sequences(
                 model, movies.memories, rules, max_tokens=model.config.max_tokens,
                 n_slots=batch, drafts=None if source == "none" else guess,
             ):  # fmt: skip

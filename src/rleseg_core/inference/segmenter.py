@@ -14,7 +14,7 @@ from rleseg_core.checkpoints.build import build_model, build_tokenizer
 from rleseg_core.checkpoints.file import ModelInfo, find_model, load_checkpoint
 from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows, upsample_labels
 from rleseg_core.data.windows import resized_shape
-from rleseg_core.decoding import Sampling, Written, generate
+from rleseg_core.decoding import DecodedSequence, Sampling, generate
 from rleseg_core.devices import choose_device, free_memory, is_out_of_memory, release_memory
 from rleseg_core.errors import BudgetError, DataError
 from rleseg_core.inference.sources import DraftSource, TokenSource
@@ -285,7 +285,7 @@ class Segmenter:
         sampling: Sampling,
         draft: DraftSource,
         preview: bool,
-    ) -> Iterator[Written]:
+    ) -> Iterator[DecodedSequence]:
         """Token sequences of windows in their order; `size` of them at once."""
 
         def batches() -> Iterator[torch.Tensor]:

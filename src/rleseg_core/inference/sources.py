@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from rleseg_core.data import Window
-from rleseg_core.decoding import Sampling, Written, write_sequences
-from rleseg_core.decoding.loop import GrammarTables
+from rleseg_core.decoding import DecodedSequence, GrammarTables, Sampling, decode_sequences
 from rleseg_core.errors import SchemeError
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.tokens import Draft, Tokenizer
@@ -61,7 +60,7 @@ class TokenSource:
         logits = self._model.dense_logits(memory)
         return logits.argmax(dim=2).to(torch.uint8).cpu().numpy()
 
-    def read_off(self, batches: Iterable[Tensor]) -> Iterator[Written]:
+    def read_off(self, batches: Iterable[Tensor]) -> Iterator[DecodedSequence]:
         """The tokens of the dense head's masks: a preview that takes no step of the decoder.
 
         Log-probabilities are 0.
@@ -72,7 +71,7 @@ class TokenSource:
                 masks = self.dense_masks(self.encode(images))
             for mask in masks:
                 tokens = self._tokenizer.encode(mask, budget=self._model.config.max_tokens)
-                yield Written(index, tokens, np.zeros(len(tokens), np.float32), 0)
+                yield DecodedSequence(index, tokens, np.zeros(len(tokens), np.float32), 0)
                 index += 1
 
     def write(
@@ -82,7 +81,7 @@ class TokenSource:
         n_slots: int,
         sampling: Sampling,
         draft: DraftSource,
-    ) -> Iterator[Written]:
+    ) -> Iterator[DecodedSequence]:
         """Token sequences of windows in their order.
 
         Parameters
@@ -99,7 +98,7 @@ class TokenSource:
             What is a guess of a window's tokens: those of the frame before, or those of the dense
             head's mask.
         """
-        written: dict[int, Written] = {}
+        written: dict[int, DecodedSequence] = {}
         seen: dict[int, np.ndarray] = {}  # by the dense head
         before = _window_before(windows)
 
@@ -120,7 +119,7 @@ class TokenSource:
             tokens = self._tokenizer.encode(seen[index], budget=self._model.config.max_tokens)
             return Draft(self._tokenizer, tokens)
 
-        sequences = write_sequences(
+        sequences = decode_sequences(
             self._model,
             encoded(),
             self._tables,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.decoding import Sampling, generate_tokens, write_sequences
+from rleseg_core.decoding import Sampling, decode_sequences, generate_tokens
 from rleseg_core.errors import SchemeError
 from rleseg_core.model import Pix2Seq, model_config
 from rleseg_core.spec import MaskSpec
@@ -70,15 +70,15 @@ def test_batches_and_queues_write_what_one_would(written):
     tables = tokenizer.grammar.on("cpu")
     together = generate_tokens(model, memory, tables, max_tokens=ROOM)
     assert [tokens.tolist() for tokens in together] == sequences
-    for n_slots, fixed_shapes in itertools.product((1, 2, 4), (False, True)):
+    for n_slots, static_shapes in itertools.product((1, 2, 4), (False, True)):
         found = list(
-            write_sequences(
+            decode_sequences(
                 model,
                 one_by_one(memory),
                 tables,
                 max_tokens=ROOM,
                 n_slots=n_slots,
-                fixed_shapes=fixed_shapes,
+                static_shapes=static_shapes,
             )
         )
         assert sorted(one.index for one in found) == list(range(5))
@@ -101,7 +101,7 @@ def test_drafts_change_nothing_but_the_passes(written):
     for order in (guesses, [wrong, None, right, half, noise]):
         drafts = [None if tokens is None else Draft(tokenizer, tokens) for tokens in order]
         for n_slots in (1, 3):
-            found = write_sequences(
+            found = decode_sequences(
                 model, one_by_one(memory), tables,
                 max_tokens=ROOM, n_slots=n_slots, drafts=drafts.__getitem__,
             )  # fmt: skip
@@ -114,7 +114,7 @@ def test_right_draft_needs_few_passes(written):
     tokenizer, model, memory, sequences = written
     drafts = [Draft(tokenizer, np.array(tokens)) for tokens in sequences]
     tables = tokenizer.grammar.on("cpu")
-    found = write_sequences(model, [memory], tables, max_tokens=ROOM, drafts=drafts.__getitem__)
+    found = decode_sequences(model, [memory], tables, max_tokens=ROOM, drafts=drafts.__getitem__)
     passes = {one.index: one.n_passes for one in found}
     whole = [k for k in range(5) if sequences[k][-1] == tokenizer.vocab.eos]
     assert all(passes[k] <= 2 + len(sequences[k]) // 32 for k in whole)
@@ -144,7 +144,7 @@ def test_log_probabilities_are_those_of_the_teacher(written):
     tables = tokenizer.grammar.on("cpu")
     drafts = [Draft(tokenizer, np.array(tokens)) for tokens in sequences]
     plain, checked = (
-        {one.index: one.logprobs for one in write_sequences(
+        {one.index: one.logprobs for one in decode_sequences(
             model, [memory], tables, max_tokens=ROOM, drafts=d)}
         for d in (None, drafts.__getitem__)
     )  # fmt: skip
@@ -156,7 +156,7 @@ def test_draws_and_drafts_do_not_go_together(written):
     tokenizer, model, memory, _ = written
     with pytest.raises(SchemeError, match="checked greedily"):
         next(
-            write_sequences(
+            decode_sequences(
                 model,
                 [memory],
                 tokenizer.grammar.on("cpu"),
@@ -169,14 +169,14 @@ def test_draws_and_drafts_do_not_go_together(written):
 
 def test_no_windows_give_nothing(written):
     tokenizer, model, _, _ = written
-    assert list(write_sequences(model, [], tokenizer.grammar.on("cpu"), max_tokens=ROOM)) == []
+    assert list(decode_sequences(model, [], tokenizer.grammar.on("cpu"), max_tokens=ROOM)) == []
 
 
 def test_batches_without_windows_are_passed_over(written):
     tokenizer, model, memory, sequences = written
     none = memory.select(torch.zeros(0, dtype=torch.int64))
     for n_slots in (None, 3):
-        found = write_sequences(
+        found = decode_sequences(
             model, [none, memory, none], tokenizer.grammar.on("cpu"),
             max_tokens=ROOM, n_slots=n_slots,
         )  # fmt: skip
@@ -199,7 +199,7 @@ class Guess:
 def test_drafts_may_be_of_ids_that_do_not_exist(written):
     tokenizer, model, memory, sequences = written
     guesses = [Guess(-1), Guess(5, tokenizer.vocab.size), Guess(2**40), Guess(), Guess(*[0] * 99)]
-    found = write_sequences(
+    found = decode_sequences(
         model, [memory], tokenizer.grammar.on("cpu"), max_tokens=ROOM, drafts=guesses.__getitem__
     )
     assert {one.index: one.tokens.tolist() for one in found} == dict(enumerate(sequences))
@@ -209,7 +209,7 @@ def test_drafts_may_be_of_ids_that_do_not_exist(written):
 def test_numbers_below_one_are_refused(written, numbers):
     tokenizer, model, memory, _ = written
     with pytest.raises(SchemeError, match="at least 1"):
-        next(write_sequences(model, [memory], tokenizer.grammar.on("cpu"), **numbers))
+        next(decode_sequences(model, [memory], tokenizer.grammar.on("cpu"), **numbers))
 
 
 @pytest.mark.parametrize("temperature", [1e-37, 1e37])
@@ -217,7 +217,7 @@ def test_draws_keep_to_the_grammar_at_any_temperature(written, temperature):
     tokenizer, model, memory, _ = written
     tables = tokenizer.grammar.on("cpu")
     sampling = Sampling(top_p=1.0, temperature=temperature, seed=3)
-    for one in write_sequences(model, [memory], tables, max_tokens=ROOM, sampling=sampling):
+    for one in decode_sequences(model, [memory], tables, max_tokens=ROOM, sampling=sampling):
         state = tables.start(1)
         for token in one.tokens:
             assert tables.allowed(state)[0, token]

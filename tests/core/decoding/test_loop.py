@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rleseg_core.decoding import Sampling, generate, generate_tokens, nucleus
-from rleseg_core.decoding.loop import draw_without_sync
+from rleseg_core.decoding.sampling import draw_without_sync
 from rleseg_core.errors import SchemeError
 from rleseg_core.model import Pix2Seq
 from rleseg_core.spec import MaskSpec, StartGrid

@@ -1,0 +1,71 @@
+"""Encoded windows that wait for a slot."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from rleseg_core.model.decoder import Memory
+
+
+class WindowQueue:
+    """Encoded windows in their order, taken from batches of any size as slots become free.
+
+    Parameters
+    ----------
+    memories : iterable of Memory
+        Batches of windows; the next one is asked for only when it is needed.
+    """
+
+    def __init__(self, memories: Iterable[Memory]) -> None:
+        self._source = iter(memories)
+        self._waiting: deque[Memory] = deque()
+        self._next = 0
+
+    def n_ready(self) -> int:
+        """Windows that are encoded already; those of the next batch if there are none."""
+        return self._fetch(1)
+
+    def take(self, n_windows: int) -> tuple[list[int], Memory] | None:
+        """Indices and memory of the next windows, at most `n_windows`; None if none are left."""
+        n_windows = min(n_windows, self._fetch(n_windows))
+        if n_windows == 0:
+            return None
+        parts: list[Memory] = []
+        n_left = n_windows
+        while n_left:
+            memory = self._waiting.popleft()
+            if len(memory) > n_left:
+                rows = torch.arange(len(memory), device=memory.context.device)
+                self._waiting.appendleft(memory.select(rows[n_left:]))
+                memory = memory.select(rows[:n_left])
+            parts.append(memory)
+            n_left -= len(memory)
+        indices = list(range(self._next, self._next + n_windows))
+        self._next += n_windows
+        return indices, _concatenate(parts)
+
+    def _fetch(self, n_windows: int) -> int:
+        """Windows that are ready, after fetching batches until there are `n_windows`."""
+        while (n_ready := sum(map(len, self._waiting))) < n_windows:
+            batch = next(self._source, None)
+            if batch is None:
+                break
+            if len(batch):
+                self._waiting.append(batch)
+        return n_ready
+
+
+def _concatenate(memories: Sequence[Memory]) -> Memory:
+    """One memory of the windows of several."""
+    if len(memories) == 1:
+        return memories[0]
+    cells = [memory.cells for memory in memories if memory.cells is not None]
+    dense = [memory.dense for memory in memories if memory.dense is not None]
+    return Memory(
+        torch.cat([memory.context for memory in memories]),
+        torch.cat(cells) if cells else None,
+        torch.cat(dense) if dense else None,
+    )

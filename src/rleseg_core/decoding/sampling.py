@@ -1,0 +1,95 @@
+"""How the next token is chosen from the logits: the likeliest one, or a draw."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rleseg_core.errors import SchemeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Parameters
+    ----------
+    top_p : float, optional
+        From 0 to 1. Draw from the likeliest tokens whose probabilities add up to at most this, and
+        at least from the first (nucleus sampling; the paper's code uses 0.4). None: always take the
+        likeliest token (greedy).
+    temperature : float
+        Above 0; logits are divided by it before a draw.
+    seed : int, optional
+        Seed of the draws, which makes them repeatable.
+
+    Raises
+    ------
+    SchemeError
+        If a number is out of range.
+    """
+
+    top_p: float | None = None
+    temperature: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.top_p is not None and not 0 <= self.top_p <= 1:
+            raise SchemeError(f"top_p must be from 0 to 1, got {self.top_p}")
+        if not self.temperature > 0:
+            raise SchemeError(f"the temperature must be above 0, got {self.temperature}")
+
+    def generator(self, device: torch.device) -> torch.Generator | None:
+        """Source of the draws on a device; None: torch's own, which is not seeded here."""
+        return None if self.seed is None else torch.Generator(device).manual_seed(self.seed)
+
+
+GREEDY = Sampling()
+
+
+def nucleus(logits: Tensor, top_p: float) -> Tensor:
+    """Logits with all but the likeliest tokens at minus infinity.
+
+    Parameters
+    ----------
+    logits : (B, V) tensor
+        Any scale.
+    top_p : float
+        The longest list of tokens, likeliest first, whose probabilities add up to at most this is
+        kept, with those as likely as its last; at least the first token is kept.
+
+    Returns
+    -------
+    (B, V) tensor
+        Unchanged where a token is kept.
+
+    Notes
+    -----
+    The published implementation counts inclusively, so with 0.4 a token of probability 0.41 stands
+    alone. Other implementations also keep the first token that exceeds the limit.
+    """
+    if top_p >= 1:
+        return logits  # sums that round to more than 1 would lose the least likely tokens
+    ordered, _ = logits.sort(dim=-1, descending=True)
+    total = ordered.softmax(dim=-1).cumsum(dim=-1)
+    n_kept = (total <= top_p).sum(dim=-1, keepdim=True).clamp(min=1)
+    least = ordered.gather(-1, n_kept - 1)
+    return logits.masked_fill(logits < least, float("-inf"))
+
+
+def draw_without_sync(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+    """One token (B,) from each row of logits; `torch.multinomial` would make the host wait."""
+    noise = torch.empty_like(logits).exponential_(1, generator=generator)
+    return (logits.softmax(dim=-1) / noise).argmax(dim=-1)
+
+
+def choose(
+    logits: Tensor, sampling: Sampling, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Tokens (B,) chosen from logits (B, V), and their log-probabilities (B,)."""
+    if sampling.top_p is None:
+        tokens = logits.argmax(dim=-1)
+    else:
+        below = logits - logits.amax(dim=-1, keepdim=True)  # finite at any temperature
+        tokens = draw_without_sync(nucleus(below / sampling.temperature, sampling.top_p), generator)
+    return tokens, logits.log_softmax(dim=-1).gather(-1, tokens[:, None])[:, 0]

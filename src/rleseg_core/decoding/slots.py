@@ -1,0 +1,222 @@
+"""The open sequences of a batch, one a slot, each with its cursor in the shared cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rleseg_core.decoding.cuda_graphs import CudaGraphStep
+from rleseg_core.decoding.grammar import GrammarTables
+from rleseg_core.decoding.queue import WindowQueue
+from rleseg_core.decoding.sampling import Sampling, choose
+from rleseg_core.decoding.speculation import Drafts, Proposals
+from rleseg_core.model.cache import Cache
+from rleseg_core.model.decoder import Memory
+from rleseg_core.model.pix2seq import Pix2Seq
+
+_MIN_KEYS = 256  # key positions that a step of static shapes attends to, at least
+_FREE = -1  # index of a slot without a window
+
+
+@dataclass(frozen=True)
+class DecodedSequence:
+    """A complete sequence.
+
+    Parameters
+    ----------
+    index : int
+        Index of its window.
+    tokens : (L,) int64 array, or (K, L) of several heads
+        Token ids without bos and pad, ending in eos unless the sequence reached `max_tokens`.
+    logprobs : (L,) float32 array, or (K, L)
+        Log-probability of each token among those the grammar allows.
+    n_passes : int
+        Passes of the decoder that the sequence took.
+    """
+
+    index: int
+    tokens: np.ndarray
+    logprobs: np.ndarray
+    n_passes: int
+
+
+class Slots:
+    """Sequences that are being decoded side by side, one a row.
+
+    Parameters
+    ----------
+    model : Pix2Seq
+        In evaluation mode, with one head.
+    grammar : GrammarTables
+        The tokens that may follow.
+    windows : (list of int, Memory)
+        Indices and memory of the first windows; there are as many slots.
+    max_tokens : int
+        L, the longest sequence, eos included.
+    sampling : Sampling
+        How tokens are chosen.
+    static_shapes : bool
+        Whether steps keep the shapes of their tensors, so that a GPU can replay them.
+    """
+
+    def __init__(
+        self,
+        model: Pix2Seq,
+        grammar: GrammarTables,
+        windows: tuple[list[int], Memory],
+        max_tokens: int,
+        sampling: Sampling,
+        *,
+        static_shapes: bool = False,
+    ) -> None:
+        self._indices, memory = windows
+        self._model, self._grammar, self._sampling = model, grammar, sampling
+        self._max_tokens, self._static_shapes = max_tokens, static_shapes
+        self._device = memory.context.device
+        self._generator = sampling.generator(self._device)
+        self._graphed = CudaGraphStep(self._device)
+        n_rows = len(memory)
+        self._cache: Cache = model.new_cache(memory, max_tokens)
+        self._state = grammar.start(n_rows)
+        self._last = torch.full((n_rows,), grammar.bos, device=self._device)
+        self._ended = torch.zeros(n_rows, dtype=torch.bool, device=self._device)
+        # the extra column takes what rows that have ended go on choosing
+        self._tokens = torch.full((n_rows, max_tokens + 1), grammar.pad, device=self._device)
+        self._logprobs = torch.zeros((n_rows, max_tokens + 1), device=self._device)
+        self._n_passes = [0] * n_rows
+
+    def __len__(self) -> int:
+        """Slots whose sequence has not been returned yet."""
+        return len(self._indices) - self._indices.count(_FREE)
+
+    def step(self) -> None:
+        """Decode one more token of every sequence."""
+        longest = min(self._cache.longest + 1, self._cache.room)
+        if self._static_shapes:
+            n_keys = min(max(_MIN_KEYS, 1 << (longest - 1).bit_length()), self._cache.room)
+            self._graphed.run(lambda: self._step_in_place(n_keys), n_keys)
+        else:
+            self._step_in_place(None)
+        self._cache.longest = longest
+        self._n_passes = [n + 1 for n in self._n_passes]
+
+    def _step_in_place(self, n_keys: int | None) -> None:
+        """The work of a step; all tensors keep their memory, as a CUDA graph needs."""
+        positions = self._cache.positions
+        logits = self._model.extend(self._last[:, None], self._cache, n_keys)[:, 0].float()
+        tokens, logprobs = self._choose(logits)
+        self._store(positions.where(~self._ended, self._max_tokens), tokens, logprobs)
+        self._state.copy_(self._grammar.advance(self._state, tokens))
+        self._last.copy_(tokens)
+        positions += 1
+        self._cache.positions = positions
+        self._ended |= (tokens == self._grammar.eos) | (positions >= self._max_tokens)
+
+    def verify(self, drafts: Drafts) -> None:
+        """Decode in one pass the tokens of every sequence that its draft guessed, and one more."""
+        before = self._cache.positions
+        n_before = before.tolist()
+        rows = self._propose(drafts, n_before)
+        proposals = Proposals.of(rows, self._grammar.pad, self._device)
+        inputs = torch.cat((self._last[:, None], proposals.tokens), 1)
+        logits = self._model.extend(inputs, self._cache)
+        going = ~self._ended  # rows whose tokens so far are those of the draft
+        n_new = torch.zeros_like(before)
+        for k in range(proposals.width + 1):
+            tokens, logprobs = self._choose(logits[:, k].float())
+            self._store((before + k).where(going, self._max_tokens), tokens, logprobs)
+            self._last = tokens.where(going, self._last)
+            advanced = self._grammar.advance(self._state, tokens)
+            self._state = advanced.where(going[:, None], self._state)
+            n_new = n_new + going
+            at_end = (tokens == self._grammar.eos) | (before + n_new >= self._max_tokens)
+            self._ended = self._ended | (going & at_end)
+            if k < proposals.width:
+                going = going & proposals.agree(k, tokens) & ~self._ended
+                if self._device.type == "cpu" and not going.any():
+                    break
+        after = before + n_new
+        n_after = after.tolist()
+        self._cache.take_back(after, max(n_after))
+        for row, index in enumerate(self._indices):
+            drafts.adapt(index, len(rows[row]), n_after[row] - n_before[row] - 1)
+        self._n_passes = [n + 1 for n in self._n_passes]
+
+    def _propose(self, drafts: Drafts, n_decoded: list[int]) -> list[list[int]]:
+        """What the drafts propose for each slot, within the capacity of the longest sequence."""
+        limit = self._max_tokens - max(n_decoded) - 1
+        tokens = self._tokens.tolist()
+        return [
+            drafts.propose(index, tokens[row][: n_decoded[row]], limit)
+            for row, index in enumerate(self._indices)
+        ]
+
+    def pop_ended(self) -> Iterator[DecodedSequence]:
+        """The sequences that are complete; their slots are free from then on."""
+        rows = self._ended.nonzero()[:, 0].tolist()  # here the host waits
+        rows = [row for row in rows if self._indices[row] != _FREE]
+        if not rows:
+            return
+        all_tokens, all_logprobs = self._tokens[rows].cpu().numpy(), self._logprobs[rows].cpu()
+        for row, tokens, logprobs in zip(rows, all_tokens, all_logprobs.numpy(), strict=True):
+            tokens = tokens[: self._max_tokens]
+            ends = np.flatnonzero(tokens == self._grammar.eos)
+            n_tokens = int(ends[0]) + 1 if ends.size else self._max_tokens
+            yield DecodedSequence(
+                self._indices[row], tokens[:n_tokens], logprobs[:n_tokens], self._n_passes[row]
+            )
+            self._indices[row] = _FREE
+
+    def refill(self, queue: WindowQueue) -> None:
+        """Give free slots to windows that wait; without any the free slots are removed."""
+        free = [row for row, index in enumerate(self._indices) if index == _FREE]
+        windows = queue.take(len(free)) if free else None
+        if windows is not None:
+            self._begin(free[: len(windows[0])], *windows)
+        n_open = len(self)
+        # steps of static shapes keep a few useless rows rather than be captured again
+        if 0 < n_open < (len(self._indices) // 2 if self._static_shapes else len(self._indices)):
+            self._compact()
+        if free and n_open:
+            positions = self._cache.positions.tolist()
+            self._cache.longest = min(
+                max(positions[row] for row, i in enumerate(self._indices) if i != _FREE),
+                self._cache.room,
+            )
+
+    def _begin(self, slots: list[int], indices: list[int], memory: Memory) -> None:
+        """Begin the sequences of other windows in some slots."""
+        for row, index in zip(slots, indices, strict=True):
+            self._indices[row], self._n_passes[row] = index, 0
+        rows = torch.tensor(slots, device=self._device)
+        self._cache.replace(rows, self._model.new_cache(memory, 1))
+        self._state[rows] = self._grammar.start(len(indices))
+        self._last[rows] = self._grammar.bos
+        self._ended[rows] = False
+        self._tokens[rows] = self._grammar.pad
+
+    def _compact(self) -> None:
+        """Keep only the rows of open sequences."""
+        kept = [row for row, index in enumerate(self._indices) if index != _FREE]
+        rows = torch.tensor(kept, device=self._device)
+        self._cache = self._cache.select(rows)
+        self._state = self._grammar.select(self._state, rows)
+        self._last, self._ended = self._last[rows], self._ended[rows]
+        self._tokens, self._logprobs = self._tokens[rows], self._logprobs[rows]
+        self._indices = [self._indices[row] for row in kept]
+        self._n_passes = [self._n_passes[row] for row in kept]
+        self._graphed.reset()
+
+    def _store(self, positions: Tensor, tokens: Tensor, logprobs: Tensor) -> None:
+        """Put one token (B,) of each row at its position (B,); at `max_tokens` it is discarded."""
+        columns = positions.clamp(max=self._max_tokens)[:, None]
+        self._tokens.scatter_(1, columns, tokens[:, None])
+        self._logprobs.scatter_(1, columns, logprobs[:, None])
+
+    def _choose(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        logits = logits.where(self._grammar.allowed(self._state), float("-inf"))
+        return choose(logits, self._sampling, self._generator)
