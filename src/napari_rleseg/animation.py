@@ -17,7 +17,7 @@ from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
 from rleseg_core.checkpoints.file import ModelInfo
 from rleseg_core.data import Window, plan_windows, resized_shape
-from rleseg_core.drawing.animation import PictureWritten
+from rleseg_core.drawing.animation import FrameWritten
 from rleseg_core.errors import DataError
 from rleseg_core.tokens import Event, Scheme, Tokenizer
 
@@ -257,13 +257,13 @@ class Animation(QObject):
         runner.failed.connect(lambda sentence, details: self._fail(runner, sentence, details))
         runner.cancelled.connect(lambda: self._stop(runner))
 
-    def _report(self, runner: Runner, reports: list[Event | PictureWritten]) -> None:
+    def _report(self, runner: Runner, reports: list[Event | FrameWritten]) -> None:
         if runner is not self._runner:
             return
         if self._job == "tokens":
             self.player.feed(reports)  # type: ignore[arg-type]
-        elif self._job == "film" and isinstance(reports[-1], PictureWritten):
-            self.progressed.emit(reports[-1].n_done, reports[-1].n_pictures)
+        elif self._job == "film" and isinstance(reports[-1], FrameWritten):
+            self.progressed.emit(reports[-1].n_done, reports[-1].n_frames)
 
     def _finish(self, runner: Runner, product: object) -> None:
         if runner is not self._runner or self._job == "write":

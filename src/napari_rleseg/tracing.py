@@ -11,7 +11,7 @@ import numpy as np
 
 from rleseg_core.data import ImageStack, LabelReader, Window, WindowReader, subsample_labels
 from rleseg_core.data.stack import ArrayLike
-from rleseg_core.drawing.animation import PictureWritten, write_animation
+from rleseg_core.drawing.animation import FrameWritten, write_animation
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Event, Scheme, Tokenizer
 
@@ -55,7 +55,7 @@ def export(
     *,
     fps: int = 20,
     max_seconds: float = 20.0,
-) -> Generator[PictureWritten, None, Path]:
+) -> Generator[FrameWritten, None, Path]:
     """Write the film of a window's tokens as GIF or MP4."""
     patches = WindowReader(ImageStack.open(images), window_spec).read(window)  # (N, 3, P, P)
     tokenizer = Tokenizer.build(scheme, mask_spec)

@@ -246,8 +246,8 @@ class AnimateWidget(QWidget):
         if not n_events:
             self._show_state()
 
-    def _show_progress(self, n_done: int, n_pictures: int) -> None:
-        self.progress.setRange(0, n_pictures)
+    def _show_progress(self, n_done: int, n_frames: int) -> None:
+        self.progress.setRange(0, n_frames)
         self.progress.setValue(n_done)
 
     def _show_exported(self, path: object) -> None:

@@ -263,19 +263,19 @@ def count_tokens(
             f"{len(mask_sizes)} mask sizes"
         )
     spec = partial(MaskSpec, class_names=stacks[0].class_names, n_frames=window.n_frames)
-    tallies = [_Tally(schemes, spec(size=(side, side)), window, rule) for side in mask_sizes]
+    sizes = [_SizeCounts(schemes, spec(size=(side, side)), window, rule) for side in mask_sizes]
     with_instances = any(scheme.blocks == "instance" for scheme in schemes.values())
     planned = _planned(stacks, window, max_windows)
     for done, (classes, instances) in enumerate(
         _windows(stacks, planned, window, with_instances), start=1
     ):
-        for tally in tallies:
-            tally.add(classes, instances)
+        for counts in sizes:
+            counts.add(classes, instances)
         yield WindowCounted(done, len(planned))
-    return [column for tally in tallies for column in tally.statistics()]
+    return [column for counts in sizes for column in counts.statistics()]
 
 
-class _Tally:
+class _SizeCounts:
     """What is counted for one mask size."""
 
     def __init__(
@@ -301,7 +301,7 @@ class _Tally:
         classes = subsample_labels(labels, size, self._rule)
         instances = None if ids is None else subsample_labels(ids, size, self._rule)
         self._n_empty += not classes.any()
-        self._confusion += _cell_confusion(labels, classes, self._spec.n_classes)
+        self._confusion += _block_confusion(labels, classes, self._spec.n_classes)
         counted: dict[Scheme, Counts] = {}  # many schemes write the same runs
         for name, tokenizer in self._tokenizers.items():
             key = replace(tokenizer.scheme, start=None, symbol=None, heads="one")
@@ -327,12 +327,12 @@ class _Tally:
             )
 
 
-def _cell_confusion(labels: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:
-    """`confusion_matrix` of labels (N, P, P) and of their mask (N, S, S), its cells enlarged."""
+def _block_confusion(labels: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:
+    """`confusion_matrix` of labels (N, P, P) and of their mask (N, S, S), enlarged."""
     n, side = n_classes + 1, classes.shape[1]
-    cells = labels.reshape(-1, side, labels.shape[1] // side, side, labels.shape[2] // side)
+    blocks = labels.reshape(-1, side, labels.shape[1] // side, side, labels.shape[2] // side)
     dtype = np.uint8 if n * n <= 256 else np.uint32
-    pairs = cells * dtype(n) + classes[:, :, None, :, None].astype(dtype)
+    pairs = blocks * dtype(n) + classes[:, :, None, :, None].astype(dtype)
     return np.bincount(pairs.ravel(), minlength=n * n).reshape(n, n)
 
 

@@ -1,4 +1,4 @@
-"""Which scheme, mask size and number of frames suit a set of masks, and why."""
+"""A recommendation: which scheme, mask size and number of frames to take for masks, and why."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -74,20 +74,20 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The scheme, S and N that were chosen.
+class Recommendation:
+    """The scheme, S and N to take.
 
     Parameters
     ----------
-    chosen : TokenStatistics or None
-        None where nothing keeps to the limits.
+    best : TokenStatistics or None
+        The recommended one; None where nothing keeps to the limits.
     reasons : tuple of str
         Why, a sentence each.
     candidates : tuple of Candidate
         All of them, as they were given.
     """
 
-    chosen: TokenStatistics | None
+    best: TokenStatistics | None
     reasons: tuple[str, ...]
     candidates: tuple[Candidate, ...]
 
@@ -120,11 +120,11 @@ def variants(schemes: Mapping[str, Scheme], *, orders: bool = True) -> dict[str,
     return found
 
 
-def choose(counted: Sequence[TokenStatistics], limits: Limits | None = None) -> Choice:
+def recommend(counted: Sequence[TokenStatistics], limits: Limits | None = None) -> Recommendation:
     """The scheme, mask size and number of frames to take of those that were counted.
 
-    First what does not keep to the limits is put aside, and schemes that are hard to learn if any
-    other keeps to them. Then N: the most frames that still leave masks of Dice `min_dice`, as
+    Candidates over a limit are dropped first, and schemes that are hard to learn if any other
+    keeps to the limits. Then N: the most frames that still leave masks of Dice `min_dice`, as
     longer windows show more of what moves. Then S: the coarsest mask whose Dice is within
     `dice_step` of the best. Then the scheme with the shortest sequences (Sec. III-A1: rather a
     larger V than a larger L), among equals the one with the smaller vocabulary.
@@ -163,8 +163,8 @@ def choose(counted: Sequence[TokenStatistics], limits: Limits | None = None) -> 
         )
         for column in counted
     )
-    return Choice(
-        chosen=chosen,
+    return Recommendation(
+        best=chosen,
         reasons=tuple(_reasons(chosen, candidates, limits)),
         candidates=candidates,
     )
@@ -325,7 +325,7 @@ def _frames_reason(n_frames: int, candidates: Sequence[Candidate], limits: Limit
 
 def _nothing_fits(
     counted: Sequence[TokenStatistics], over: dict[int, str], limits: Limits
-) -> Choice:
+) -> Recommendation:
     nearest = min(
         counted,
         key=lambda column: max(
@@ -333,8 +333,8 @@ def _nothing_fits(
             column.percentile(100 * (1 - limits.tolerated)) / limits.max_tokens,
         ),
     )
-    return Choice(
-        chosen=None,
+    return Recommendation(
+        best=None,
         reasons=(
             f"Nothing keeps to {limits.max_vocab:,} token ids and {limits.max_tokens:,} tokens.",
             f"The nearest, {nearest.name} with S = {nearest.mask_size}: {over[id(nearest)]}.",

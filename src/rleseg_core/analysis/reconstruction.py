@@ -19,7 +19,7 @@ from rleseg_core.tokens import ANY_VOCABULARY, Drop, Scheme, Tokenizer
 MEAN = "mean"
 """Name of the rows that hold the means over the classes."""
 
-_FIGURES = ("recall", "precision", "dice", "iou", "boundary_f")
+_SCORES = ("recall", "precision", "dice", "iou", "boundary_f")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +92,55 @@ class WindowMeasured:
     n_windows: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class CompressionSteps:
+    """The steps to try, all with all.
+
+    Parameters
+    ----------
+    mask_sizes : tuple of int
+        Sides S in mask pixels; each must divide the patch.
+    subsampling : tuple of {'corner', 'centre', 'max'}
+        Rules by which masks are made smaller.
+    upsampling : tuple of {'nearest', 'smooth'}
+        Rules by which they are made larger again.
+    budgets : tuple of int
+        Token budgets L to try besides none, the eos included.
+    drops : tuple of {'tail', 'shortest'}
+        Which runs go where a budget is too small, to try with each budget.
+
+    Raises
+    ------
+    DataError
+        If there is no mask size or no rule.
+    """
+
+    mask_sizes: tuple[int, ...]
+    subsampling: tuple[SubsampleRule, ...] = ("centre",)
+    upsampling: tuple[UpsampleRule, ...] = ("nearest", "smooth")
+    budgets: tuple[int, ...] = ()
+    drops: tuple[Drop, ...] = ("tail", "shortest")
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+        if not (self.mask_sizes and self.subsampling and self.upsampling):
+            raise DataError(
+                "there is nothing to measure: give mask sizes and rules, at least one each"
+            )
+
+    @property
+    def cuts(self) -> list[tuple[int | None, Drop | None]]:
+        """Each budget with each way to drop runs, and first no budget."""
+        return [(None, None), *product(self.budgets, self.drops)]
+
+
 def measure_fidelity(
     stacks: Sequence[MaskStack],
     window: WindowSpec,
     scheme: Scheme,
-    mask_sizes: Sequence[int],
+    steps: CompressionSteps,
     *,
-    subsampling: Sequence[SubsampleRule] = ("centre",),
-    upsampling: Sequence[UpsampleRule] = ("nearest", "smooth"),
-    budgets: Sequence[int] = (),
-    drops: Sequence[Drop] = ("tail", "shortest"),
     tolerance: float | None = None,
 ) -> Generator[WindowMeasured, None, tuple[Fidelity, ...]]:
     """Measure what subsampling, tokens and token budgets leave of masks.
@@ -115,16 +154,11 @@ def measure_fidelity(
         the ones before, pixels count twice.
     scheme : Scheme
         How masks are written.
-    mask_sizes : sequence of int
-        Sides S in mask pixels; each must divide the patch.
-    subsampling, upsampling
-        Rules to try, all with all.
-    budgets : sequence of int
-        Token budgets L to try besides none, the eos included.
-    drops : sequence of {'tail', 'shortest'}
-        Which runs go, to try with each budget.
+    steps : CompressionSteps
+        Mask sizes, rules and budgets to try.
     tolerance : float, optional
-        Of boundaries, in patch pixels; 0.75 % of the patch's diagonal by default.
+        Distance in patch pixels at which boundaries still agree; 0.75 % of the patch's diagonal by
+        default.
 
     Yields
     ------
@@ -140,69 +174,63 @@ def measure_fidelity(
     Raises
     ------
     DataError
-        If a size does not divide the patch, or there are no sizes.
+        If there are no masks, or a size does not divide the patch.
     SchemeError
         If the scheme does not go with the masks.
     BudgetError
         If a budget has no room for the eos.
     """
-    if not (stacks and mask_sizes and subsampling and upsampling):
-        raise DataError(
-            "there is nothing to measure: give masks, mask sizes and rules, at least one each"
-        )
-    patch, names = (window.patch, window.patch), stacks[0].class_names
+    if not stacks:
+        raise DataError("there is nothing to measure: give at least one stack of masks")
     for masks in stacks:
         if masks.n_frames < window.n_frames:
             raise DataError(
                 f"windows of {window.n_frames} frames need as many, and a stack of masks has "
                 f"{masks.n_frames}; choose fewer frames"
             )
-    sizes = [(side, side) for side in mask_sizes]
-    for size in sizes:
-        subsample_labels(np.zeros(patch, np.uint8), size)
-    tokenizers = {
-        size: Tokenizer.build(
-            scheme,
-            MaskSpec(size=size, class_names=names, n_frames=window.n_frames),
-            vocab_limit=ANY_VOCABULARY,
-        )
-        for size in sizes
-    }
-    cuts: list[tuple[int | None, Drop | None]] = [(None, None), *product(budgets, drops)]
-    sums = {
-        steps: _Counts.none(len(names)) for steps in product(sizes, subsampling, cuts, upsampling)
-    }
+    names = stacks[0].class_names
+    tokenizers = _tokenizers(scheme, window, names, steps.mask_sizes)
+    chains = product(steps.mask_sizes, steps.subsampling, steps.cuts, steps.upsampling)
+    sums = {key: _Counts.none(len(names)) for key in chains}
     n_windows = sum(len(plan_windows(masks.shape, window)) for masks in stacks)
     windows = chain.from_iterable(_windows(masks, window) for masks in stacks)
     for done, (truth, ids) in enumerate(windows, start=1):
         n_objects = 0 if ids is None else _n_objects(ids)
-        for size, rule in product(sizes, subsampling):
+        for side, rule in product(steps.mask_sizes, steps.subsampling):
             sample = _Sample(
                 truth=truth,
-                mask=subsample_labels(truth, size, rule),
-                objects=None if ids is None else subsample_labels(ids, size, rule),
+                mask=subsample_labels(truth, (side, side), rule),
+                objects=None if ids is None else subsample_labels(ids, (side, side), rule),
                 n_objects=n_objects,
             )
-            seen: dict[bytes, list[_Counts]] = {}  # most budgets leave most masks whole
-            for cut in cuts:
-                budget, drop = cut
-                tokens = tokenizers[size].encode(
-                    sample.mask, sample.objects, budget=budget, drop=drop or "tail"
-                )
-                key = tokens.tobytes()
-                if key not in seen:
-                    seen[key] = sample.measure(tokenizers[size], tokens, upsampling, tolerance)
-                for way, counts in zip(upsampling, seen[key], strict=True):
-                    sums[size, rule, cut, way] += counts
+            for cut, restored in sample.measure_cuts(tokenizers[side], steps, tolerance):
+                for way, counts in zip(steps.upsampling, restored, strict=True):
+                    sums[side, rule, cut, way] += counts
         yield WindowMeasured(done, n_windows)
     known = all(masks.instances is not None for masks in stacks)
     rows: list[Fidelity] = []
-    for ((side, _), rule, (budget, drop), way), counts in sums.items():
+    for (side, rule, (budget, drop), way), counts in sums.items():
         row = partial(
             Fidelity, mask_size=side, subsample=rule, budget=budget, drop=drop, upsample=way
         )
         rows += counts.rows(row, names, with_objects=known)
     return tuple(rows)
+
+
+def _tokenizers(
+    scheme: Scheme, window: WindowSpec, names: tuple[str, ...], mask_sizes: Sequence[int]
+) -> dict[int, Tokenizer]:
+    """The tokenizer of each mask size, which must divide the patch."""
+    for side in mask_sizes:
+        subsample_labels(np.zeros((window.patch, window.patch), np.uint8), (side, side))
+    return {
+        side: Tokenizer.build(
+            scheme,
+            MaskSpec(size=(side, side), class_names=names, n_frames=window.n_frames),
+            vocab_limit=ANY_VOCABULARY,
+        )
+        for side in mask_sizes
+    }
 
 
 def _windows(masks: MaskStack, spec: WindowSpec) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -213,8 +241,8 @@ def _windows(masks: MaskStack, spec: WindowSpec) -> Iterator[tuple[np.ndarray, n
         ids = [model_labels(labels, spec) for _, labels in found if labels is not None]
         instances = np.stack(ids) if ids else None
         for window in windows:
-            place = np.s_[:, slice(*window.rows), slice(*window.cols)]
-            yield classes[place], None if instances is None else instances[place]
+            cut = np.s_[:, slice(*window.rows), slice(*window.cols)]
+            yield classes[cut], None if instances is None else instances[cut]
 
 
 @dataclass
@@ -257,10 +285,10 @@ class _Counts:
             with np.errstate(invalid="ignore"):
                 table = np.vstack([table, sums / there.sum(axis=0)])
             names = (*names, MEAN)
-        for name, figures in zip(names, table.tolist(), strict=True):
+        for name, scores in zip(names, table.tolist(), strict=True):
             yield row(
                 class_name=name,
-                **dict(zip(_FIGURES, figures, strict=True)),
+                **dict(zip(_SCORES, scores, strict=True)),
                 n_masks=self.n_masks,
                 n_changed=self.n_changed,
                 mean_tokens=self.n_tokens / self.n_masks,
@@ -277,6 +305,18 @@ class _Sample:
     mask: np.ndarray
     objects: np.ndarray | None
     n_objects: int
+
+    def measure_cuts(
+        self, tokenizer: Tokenizer, steps: CompressionSteps, tolerance: float | None
+    ) -> Iterator[tuple[tuple[int | None, Drop | None], list["_Counts"]]]:
+        """What each budget leaves of it, for each way to enlarge it again."""
+        seen: dict[bytes, list[_Counts]] = {}  # most budgets leave most masks whole
+        for budget, drop in steps.cuts:
+            tokens = tokenizer.encode(self.mask, self.objects, budget=budget, drop=drop or "tail")
+            key = tokens.tobytes()
+            if key not in seen:
+                seen[key] = self.measure(tokenizer, tokens, steps.upsampling, tolerance)
+            yield (budget, drop), seen[key]
 
     def measure(
         self,

@@ -63,7 +63,7 @@ def fidelity(
     as_json: AsJson = False,
 ) -> None:
     """Measure what subsampling, tokens and token budgets leave of masks (Table 11)."""
-    from rleseg_core.analysis.reconstruction import measure_fidelity
+    from rleseg_core.analysis.reconstruction import CompressionSteps, measure_fidelity
     from rleseg_core.data import SubsampleRule, UpsampleRule
     from rleseg_core.spec import WindowSpec
     from rleseg_core.tokens import Drop, for_classes, preset
@@ -85,11 +85,13 @@ def fidelity(
             frame_stride=frames,
         ),
         for_classes(written, len(stacks[0].class_names)),
-        numbers(mask_sizes, "--mask-sizes"),
-        subsampling=_choices(rules, get_args(SubsampleRule), "--rules"),
-        upsampling=_choices(upsample, get_args(UpsampleRule), "--upsample"),
-        budgets=numbers(budgets, "--budgets") if budgets else (),
-        drops=_choices(drops, get_args(Drop), "--drops"),
+        CompressionSteps(
+            mask_sizes=tuple(numbers(mask_sizes, "--mask-sizes")),
+            subsampling=tuple(_choices(rules, get_args(SubsampleRule), "--rules")),
+            upsampling=tuple(_choices(upsample, get_args(UpsampleRule), "--upsample")),
+            budgets=tuple(numbers(budgets, "--budgets")) if budgets else (),
+            drops=tuple(_choices(drops, get_args(Drop), "--drops")),
+        ),
         tolerance=tolerance,
     )
     with progress_bar("measure", quiet) as bar:

@@ -29,7 +29,7 @@ from rleseg_core.spec import WindowSpec
 
 if TYPE_CHECKING:
     from rleseg_core.analysis.lengths import TokenStatistics
-    from rleseg_core.analysis.recommendation import Candidate, Choice
+    from rleseg_core.analysis.recommendation import Candidate, Recommendation
 
 _FACTORS = (1, 2, 4, 8, 16, 32)
 _SIDES = (16, 320)  # of masks; the paper found finer ones too much to train
@@ -70,7 +70,7 @@ def choose(
 ) -> None:
     """Recommend a scheme, S and N for masks, with the reasons."""
     from rleseg_core.analysis.lengths import count_tokens, whole_frame
-    from rleseg_core.analysis.recommendation import Limits, choose, variants
+    from rleseg_core.analysis.recommendation import Limits, recommend, variants
 
     limits = Limits(
         max_vocab=max_vocab,
@@ -104,15 +104,15 @@ def choose(
             counted += watch(run, f"count N = {n_frames}", quiet)
     if not counted:
         raise SchemeError("; ".join(left_out))
-    choice = choose(counted, limits)
+    choice = recommend(counted, limits)
     if as_json:
         print_json(_json(choice))
     else:
         _print_choice(choice, every)
 
 
-def _print_choice(choice: "Choice", every: bool) -> None:
-    chosen = choice.chosen
+def _print_choice(choice: "Recommendation", every: bool) -> None:
+    chosen = choice.best
     if chosen is None:
         title = "nothing fits"
     else:
@@ -183,8 +183,8 @@ def _print_table(
     out.print(table)
 
 
-def _json(choice: "Choice") -> dict[str, object]:
-    chosen = choice.chosen
+def _json(choice: "Recommendation") -> dict[str, object]:
+    chosen = choice.best
     found = None
     if chosen is not None:
         found = {

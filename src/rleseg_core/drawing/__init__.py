@@ -1,1 +1,1 @@
-"""Pictures: colours of classes, charts, masks over images, animations of tokens."""
+"""Class colours, charts, masks over images, animations of tokens."""

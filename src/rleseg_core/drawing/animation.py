@@ -1,4 +1,4 @@
-"""The tokens of one window as a film: patch, mask filling in, token list (Figures 4 and 5)."""
+"""An animation of the tokens of one window: patch, mask filling in, token list (Figs. 4, 5)."""
 
 import math
 from collections.abc import Generator, Iterable, Iterator
@@ -15,7 +15,7 @@ from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
 from rleseg_core.tokens import Event, MaskEnded, RunPainted, Tokenizer, Vocabulary
 
-PANEL = 384  # pixels of the longer side of a picture
+PANEL = 384  # pixels of the longer side of the patch and of the mask
 MARGIN, HEADER, LINE, INDENT, GAP = 16, 34, 19, 58, 14
 HOLD_S = 1.5  # the finished mask stays to be looked at
 HIGHLIGHT = (255, 0, 255)  # the run being written; no class has it
@@ -37,7 +37,7 @@ def frames(
     *,
     runs_per_frame: int = 1,
 ) -> Iterator[np.ndarray]:
-    """Pictures of a mask being written, one every few runs; the first shows the empty mask.
+    """Animation frames of a mask being written, one every few runs; the first shows it empty.
 
     Parameters
     ----------
@@ -46,15 +46,15 @@ def frames(
     tokenizer : Tokenizer
         What the tokens were written with.
     tokens : iterable of int
-        Token ids; taken as the pictures are, so a model may still be writing them.
+        Token ids; taken as the animation frames are, so a model may still be writing them.
     runs_per_frame : int
-        Runs that each picture adds.
+        Runs that each animation frame adds.
 
     Yields
     ------
     (H, W, 3) uint8
         The patch, the mask so far over the patch with the last run highlighted, the token list.
-        H and W are even and the same for all pictures.
+        H and W are even and the same for all animation frames.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def render_animation(
     runs_per_frame: int | None = None,
     max_seconds: float | None = 20.0,
 ) -> Path:
-    """Write the film of a window's tokens as a GIF or an MP4, and return its path.
+    """Write an animation of a window's tokens as a GIF or an MP4, and return its path.
 
     Parameters
     ----------
@@ -99,11 +99,12 @@ def render_animation(
     path : str or Path
         File to write, ``.gif`` or ``.mp4``; it appears when it is complete.
     fps : int
-        Pictures a second. A GIF counts in hundredths of a second, and viewers slow down above 50.
+        Animation frames per second, 1 to 100. A GIF counts in hundredths of a second, and viewers
+        slow down above 50.
     runs_per_frame : int or None
-        Runs that each picture adds; None: as few as `max_seconds` allows.
+        Runs that each animation frame adds; None: as few as `max_seconds` allows.
     max_seconds : float or None
-        Length that `runs_per_frame` is raised to keep; None: no limit.
+        Longest duration in seconds; `runs_per_frame` is raised to keep to it. None: no limit.
 
     Raises
     ------
@@ -124,11 +125,19 @@ def render_animation(
 
 
 @dataclass(frozen=True)
-class PictureWritten:
-    """Report of `write_animation`."""
+class FrameWritten:
+    """Report of `write_animation`.
+
+    Parameters
+    ----------
+    n_done : int
+        Animation frames that are written.
+    n_frames : int
+        Animation frames in all.
+    """
 
     n_done: int
-    n_pictures: int
+    n_frames: int
 
 
 def write_animation(
@@ -140,65 +149,65 @@ def write_animation(
     fps: int = 20,
     runs_per_frame: int | None = None,
     max_seconds: float | None = 20.0,
-) -> Generator[PictureWritten, None, None]:
-    """`render_animation`, reporting after each picture; no file is left if closed early."""
+) -> Generator[FrameWritten, None, None]:
+    """`render_animation` that reports each frame written; if closed early, no file is left."""
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in (".gif", ".mp4"):
         raise DataError(f"an animation is written as .gif or .mp4, got {path.name}")
     if not 1 <= fps <= 100:
-        raise DataError(f"an animation has 1 to 100 pictures a second, got {fps}")
+        raise DataError(f"an animation has 1 to 100 frames per second, got {fps}")
     tokens = np.asarray(tokens)
     n_runs = sum(isinstance(event, RunPainted) for event in tokenizer.events(tokens))
     step = _runs_per_frame(n_runs, runs_per_frame, fps, max_seconds)
-    pictures = frames(image, tokenizer, tokens.tolist(), runs_per_frame=step)
-    n_pictures = math.ceil(n_runs / step) + 2
+    rendered = frames(image, tokenizer, tokens.tolist(), runs_per_frame=step)
+    n_frames = math.ceil(n_runs / step) + 2
     with whole_file(path) as temporary:
         writer = _write_gif if kind == ".gif" else _write_mp4
-        for n_done in writer(temporary, pictures, fps):
-            yield PictureWritten(n_done, n_pictures)
+        for n_done in writer(temporary, rendered, fps):
+            yield FrameWritten(n_done, n_frames)
 
 
 def _runs_per_frame(n_runs: int, wanted: int | None, fps: int, max_seconds: float | None) -> int:
     step = max(1, wanted or 1)
     if max_seconds is not None:
-        n_pictures = max(1, round((max_seconds - HOLD_S) * fps) - 2)
-        step = max(step, math.ceil(n_runs / n_pictures))
+        n_frames = max(1, round((max_seconds - HOLD_S) * fps) - 2)
+        step = max(step, math.ceil(n_runs / n_frames))
     return step
 
 
-def _write_gif(path: Path, pictures: Iterator[np.ndarray], fps: int) -> Iterator[int]:
-    # Pillow wants all pictures at once; one palette for all, or colours would flicker
-    first = next(pictures)
+def _write_gif(path: Path, rendered: Iterator[np.ndarray], fps: int) -> Iterator[int]:
+    # Pillow wants all frames at once; one palette for all, or colours would flicker
+    first = next(rendered)
     palette = _palette(first)
     kept = []
-    for picture in chain([first], pictures):
-        kept.append(Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE))
+    for frame in chain([first], rendered):
+        kept.append(Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE))
         yield len(kept)
     times = [max(20, round(100 / fps) * 10)] * len(kept)
     times[-1] = round(HOLD_S * 1000)
     kept[0].save(path, save_all=True, append_images=kept[1:], duration=times, loop=0)
 
 
-def _write_mp4(path: Path, pictures: Iterator[np.ndarray], fps: int) -> Iterator[int]:
+def _write_mp4(path: Path, rendered: Iterator[np.ndarray], fps: int) -> Iterator[int]:
     import av
 
-    first = next(pictures)
-    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as film:
-        stream = film.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "fast"})
+    first = next(rendered)
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "fast"})
         stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"
-        picture = first
-        for n_done, picture in enumerate(chain([first], pictures), 1):
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        frame = first
+        for n_done, frame in enumerate(chain([first], rendered), 1):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             yield n_done
         for _ in range(round(HOLD_S * fps)):
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        film.mux(stream.encode())
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
 
 
 class _Board:
-    """What the pictures are drawn from: patch, labels so far, rows of the token list."""
+    """What animation frames are drawn from: patch, labels so far, rows of the token list."""
 
     def __init__(self, patch: np.ndarray, tokenizer: Tokenizer):
         n_frames = len(patch)
@@ -212,7 +221,7 @@ class _Board:
         self._columns = _column_widths(tokenizer.vocab)
         self._shape = (_even(height), _even(self._left + INDENT + sum(self._columns) + MARGIN))
         self._tokenizer = tokenizer
-        self._patch = [np.asarray(_resize(picture, self._size)) for picture in patch]
+        self._patch = [np.asarray(_resize(frame, self._size)) for frame in patch]
         self._labels = np.zeros(tokenizer.spec.shape, np.int64)
         self._rows: list[_Row] = []
         self._n_runs = self._n_tokens = 0
@@ -231,7 +240,7 @@ class _Board:
         self._rows.append(_Row(index, texts, event.label))
 
     def draw(self, fresh: list[RunPainted]) -> np.ndarray:
-        """The picture (H, W, 3) uint8, with the runs just painted highlighted."""
+        """The animation frame (H, W, 3) uint8, with the runs just painted highlighted."""
         spec, open_label = self._tokenizer.spec, self._tokenizer.open_label
         codes = [label_colour(label, spec.n_classes) for label in range(1, open_label + 1)]
         colors = np.array([PAPER, *map(as_rgb, codes)], np.float32)
@@ -241,27 +250,27 @@ class _Board:
             where = self._tokenizer.run_pixels(event)
             overlay[where], alpha[where] = HIGHLIGHT, 1
         rows, cols = self._size
-        picture = self._background.copy()
+        drawn = self._background.copy()
         left = cols + 2 * MARGIN
         for frame, top in enumerate(self._tops):
             cover, share = (_enlarge(a[frame], self._size) for a in (overlay, alpha[..., None]))
             mixed = self._patch[frame] * (1 - share) + cover * share
-            picture[top : top + rows, left : left + cols] = mixed.round().astype(np.uint8)
-        canvas = Image.fromarray(picture)
-        self._draw_list(ImageDraw.Draw(canvas), len(fresh))
-        return np.asarray(canvas)
+            drawn[top : top + rows, left : left + cols] = mixed.round().astype(np.uint8)
+        image = Image.fromarray(drawn)
+        self._draw_list(ImageDraw.Draw(image), len(fresh))
+        return np.asarray(image)
 
     def _draw_background(self) -> np.ndarray:
         rows, cols = self._size
-        canvas = Image.new("RGB", self._shape[::-1], PAPER)
-        pen = ImageDraw.Draw(canvas)
+        image = Image.new("RGB", self._shape[::-1], PAPER)
+        pen = ImageDraw.Draw(image)
         mask_rows, mask_cols = self._tokenizer.spec.size
         pen.text((MARGIN, 10), "image patch", INK, font(15))
         pen.text((cols + 2 * MARGIN, 10), f"mask {mask_rows} × {mask_cols}", INK, font(15))
-        picture = np.array(canvas)
+        drawn = np.array(image)
         for patch, top in zip(self._patch, self._tops, strict=True):
-            picture[top : top + rows, MARGIN : MARGIN + cols] = patch
-        return picture
+            drawn[top : top + rows, MARGIN : MARGIN + cols] = patch
+        return drawn
 
     def _draw_list(self, pen: ImageDraw.ImageDraw, n_fresh: int) -> None:
         height, width = self._shape
@@ -314,21 +323,19 @@ def _as_rgb(image: np.ndarray, n_frames: int) -> np.ndarray:
     return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
 
 
-def _resize(picture: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    return Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+def _resize(frame: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    return Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BICUBIC)
 
 
-def _enlarge(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Cells (S, S, K) as blocks of pixels (rows, cols, K)."""
-    rows, cols = (
-        np.arange(side) * n // side for side, n in zip(size, cells.shape[:2], strict=True)
-    )
-    return cells[rows[:, None], cols]
+def _enlarge(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Mask pixels (S, S, K) as blocks of pixels (rows, cols, K)."""
+    rows, cols = (np.arange(side) * n // side for side, n in zip(size, mask.shape[:2], strict=True))
+    return mask[rows[:, None], cols]
 
 
-def _palette(picture: np.ndarray) -> Image.Image:
+def _palette(frame: np.ndarray) -> Image.Image:
     """256 colours: those of the patch, each class over greys, the highlight, and the text's."""
-    patch = Image.fromarray(picture).quantize(96).getpalette() or []
+    patch = Image.fromarray(frame).quantize(96).getpalette() or []
     colours = [class_rgb(k + 1) for k in range(len(PALETTE))]
     tints = [np.linspace(0, 97, 18)[:, None] + 0.62 * np.array(colour) for colour in colours]
     fixed = np.array([PAPER, INK, FAINT, HIGHLIGHT, (255, 255, 255), *colours])

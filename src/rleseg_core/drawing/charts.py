@@ -1,4 +1,4 @@
-"""Histograms and curves as pictures."""
+"""Histograms and curves as PNG files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def save_histograms(
     edges : sequence of int
         Of the bins, ascending from 0, one more than there are bins.
     title : str
-        Of the picture.
+        Title of the chart.
     marks : sequence of int
         Values at which a line is drawn and said; those beyond the bins are left out.
     letters : {'left', 'right'}
@@ -72,22 +72,22 @@ def save_histograms(
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise DataError(f"a picture's name must end in .png, got {path}")
+        raise DataError(f"a chart's file name must end in .png, got {path}")
     height = TITLE + len(histograms) * PANEL + AXIS
-    picture = Image.new("RGB", (WIDTH, height), PAPER)
-    pen = ImageDraw.Draw(picture)
+    chart = Image.new("RGB", (WIDTH, height), PAPER)
+    pen = ImageDraw.Draw(chart)
     pen.text((MARGIN, 12), title, INK, font(15))
     scale = (WIDTH - 2 * MARGIN) / edges[-1]
     bottom = TITLE + len(histograms) * PANEL
     _draw_marks(pen, [mark for mark in marks if mark <= edges[-1]], scale, bottom)
-    place, anchor = (WIDTH - MARGIN, "ra") if letters == "right" else (MARGIN + 4, "la")
+    x, anchor = (WIDTH - MARGIN, "ra") if letters == "right" else (MARGIN + 4, "la")
     for index, histogram in enumerate(histograms):
         base = TITLE + (index + 1) * PANEL - 6
         _draw_bars(pen, histogram.counts, edges, scale, base, class_rgb(index + 1))
-        pen.text((place, base - PANEL + 12), histogram.title, INK, font(13), anchor=anchor)
-        pen.text((place, base - PANEL + 29), histogram.note, FAINT, font(12), anchor=anchor)
+        pen.text((x, base - PANEL + 12), histogram.title, INK, font(13), anchor=anchor)
+        pen.text((x, base - PANEL + 29), histogram.note, FAINT, font(12), anchor=anchor)
     with whole_file(path) as temporary:
-        picture.quantize(64).save(temporary, optimize=True)
+        chart.quantize(64).save(temporary, optimize=True)
     return path
 
 
@@ -100,8 +100,8 @@ class Curve:
     title : str
         What it is.
     points : mapping of str to sequence of float
-        Values at a place of the horizontal axis; the line goes through their mean, and a bar from
-        the lowest to the highest.
+        Values at a position of the horizontal axis; the line goes through their mean, and a bar
+        from the lowest to the highest.
     """
 
     title: str
@@ -111,13 +111,13 @@ class Curve:
 def save_curves(
     path: str | Path,
     curves: Sequence[Curve],
-    places: Sequence[str],
+    positions: Sequence[str],
     *,
     title: str,
     across: str,
     limits: tuple[float, float] = (0.0, 1.0),
 ) -> Path:
-    """Write a PNG of curves over the same places, which are evenly spaced.
+    """Write a PNG of curves over the same positions, which are evenly spaced.
 
     Parameters
     ----------
@@ -125,12 +125,12 @@ def save_curves(
         Where it goes; it must end in ``.png``.
     curves : sequence of Curve
         Values outside of the limits are drawn at them.
-    places : sequence of str
+    positions : sequence of str
         Of the horizontal axis, from the left.
     title : str
-        Of the picture.
+        Title of the chart.
     across : str
-        What the places are.
+        What the positions are.
     limits : (float, float)
         Of the values, tenths of which are marked.
 
@@ -141,32 +141,32 @@ def save_curves(
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise DataError(f"a picture's name must end in .png, got {path}")
+        raise DataError(f"a chart's file name must end in .png, got {path}")
     low, high = limits
     left, top, bottom = 2 * MARGIN + 14, TITLE + 10, TITLE + CURVES
-    step = (WIDTH - 2 * MARGIN - left) / max(len(places) - 1, 1)
+    step = (WIDTH - 2 * MARGIN - left) / max(len(positions) - 1, 1)
 
-    def spot(place: str, value: float) -> tuple[float, float]:
+    def spot(position: str, value: float) -> tuple[float, float]:
         share = (min(max(value, low), high) - low) / (high - low)
-        return left + 10 + step * places.index(place), bottom - share * (bottom - top)
+        return left + 10 + step * positions.index(position), bottom - share * (bottom - top)
 
-    picture = Image.new("RGB", (WIDTH, bottom + AXIS + 22), PAPER)
-    pen = ImageDraw.Draw(picture)
+    chart = Image.new("RGB", (WIDTH, bottom + AXIS + 22), PAPER)
+    pen = ImageDraw.Draw(chart)
     pen.text((MARGIN, 12), title, INK, font(15))
     for tenth in range(round(low * 10), round(high * 10) + 1):
-        y = spot(places[0], tenth / 10)[1]
+        y = spot(positions[0], tenth / 10)[1]
         pen.line((left, y, WIDTH - MARGIN, y), RULE)
         pen.text((left - 8, y), f"{tenth / 10:.1f}", FAINT, font(12), anchor="rm")
-    for place in places:
-        pen.text((spot(place, low)[0], bottom + 8), place, FAINT, font(12), anchor="ma")
+    for position in positions:
+        pen.text((spot(position, low)[0], bottom + 8), position, FAINT, font(12), anchor="ma")
     pen.text((WIDTH / 2, bottom + 28), across, INK, font(13), anchor="ma")
     for index, curve in enumerate(curves):
         colour = class_rgb(index + 1)
-        known = [place for place in places if place in curve.points]
+        known = [position for position in positions if position in curve.points]
         means = [spot(p, sum(curve.points[p]) / len(curve.points[p])) for p in known]
         pen.line(means, colour, 3)
-        for place, (x, y) in zip(known, means, strict=True):
-            ends = [spot(place, value)[1] for value in curve.points[place]]
+        for position, (x, y) in zip(known, means, strict=True):
+            ends = [spot(position, value)[1] for value in curve.points[position]]
             pen.line((x, min(ends), x, max(ends)), colour, 1)
             pen.ellipse((x - 4, y - 4, x + 4, y + 4), colour)
         pen.text(
@@ -177,7 +177,7 @@ def save_curves(
             anchor="rs",
         )
     with whole_file(path) as temporary:
-        picture.quantize(64).save(temporary, optimize=True)
+        chart.quantize(64).save(temporary, optimize=True)
     return path
 
 

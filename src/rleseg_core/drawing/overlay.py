@@ -1,4 +1,4 @@
-"""Pictures of masks over images."""
+"""Masks drawn over images."""
 
 from collections.abc import Sequence
 from pathlib import Path

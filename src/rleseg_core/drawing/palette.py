@@ -1,4 +1,4 @@
-"""Colours of classes, the same in pictures, animations and the viewer."""
+"""Colours of classes, the same in images, animations and the viewer."""
 
 PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#999999")
 """Okabe and Ito's colours: told apart by people who see red and green alike."""

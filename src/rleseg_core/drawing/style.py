@@ -1,4 +1,4 @@
-"""Colours and letters that drawn pictures share."""
+"""Colours and fonts that charts and animations share."""
 
 from functools import cache
 

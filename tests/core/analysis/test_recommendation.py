@@ -5,7 +5,7 @@ import pytest
 
 from rleseg_core import product_of
 from rleseg_core.analysis.lengths import count_tokens, schemes_for
-from rleseg_core.analysis.recommendation import Limits, choose, variants
+from rleseg_core.analysis.recommendation import Limits, recommend, variants
 from rleseg_core.data import LabelStack, MaskStack
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -44,11 +44,11 @@ def stripes(vertical: bool) -> np.ndarray:
     return classes if vertical else classes.swapaxes(1, 2).copy()
 
 
-def of(choice, name, side=None, n_frames=None):
+def of(advice, name, side=None, n_frames=None):
     """The candidate of a name."""
     (found,) = [
         c
-        for c in choice.candidates
+        for c in advice.candidates
         if c.statistics.name == name
         and side in (None, c.statistics.mask_size)
         and n_frames in (None, c.statistics.window.n_frames)
@@ -57,38 +57,38 @@ def of(choice, name, side=None, n_frames=None):
 
 
 def test_two_classes_take_lac():
-    choice = choose(counted(discs(n_classes=2), sizes=[64], n_classes=2))
-    assert choice.chosen.name in ("lac", "lac F")
-    assert "50% more tokens" in of(choice, "multiclass").verdict
-    assert of(choice, "bac-lac").hard
-    assert "hard to learn" in of(choice, "bac-lac").verdict
+    advice = recommend(counted(discs(n_classes=2), sizes=[64], n_classes=2))
+    assert advice.best.name in ("lac", "lac F")
+    assert "50% more tokens" in of(advice, "multiclass").verdict
+    assert of(advice, "bac-lac").hard
+    assert "hard to learn" in of(advice, "bac-lac").verdict
 
 
 def test_schemes_that_are_hard_to_learn_are_taken_only_where_no_other_fits():
     columns = counted(discs(n_classes=2), sizes=[64], n_classes=2, names=("lac", "bac-lac"))
     limits = Limits(max_vocab=300)
-    choice = choose(columns, limits)
-    assert choice.chosen.name.startswith("lac")
-    assert choice.chosen.scheme.start == "coords"
-    tokens = choice.chosen.longest
-    choice = choose(columns, replace(limits, max_tokens=tokens - 1))
-    assert choice.chosen.name.startswith("bac-lac")
-    assert any(reason.startswith("Beware") for reason in choice.reasons)
+    advice = recommend(columns, limits)
+    assert advice.best.name.startswith("lac")
+    assert advice.best.scheme.start == "coords"
+    tokens = advice.best.longest
+    advice = recommend(columns, replace(limits, max_tokens=tokens - 1))
+    assert advice.best.name.startswith("bac-lac")
+    assert any(reason.startswith("Beware") for reason in advice.reasons)
 
 
 @pytest.mark.parametrize(("vertical", "name"), [(True, "binary F"), (False, "binary")])
 def test_runs_go_along_the_objects(vertical, name):
-    choice = choose(counted(stripes(vertical), sizes=[32], names=("binary",)))
-    assert choice.chosen.name == name
-    assert ("columns" if vertical else "rows") in choice.reasons[0]
+    advice = recommend(counted(stripes(vertical), sizes=[32], names=("binary",)))
+    assert advice.best.name == name
+    assert ("columns" if vertical else "rows") in advice.reasons[0]
 
 
 def test_2d_starts_where_the_vocabulary_has_no_room_for_1d_starts():
     columns = counted(discs(), sizes=[64], names=("binary",))
-    choice = choose(columns, Limits(max_vocab=1000))
-    assert choice.chosen.scheme.start == "coords"
-    assert of(choice, "binary").verdict == "V is over 1,000 (start takes 4,096)"
-    assert choose(columns).chosen.scheme.start == "flat"
+    advice = recommend(columns, Limits(max_vocab=1000))
+    assert advice.best.scheme.start == "coords"
+    assert of(advice, "binary").verdict == "V is over 1,000 (start takes 4,096)"
+    assert recommend(columns).best.scheme.start == "flat"
 
 
 def test_the_coarsest_mask_that_loses_little_is_taken():
@@ -96,24 +96,24 @@ def test_the_coarsest_mask_that_loses_little_is_taken():
     dice = {column.mask_size: column.dice for column in columns}
     assert dice[64] == 1 > dice[32] > dice[16] > dice[8]
     step = 1 - (dice[32] + dice[16]) / 2
-    choice = choose(columns, Limits(dice_step=step))
-    assert choice.chosen.mask_size == 32
-    assert of(choice, "binary", 64).verdict.startswith("only 0.")
-    assert of(choice, "binary", 16).verdict.startswith("coarser")
-    assert choose(columns, Limits(dice_step=0)).chosen.mask_size == 64
-    longest = of(choice, "binary", 16).statistics.longest
-    choice = choose(columns, Limits(max_tokens=longest))
-    assert choice.chosen.mask_size == 16
-    assert "Masks of 32 x 32 or finer do not keep to the limits." in choice.reasons
+    advice = recommend(columns, Limits(dice_step=step))
+    assert advice.best.mask_size == 32
+    assert of(advice, "binary", 64).verdict.startswith("only 0.")
+    assert of(advice, "binary", 16).verdict.startswith("coarser")
+    assert recommend(columns, Limits(dice_step=0)).best.mask_size == 64
+    longest = of(advice, "binary", 16).statistics.longest
+    advice = recommend(columns, Limits(max_tokens=longest))
+    assert advice.best.mask_size == 16
+    assert "Masks of 32 x 32 or finer do not keep to the limits." in advice.reasons
 
 
 def test_the_most_frames_that_leave_good_masks_are_taken():
     columns = counted(discs(), sizes=[64, 8], frames=(1, 2, 4))
-    choice = choose(columns)
-    assert choice.chosen.window.n_frames == 4
-    assert choice.chosen.mask_size == 64
+    advice = recommend(columns)
+    assert advice.best.window.n_frames == 4
+    assert advice.best.mask_size == 64
     one = min(c.mean for c in columns if c.window.n_frames == 1 and c.mask_size == 64)
-    assert choice.chosen.mean < 2 * one  # still objects cost little more than once
+    assert advice.best.mean < 2 * one  # still objects cost little more than once
 
 
 def test_fewer_frames_where_longer_windows_do_not_fit():
@@ -124,34 +124,34 @@ def test_fewer_frames_where_longer_windows_do_not_fit():
         for n in (2, 4)
     )
     assert two < four
-    choice = choose(columns, Limits(max_tokens=two))
-    assert (choice.chosen.window.n_frames, choice.chosen.mask_size) == (2, 64)
-    assert "Longer windows than 2 fit only with masks of Dice below 0.9." in choice.reasons
-    assert "Dice below" in of(choice, "3d-c", 8, 4).verdict
-    assert choose(columns, Limits(max_tokens=two, min_dice=0)).chosen.window.n_frames == 4
+    advice = recommend(columns, Limits(max_tokens=two))
+    assert (advice.best.window.n_frames, advice.best.mask_size) == (2, 64)
+    assert "Longer windows than 2 fit only with masks of Dice below 0.9." in advice.reasons
+    assert "Dice below" in of(advice, "3d-c", 8, 4).verdict
+    assert recommend(columns, Limits(max_tokens=two, min_dice=0)).best.window.n_frames == 4
 
 
 def test_all_that_is_known_of_objects_is_offered():
     classes = discs()
     instances = np.kron(np.arange(1, 5).reshape(2, 2), np.ones((32, 32), int)) * classes
-    choice = choose(counted(classes, sizes=[64], instances=instances.astype(np.int32)))
-    assert choice.chosen.scheme.blocks is None
-    assert any("tell objects apart" in reason for reason in choice.reasons)
+    advice = recommend(counted(classes, sizes=[64], instances=instances.astype(np.int32)))
+    assert advice.best.scheme.blocks is None
+    assert any("tell objects apart" in reason for reason in advice.reasons)
 
 
 def test_nothing_fits():
-    choice = choose(counted(discs(), sizes=[64, 32]), Limits(max_tokens=5))
-    assert choice.chosen is None
-    assert "Nothing keeps to" in choice.reasons[0]
-    assert not any(candidate.fits for candidate in choice.candidates)
-    assert all("over 5 tokens" in candidate.verdict for candidate in choice.candidates)
+    advice = recommend(counted(discs(), sizes=[64, 32]), Limits(max_tokens=5))
+    assert advice.best is None
+    assert "Nothing keeps to" in advice.reasons[0]
+    assert not any(candidate.fits for candidate in advice.candidates)
+    assert all("over 5 tokens" in candidate.verdict for candidate in advice.candidates)
 
 
 def test_a_choice_needs_something_to_judge_by():
     with pytest.raises(DataError, match="no candidates"):
-        choose([])
+        recommend([])
     with pytest.raises(DataError, match="empty"):
-        choose(counted(np.zeros((2, 8, 8), np.uint8), sizes=[8]))
+        recommend(counted(np.zeros((2, 8, 8), np.uint8), sizes=[8]))
     with pytest.raises(DataError, match="between 0 and 1"):
         Limits(tolerated=2)
 

@@ -3,7 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from rleseg_core.analysis.reconstruction import MEAN, Fidelity, WindowMeasured, measure_fidelity
+from rleseg_core.analysis.reconstruction import (
+    MEAN,
+    CompressionSteps,
+    Fidelity,
+    WindowMeasured,
+    measure_fidelity,
+)
 from rleseg_core.data import LabelStack, subsample_labels, upsample_labels
 from rleseg_core.data.masks import MaskStack
 from rleseg_core.errors import BudgetError, DataError, SchemeError
@@ -38,10 +44,11 @@ def stack(classes=None, ids=None, names=NAMES):
     )
 
 
-def measure(masks, scheme="lac", sizes=(16,), *, patch=32, n_frames=1, **settings):
+def measure(masks, scheme="lac", sizes=(16,), *, patch=32, n_frames=1, tolerance=None, **rules):
     window = WindowSpec(patch=patch, patch_stride=patch, n_frames=n_frames, frame_stride=n_frames)
     written = for_classes(preset(scheme), len(masks.class_names))
-    return product_of(measure_fidelity([masks], window, written, sizes, **settings))
+    steps = CompressionSteps(mask_sizes=sizes, **rules)
+    return product_of(measure_fidelity([masks], window, written, steps, tolerance=tolerance))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -157,9 +164,11 @@ def test_every_window_is_reported_and_stacks_are_pooled():
     classes, _ = cells()
     window = WindowSpec(patch=32, patch_stride=32)
     two = [stack(classes[:1]), stack(classes[1:])]
-    run = measure_fidelity(two, window, preset("lac"), [16])
+    run = measure_fidelity(two, window, preset("lac"), CompressionSteps(mask_sizes=(16,)))
     assert list(run) == [WindowMeasured(n, 8) for n in range(1, 9)]
-    pooled = product_of(measure_fidelity(two, window, preset("lac"), [16]))
+    pooled = product_of(
+        measure_fidelity(two, window, preset("lac"), CompressionSteps(mask_sizes=(16,)))
+    )
     assert pooled == measure(stack(classes))
     assert all(isinstance(row, Fidelity) for row in pooled)
 

@@ -123,7 +123,7 @@ def test_long_film_is_cut_short_by_more_runs_a_picture(image, tokenizer, tokens,
     reports = list(
         write_animation(image, tokenizer, tokens, tmp_path / "a.gif", fps=10, max_seconds=2.1)
     )
-    assert reports[-1].n_done == reports[-1].n_pictures == 4 + 2
+    assert reports[-1].n_done == reports[-1].n_frames == 4 + 2
 
 
 def test_film_that_is_given_up_leaves_no_file(image, tokenizer, tokens, tmp_path):
