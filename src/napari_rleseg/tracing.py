@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rleseg_core.data import ImageStack, LabelReader, Window, WindowReader, subsample_labels
-from rleseg_core.data.stack import ArrayLike
+from rleseg_core.data.arrays import ArrayLike
 from rleseg_core.drawing.animation import FrameWritten, write_animation
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Event, Scheme, Tokenizer

@@ -6,6 +6,7 @@ from napari._app_model.constants import MenuId
 from npe2 import PluginManifest
 
 import napari_rleseg
+from rleseg_core.data.formats.registry import FORMATS, output_formats
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,3 +51,17 @@ def test_reader_claims_only_our_folders(manifest):
 
 def test_manifest_validates_with_its_imports(manifest):
     manifest.validate_imports()
+
+
+def test_writers_are_those_of_the_registry(manifest):
+    declared = [
+        (set(w.filename_extensions), w.display_name) for w in manifest.contributions.writers
+    ]
+    written = [(set(one.suffixes), f"Class masks ({one.label})") for one in output_formats()]
+    assert declared == written
+
+
+def test_reader_leaves_images_to_napari(manifest):
+    """A reader of ours for these would make napari ask which reader to take, file by file."""
+    patterns = {p for reader in manifest.contributions.readers for p in reader.filename_patterns}
+    assert not patterns & {f"*{suffix}" for one in FORMATS for suffix in one.suffixes}

@@ -23,11 +23,9 @@ from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.widgets.controls import form_layout, text_label
 from rleseg_core.checkpoints.file import find_model, read_info
 from rleseg_core.data import CLASS_NAMES, ImageStack, LabelStack
+from rleseg_core.data.formats.registry import dialog_filter
 from rleseg_core.errors import CheckpointError
 
-FILES = (
-    "Images (*.tif *.tiff *.png *.jpg *.jpeg *.bmp *.mp4 *.avi *.mov *.mkv *.npy);;All files (*)"
-)
 MOST_CLASSES = 8  # masks with higher numbers hold instance ids
 
 
@@ -162,7 +160,7 @@ class LoadWidget(QWidget):
         return (1.0, self.pixel_size.value(), self.pixel_size.value())
 
     def _ask_image_file(self) -> None:
-        if name := QFileDialog.getOpenFileName(self, "Open images", "", FILES)[0]:
+        if name := QFileDialog.getOpenFileName(self, "Open images", "", dialog_filter())[0]:
             self.open_images(name)
 
     def _ask_image_folder(self) -> None:
@@ -170,7 +168,7 @@ class LoadWidget(QWidget):
             self.open_images(name)
 
     def _ask_masks_file(self) -> None:
-        if name := QFileDialog.getOpenFileName(self, "Open masks", "", FILES)[0]:
+        if name := QFileDialog.getOpenFileName(self, "Open masks", "", dialog_filter())[0]:
             self.open_masks(name)
 
     def _ask_masks_folder(self) -> None:

@@ -13,6 +13,7 @@ from rleseg_core.cli.console import (
     print_json,
     progress_bar,
 )
+from rleseg_core.data.formats.registry import input_kinds, output_suffixes
 from rleseg_core.errors import DataError
 from rleseg_core.reports import product_of
 
@@ -28,8 +29,10 @@ ImageSize = Annotated[
 
 
 def predict(
-    stack: Annotated[Path, typer.Argument(help="TIFF, folder of frames, zarr or video.")],
-    output: Annotated[Path, typer.Option("--out", "-o", help="The masks: a new .tif or .zarr.")],
+    stack: Annotated[Path, typer.Argument(help=f"One of: {input_kinds()}.")],
+    output: Annotated[
+        Path, typer.Option("--out", "-o", help=f"The masks: a new {output_suffixes()}.")
+    ],
     model: Annotated[str, typer.Option("--model", "-m", help="A model file or name.")] = "cells",
     stitch: Annotated[
         Literal["centre", "last", "vote"],
@@ -56,7 +59,7 @@ def predict(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Segment a stack, and write its masks as TIFF or zarr."""
+    """Segment a stack, and write its masks to a file."""
     from rleseg_core.data import ImageStack
     from rleseg_core.data.formats.writers import check_output
     from rleseg_core.decoding import Sampling

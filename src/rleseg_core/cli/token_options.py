@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rleseg_core.cli.evaluate import class_names
+from rleseg_core.data.formats.registry import input_kinds
 from rleseg_core.errors import DataError
 from rleseg_core.tokens import PRESETS, preset
 
@@ -24,9 +25,7 @@ Start = Annotated[
     Literal["flat", "coords"] | None,
     typer.Option("--start", help="1D (flat) or 2D (coords) starts; the scheme's by default."),
 ]
-MaskPaths = Annotated[
-    list[Path], typer.Argument(help="Masks: folders of pictures, TIFF, zarr or video.")
-]
+MaskPaths = Annotated[list[Path], typer.Argument(help=f"Masks: {input_kinds()}; one or several.")]
 Classes = Annotated[
     str | None,
     typer.Option(

@@ -22,6 +22,7 @@ from rleseg_core.cli.token_options import (
     scheme_names,
 )
 from rleseg_core.cli.token_stats import stats
+from rleseg_core.data.formats.registry import input_kinds
 from rleseg_core.errors import DataError, SchemeError
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import ANY_VOCABULARY, PRESETS, Scheme, Tokenizer
@@ -94,7 +95,7 @@ def vocab(
 
 @app.command("encode")
 def encode(
-    mask: Annotated[Path, typer.Argument(help="A mask: PNG (palette index), TIFF, zarr, …")],
+    mask: Annotated[Path, typer.Argument(help=f"A mask: {input_kinds()}.")],
     scheme: SchemeName = "lac",
     mask_size: Annotated[
         int | None,

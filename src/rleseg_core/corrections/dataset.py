@@ -8,7 +8,7 @@ import dask.array as da
 from rleseg_core.corrections.log import CorrectionLog
 from rleseg_core.corrections.session import IMAGES
 from rleseg_core.data import ImageStack, LabelledStack
-from rleseg_core.data.formats.images import frames_array
+from rleseg_core.data.arrays import frames_array
 from rleseg_core.errors import DataError
 
 

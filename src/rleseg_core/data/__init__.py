@@ -1,6 +1,7 @@
 """Images and labels: stacks read lazily, windows of them, label algebra, patches to train on."""
 
 from rleseg_core.augment.config import AUGMENTATIONS, Augmentation
+from rleseg_core.data.arrays import check_same_shape
 from rleseg_core.data.crops import CropBatch
 from rleseg_core.data.datasets import LabelledStack
 from rleseg_core.data.labels import (
@@ -14,7 +15,7 @@ from rleseg_core.data.labels import (
 )
 from rleseg_core.data.masks import MaskStack
 from rleseg_core.data.sampling import PatchSampler, SampleBatch, grid_samples
-from rleseg_core.data.stack import ImageStack, LabelStack, check_same_shape, open_labels
+from rleseg_core.data.stack import ImageStack, LabelStack, open_labels
 from rleseg_core.data.synthetic import (
     CLASS_NAMES,
     SyntheticConfig,

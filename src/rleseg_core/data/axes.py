@@ -1,8 +1,11 @@
 """Named axes of arrays from anywhere, brought to (T, Y, X, C)."""
 
-import dask.array as da
+from typing import TYPE_CHECKING
 
 from rleseg_core.errors import DataError
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 KNOWN = "TZCSYX"
 _ALIASES = {"I": "T", "Q": "T", "R": "T"}  # tifffile's names for a sequence of pages
@@ -39,7 +42,7 @@ def guess_axes(shape: tuple[int, ...], dtype: str) -> str:
     )
 
 
-def arrange(data: da.Array, axes: str, what: str) -> da.Array:
+def arrange(data: "da.Array", axes: str, what: str) -> "da.Array":
     """Array with its axes in the order (T, Y, X, C), one chunk a frame where chunks are pages.
 
     Parameters

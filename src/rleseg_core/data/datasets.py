@@ -7,13 +7,10 @@ from typing import Self
 
 import numpy as np
 
+from rleseg_core.data.arrays import ArrayLike, check_same_shape, frame_of
 from rleseg_core.data.labels import class_ids, classes_from_instances
-from rleseg_core.data.stack import (
-    ArrayLike,
-    ImageStack,
-    check_same_shape,
-    frame_of,
-)
+from rleseg_core.data.pairs import open_pair
+from rleseg_core.data.stack import ImageStack
 from rleseg_core.errors import DataError
 
 
@@ -26,7 +23,7 @@ class LabelledStack:
     images : ImageStack
         (T, Y, X, C).
     classes : (T, Y, X) integer array
-        Class ids, a numpy, dask or zarr array; grey levels of pictures of masks (0/255 for one
+        Class ids, a numpy, dask or zarr array; grey levels of masks saved as images (0/255 for one
         class, 0/128/255 for two) are understood.
     class_names : tuple of str
         Names of the class ids from 1 on.
@@ -81,9 +78,8 @@ class LabelledStack:
         Parameters
         ----------
         images, masks : str or Path
-            As for `ImageStack.open`. If both are folders of pictures, masks are found by the names
-            of the images, else by the number at their end; the pictures may be of independent
-            fields.
+            As for `ImageStack.open`. If both are folders of images, masks are found by the names of
+            the images, else by the number at their end; the images may be of independent fields.
         class_names : sequence of str
             Names of the class ids from 1 on.
         instances : bool
@@ -98,8 +94,6 @@ class LabelledStack:
         DataError
             If something cannot be read, images and masks do not match, or ids are no classes.
         """
-        from rleseg_core.data.formats.registry import open_pair
-
         image_stack, labels = open_pair(images, masks)
         check_same_shape(image_stack, labels)
         classes = labels.data

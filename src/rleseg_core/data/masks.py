@@ -7,8 +7,9 @@ from typing import Literal, Self
 
 import numpy as np
 
+from rleseg_core.data.arrays import check_same_shape
 from rleseg_core.data.labels import class_ids, classes_from_instances
-from rleseg_core.data.stack import LabelStack, check_same_shape
+from rleseg_core.data.stack import LabelStack
 from rleseg_core.data.windows import LabelReader, Window, plan_windows
 from rleseg_core.errors import DataError
 from rleseg_core.spec import WindowSpec

@@ -1,65 +1,25 @@
 """Stacks: images and labels over time, read when they are looked at."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Self
 
-import dask.array as da
 import numpy as np
 
-from rleseg_core.data.axes import arrange, guess_axes
-from rleseg_core.errors import DataError, RlesegError
+from rleseg_core.data.arrays import ArrayLike, as_dask, grey_of_colour, image_data, reading
+from rleseg_core.data.formats.registry import open_source
+from rleseg_core.errors import DataError
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 _SAMPLED_FRAMES = 8
 _SAMPLED_SIDE = 512
 
 
-class ArrayLike(Protocol):
-    """What numpy, dask and zarr arrays have in common."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each axis."""
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the elements."""
-
-    def __getitem__(self, key: int, /) -> object:
-        """Part of the array, convertible by `numpy.asarray`."""
-
-
-class Shaped(Protocol):
-    """Anything with axes."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each axis."""
-
-
-@contextmanager
-def reading(what: object) -> Iterator[None]:
-    """Turn whatever a decoder raises into a `DataError` that names what was read."""
-    try:
-        yield
-    except (RlesegError, MemoryError):
-        raise
-    except Exception as error:  # each library has errors of its own
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"cannot read {what}: {reason}") from error
-
-
-def frame_of(labels: ArrayLike, frame: int) -> np.ndarray:
-    """One frame of a (T, Y, X) array of any kind, in memory."""
-    with reading(f"frame {frame} of the labels"):
-        return np.asarray(labels[frame])
-
-
 class _Stack:
     """Frames over time, backed by a dask array; see the subclasses."""
 
-    def __init__(self, data: da.Array, name: str = "", path: Path | None = None) -> None:
+    def __init__(self, data: "da.Array", name: str = "", path: Path | None = None) -> None:
         self.data = data
         self.name = name
         self.path = path
@@ -108,7 +68,7 @@ class ImageStack(_Stack):
     data : (T, Y, X, C) dask array
         In source pixels; C is 1 for grey.
     name : str
-        For people.
+        Name to show.
     path : Path or None
         Where it was read from.
     """
@@ -123,18 +83,16 @@ class ImageStack(_Stack):
         ----------
         path : str or Path
             A TIFF (multi-page, OME, ImageJ), a zarr array or OME-Zarr group (its finest level), a
-            video, a picture, or a folder of pictures of one size, in natural order of their names.
-            The planes of a z-stack without time are taken for frames.
+            NumPy array, a video, an image, or a folder of images of one size, in natural order of
+            their names. The planes of a z-stack without time are taken for frames.
         axes : str, optional
             A letter for each axis of the array in the file, where it names them wrongly.
 
         Raises
         ------
         DataError
-            If it is missing, damaged or of a kind we cannot read.
+            If it is missing, damaged or of no known format.
         """
-        from rleseg_core.data.formats.registry import open_source
-
         source = open_source(path, axes=axes)
         return cls(source.data, source.name, source.path)
 
@@ -149,7 +107,7 @@ class ImageStack(_Stack):
         axes : str, optional
             A letter for each axis (T, Z, C, Y, X), where the array is none of these.
         name : str
-            For people.
+            Name to show.
 
         Raises
         ------
@@ -189,7 +147,7 @@ class LabelStack(_Stack):
     data : (T, Y, X) dask array
         Integers, in source pixels.
     name : str
-        For people.
+        Name to show.
     path : Path or None
         Where it was read from.
     """
@@ -198,7 +156,7 @@ class LabelStack(_Stack):
     def open(cls, path: str | Path, *, axes: str | None = None) -> Self:
         """Stack of a file or folder, as `ImageStack.open`.
 
-        Pictures with a palette are read by index, never by colour; grey ones that are stored as
+        Images with a palette are read by index, never by colour; grey ones that are stored as
         colour are taken as grey.
 
         Raises
@@ -206,9 +164,7 @@ class LabelStack(_Stack):
         DataError
             If it cannot be read, or holds fractions or colours instead of ids.
         """
-        from rleseg_core.data.formats.registry import open_source
-
-        source = open_source(path, axes=axes, labels=True)
+        source = open_source(path, axes=axes, masks=True)
         return cls.from_data(source.data, source.name, source.path)
 
     @classmethod
@@ -217,7 +173,7 @@ class LabelStack(_Stack):
         return cls.from_data(image_data(as_dask(array), axes, name or "the mask"), name)
 
     @classmethod
-    def from_data(cls, data: da.Array, name: str, path: Path | None = None) -> Self:
+    def from_data(cls, data: "da.Array", name: str, path: Path | None = None) -> Self:
         """Stack over (T, Y, X, C) as readers give it, checked to hold ids."""
         what = str(path or name or "the mask")
         if data.dtype.kind not in "ui":
@@ -236,46 +192,3 @@ class LabelStack(_Stack):
 def open_labels(path: str | Path, *, axes: str | None = None) -> LabelStack:
     """Label stack of a file or folder; `LabelStack.open`."""
     return LabelStack.open(path, axes=axes)
-
-
-def check_same_shape(images: Shaped, labels: Shaped) -> None:
-    """Check that two stacks, channels aside, have the same (T, Y, X).
-
-    Raises
-    ------
-    DataError
-        If they do not; the message gives both.
-    """
-    if images.shape[:3] != labels.shape[:3]:
-        raise DataError(
-            f"the mask is {labels.shape[:3]}, the image is {images.shape[:3]}; both must be the "
-            "same (T, Y, X)"
-        )
-
-
-def grey_of_colour(labels: np.ndarray, what: str) -> np.ndarray:
-    """Ids (...) of a mask (..., C) whose colour channels are all the same; a fourth is ignored."""
-    first = labels[..., 0]
-    for channel in range(1, min(labels.shape[-1], 3)):
-        if not np.array_equal(first, labels[..., channel]):
-            raise DataError(
-                f"{what} is a colour picture, from which ids cannot be read; save the mask as "
-                "integer ids, one channel, 0 = background"
-            )
-    return first
-
-
-def as_dask(array: ArrayLike) -> da.Array:
-    """Dask array over anything array-like, not copied."""
-    if isinstance(array, da.Array):
-        return array
-    chunks = -1 if isinstance(array, np.ndarray) else "auto"
-    return da.from_array(array, chunks=getattr(array, "chunks", chunks), name=False)
-
-
-def image_data(data: da.Array, axes: str | None, what: str) -> da.Array:
-    """Array of real numbers as (T, Y, X, C), a chunk a frame at least; bool as uint8."""
-    if data.dtype.kind not in "buif":
-        raise DataError(f"{what} holds {data.dtype} values; images and masks need real numbers")
-    data = arrange(data, axes or guess_axes(data.shape, str(data.dtype)), what).rechunk({0: 1})
-    return data.astype(np.uint8) if data.dtype == bool else data

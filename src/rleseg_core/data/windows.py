@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from rleseg_core.data.arrays import ArrayLike, frame_of
 from rleseg_core.data.labels import resize_labels
-from rleseg_core.data.stack import ArrayLike, ImageStack, frame_of
+from rleseg_core.data.stack import ImageStack
 from rleseg_core.errors import DataError
 from rleseg_core.spec import WindowSpec
 

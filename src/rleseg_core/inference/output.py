@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from rleseg_core.data import ImageStack
-from rleseg_core.data.formats.writers import check_output, create_stack, write_labels
+from rleseg_core.data.formats.registry import suffix_format
+from rleseg_core.data.formats.writers import check_output, write_labels
+from rleseg_core.data.formats.zarr import ZARR, create_stack
 from rleseg_core.errors import DataError
 from rleseg_core.files import replace_folder
 from rleseg_core.inference.segmenter import Segmenter, WindowResult
@@ -52,7 +54,7 @@ def predict_to_file(
     stack : ImageStack
         What is segmented; frames go to the disk as they are done.
     path : Path
-        ``.tif`` or ``.zarr``; model, version and date are noted in it.
+        As for `write_labels`; model, version and date are noted in it.
     frames, stitch, **options
         As of `Segmenter.predict`.
 
@@ -68,7 +70,8 @@ def predict_to_file(
     Raises
     ------
     DataError
-        If the suffix is not one of ours, the images lie at `path`, or a frame is not there.
+        If no format of that suffix can be written, the images lie at `path`, or a frame is not
+        there.
     """
     check_output(path)
     if path.resolve() == stack.path:
@@ -90,7 +93,7 @@ def predict_to_file(
         finally:
             run.close()
         seconds = time.perf_counter() - started
-        if path.suffix.lower() == ".zarr":
+        if suffix_format(path.suffix) is ZARR:  # it is written already
             replace_folder(draft, path)
         else:
             write_labels(path, labels, segmenter.class_names, record)

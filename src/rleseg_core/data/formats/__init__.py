@@ -1,1 +1,1 @@
-"""File formats: one module each, and a registry of them."""
+"""File formats: one module for each, and a registry of them."""

@@ -1,193 +1,151 @@
-"""From a path to an array of frames: which reader opens it."""
+"""The file formats there are, and which of them opens a path.
 
-import re
+Dialogs, help texts and messages are made from `FORMATS`: a new format is a module of its own and
+one entry here. A format that can be written has a line in ``napari.yaml``, too.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dask.array as da
-import zarr
 from natsort import natsorted
 
-from rleseg_core.data.formats.images import PICTURE_SUFFIXES, open_pictures
-from rleseg_core.data.formats.tiff import TIFF_SUFFIXES, open_tiff
-from rleseg_core.data.formats.video import VIDEO_SUFFIXES, open_video
-from rleseg_core.data.stack import ImageStack, LabelStack, image_data, reading
+from rleseg_core.data.arrays import reading
+from rleseg_core.data.formats.arrays import NUMPY
+from rleseg_core.data.formats.base import Format
+from rleseg_core.data.formats.folder import Frame, open_frames
+from rleseg_core.data.formats.images import IMAGES
+from rleseg_core.data.formats.tiff import TIFF
+from rleseg_core.data.formats.video import VIDEO
+from rleseg_core.data.formats.zarr import ZARR
 from rleseg_core.errors import DataError
 
-_ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
-_SUFFIXES = (*TIFF_SUFFIXES, *PICTURE_SUFFIXES)
+if TYPE_CHECKING:
+    import dask.array as da
+
+FORMATS: tuple[Format, ...] = (TIFF, IMAGES, VIDEO, NUMPY, ZARR)
+"""Every format, in the order in which dialogs and messages name them."""
 
 
 @dataclass(frozen=True)
 class Source:
     """What was found at a path: data (T, Y, X, C), a name for people, and the path."""
 
-    data: da.Array
+    data: "da.Array"
     name: str
     path: Path
 
 
-def open_source(path: str | Path, *, axes: str | None = None, labels: bool = False) -> Source:
+def open_source(path: str | Path, *, axes: str | None = None, masks: bool = False) -> Source:
     """Lazy array of frames of a file or folder.
 
     Parameters
     ----------
     path : str or Path
-        See `ImageStack.open`.
+        A file or folder of one of `FORMATS`, or a folder of single images.
     axes : str, optional
-        A letter for each axis of TIFF and zarr arrays, where they name them wrongly.
-    labels : bool
+        A letter for each axis of the array in the file, where it names them wrongly.
+    masks : bool
         Whether ids are wanted: palettes are read by index, never by colour.
 
     Raises
     ------
     DataError
-        If it is missing, damaged or of a kind we cannot read.
+        If it is missing, damaged or of no known format.
     """
     path = Path(path)
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
+    found = format_of(path)
     with reading(path):
-        suffix = path.suffix.lower()
-        if path.is_dir():
-            if any((path / name).is_file() for name in _ZARR_FILES):
-                data = _open_zarr(path, axes)
-            else:
-                data = open_pictures(pictures_in(path), labels)
-        elif suffix in TIFF_SUFFIXES:
-            data = open_tiff(path, axes)
-        elif suffix in PICTURE_SUFFIXES:
-            data = open_pictures([path], labels)
-        elif suffix in VIDEO_SUFFIXES:
-            data = open_video(path)
+        if found is not None:
+            data = found.opener(masks=masks)(path, axes)
+        elif path.is_dir():
+            data = open_frames(as_frames(frames_in(path)), masks)
         else:
             raise DataError(
-                f"cannot read {path}: {suffix or 'a file without suffix'} is none of "
-                f"{' '.join((*_SUFFIXES, *VIDEO_SUFFIXES))}, a zarr or a folder of pictures"
+                f"cannot read {path}: {path.suffix.lower() or 'a file without suffix'} is none of "
+                f"{' '.join(file_suffixes())}; expected one of: {input_kinds()}"
             )
         return Source(data, path.stem, path.resolve())
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Pictures of a folder, in natural order: image_2 before image_10; hidden files are left out.
+def format_of(path: Path) -> Format | None:
+    """The format of an existing file or folder; None for a folder of frames and unknown files."""
+    if not path.is_dir():
+        found = suffix_format(path.suffix)
+        return found if found is not None and found.is_folder is None else None
+    folders = (one for one in FORMATS if one.is_folder is not None and one.is_folder(path))
+    return next(folders, None)
+
+
+def suffix_format(suffix: str) -> Format | None:
+    """The format of files (or folders) whose names end so."""
+    return next((one for one in FORMATS if suffix.lower() in one.suffixes), None)
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """Images of a folder, in natural order: image_2 before image_10; hidden files are left out.
 
     Raises
     ------
     DataError
         If there are none.
     """
+    suffixes = _suffixes(one for one in FORMATS if one.frames is not None)
     found = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     ]
     if not found:
-        raise DataError(f"there are no pictures ({' '.join(_SUFFIXES)}) in {folder}")
+        raise DataError(f"there are no images ({' '.join(suffixes)}) in {folder}")
     return natsorted(found, key=lambda path: path.name)
 
 
-def open_pair(images: str | Path, masks: str | Path) -> tuple[ImageStack, LabelStack]:
-    """Images and their masks; in two folders of pictures, matched by name.
-
-    Raises
-    ------
-    DataError
-        If something cannot be read, or a picture has no counterpart.
-    """
-    images, masks = Path(images), Path(masks)
-    if not (_is_picture_folder(images) and _is_picture_folder(masks)):
-        return ImageStack.open(images), LabelStack.open(masks)
-    pictures = pictures_in(images)
-    matched = match_masks(pictures, pictures_in(masks))
-    with reading(images):
-        stack = ImageStack(open_pictures(pictures, False), images.stem, images.resolve())
-    with reading(masks):
-        labels = LabelStack.from_data(open_pictures(matched, True), masks.stem, masks.resolve())
-    return stack, labels
+def as_frames(paths: Iterable[Path]) -> list[Frame]:
+    """Files that `frames_in` found, each with how it is read."""
+    formats = [(path, suffix_format(path.suffix)) for path in paths]
+    return [(path, one.frames) for path, one in formats if one is not None and one.frames]
 
 
-def match_masks(images: list[Path], masks: list[Path]) -> list[Path]:
-    """Mask of each image: of the same stem, else, if none is, of the same number at the end.
+def is_frame_folder(path: Path) -> bool:
+    """Whether a path is a folder of frames, rather than a folder of a format such as zarr."""
+    return path.is_dir() and format_of(path) is None
 
-    Raises
-    ------
-    DataError
-        If an image or a mask is left over; the message names them.
-    """
-    for key in (_stem, _number):
-        by_key = {key(path): path for path in masks}
-        wanted = [key(path) for path in images]
-        unique = len(by_key) == len(masks) and len(set(wanted)) == len(wanted)
-        if unique and "" not in by_key and set(wanted) == set(by_key):
-            return [by_key[name] for name in wanted]
-    no_mask = [p.name for p in images if _stem(p) not in {_stem(mask) for mask in masks}]
-    no_image = [p.name for p in masks if _stem(p) not in {_stem(image) for image in images}]
-    parts = [
-        f"{len(left)} of {len(paths)} {kind} ({_listed(left)}) have no {other}"
-        for left, paths, kind, other in (
-            (no_mask, images, "images", "mask"),
-            (no_image, masks, "masks", "image"),
-        )
-        if left
+
+def file_suffixes() -> tuple[str, ...]:
+    """Suffixes of all files that can be opened, lower case."""
+    return _suffixes(one for one in FORMATS if one.is_folder is None)
+
+
+def output_formats() -> tuple[Format, ...]:
+    """Formats in which label stacks can be written."""
+    return tuple(one for one in FORMATS if one.write is not None)
+
+
+def input_kinds() -> str:
+    """What can be opened, for help texts and messages."""
+    return f"{', '.join(one.label for one in FORMATS)}, or a folder of images"
+
+
+def output_suffixes() -> str:
+    """Suffixes of what can be written, for help texts and messages."""
+    *others, last = _suffixes(output_formats())
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def dialog_filter() -> str:
+    """Filter of a Qt dialog that opens files: all images, each format, any file."""
+    files = [one for one in FORMATS if one.is_folder is None]
+    rows = [("All images", file_suffixes())]
+    rows += [(one.label[0].upper() + one.label[1:], one.suffixes) for one in files]
+    filters = [
+        f"{name} ({' '.join('*' + suffix for suffix in suffixes)})" for name, suffixes in rows
     ]
-    reason = " and ".join(parts) or "two files share a stem"
-    raise DataError(
-        f"images and masks do not match: {reason} of the same name, between "
-        f"{images[0].parent} and {masks[0].parent}"
-    )
+    return ";;".join([*filters, "All files (*)"])
 
 
-def _stem(path: Path) -> str:
-    return path.stem
-
-
-def _number(path: Path) -> str:
-    found = re.search(r"(\d+)\D*$", path.stem)
-    return str(int(found[1])) if found else ""
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _is_picture_folder(path: Path) -> bool:
-    return path.is_dir() and not any((path / name).is_file() for name in _ZARR_FILES)
-
-
-def _open_zarr(path: Path, axes: str | None) -> da.Array:
-    node = zarr.open(path, mode="r")
-    if isinstance(node, zarr.Group):
-        node, named = _finest_level(node, path)
-    else:
-        named = _axis_names(node)
-    data = da.from_array(node, chunks=node.chunks, name=False)
-    return image_data(data, axes or named, str(path))
-
-
-def _finest_level(group: zarr.Group, path: Path) -> tuple[zarr.Array, str | None]:
-    """First array of an OME-Zarr image and its axes, or the only array of a group."""
-    attributes = dict(group.attrs)
-    ome = attributes.get("ome", attributes)
-    scales = ome.get("multiscales") if isinstance(ome, dict) else None
-    if scales:
-        level = group[scales[0]["datasets"][0]["path"]]
-        axes = scales[0].get("axes", "TCZYX")
-        names = [axis["name"] if isinstance(axis, dict) else axis for axis in axes]
-        return level, "".join(str(name)[0] for name in names)
-    arrays = [array for _, array in group.arrays()]
-    if len(arrays) != 1:
-        raise DataError(
-            f"{path} is a zarr group of {len(arrays)} arrays and no OME-Zarr image; open one of "
-            "its arrays"
-        )
-    return arrays[0], _axis_names(arrays[0])
-
-
-def _axis_names(array: zarr.Array) -> str | None:
-    """Letters of the axes, where the array names all of them."""
-    names = getattr(array.metadata, "dimension_names", None)
-    names = names or array.attrs.get("_ARRAY_DIMENSIONS")
-    if not names or any(not name for name in names):
-        return None
-    letters = "".join(str(name)[0].upper() for name in names)
-    return letters if set(letters) <= set("TZCYXS") and {"Y", "X"} <= set(letters) else None
+def _suffixes(formats: Iterable[Format]) -> tuple[str, ...]:
+    return tuple(suffix for one in formats for suffix in one.suffixes)

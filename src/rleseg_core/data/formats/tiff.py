@@ -1,26 +1,29 @@
 """TIFF: multi-page, OME and ImageJ, whole or refused."""
 
+import json
 import os
 import struct
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-import dask.array as da
 import numpy as np
-import tifffile
-import zarr
 
+from rleseg_core.data.arrays import as_dask, image_data
 from rleseg_core.data.axes import arrange
-from rleseg_core.data.stack import image_data
+from rleseg_core.data.formats.base import Format, FrameFiles, Header
 from rleseg_core.errors import DataError
 
-TIFF_SUFFIXES = (".tif", ".tiff")
+if TYPE_CHECKING:
+    import dask.array as da
+    import tifffile
 
+_RECORD = "rleseg"
 _VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
-def open_tiff(path: Path, axes: str | None = None) -> da.Array:
+def open_tiff(path: Path, axes: str | None = None) -> "da.Array":
     """Lazy array of the first series of a TIFF at full resolution.
 
     Parameters
@@ -33,13 +36,16 @@ def open_tiff(path: Path, axes: str | None = None) -> da.Array:
     Returns
     -------
     (T, Y, X, C) dask array
-        One chunk a page.
+        One chunk per page.
 
     Raises
     ------
     DataError
         If it is no TIFF, truncated, or holds more than time, one plane and channels.
     """
+    import tifffile
+    import zarr
+
     check_pages(path)
     tiff = tifffile.TiffFile(path)
     try:
@@ -55,28 +61,55 @@ def open_tiff(path: Path, axes: str | None = None) -> da.Array:
         tiff.close()
         raise
     weakref.finalize(store, tiff.close)
-    data = da.from_array(array, chunks=array.chunks, name=False)
-    return image_data(data, axes or series.axes, str(path))
+    return image_data(as_dask(array), axes or series.axes, str(path))
 
 
-def read_tiff_header(path: Path) -> tuple[tuple[int, int, int], np.dtype]:
-    """Shape (Y, X, C) and dtype of a TIFF that is one picture, checked to be whole."""
+def tiff_header(path: Path, _masks: bool = False) -> Header:
+    """Shape (Y, X, C) and dtype of a TIFF that is one frame, checked to be whole."""
+    import dask.array as da
+    import tifffile
+
     check_pages(path)
     with tifffile.TiffFile(path) as tiff:
         series = tiff.series[0]
         _check_whole(path, series)
-        shape = _one_picture(da.empty(series.shape, chunks=-1), series.axes, path).shape
+        shape = _one_frame(da.empty(series.shape, chunks=-1), series.axes, path).shape
         dtype = np.dtype(np.uint8) if series.dtype == bool else np.dtype(series.dtype)
         return (int(shape[0]), int(shape[1]), int(shape[2])), dtype.newbyteorder("=")
 
 
-def read_tiff_page(path: Path) -> np.ndarray:
-    """A TIFF that is one picture, (Y, X, C)."""
+def read_tiff(path: Path, _masks: bool = False) -> np.ndarray:
+    """A TIFF that is one frame, (Y, X, C)."""
+    import tifffile
+
     with tifffile.TiffFile(path) as tiff:
         series = tiff.series[0]
-        pixels = _one_picture(da.from_array(series.asarray(), chunks=-1), series.axes, path)
-        pixels = np.asarray(pixels.compute(scheduler="sync"))
+        frame = _one_frame(as_dask(series.asarray()), series.axes, path)
+        pixels = np.asarray(frame.compute(scheduler="sync"))
     return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+
+
+def write_tiff(path: Path, labels: np.ndarray, record: Mapping[str, object]) -> None:
+    """Write a label stack (T, Y, X), one compressed page per frame; the record is JSON in it."""
+    import tifffile
+
+    with tifffile.TiffWriter(path, bigtiff=labels.size * labels.dtype.itemsize > 1 << 31) as tiff:
+        tiff.write(
+            (labels[frame] for frame in range(labels.shape[0])),
+            shape=labels.shape,
+            dtype=labels.dtype,
+            compression="zlib",
+            photometric="minisblack",
+            metadata={"axes": "TYX", _RECORD: json.dumps(record)},
+        )
+
+
+def tiff_record(path: Path) -> Mapping[str, object]:
+    """The record that `write_tiff` kept."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        return json.loads((tiff.shaped_metadata or [{}])[0].get(_RECORD, "{}"))
 
 
 def check_pages(path: Path) -> None:
@@ -105,7 +138,7 @@ def check_pages(path: Path) -> None:
         except struct.error:
             raise _truncated(path) from None
     if not seen:
-        raise DataError(f"{path} holds no picture; it may not have been written to its end")
+        raise DataError(f"{path} holds no image; it may not have been written to its end")
 
 
 class _Layout(NamedTuple):
@@ -135,9 +168,9 @@ def _check_page(file: BinaryIO, offset: int, layout: _Layout, path: Path, size: 
     file.seek(offset)
     tags = file.read(_integer(file, layout.order + layout.count_format) * tag.size)
     following = _integer(file, layout.order + layout.offset_format)
-    for _, kind, count, place in tag.iter_unpack(tags):
+    for _, kind, count, value in tag.iter_unpack(tags):
         n_bytes = count * _VALUE_BYTES.get(kind, 1)
-        if n_bytes > inline and place + n_bytes > size:
+        if n_bytes > inline and value + n_bytes > size:
             raise _truncated(path)
     return following
 
@@ -146,7 +179,7 @@ def _integer(file: BinaryIO, layout: str) -> int:
     return int(struct.unpack(layout, file.read(struct.calcsize(layout)))[0])
 
 
-def _check_whole(path: Path, series: tifffile.TiffPageSeries) -> None:
+def _check_whole(path: Path, series: "tifffile.TiffPageSeries") -> None:
     """Check that the pixels of all pages lie within the file."""
     size = os.path.getsize(path)
     if series.dataoffset is not None and series.dataoffset + series.nbytes > size:
@@ -164,12 +197,12 @@ def _check_whole(path: Path, series: tifffile.TiffPageSeries) -> None:
 
 def _truncated(path: Path) -> DataError:
     return DataError(
-        f"{path} is truncated: it ends before its pictures do ({os.path.getsize(path)} bytes); "
+        f"{path} is truncated: it ends before its images do ({os.path.getsize(path)} bytes); "
         "copy or export it again"
     )
 
 
-def _one_picture(data: da.Array, axes: str, path: Path) -> da.Array:
+def _one_frame(data: "da.Array", axes: str, path: Path) -> "da.Array":
     arranged = arrange(data, axes, str(path))
     if arranged.shape[0] != 1:
         raise DataError(
@@ -177,3 +210,13 @@ def _one_picture(data: da.Array, axes: str, path: Path) -> da.Array:
             "open that file itself"
         )
     return arranged[0]
+
+
+TIFF = Format(
+    label="TIFF",
+    suffixes=(".tif", ".tiff"),
+    open_images=open_tiff,
+    frames=FrameFiles(header=tiff_header, read=read_tiff),
+    write=write_tiff,
+    read_record=tiff_record,
+)

@@ -4,15 +4,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
-import dask.array as da
 import numpy as np
 
-from rleseg_core.data.formats.images import frames_array
+from rleseg_core.data.arrays import frames_array
+from rleseg_core.data.formats.base import Format
 from rleseg_core.errors import DataError
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".gif")
+if TYPE_CHECKING:
+    import dask.array as da
 
 _KEPT_FRAMES = 16
 
@@ -21,7 +22,7 @@ class VideoFrames:
     """Frames of a video file by index.
 
     Reading onwards is fast; going back decodes from the start again, but for the last few frames,
-    which are kept: many codecs can begin only there, or at places that they do not tell reliably.
+    which are kept: many codecs can begin only there, or at frames that they do not report reliably.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ class VideoFrames:
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._decoder: Iterator[np.ndarray] = iter(())
         self._position = 0
+        import av
+
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise DataError(f"{path} holds no video")
@@ -79,6 +82,8 @@ class VideoFrames:
                 self._kept.popitem(last=False)
 
     def _frames(self) -> Iterator[np.ndarray]:
+        import av
+
         with av.open(str(self.path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
@@ -89,7 +94,7 @@ class VideoFrames:
                     yield frame.to_ndarray(format="rgb24")
 
 
-def open_video(path: Path) -> da.Array:
+def open_video(path: Path, _axes: str | None = None) -> "da.Array":
     """Frames of a video, (T, Y, X, 1 or 3) uint8, decoded when they are looked at.
 
     Raises
@@ -99,3 +104,10 @@ def open_video(path: Path) -> da.Array:
     """
     video = VideoFrames(path)
     return frames_array(video.read, video.n_frames, video.shape, np.dtype(np.uint8))
+
+
+VIDEO = Format(
+    label="video",
+    suffixes=(".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".gif"),
+    open_images=open_video,
+)

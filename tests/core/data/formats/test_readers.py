@@ -267,7 +267,7 @@ def test_folder_with_a_movie_in_it_is_refused(tmp_path, frames):
 
 
 def test_empty_folder(tmp_path):
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         ImageStack.open(tmp_path)
 
 
@@ -405,7 +405,7 @@ def test_colour_masks_are_refused(tmp_path, colour):
     Image.fromarray(colour[0]).save(tmp_path / "a.png")
     tifffile.imwrite(tmp_path / "a.tif", colour, photometric="rgb")
     for name in ("a.png", "a.tif"):
-        with pytest.raises(DataError, match="is a colour picture, from which ids cannot be read"):
+        with pytest.raises(DataError, match="is a colour image, from which ids cannot be read"):
             open_labels(tmp_path / name)
 
 

@@ -1,0 +1,130 @@
+"""Zarr: arrays and OME-Zarr images, and stacks written one chunk per frame."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rleseg_core.data.arrays import as_dask, image_data
+from rleseg_core.data.formats.base import Format
+from rleseg_core.errors import DataError
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import zarr
+
+_MARKERS = ("zarr.json", ".zarray", ".zgroup")
+_RECORD = "rleseg"
+
+
+def open_zarr(path: Path, axes: str | None = None) -> "da.Array":
+    """Lazy array (T, Y, X, C) of a zarr array, or of an OME-Zarr image at its finest level.
+
+    Raises
+    ------
+    DataError
+        If it is a group of several arrays, or holds more than time, one plane and channels.
+    """
+    import zarr
+
+    node = zarr.open(path, mode="r")
+    if isinstance(node, zarr.Group):
+        node, named = _finest_level(node, path)
+    else:
+        named = _axis_names(node)
+    return image_data(as_dask(node), axes or named, str(path))
+
+
+def create_stack(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    record: Mapping[str, object] | None = None,
+) -> "zarr.Array":
+    """Empty stack on disk, to be filled frame by frame.
+
+    Parameters
+    ----------
+    path : Path
+        A new folder, its name ending in ``.zarr``.
+    shape : (T, Y, X[, C])
+        Shape of the stack; one chunk per frame.
+    dtype : numpy dtype
+        Type of the labels or images.
+    record : mapping, optional
+        Kept in the attributes under 'rleseg'.
+
+    Returns
+    -------
+    zarr.Array
+        Zeros.
+    """
+    import zarr
+
+    return zarr.create_array(
+        store=path,
+        shape=shape,
+        chunks=(1, *shape[1:]),
+        dtype=dtype,
+        dimension_names=("t", "y", "x", "c")[: len(shape)],
+        attributes={} if record is None else {_RECORD: dict(record)},
+    )
+
+
+def write_zarr(path: Path, labels: np.ndarray, record: Mapping[str, object]) -> None:
+    """Write a label stack (T, Y, X), one chunk per frame."""
+    array = create_stack(path, labels.shape, labels.dtype, record)
+    for frame in range(labels.shape[0]):
+        array[frame] = labels[frame]
+
+
+def zarr_record(path: Path) -> Mapping[str, object]:
+    """The record that `write_zarr` kept."""
+    import zarr
+
+    return zarr.open_array(path, mode="r").attrs.get(_RECORD, {})
+
+
+def is_zarr(folder: Path) -> bool:
+    """Whether a folder is a zarr array or group."""
+    return any((folder / name).is_file() for name in _MARKERS)
+
+
+def _finest_level(group: "zarr.Group", path: Path) -> tuple["zarr.Array", str | None]:
+    """First array of an OME-Zarr image and its axes, or the only array of a group."""
+    attributes = dict(group.attrs)
+    ome = attributes.get("ome", attributes)
+    scales = ome.get("multiscales") if isinstance(ome, dict) else None
+    if scales:
+        level = group[scales[0]["datasets"][0]["path"]]
+        axes = scales[0].get("axes", "TCZYX")
+        names = [axis["name"] if isinstance(axis, dict) else axis for axis in axes]
+        return level, "".join(str(name)[0] for name in names)
+    arrays = [array for _, array in group.arrays()]
+    if len(arrays) != 1:
+        raise DataError(
+            f"{path} is a zarr group of {len(arrays)} arrays and no OME-Zarr image; open one of "
+            "its arrays"
+        )
+    return arrays[0], _axis_names(arrays[0])
+
+
+def _axis_names(array: "zarr.Array") -> str | None:
+    """Letters of the axes, where the array names all of them."""
+    names = getattr(array.metadata, "dimension_names", None)
+    names = names or array.attrs.get("_ARRAY_DIMENSIONS")
+    if not names or any(not name for name in names):
+        return None
+    letters = "".join(str(name)[0].upper() for name in names)
+    return letters if set(letters) <= set("TZCYXS") and {"Y", "X"} <= set(letters) else None
+
+
+ZARR = Format(
+    label="zarr",
+    suffixes=(".zarr",),
+    open_images=open_zarr,
+    is_folder=is_zarr,
+    write=write_zarr,
+    read_record=zarr_record,
+)
