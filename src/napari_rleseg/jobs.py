@@ -1,34 +1,25 @@
 """Jobs: generators run away from the viewer's thread, their reports brought back to it.
 
-The only module that starts a thread or a process. A job is a generator function named by its import
-path; it yields small reports and returns its product. A `Runner` tells about it by signals that
-always arrive in the viewer's thread: ``reported`` (a list, gathered over at least 16 ms), and then
-one of ``finished``, ``failed`` and ``cancelled``, after which the runner can be started again.
+A job is a generator function named by its import path; it yields small reports and returns its
+product. A `Runner` reports by signals that always arrive in the viewer's thread: ``reported`` (a
+list, gathered over at least 16 ms), and then one of ``finished``, ``failed`` and ``cancelled``;
+the runner can then be started again. Threads and processes are started here and in `process` only.
 """
 
-import ast
 import functools
-import logging
 import os
-import secrets
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from multiprocessing.connection import Client, Connection
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
 from napari_rleseg.child import Message, failure, load, messages
+from napari_rleseg.process import GRACE_S, ChildProcess
 
 POLL_S = 0.05
-GRACE_S = 2.0  # a job that was asked to stop has this long before its process is terminated
-
-_log = logging.getLogger(__name__)
 
 Job = str | Callable[..., Generator[object, None, object]]
 
@@ -60,7 +51,7 @@ class _Run:
     kwargs: dict[str, object]
     stop: threading.Event = field(default_factory=threading.Event)
     close: threading.Event = field(default_factory=threading.Event)  # stop, and forget the process
-    child: "_Child | None" = None  # the process that runs it
+    child: ChildProcess | None = None  # the process that runs it
 
     def stopped(self) -> bool:
         return self.stop.is_set() or self.close.is_set()
@@ -172,7 +163,7 @@ class Runner(QObject):
 
     def _abort(self) -> None:  # napari is being closed
         busy = self.busy
-        Runner.close(self)
+        self.close()
         if busy:
             self.cancelled.emit()
             self.stopped.emit()
@@ -217,141 +208,87 @@ class ProcessRunner(Runner):
         super().__init__(title, parent)
         self.threads = threads
         self._keep = keep
-        self._child: _Child | None = None  # one that answers
-        self._lock = threading.Lock()  # of `_child`, against a job that is closed as it starts
+        self._child: ChildProcess | None = None  # from the moment that it is started
+        self._lock = threading.Lock()  # of `_child`, which a thread starts and the viewer ends
 
     def cancel(self) -> None:
-        """Ask the job to stop, and terminate its process when it has not done so in two seconds."""
+        """Ask the job to stop, and end its process when it has not done so in two seconds."""
         run = self._run
         if run is not None and not run.stopped():
             super().cancel()
-            QTimer.singleShot(int(GRACE_S * 1000), functools.partial(self._terminate, run))
+            QTimer.singleShot(int(GRACE_S * 1000), functools.partial(self._end_deaf, run))
 
     def close(self) -> None:
-        """Stop the job, if there is one, and end the process."""
-        if self.busy or self._warming is not None:
-            with self._lock:
-                super().close()
-                self._child = None  # the watching thread ends the process
-        else:
-            self.release()
+        """Stop the job, if there is one, and end the process, without waiting for its end."""
+        super().close()
+        with self._lock:  # whoever starts a process after this finds its run closed
+            child, self._child = self._child, None
+        if child is not None:
+            child.end_soon()
 
     def release(self) -> None:
         """End the process if it is idle: its memory, on the graphics card too, is given back."""
-        if not self.busy and self._warming is None and self._child is not None:
-            self._child.end(0.2)
-            self._child = None
+        if not self.busy and self._warming is None:
+            self.close()
 
-    def _terminate(self, run: _Run) -> None:
+    def _end_deaf(self, run: _Run) -> None:
         if run is self._run and run.child is not None:
-            run.child.process.terminate()
+            run.child.end_soon(hang_up=False)
 
-    def _forget(self, child: "_Child | None") -> None:
-        if self._child is child:
-            self._child = None
+    def _forget(self, child: ChildProcess) -> None:
+        with self._lock:
+            if self._child is child:
+                self._child = None
 
-    def _abort(self) -> None:
-        child, self._child = self._child, None
-        super()._abort()
-        if child is not None:
-            child.end(GRACE_S)
+    def _start_child(self, run: _Run) -> ChildProcess | None:
+        """The process for a run, started if need be; None if the run was closed before."""
+        with self._lock:
+            if run.close.is_set():
+                return None
+            child = self._child
+            if child is not None and child.alive:
+                run.child = child
+                return child
+            child = self._child = run.child = ChildProcess(self.threads or default_threads())
+        child.connect()
+        return child
 
     def _messages(self, run: _Run) -> Generator[list[Message], None, None]:
-        child = self._child
         if run.stopped():
             yield [("cancelled",)]
             return
         try:
-            if child is None or child.process.poll() is not None:
-                child = run.child = _Child(self.threads or default_threads())
-                child.connect()
-                with self._lock:
-                    self._child = None if run.close.is_set() else child
-            run.child = child
-            child.connection.send(("run", run.target, run.args, run.kwargs))
-            told = False
-            while True:
-                batch = [child.connection.recv()] if child.connection.poll(POLL_S) else []
-                if run.close.is_set():
-                    self._forget(child)
-                    child.end(GRACE_S)  # it stops when it finds the connection closed
-                    return
-                if run.stop.is_set() and not told:
-                    child.connection.send(("cancel",))
-                    told = True
+            child = self._start_child(run)
+            if child is None:
+                return
+            child.send(("run", run.target, run.args, run.kwargs))
+            cancel_sent = False
+            while not run.close.is_set():
+                batch = child.receive(POLL_S)
+                if run.stop.is_set() and not cancel_sent:
+                    child.send(("cancel",))
+                    cancel_sent = True
                 done = bool(batch) and batch[0][0] != "reports"
                 if done and not self._keep:
                     self._forget(child)
-                    child.end(GRACE_S)
+                    child.end()
                 yield batch  # an empty one too: here napari's wish to quit is seen
                 if done:
                     return
         except (EOFError, OSError) as error:
-            self._forget(child)
-            last = failure(error) if child is None else child.crash_message()
-            yield [("cancelled",) if run.stopped() else last]
+            yield [self._broken(run, error)]
         except Exception as error:  # noqa: BLE001 arguments that cannot be pickled, and the like
             yield [failure(error)]
 
-
-class _Child:
-    """A process that serves jobs, and the connection to it."""
-
-    connection: Connection
-
-    def __init__(self, threads: int):
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 closed in `end`
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "OMP_NUM_THREADS": str(threads),
-            "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep: the viewer draws meanwhile
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "napari_rleseg.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=environment,
-        )
-
-    def connect(self) -> None:
-        """Wait until the process answers; EOFError if it dies before."""
-        key = secrets.token_bytes(32)
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        try:
-            self.process.stdin.write(key.hex().encode() + b"\n")
-            self.process.stdin.flush()
-        except OSError as error:
-            raise EOFError from error
-        address = self.process.stdout.readline()
-        if not address:
-            raise EOFError
-        self.connection = Client(ast.literal_eval(address.decode()), authkey=key)
-
-    def end(self, grace: float) -> None:
-        """Close the connection, which ends the process; kill what is not gone after `grace` s."""
-        if hasattr(self, "connection"):
-            self.connection.close()
-        try:
-            self.process.wait(grace)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self._log):
-            if stream is not None:
-                stream.close()
-
-    def crash_message(self) -> Message:
-        """The message of a process that died: why, and the last it wrote."""
-        code = self.process.wait()
-        self._log.seek(0)
-        words = self._log.read()[-4000:].decode(errors="replace").strip()
-        self.end(0.0)
-        _log.warning("the process of a job ended with code %s: %s", code, words)
-        why = f"was ended by signal {-code}" if code < 0 else f"stopped with exit code {code}"
-        hint = ", often for want of memory" if code == -9 else ""
-        return ("failed", f"The process of this job {why}{hint}. You can start it again.", words)
+    def _broken(self, run: _Run, error: BaseException) -> Message:
+        """The last message of a run whose process died, was ended, or could not be started."""
+        if run.child is None:
+            return failure(error)
+        self._forget(run.child)
+        if run.stopped():
+            run.child.end_soon()
+            return ("cancelled",)
+        return run.child.crash_message()
 
 
 class _Titled(functools.partial[Generator[object, None, None]]):

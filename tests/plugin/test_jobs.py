@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from napari_rleseg import jobs
@@ -14,6 +15,7 @@ from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
 
 pytestmark = pytest.mark.gui
 LONG = 30_000
+IGNORE_TERM = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +52,18 @@ def run(runner: Runner, qtbot, job: str, *args: object) -> list:
     with qtbot.waitSignal(runner.stopped, timeout=LONG):
         runner.start(f"toy_jobs:{job}", *args)
     return heard
+
+
+def wait_for_end(qtbot, pid: int) -> None:
+    """Wait until a process runs no more; nobody may have reaped it yet."""
+
+    def ended() -> bool:
+        try:
+            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    qtbot.waitUntil(ended, timeout=LONG)
 
 
 def test_every_report_arrives_in_order_and_then_the_product(runner, qtbot):
@@ -141,8 +155,7 @@ def test_process_is_kept_and_sleeps_when_idle(process, qtbot):
 def test_released_process_is_replaced(process, qtbot):
     first = run(process, qtbot, "environment")[-1][1][0]
     process.release()
-    with pytest.raises(ProcessLookupError):
-        os.kill(first, 0)
+    wait_for_end(qtbot, first)
     assert run(process, qtbot, "environment")[-1][1][0] != first
 
 
@@ -209,6 +222,57 @@ def test_process_that_warms_up_can_be_closed(qtbot):
     runner.close()
     assert run(runner, qtbot, "count", 2)[-1] == ("finished", "2 counted")
     runner.close()
+
+
+def test_closing_ends_a_process_that_ignores_sigterm_and_what_it_started(
+    process, qtbot, monkeypatch
+):
+    monkeypatch.setattr("napari_rleseg.process.GRACE_S", 0.1)
+    with qtbot.waitSignal(process.reported, timeout=LONG) as reported:
+        process.start("toy_jobs:stubborn")
+    child, grandchild = process._child.process.pid, reported.args[0][0]
+    process.close()
+    wait_for_end(qtbot, child)
+    wait_for_end(qtbot, grandchild)
+    assert run(process, qtbot, "count", 2)[-1] == ("finished", "2 counted")
+
+
+def test_cancelled_job_that_ignores_sigterm_is_killed(process, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_rleseg.process.GRACE_S", 0.1)
+    with qtbot.waitSignal(process.reported, timeout=LONG) as reported:
+        process.start("toy_jobs:stubborn")
+    child, grandchild = process._child.process.pid, reported.args[0][0]
+    with qtbot.waitSignal(process.cancelled, timeout=LONG):
+        process.cancel()
+    wait_for_end(qtbot, child)
+    wait_for_end(qtbot, grandchild)
+
+
+def test_closing_ends_a_process_that_has_not_answered_yet(process, qtbot, monkeypatch):
+    mute = (sys.executable, "-c", IGNORE_TERM)
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_rleseg.process.COMMAND", mute)
+        patch.setattr("napari_rleseg.process.GRACE_S", 0.1)
+        heard = listen(process)
+        process.start("toy_jobs:count", 2)
+        qtbot.waitUntil(lambda: process._child is not None, timeout=LONG)
+        child, worker = process._child.process.pid, process._worker
+        process.close()
+        wait_for_end(qtbot, child)
+        qtbot.waitUntil(lambda: not worker.is_running, timeout=LONG)
+        assert heard == []
+    assert run(process, qtbot, "count", 2)[-1] == ("finished", "2 counted")
+
+
+def test_closing_before_the_thread_runs_starts_no_process(process, qtbot, monkeypatch):
+    started = []
+    monkeypatch.setattr(jobs, "ChildProcess", started.append)
+    with process._lock:  # the thread waits here before it starts a process
+        process.start("toy_jobs:count", 2)
+        worker = process._worker
+        Runner.close(process)
+    qtbot.waitUntil(lambda: not worker.is_running, timeout=LONG)
+    assert started == []
 
 
 SCRIPT = """

@@ -1,6 +1,9 @@
 """Jobs for the tests of the runners: importable in the child, and free of torch."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -31,6 +34,17 @@ def tidy(note: Path) -> Generator[int, None, None]:
 
 def deaf() -> Generator[int, None, None]:
     yield 0
+    time.sleep(600)
+
+
+IGNORE_TERM = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+
+
+def stubborn() -> Generator[int, None, None]:
+    """Ignores SIGTERM, as does the process that it starts and whose id it reports."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    grandchild = subprocess.Popen([sys.executable, "-c", IGNORE_TERM])
+    yield grandchild.pid
     time.sleep(600)
 
 
