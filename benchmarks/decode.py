@@ -162,7 +162,7 @@ class BegunPix2Seq(Pix2Seq):
     """A model whose sequences have begun: a new cache has `begun` tokens of random keys."""
 
     begun = 0
-    room = 0
+    capacity = 0
     _made: tuple[int, int, Cache] | None = None
 
     def new_cache(self, memory: Memory, max_tokens: int) -> Cache:
@@ -171,14 +171,14 @@ class BegunPix2Seq(Pix2Seq):
             return super().new_cache(memory, max_tokens)
         key = (id(memory), self.begun)
         if self._made is None or self._made[:2] != key:
-            cache = super().new_cache(memory, self.room)
-            for own in cache.own:
+            cache = super().new_cache(memory, self.capacity)
+            for own in cache.self_attention:
                 for part in (own.keys, own.values):
                     part[:, :, : self.begun].normal_()
             self._made = (*key, cache)
         cache = self._made[2]
         cache.positions = torch.full_like(cache.positions, self.begun)
-        cache.longest, cache.alike = self.begun, True
+        cache.longest, cache.uniform = self.begun, True
         return cache
 
 
@@ -252,7 +252,7 @@ def time_ours(
     model: BegunPix2Seq, memory: Memory, rules: GrammarTables, begun: int, n_steps: int
 ) -> float:
     """Seconds of a step of `decode_sequences`, on average over steps behind `begun` tokens."""
-    model.begun, model.room = begun, model.config.max_tokens
+    model.begun, model.capacity = begun, model.config.max_tokens
     if begun:
         model.new_cache(memory, begun)  # filling it is not timed
 

@@ -78,7 +78,7 @@ class Recipe:
     def header(self, fields: Fields, path: Path) -> ModelInfo:
         """Header of our model, to be written to `path`."""
         settings: dict[str, Any] = dict(self.model)
-        ramps = settings.pop("ramps", None)
+        ordinal_ranges = settings.pop("ordinal_ranges", None)
         info = new_model(
             path,
             size=self.size,
@@ -92,10 +92,13 @@ class Recipe:
             max_tokens=self.max_tokens,
             **settings,
         )
-        if ramps is None:
+        if ordinal_ranges is None:
             return info
         return replace(
-            info, model=replace(ModelConfig.from_json(info.model), ramps=ramps).to_json()
+            info,
+            model=replace(
+                ModelConfig.from_json(info.model), ordinal_ranges=ordinal_ranges
+            ).to_json(),
         )
 
     def config(self, n_steps: int, seed: int) -> TrainConfig:
@@ -137,7 +140,7 @@ def our_recipe(data: str) -> Recipe:
         "rates": {"backbone": 1.5, "mask_features": 1.5},
     }
     if data == "dsb2018":
-        fine = {"patch": 48, "mask": 48, "stride": 36, "model": {"cell_dim": 48}}
+        fine = {"patch": 48, "mask": 48, "stride": 36, "model": {"mask_dim": 48}}
         return Recipe(**fine, train={**train, "batch_size": 16})
     return Recipe(patch=96, stride=72, train=train)
 
@@ -183,7 +186,7 @@ CHANGES: dict[str, Change] = {
     "baseline": Change(what="the recipe as it is"),
     "table-starts": Change(
         what="every token only a learned row, as published; no dense head",
-        model={"starts": "table", "ramps": ()},
+        model={"starts": "table", "ordinal_ranges": ()},
         train=NO_DENSE,
     ),
     "structured": Change(

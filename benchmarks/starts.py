@@ -26,7 +26,7 @@ KINDS = {
     "table": {"starts": "table", "ends": "table", "dense_classes": 0},
     "codes": {"starts": "codes", "ends": "table", "dense_classes": 0},
     "pointer": {"starts": "pointer", "ends": "table", "dense_classes": 0},
-    "scan": {},
+    "first_hit": {},
 }
 
 

@@ -130,7 +130,7 @@ def new_model(
         max_tokens=max_tokens,
         image_size=window_spec.patch,
         grid=grid,
-        ramps=() if is_published(size) else length_ramps(tokenizer),
+        ordinal_ranges=() if is_published(size) else length_ranges(tokenizer),
         **changes,
     )
     return ModelInfo(
@@ -155,9 +155,15 @@ def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
     tokenizer = Tokenizer.build(scheme, mask_spec)
     config = ModelConfig.from_json(info.model)
     grid = tokenizer.start_grid if config.grid is not None else None
-    ramps = length_ramps(tokenizer) if config.ramps else ()
+    ordinal_ranges = length_ranges(tokenizer) if config.ordinal_ranges else ()
     dense = mask_spec.n_classes + 1 if config.dense_classes else 0
-    config = replace(config, grid=grid, ramps=ramps, dense_classes=dense, **_of_tokens(tokenizer))
+    config = replace(
+        config,
+        grid=grid,
+        ordinal_ranges=ordinal_ranges,
+        dense_classes=dense,
+        **_of_tokens(tokenizer),
+    )
     return replace(
         info, mask_spec=mask_spec, scheme=scheme.to_json(), model=config.to_json(), layout={}
     )
@@ -209,7 +215,7 @@ def as_video(
         ends="table" if grid is None else config.ends,
         dense_classes=0 if grid is None else config.dense_classes,
         grid=grid,
-        ramps=length_ramps(tokenizer) if config.ramps else (),
+        ordinal_ranges=length_ranges(tokenizer) if config.ordinal_ranges else (),
         n_frames=n_frames,
         fusion=fusion,
         dense_frames=dense_frames,
@@ -249,7 +255,7 @@ def token_heads(tokenizer: Tokenizer) -> tuple[Head, ...]:
     return tuple(heads)
 
 
-def length_ramps(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:
+def length_ranges(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:
     """Offset and size of each block of ids that stand for lengths 1 to M (one a class for LAC)."""
     longest = tokenizer.max_length
     if longest is None:

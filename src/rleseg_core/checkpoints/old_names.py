@@ -13,7 +13,10 @@ _MODEL = {
     "trunk_widths": "backbone_widths",
     "trunk_blocks": "backbone_blocks",
     "trunk_norm": "backbone_norm",
+    "ramps": "ordinal_ranges",
+    "cell_dim": "mask_dim",
 }
+_VALUES = {"starts": {"scan": "first_hit"}, "ends": {"scan": "first_hit"}}
 
 
 def weight_name(name: str) -> str:
@@ -26,7 +29,11 @@ def weight_name(name: str) -> str:
 
 def model_settings(values: Mapping[str, object]) -> dict[str, object]:
     """The present form of the settings of `rleseg_core.model.ModelConfig`."""
-    return {_MODEL.get(name, name): value for name, value in values.items()}
+    renamed = {_MODEL.get(name, name): value for name, value in values.items()}
+    for name, words in _VALUES.items():
+        if isinstance(value := renamed.get(name), str):
+            renamed[name] = words.get(value, value)
+    return renamed
 
 
 def training_state(values: Mapping[str, object]) -> dict[str, object]:

@@ -62,10 +62,10 @@ def _concatenate(memories: Sequence[Memory]) -> Memory:
     """One memory of the windows of several."""
     if len(memories) == 1:
         return memories[0]
-    cells = [memory.cells for memory in memories if memory.cells is not None]
+    features = [memory.mask_features for memory in memories if memory.mask_features is not None]
     dense = [memory.dense for memory in memories if memory.dense is not None]
     return Memory(
         torch.cat([memory.context for memory in memories]),
-        torch.cat(cells) if cells else None,
+        torch.cat(features) if features else None,
         torch.cat(dense) if dense else None,
     )

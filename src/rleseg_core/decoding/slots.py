@@ -95,9 +95,9 @@ class Slots:
 
     def step(self) -> None:
         """Decode one more token of every sequence."""
-        longest = min(self._cache.longest + 1, self._cache.room)
+        longest = min(self._cache.longest + 1, self._cache.capacity)
         if self._static_shapes:
-            n_keys = min(max(_MIN_KEYS, 1 << (longest - 1).bit_length()), self._cache.room)
+            n_keys = min(max(_MIN_KEYS, 1 << (longest - 1).bit_length()), self._cache.capacity)
             self._graphed.run(lambda: self._step_in_place(n_keys), n_keys)
         else:
             self._step_in_place(None)
@@ -141,7 +141,7 @@ class Slots:
                     break
         after = before + n_new
         n_after = after.tolist()
-        self._cache.take_back(after, max(n_after))
+        self._cache.rollback(after, max(n_after))
         for row, index in enumerate(self._indices):
             drafts.adapt(index, len(rows[row]), n_after[row] - n_before[row] - 1)
         self._n_passes = [n + 1 for n in self._n_passes]
@@ -185,7 +185,7 @@ class Slots:
             positions = self._cache.positions.tolist()
             self._cache.longest = min(
                 max(positions[row] for row, i in enumerate(self._indices) if i != _FREE),
-                self._cache.room,
+                self._cache.capacity,
             )
 
     def _begin(self, slots: list[int], indices: list[int], memory: Memory) -> None:

@@ -1,4 +1,4 @@
-"""What unfinished sequences have behind them, so that a further token costs no more than itself."""
+"""Keys and values of unfinished sequences, so that one more token costs one decoder step."""
 
 from dataclasses import dataclass
 
@@ -9,147 +9,154 @@ from rleseg_core.model.heads import rows_of
 from rleseg_core.model.pointer import PointerMemory
 
 
-class Place:
-    """Where the next T tokens of B sequences go, the same in every layer.
+class NewPositions:
+    """The positions that the next T tokens of B sequences take; the same in every layer.
 
     Parameters
     ----------
-    positions : (B,) int64 tensor
-        How many tokens each sequence has.
+    lengths : (B,) int64 tensor
+        Tokens that each sequence has, from 0 to `longest`.
     longest : int
-        The most that one of them has.
+        The most tokens that any of them has.
     n_new : int
-        T.
-    room : int
-        Positions that there is memory for.
-    alike : bool
-        All sequences have `longest` tokens: new ones go to one place, and one token sees all there
-        is.
-    fixed : int or None
-        Positions to look at, at least ``longest + n_new``; None: no more than needed. Shapes that
-        stay the same can be recorded once and replayed.
+        T, tokens that come next.
+    capacity : int
+        Positions that the cache has memory for.
+    uniform : bool
+        Whether all sequences have `longest` tokens: then the new ones take one slice of the cache,
+        and a single token needs no mask.
+    static_keys : int or None
+        Keys to attend to, at least ``longest + n_new``, for shapes that stay the same from step to
+        step, as a CUDA graph needs them; None: no more than there are.
     """
 
     def __init__(
         self,
-        positions: Tensor,
+        lengths: Tensor,
         longest: int,
         n_new: int,
-        room: int,
+        capacity: int,
         *,
-        alike: bool,
-        fixed: int | None = None,
+        uniform: bool,
+        static_keys: int | None = None,
     ) -> None:
-        fits = longest + n_new <= room
-        self.first = longest if alike and fits and fixed is None else None
-        self.n_keys = min(longest + n_new, room) if fixed is None else fixed
-        new = torch.arange(n_new, device=positions.device)
-        self.rows = (positions[:, None] + new).clamp(max=room - 1)  # (B, T)
+        fits = longest + n_new <= capacity
+        self.first = longest if uniform and fits and static_keys is None else None
+        self.n_keys = min(longest + n_new, capacity) if static_keys is None else static_keys
+        new = torch.arange(n_new, device=lengths.device)
+        self.indices = (lengths[:, None] + new).clamp(max=capacity - 1)  # (B, T)
         self.mask: Tensor | None = None
         if n_new > 1 or self.first is None:
-            keys = torch.arange(self.n_keys, device=positions.device)
-            self.mask = (keys <= self.rows[..., None])[:, None]  # (B, 1, T, K)
+            keys = torch.arange(self.n_keys, device=lengths.device)
+            self.mask = (keys <= self.indices[..., None])[:, None]  # (B, 1, T, K)
 
 
 class KeyValueCache:
-    """Keys and values of the positions so far, in memory of a fixed size.
+    """Keys and values of one layer's self-attention, in memory of a fixed size.
 
     Parameters
     ----------
     keys, values : (B, H, L, D) tensor
-        Room for L positions.
+        Memory for L positions.
     """
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self.keys, self.values = keys, values
 
-    def append(self, place: Place, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Put in new positions, (B, H, T, D) each; the keys and values to look at come back."""
-        if place.first is not None:
-            new = slice(place.first, place.first + key.shape[2])
-            self.keys[:, :, new], self.values[:, :, new] = key, value
+    def append(self, new: NewPositions, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Write keys and values (B, H, T, D) of new positions; return those to attend to."""
+        if new.first is not None:
+            taken = slice(new.first, new.first + key.shape[2])
+            self.keys[:, :, taken], self.values[:, :, taken] = key, value
         else:
-            at = place.rows[:, None, :, None].expand_as(key)
+            at = new.indices[:, None, :, None].expand_as(key)
             self.keys.scatter_(2, at, key)
             self.values.scatter_(2, at, value)
-        return self.keys[:, :, : place.n_keys], self.values[:, :, : place.n_keys]
+        return self.keys[:, :, : new.n_keys], self.values[:, :, : new.n_keys]
 
     def select(self, rows: Tensor) -> "KeyValueCache":
-        """That of some of the sequences, `rows` (B',) integers."""
+        """The cache of some of the sequences, `rows` (B',) integers."""
         return KeyValueCache(self.keys[rows], self.values[rows])
 
 
 @dataclass
 class Cache:
-    """Everything of B unfinished sequences that a further step needs.
+    """Everything that a further step needs of B unfinished sequences.
 
     Parameters
     ----------
-    own : list of KeyValueCache
-        Of each layer's self-attention.
+    self_attention : list of KeyValueCache
+        One for each decoder layer.
     context : list of (keys, values)
         Of each layer's cross-attention, (B, H, M, D / H) each.
     table : (V, D) tensor
         The vectors of the tokens.
     pointer : PointerMemory or None
-        If starts look at the image.
+        The features that pointers read, if starts look at the image.
     positions : (B,) int64 tensor
-        How many tokens each sequence has; what lies behind in memory is not looked at.
+        Tokens that each sequence has; what memory holds beyond them is not attended to.
     longest : int
-        The most that one of them has.
-    alike : bool
-        Whether all have as many.
+        The most tokens that any sequence has.
+    uniform : bool
+        Whether all sequences have the same number of tokens.
     n_heads : int
         K: with several heads, B counts the K sequences of each window.
-    trails : (B, L + 1, 3) int64 tensor or None
-        Where each sequence stood before its first token and after each one (`Trail`), if starts
-        look at the image.
+    cursors : (B, L + 1, 3) int64 tensor or None
+        The cursor state before the first token and after each one
+        (`rleseg_core.model.pointer.CursorState`), if starts look at the image.
     """
 
-    own: list[KeyValueCache]
+    self_attention: list[KeyValueCache]
     context: list[tuple[Tensor, Tensor]]
     table: Tensor
     pointer: PointerMemory | None
     positions: Tensor
     longest: int = 0
-    alike: bool = True
+    uniform: bool = True
     n_heads: int = 1
-    trails: Tensor | None = None
+    cursors: Tensor | None = None
 
     @property
-    def room(self) -> int:
-        """Positions that there is memory for."""
-        return self.own[0].keys.shape[2]
+    def capacity(self) -> int:
+        """L, positions that there is memory for."""
+        return self.self_attention[0].keys.shape[2]
 
-    def place(self, n_new: int, fixed: int | None = None) -> Place:
-        """Where the next tokens go."""
-        return Place(self.positions, self.longest, n_new, self.room, alike=self.alike, fixed=fixed)
+    def new_positions(self, n_new: int, static_keys: int | None = None) -> NewPositions:
+        """The positions of the next `n_new` tokens of each sequence."""
+        return NewPositions(
+            self.positions,
+            self.longest,
+            n_new,
+            self.capacity,
+            uniform=self.uniform,
+            static_keys=static_keys,
+        )
 
-    def take_back(self, positions: Tensor, longest: int) -> None:
-        """Go back to `positions` (B,) of each sequence, `longest` at most."""
-        self.positions, self.longest, self.alike = positions, longest, False
+    def rollback(self, positions: Tensor, longest: int) -> None:
+        """Drop the last tokens: keep `positions` (B,) of each sequence, at most `longest`."""
+        self.positions, self.longest, self.uniform = positions, longest, False
 
     def select(self, rows: Tensor) -> "Cache":
-        """That of some of the sequences, or windows of several heads, `rows` (B',) integers."""
+        """The cache of some of the sequences, or windows of several heads, `rows` (B',)."""
         if self.n_heads > 1:
             rows = rows_of(rows, self.n_heads)
         return Cache(
-            own=[cache.select(rows) for cache in self.own],
+            self_attention=[cache.select(rows) for cache in self.self_attention],
             context=[(keys[rows], values[rows]) for keys, values in self.context],
             table=self.table,
             pointer=None if self.pointer is None else self.pointer.select(rows),
             positions=self.positions[rows],
             longest=self.longest,
-            alike=self.alike,
+            uniform=self.uniform,
             n_heads=self.n_heads,
-            trails=None if self.trails is None else self.trails[rows],
+            cursors=None if self.cursors is None else self.cursors[rows],
         )
 
     def replace(self, rows: Tensor, other: "Cache") -> None:
-        """Begin other sequences in place of some, `rows` (B',), with what `other` has of B'."""
+        """Begin the B' sequences of `other` in place of those of `rows` (B',)."""
         for (keys, values), (new_keys, new_values) in zip(self.context, other.context, strict=True):
             keys[rows], values[rows] = new_keys, new_values
         if self.pointer is not None and other.pointer is not None:
             self.pointer.replace(rows, other.pointer)
         self.positions[rows] = 0
-        self.alike = False
+        self.uniform = False

@@ -8,7 +8,7 @@ from rleseg_core.errors import SchemeError
 from rleseg_core.spec import StartGrid
 
 _NUMBERS = (
-    *("encoder_dim", "encoder_heads", "encoder_ff", "cell_dim"),
+    *("encoder_dim", "encoder_heads", "encoder_ff", "mask_dim"),
     *("decoder_dim", "decoder_heads", "decoder_ff", "decoder_layers"),
 )
 
@@ -42,11 +42,11 @@ class ModelConfig:
         L, the decoder's positions, the first one that of bos; with several heads those of each.
     image_size : int
         P, the input side in pixels that the model is meant for (others work with less accuracy).
-    starts : {'table', 'codes', 'pointer', 'scan'}
+    starts : {'table', 'codes', 'pointer', 'first_hit'}
         What start tokens know: a learned row (the paper); also a code of their place; also the
         image at their cell; or which cell is the first one from the last run on that begins one,
         for runs in ascending order. See `rleseg_core.model.pointer`.
-    ends : {'table', 'scan'}
+    ends : {'table', 'first_hit'}
         Whether a length has only its row and code, or is read off the image: up to the first cell
         that ends a run. Needs starts that look at the image.
     grid : StartGrid, optional
@@ -54,7 +54,7 @@ class ModelConfig:
     dense_classes : int
         C + 1 for a head that tells the class of each cell of each frame besides, 0 for none. Needs
         starts that look at the image.
-    ramps : tuple of (int, int)
+    ordinal_ranges : tuple of (int, int)
         Offset and size of the segments whose ids are ordered, such as lengths; each id gets a code
         of its place. Empty in the paper.
     heads : tuple of Head
@@ -94,7 +94,7 @@ class ModelConfig:
         Width, depth, heads and hidden width of the encoder.
     decoder_dim, decoder_layers, decoder_heads, decoder_ff : int
         The same of the decoder.
-    cell_dim : int
+    mask_dim : int
         Width of the path that brings the image to mask resolution for pointers.
     dropout, drop_path : float
         Rate inside the MLPs and after the backbone; rate of whole residual branches.
@@ -108,11 +108,11 @@ class ModelConfig:
     vocab_size: int
     max_tokens: int
     image_size: int
-    starts: Literal["table", "codes", "pointer", "scan"] = "table"
-    ends: Literal["table", "scan"] = "table"
+    starts: Literal["table", "codes", "pointer", "first_hit"] = "table"
+    ends: Literal["table", "first_hit"] = "table"
     grid: StartGrid | None = None
     dense_classes: int = 0
-    ramps: tuple[tuple[int, int], ...] = ()
+    ordinal_ranges: tuple[tuple[int, int], ...] = ()
     heads: tuple[Head, ...] = ()
     n_frames: int = 1
     fusion: Literal["middle", "late", "early", "first"] | None = None
@@ -134,14 +134,16 @@ class ModelConfig:
     decoder_layers: int = 6
     decoder_heads: int = 8
     decoder_ff: int = 1024
-    cell_dim: int = 128
+    mask_dim: int = 128
     dropout: float = 0.1
     drop_path: float = 0.1
 
     def __post_init__(self) -> None:
         for name in ("backbone_widths", "backbone_blocks"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        object.__setattr__(self, "ramps", tuple((int(o), int(n)) for o, n in self.ramps))
+        object.__setattr__(
+            self, "ordinal_ranges", tuple((int(o), int(n)) for o, n in self.ordinal_ranges)
+        )
         object.__setattr__(self, "heads", tuple(self.heads))
         if self.map_size is not None:
             object.__setattr__(self, "map_size", tuple(self.map_size))
@@ -213,9 +215,10 @@ class ModelConfig:
 
     def _check_segments(self) -> None:
         grid = self.grid
-        if self.starts not in ("table", "codes", "pointer", "scan"):
+        if self.starts not in ("table", "codes", "pointer", "first_hit"):
             raise SchemeError(
-                f"there are no starts={self.starts!r}; use 'table', 'codes', 'pointer' or 'scan'"
+                f"there are no starts={self.starts!r}; use 'table', 'codes', "
+                "'pointer' or 'first_hit'"
             )
         if self.heads and self.starts != "table":
             raise SchemeError(f"several heads have no starts={self.starts!r}; use 'table'")
@@ -227,9 +230,9 @@ class ModelConfig:
         if not self.points and (self.ends != "table" or self.dense_classes):
             raise SchemeError(
                 f"ends={self.ends!r} and dense_classes={self.dense_classes} need the image at mask "
-                f"resolution, which starts={self.starts!r} do not; use 'pointer' or 'scan'"
+                f"resolution, which starts={self.starts!r} do not; use 'pointer' or 'first_hit'"
             )
-        segments = [("ramp", *ramp) for ramp in self.ramps]
+        segments = [("ordinal range", *ids) for ids in self.ordinal_ranges]
         segments += [("head", head.offset, head.size) for head in self.heads]
         if grid is not None:
             segments += [("stop", *stop) for stop in grid.stops]
@@ -245,7 +248,7 @@ class ModelConfig:
     @property
     def points(self) -> bool:
         """Whether starts look at the image."""
-        return self.starts in ("pointer", "scan")
+        return self.starts in ("pointer", "first_hit")
 
     @property
     def backbone_strides(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The causal decoder: whole sequences for training, one token at a time for writing."""
+"""The causal decoder: whole sequences in training, a token or a few at a time in decoding."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rleseg_core.model.cache import Cache, KeyValueCache, Place
+from rleseg_core.model.cache import Cache, KeyValueCache, NewPositions
 from rleseg_core.model.config import ModelConfig
 from rleseg_core.model.layers import (
     NORM_EPS,
@@ -18,44 +18,43 @@ from rleseg_core.model.layers import (
     SelfAttention,
     embedding,
 )
-from rleseg_core.model.places import Trail
-from rleseg_core.model.pointer import Pointer, PointerMemory, TokenTable
+from rleseg_core.model.pointer import CursorState, Pointer, PointerMemory, TokenTable
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What the encoder leaves of B windows.
+    """What the encoder computes of B windows, once for all their tokens.
 
     Parameters
     ----------
     context : (B, M, D) tensor
         What cross-attention reads.
-    cells : (B, G, D) tensor or None
-        The image at each cell of the mask, if starts look at it.
+    mask_features : (B, G, D) tensor or None
+        The image at each mask pixel, if starts look at it.
     dense : (B, G, N, C + 1) tensor or None
-        Logits of the classes of each cell in each frame, if there is a head for them.
+        Class logits of each mask pixel in each frame, if there is a head for them.
     """
 
     context: Tensor
-    cells: Tensor | None = None
+    mask_features: Tensor | None = None
     dense: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.context)
 
     def select(self, rows: Tensor) -> "Memory":
-        """That of some of the windows, `rows` (B',) integers."""
-        cells, dense = (None if x is None else x[rows] for x in (self.cells, self.dense))
-        return Memory(self.context[rows], cells, dense)
+        """The memory of some of the windows, `rows` (B',) integers."""
+        parts = (None if x is None else x[rows] for x in (self.mask_features, self.dense))
+        return Memory(self.context[rows], *parts)
 
     def to(self, dtype: torch.dtype) -> "Memory":
-        """With what the decoder computes with in another precision."""
-        cells = None if self.cells is None else self.cells.to(dtype)
-        return Memory(self.context.to(dtype), cells, self.dense)
+        """The memory with the decoder's inputs in another precision."""
+        features = None if self.mask_features is None else self.mask_features.to(dtype)
+        return Memory(self.context.to(dtype), features, self.dense)
 
 
 class DecoderLayer(nn.Module):
-    """Pre-norm causal self-attention, cross-attention and MLP; the context is taken as it is."""
+    """Pre-norm causal self-attention, cross-attention and MLP; the context is not normalised."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -74,20 +73,20 @@ class DecoderLayer(nn.Module):
         return self.mlp(x)
 
     def extend(
-        self, x: Tensor, keys: Tensor, values: Tensor, cache: KeyValueCache, place: Place
+        self, x: Tensor, keys: Tensor, values: Tensor, cache: KeyValueCache, new: NewPositions
     ) -> Tensor:
-        """New positions alone, (B, T, D); each sees those in the cache and those up to itself."""
+        """(B, T, D) of new positions to the same; each sees the cache and those up to itself."""
         attention = self.self_attention
         q, k, v = attention.project(self.self_norm(x))
-        k, v = cache.append(place, k, v)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=place.mask)
+        k, v = cache.append(new, k, v)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=new.mask)
         x = x + attention.out(mixed.transpose(1, 2).flatten(2))
         x = x + self.cross_attention(self.cross_norm(x), keys, values)
         return self.mlp(x)
 
 
 class Decoder(nn.Module):
-    """From the tokens so far to the logits of the next."""
+    """Logits of the next token from the tokens so far."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -106,82 +105,84 @@ class Decoder(nn.Module):
         self,
         tokens: Tensor,
         table: Tensor,
-        trail: Trail | None,
+        state: CursorState | None,
         pointer: PointerMemory | None,
         positions: Tensor,
     ) -> Tensor:
         x = F.embedding(tokens, table) + positions
-        if self.pointer is not None and pointer is not None and trail is not None:
-            x = x + self.pointer.embed(trail, pointer)
+        if self.pointer is not None and pointer is not None and state is not None:
+            x = x + self.pointer.embed(state, pointer)
         return x
 
     def _logits(
-        self, x: Tensor, table: Tensor, trail: Trail | None, pointer: PointerMemory | None
+        self, x: Tensor, table: Tensor, state: CursorState | None, pointer: PointerMemory | None
     ) -> Tensor:
         x = self.norm(x)
         logits = F.linear(x, table, self.tokens.bias)
-        if self.pointer is not None and pointer is not None and trail is not None:
-            logits = self.pointer.add_logits(logits, x, trail, pointer)
+        if self.pointer is not None and pointer is not None and state is not None:
+            logits = self.pointer.add_logits(logits, x, state, pointer)
         return logits
 
     def _remember(self, memory: Memory) -> PointerMemory | None:
-        if self.pointer is None or memory.cells is None:
+        if self.pointer is None or memory.mask_features is None:
             return None
-        return self.pointer.remember(memory.cells, memory.dense)
+        return self.pointer.remember(memory.mask_features, memory.dense)
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """Logits (B, L, V) after each of the tokens (B, L)."""
-        table, pointer, trail = self.tokens(), self._remember(memory), None
+        table, pointer, state = self.tokens(), self._remember(memory), None
         if self.pointer is not None:
-            places = self.pointer.places
-            trail = places.follow(tokens, places.beginning(len(tokens)))
-        x = self._embed(tokens, table, trail, pointer, self.positions[: tokens.shape[1]])
+            tracker = self.pointer.tracker
+            state = tracker.advance(tokens, tracker.initial(len(tokens)))
+        x = self._embed(tokens, table, state, pointer, self.positions[: tokens.shape[1]])
         for layer in self._stack():
             x = layer(x, *layer.cross_attention.context(memory.context))
-        return self._logits(x, table, trail, pointer)
+        return self._logits(x, table, state, pointer)
 
     def new_cache(self, memory: Memory, max_tokens: int) -> Cache:
-        """A cache with room for `max_tokens` positions."""
-        own, context = [], []
+        """An empty cache with memory for `max_tokens` positions."""
+        self_attention, context = [], []
         for layer in self._stack():
             keys, values = layer.cross_attention.context(memory.context)
             context.append((keys.contiguous(), values.contiguous()))
             b, h, _, d = keys.shape
-            own.append(KeyValueCache(*keys.new_zeros(2, b, h, max_tokens, d)))
-        nowhere = torch.zeros(len(memory), dtype=torch.int64, device=memory.context.device)
+            self_attention.append(KeyValueCache(*keys.new_zeros(2, b, h, max_tokens, d)))
+        positions = torch.zeros(len(memory), dtype=torch.int64, device=memory.context.device)
         pointer = self._remember(memory)
-        if pointer is not None:  # other windows will take their place
-            pointer = pointer._replace(cells=pointer.cells.clone())
-        cache = Cache(own, context, self.tokens(), pointer, nowhere)
+        if pointer is not None:  # `Cache.replace` writes other windows into it
+            pointer = pointer._replace(features=pointer.features.clone())
+        cache = Cache(self_attention, context, self.tokens(), pointer, positions)
         if self.pointer is not None:
-            begun = self.pointer.places.beginning(len(memory))
-            cache.trails = begun[:, None].repeat(1, max_tokens + 1, 1)
+            initial = self.pointer.tracker.initial(len(memory))
+            cache.cursors = initial[:, None].repeat(1, max_tokens + 1, 1)
         return cache
 
-    def extend(self, tokens: Tensor, cache: Cache, fixed: int | None = None) -> Tensor:
+    def extend(self, tokens: Tensor, cache: Cache, static_keys: int | None = None) -> Tensor:
         """Logits (B, T, V) after each of T more tokens (B, T) of every sequence.
 
-        The cache moves on by T; `Cache.take_back` returns from tokens that turned out wrong.
+        The cache grows by T; `Cache.rollback` drops tokens that turned out wrong.
         """
-        place = cache.place(tokens.shape[1], fixed)
-        trail = self._follow(tokens, cache, place)
-        positions = F.embedding(place.rows, self.positions)
-        x = self._embed(tokens, cache.table, trail, cache.pointer, positions)
-        for layer, own, (keys, values) in zip(self._stack(), cache.own, cache.context, strict=True):
-            x = layer.extend(x, keys, values, own, place)
+        new = cache.new_positions(tokens.shape[1], static_keys)
+        state = self._advance(tokens, cache, new)
+        positions = F.embedding(new.indices, self.positions)
+        x = self._embed(tokens, cache.table, state, cache.pointer, positions)
+        for layer, own, (keys, values) in zip(
+            self._stack(), cache.self_attention, cache.context, strict=True
+        ):
+            x = layer.extend(x, keys, values, own, new)
         cache.positions = cache.positions + tokens.shape[1]
-        cache.longest = min(cache.longest + tokens.shape[1], cache.room)
-        return self._logits(x, cache.table, trail, cache.pointer)
+        cache.longest = min(cache.longest + tokens.shape[1], cache.capacity)
+        return self._logits(x, cache.table, state, cache.pointer)
 
-    def _follow(self, tokens: Tensor, cache: Cache, place: Place) -> Trail | None:
-        """Where sequences stand after each of T more tokens (B, T), which the cache notes."""
-        if self.pointer is None or cache.trails is None:
+    def _advance(self, tokens: Tensor, cache: Cache, new: NewPositions) -> CursorState | None:
+        """The cursor state after each of T more tokens (B, T), which the cache keeps."""
+        if self.pointer is None or cache.cursors is None:
             return None
-        before = cache.trails.gather(1, place.rows[:, :1, None].expand(-1, -1, 3)).squeeze(1)
-        trail = self.pointer.places.follow(tokens, before)
-        cache.trails.scatter_(1, (place.rows + 1)[..., None].expand(-1, -1, 3), trail.stacked())
-        return trail
+        before = cache.cursors.gather(1, new.indices[:, :1, None].expand(-1, -1, 3)).squeeze(1)
+        state = self.pointer.tracker.advance(tokens, before)
+        cache.cursors.scatter_(1, (new.indices + 1)[..., None].expand(-1, -1, 3), state.stacked())
+        return state
 
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
-        """Logits (B, V) after one more token (B,) of each sequence; moves the cache on."""
+        """Logits (B, V) after one more token (B,) of each sequence."""
         return self.extend(tokens[:, None], cache)[:, 0]

@@ -1,4 +1,4 @@
-"""From feature maps to the context a decoder reads."""
+"""The encoder, and the projection of its output to the context that the decoder reads."""
 
 from collections.abc import Iterable
 from typing import cast
@@ -30,10 +30,10 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Transformer over the cells of the backbone's last feature map.
+    """Transformer over the feature positions of the backbone's last map.
 
-    Of several frames it sees all cells at once (early and late fusion), or each frame by itself
-    until they are joined in the end (middle fusion).
+    With several frames it attends to all positions at once (early and late fusion), or to each
+    frame by itself until the frames are joined at the end (middle fusion).
     """
 
     def __init__(self, config: ModelConfig, channels: int) -> None:
@@ -43,25 +43,25 @@ class Encoder(nn.Module):
         # patches of a vision transformer have the right width already
         self.stem = None if config.backbone == "vit" else nn.Linear(channels, dim)
         self.stem_norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.positions = _learned_places(config, dim)
+        self.positions = _learned_positions(config, dim)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.sampling = SparseDense(config) if config.fusion in ("middle", "late") else None
         self.fusion = MiddleFusion(config) if config.fusion == "middle" else None
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Cells that have seen one another.
+        """Feature vectors after self-attention.
 
         Parameters
         ----------
         features : (B, C, h, w) or (B, F, C, h, w) tensor
-            Of one feature map, or of those of F frames.
+            One feature map, or those of F frames.
 
         Returns
         -------
         (B, M, D) tensor
             Row-major, M = h * w; in early and late fusion frame by frame, M = F * h * w, less what
-            sparse frames have lost.
+            the pooling of sparse frames takes away.
         """
         features = features if features.ndim == 5 else features[:, None]
         grid = (features.shape[-2], features.shape[-1])
@@ -69,7 +69,7 @@ class Encoder(nn.Module):
         if self.stem is not None:
             x = self.stem(self.dropout(x))
         x = self.stem_norm(x)
-        x = x + _places(self.positions, grid, x.shape[1], x)
+        x = x + _position_codes(self.positions, grid, x.shape[1], x)
         if self.fusion is not None and self.sampling is not None:
             dense, sparse = self.sampling.split(x, grid)
             dense = self._each(dense)
@@ -89,14 +89,14 @@ class Encoder(nn.Module):
 
 
 class Projection(nn.Module):
-    """Encoder output in the decoder's width, its places coded once more."""
+    """Encoder output in the decoder's width, with position codes added once more."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         dim = config.decoder_dim
         self.linear = nn.Linear(config.encoder_dim, dim)
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.positions = _learned_places(config, dim)
+        self.positions = _learned_positions(config, dim)
         self.sampling = SparseDense(config) if config.fusion == "late" else None
         self.mlp = Mlp(dim, config.projection_ff, config.dropout, config.drop_path)
 
@@ -106,29 +106,29 @@ class Projection(nn.Module):
         n_frames = 1
         if self.positions is not None:
             n_frames = len(self.positions) // (grid[0] * grid[1])
-        places = _places(self.positions, grid, n_frames, x)[None]
-        places = (
-            places.flatten(1, 2) if self.sampling is None else self.sampling.joined(places, grid)
-        )
-        return self.mlp(x + places)
+        codes = _position_codes(self.positions, grid, n_frames, x)[None]
+        codes = codes.flatten(1, 2) if self.sampling is None else self.sampling.joined(codes, grid)
+        return self.mlp(x + codes)
 
 
-def _learned_places(config: ModelConfig, dim: int) -> nn.Parameter | None:
-    """A vector for each cell of each frame, where the fixed codes cannot tell frames apart."""
+def _learned_positions(config: ModelConfig, dim: int) -> nn.Parameter | None:
+    """A vector for each feature position of each frame; None where fixed codes suffice."""
     if config.n_maps == 1:
         return None
     height, width = config.feature_grid
     return embedding(config.n_maps * height * width, dim)
 
 
-def _places(table: Tensor | None, grid: tuple[int, int], n_frames: int, x: Tensor) -> Tensor:
-    """Codes of the cells of frames, (F, h * w, D), or (1, h * w, D) if frames have the same."""
-    n_cells = grid[0] * grid[1]
+def _position_codes(
+    table: Tensor | None, grid: tuple[int, int], n_frames: int, x: Tensor
+) -> Tensor:
+    """Codes of feature positions, (F, h * w, D), or (1, h * w, D) if all frames share them."""
+    n_positions = grid[0] * grid[1]
     if table is None:
         return sincos_grid(*grid, x.shape[-1], x.device)[None]
-    if len(table) != n_frames * n_cells:
+    if len(table) != n_frames * n_positions:
         raise SchemeError(
-            f"this model has learned {len(table)} places and got {n_frames} feature maps of "
+            f"this model has learned {len(table)} positions and got {n_frames} feature maps of "
             f"{grid[0]} x {grid[1]}; use patches of the size it was made for"
         )
-    return table.view(n_frames, n_cells, -1)
+    return table.view(n_frames, n_positions, -1)

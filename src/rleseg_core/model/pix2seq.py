@@ -16,7 +16,7 @@ from rleseg_core.model.decoder import Decoder, Memory
 from rleseg_core.model.encoder import Encoder, Projection
 from rleseg_core.model.heads import to_heads, to_rows
 from rleseg_core.model.layers import initialise
-from rleseg_core.model.pointer import CellPath
+from rleseg_core.model.pointer import MaskFeatures
 
 _BACKGROUND = 2.0  # logit
 _BACKBONES: dict[str, Callable[[ModelConfig], ResNet | PatchBackbone | VideoSwin]] = {
@@ -43,7 +43,7 @@ class Pix2Seq(nn.Module):
         self.encoder = Encoder(config, self.backbone.channels[-1])
         self.projection = Projection(config)
         self.mask_features = (
-            CellPath(config, config.grid, self.backbone.channels)
+            MaskFeatures(config, config.grid, self.backbone.channels)
             if config.points and config.grid is not None
             else None
         )
@@ -100,14 +100,14 @@ class Pix2Seq(nn.Module):
         features = self._features(images)
         encoded = self.encoder(features[-1])
         height, width = features[-1].shape[-2:]
-        cells = None if self.mask_features is None else self.mask_features(features, encoded)
+        at_mask = None if self.mask_features is None else self.mask_features(features, encoded)
         dense = None
-        if self.dense is not None and cells is not None:
-            dense = self.dense(cells).unflatten(-1, (n_frames, -1)).float()
-        return Memory(self.projection(encoded, (height, width)), cells, dense)
+        if self.dense is not None and at_mask is not None:
+            dense = self.dense(at_mask).unflatten(-1, (n_frames, -1)).float()
+        return Memory(self.projection(encoded, (height, width)), at_mask, dense)
 
     def dense_logits(self, memory: Memory) -> Tensor:
-        """What the auxiliary head says of the classes, without any token.
+        """Class logits of the dense head, which writes no token.
 
         Returns
         -------
@@ -156,21 +156,21 @@ class Pix2Seq(nn.Module):
         SchemeError
             If the sequence is longer than the model's positions.
         """
-        self._check_room(tokens.shape[-1])
+        self._check_capacity(tokens.shape[-1])
         heads = self.config.heads
         if not heads:
             return self.decoder(memory, tokens)
         return to_heads(self.decoder(self._for_heads(memory), to_rows(tokens, heads)), heads)
 
     def new_cache(self, memory: Memory, max_tokens: int) -> Cache:
-        """Room for sequences of up to `max_tokens` tokens, bos included, over B windows.
+        """An empty cache for sequences of up to `max_tokens` tokens, bos included, of B windows.
 
         Raises
         ------
         SchemeError
             If that is more than the model's positions.
         """
-        self._check_room(max_tokens)
+        self._check_capacity(max_tokens)
         if not self.config.heads:
             return self.decoder.new_cache(memory, max_tokens)
         cache = self.decoder.new_cache(self._for_heads(memory), max_tokens)
@@ -188,35 +188,36 @@ class Pix2Seq(nn.Module):
         prompts = torch.tensor([head.prompt for head in self.config.heads], device=device)
         return prompts.repeat(n_windows, 1)
 
-    def extend(self, tokens: Tensor, cache: Cache, fixed: int | None = None) -> Tensor:
+    def extend(self, tokens: Tensor, cache: Cache, static_keys: int | None = None) -> Tensor:
         """Logits (B, T, V) after each of T more tokens (B, T) of every sequence.
 
-        Those of `forward`; the cache moves on by T, and `Cache.take_back` returns from tokens that
+        They equal those of `forward`. The cache grows by T; `Cache.rollback` drops tokens that
         turned out wrong.
 
         Parameters
         ----------
         tokens : (B, T) int64 tensor, or (B, K, T) of several heads
-            What comes next in each sequence, bos at the beginning.
+            The next tokens of each sequence, which begins with bos.
         cache : Cache
-            What they have behind them.
-        fixed : int, optional
-            Positions to look at, for shapes that stay the same; at least those there will be.
+            Everything computed for the tokens before.
+        static_keys : int, optional
+            Keys to attend to, for shapes that stay the same from step to step; at least as many as
+            the longest sequence has with the new tokens.
         """
         heads = self.config.heads
         if not heads:
-            return self.decoder.extend(tokens, cache, fixed)
-        return to_heads(self.decoder.extend(to_rows(tokens, heads), cache, fixed), heads)
+            return self.decoder.extend(tokens, cache, static_keys)
+        return to_heads(self.decoder.extend(to_rows(tokens, heads), cache, static_keys), heads)
 
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
-        """Logits (B, V) after one more token (B,) of each sequence; the cache moves on.
+        """Logits (B, V) after one more token (B,) of each sequence; the cache grows by one.
 
-        The first token is bos. The logits are those of `forward`. Of several heads, tokens are
+        The first token is bos. The logits equal those of `forward`. With several heads tokens are
         (B, K) and logits (B, K, V).
         """
         return self.extend(tokens[..., None], cache)[..., 0, :]
 
-    def _check_room(self, n_tokens: int) -> None:
+    def _check_capacity(self, n_tokens: int) -> None:
         if n_tokens > self.config.max_tokens:
             raise SchemeError(
                 f"{n_tokens} tokens do not fit this model, which has {self.config.max_tokens} "

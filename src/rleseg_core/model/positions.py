@@ -1,4 +1,4 @@
-"""Fixed codes of places: of a feature grid (the paper's), and of ids on a ramp."""
+"""Fixed position codes: of a feature map (the paper's), and of the values of an ordinal range."""
 
 import math
 
@@ -6,24 +6,24 @@ import torch
 from torch import Tensor
 
 
-def _axis_codes(places: Tensor, dim: int) -> Tensor:
-    """Sines, then cosines, (n, dim), of places in radians (n,)."""
-    rates = 10000.0 ** (-2.0 * torch.arange(dim // 2, device=places.device) / (dim))
-    angles = places[:, None] * rates  # (n, dim / 2)
-    return torch.cat((angles.sin(), angles.cos()), dim=1)
+def _axis_codes(angles: Tensor, dim: int) -> Tensor:
+    """Sines, then cosines, (n, dim), of coordinates in radians (n,)."""
+    rates = 10000.0 ** (-2.0 * torch.arange(dim // 2, device=angles.device) / (dim))
+    phases = angles[:, None] * rates  # (n, dim / 2)
+    return torch.cat((phases.sin(), phases.cos()), dim=1)
 
 
 def sincos_grid(height: int, width: int, dim: int, device: torch.device | None = None) -> Tensor:
-    """Codes of the cells of a feature grid.
+    """Codes of the positions of a feature map.
 
     Parameters
     ----------
     height, width : int
-        Cells of the grid.
+        Rows and columns of the map.
     dim : int
         Width of the code, a multiple of 4.
     device : torch.device, optional
-        Where to make them.
+        The device of the result.
 
     Returns
     -------
@@ -33,8 +33,8 @@ def sincos_grid(height: int, width: int, dim: int, device: torch.device | None =
 
     Notes
     -----
-    As the published implementation. A grid with a side of 1 gets the one-dimensional code of its
-    cells.
+    As in the published implementation. A map with a side of 1 gets the one-dimensional code of its
+    positions.
     """
     turn = 6.2831852
     if height == 1 or width == 1:
@@ -49,14 +49,13 @@ def sincos_grid(height: int, width: int, dim: int, device: torch.device | None =
     return torch.cat(grid, dim=2).flatten(0, 1)
 
 
-def ramp_codes(size: int, n_rates: int) -> Tensor:
-    """Codes of the places 0 to size - 1 that tell neighbours apart and order the whole.
+def ordinal_codes(size: int, n_rates: int) -> Tensor:
+    """Codes of the values 0 to size - 1 that keep their order and tell neighbours apart.
 
     Returns
     -------
     (size, 2 * n_rates) float32 tensor
-        Sines and cosines with periods from 2 places, in even steps of their logarithm, to four
-        times the size.
+        Sines and cosines with periods from 2 to four times the size, in even logarithmic steps.
     """
     longest = max(4.0 * size, 4.0)
     rates = torch.logspace(math.log10(2 * math.pi / longest), math.log10(math.pi), n_rates)

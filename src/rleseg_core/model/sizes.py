@@ -98,7 +98,7 @@ SIZES: dict[str, ModelConfig] = {
         decoder_layers=3,
         decoder_heads=6,
         decoder_ff=576,
-        cell_dim=96,
+        mask_dim=96,
         image_size=128,
         dropout=0.0,
         drop_path=0.0,
@@ -116,7 +116,7 @@ SIZES: dict[str, ModelConfig] = {
         decoder_layers=1,
         decoder_heads=2,
         decoder_ff=32,
-        cell_dim=16,
+        mask_dim=16,
         image_size=32,
         dropout=0.0,
         drop_path=0.0,
@@ -149,7 +149,8 @@ def model_config(
     vocab_size, max_tokens, image_size : int
         As in `ModelConfig`.
     grid : StartGrid, optional
-        Where tokens say where runs are; then starts and ends are scans, but in published sizes.
+        Where tokens say where runs are; then starts and ends are first-hit pointers, except in
+        published sizes.
     **changes : object
         Other fields of `ModelConfig`; `n_frames` over 1 comes with middle fusion by default.
 
@@ -161,9 +162,9 @@ def model_config(
     if size not in SIZES:
         raise SchemeError(f"there is no model size {size!r}, only {', '.join(SIZES)}")
     if size not in _PUBLISHED and grid is not None:
-        changes.setdefault("starts", "scan")
-        if changes["starts"] in ("pointer", "scan"):
-            changes.setdefault("ends", "scan")
+        changes.setdefault("starts", "first_hit")
+        if changes["starts"] in ("pointer", "first_hit"):
+            changes.setdefault("ends", "first_hit")
     if changes.get("n_frames", 1) > 1 and SIZES[size].fusion is None:
         changes.setdefault("fusion", "middle")
     try:

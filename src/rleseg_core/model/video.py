@@ -1,4 +1,4 @@
-"""Windows of several frames: how frames are joined, and which of them keep all their cells."""
+"""Windows of several frames: how frames are joined, and which keep full resolution."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,16 +12,16 @@ from rleseg_core.model.positions import sincos_grid
 
 
 def dense_frames(config: ModelConfig) -> tuple[int, ...]:
-    """The frames that keep all their cells: evenly spread, the first among them."""
+    """The frames that keep all their feature positions: evenly spread, the first among them."""
     n, n_dense = config.n_frames, config.dense_frames or config.n_frames
     return tuple(k * n // n_dense for k in range(n_dense))
 
 
 class SparseDense(nn.Module):
-    """Sparse-dense sampling: T_dense frames keep their cells, those of the others are averaged.
+    """Sparse-dense sampling: T_dense frames keep their features, the others are average-pooled.
 
-    Neighbouring frames look alike, so most of a window can be seen coarsely; what attention costs
-    falls with it (VideoLISA, Sec. 3.2). With T_dense = N nothing changes.
+    Neighbouring frames look alike, so most of a window can be coarse, which makes attention cheaper
+    (VideoLISA, Sec. 3.2). With T_dense = N nothing changes.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class SparseDense(nn.Module):
         if len(self.dense) == self.n_frames:
             return x, None
         sparse = [frame for frame in range(self.n_frames) if frame not in self.dense]
-        cells = x[:, sparse].flatten(0, 1).transpose(1, 2).unflatten(2, grid)
-        pooled = F.avg_pool2d(cells, self.side, ceil_mode=True, count_include_pad=False)
+        maps = x[:, sparse].flatten(0, 1).transpose(1, 2).unflatten(2, grid)
+        pooled = F.avg_pool2d(maps, self.side, ceil_mode=True, count_include_pad=False)
         pooled = pooled.flatten(2).transpose(1, 2).unflatten(0, (len(x), len(sparse)))
         return x[:, self.dense], pooled
 
@@ -51,12 +51,12 @@ class SparseDense(nn.Module):
         return [next(own) if k in self.dense else next(rest) for k in range(self.n_frames)]
 
     def joined(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """All cells that are left of (B, N, h * w, D), frame by frame: (B, M, D)."""
+        """The features that are left of (B, N, h * w, D), frame by frame: (B, M, D)."""
         return torch.cat(self.in_order(*self.split(x, grid)), dim=1)
 
 
 class MiddleFusion(nn.Module):
-    """The first frame looks at each of the others in turn (the paper's video model)."""
+    """The first frame attends to each of the others in turn (the paper's video model)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

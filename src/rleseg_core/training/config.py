@@ -70,7 +70,7 @@ class TrainConfig:
     dense_weight : float
         Weight of the loss of the dense class head, where the model has one.
     shuffle_runs : bool
-        Whether runs come in random order; no scan learns that.
+        Whether runs come in random order; models with first-hit starts cannot learn that.
     corruption : float
         Share of the input tokens that are replaced by others.
     ema : float

@@ -154,7 +154,7 @@ def token_neighbours(model: ModelConfig) -> Tensor:
     Of a length one more and one less, of a start the cells around.
     """
     found = torch.full((model.vocab_size, 4), -1)
-    for offset, size in model.ramps:
+    for offset, size in model.ordinal_ranges:
         ids = torch.arange(offset, offset + size)
         found[ids[1:], 0], found[ids[:-1], 1] = ids[:-1], ids[1:]
     grid = model.grid

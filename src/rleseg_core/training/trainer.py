@@ -94,9 +94,9 @@ class Trainer:
         self.device = choose_device(device)
         self.step = 0
         check_selected_class(config.select_class, info.mask_spec.class_names)
-        if config.shuffle_runs and self.model.config.starts == "scan":
+        if config.shuffle_runs and self.model.config.starts == "first_hit":
             raise TrainingError(
-                "a scan finds runs in ascending order and cannot learn shuffled ones; make the "
+                "first-hit starts come in ascending order and cannot learn shuffled runs; make the "
                 'model with starts="pointer", or leave out shuffle_runs'
             )
         self.best_score = -math.inf

@@ -168,7 +168,9 @@ def test_tokenizers_read_what_is_written(images: Tensor, scheme: str, order: str
     tokenizer = Tokenizer.build(preset(scheme, order=order), spec)
     grid = StartGrid(offset=3, rows=8, cols=8, order=order)  # type: ignore[arg-type]
     torch.manual_seed(0)
-    model = Pix2Seq(tiny_config(vocab_size=tokenizer.vocab.size, grid=grid, ramps=())).eval()
+    model = Pix2Seq(
+        tiny_config(vocab_size=tokenizer.vocab.size, grid=grid, ordinal_ranges=())
+    ).eval()
     memory, tables = model.encode(images), tokenizer.grammar.on("cpu")
     for tokens in generate_tokens(
         model, memory, tables, max_tokens=24, sampling=Sampling(top_p=1.0, seed=0)

@@ -53,7 +53,7 @@ def tables() -> RunTables:
     return RunTables()
 
 
-@pytest.fixture(params=["scan", "pointer", "codes", "table"])
+@pytest.fixture(params=["first_hit", "pointer", "codes", "table"])
 def config(request: pytest.FixtureRequest) -> ModelConfig:
     return tiny_config(starts=request.param)
 
@@ -77,7 +77,7 @@ def images() -> Tensor:
 
 def tiny_config(**changes: object) -> ModelConfig:
     settings: dict[str, object] = {"vocab_size": VOCAB, "max_tokens": 24, "image_size": 32}
-    settings |= {"grid": GRID, "ramps": ((FIRST_LENGTH, MAX_LENGTH),)}
+    settings |= {"grid": GRID, "ordinal_ranges": ((FIRST_LENGTH, MAX_LENGTH),)}
     return model_config("test", **(settings | changes))  # type: ignore[arg-type]
 
 

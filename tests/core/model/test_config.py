@@ -12,12 +12,12 @@ GRID = StartGrid(offset=3, rows=4, cols=4, order="F")
 
 @pytest.mark.parametrize("size", SIZES)
 def test_json_round_trip(size: str) -> None:
-    config = model_config(size, **NUMBERS, grid=GRID, ramps=((19, 8), (27, 8)))
+    config = model_config(size, **NUMBERS, grid=GRID, ordinal_ranges=((19, 8), (27, 8)))
     assert ModelConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
 def test_own_sizes_point_where_they_can_and_the_paper_does_not() -> None:
-    assert model_config("nano", **NUMBERS, grid=GRID).starts == "scan"
+    assert model_config("nano", **NUMBERS, grid=GRID).starts == "first_hit"
     assert model_config("nano", **NUMBERS, grid=GRID, starts="codes").ends == "table"
     assert model_config("nano", **NUMBERS).starts == "table"
     assert model_config("paper", **NUMBERS, grid=GRID).starts == "table"
@@ -28,7 +28,10 @@ def test_own_sizes_point_where_they_can_and_the_paper_does_not() -> None:
     [
         ({"starts": "pointer"}, r"need a grid that says where the tokens of runs are"),
         ({"grid": StartGrid(offset=90, rows=4, cols=4)}, "90 to 105, outside the vocabulary"),
-        ({"ramps": ((95, 6),)}, "ramp takes the ids 95 to 100, outside the vocabulary of 100"),
+        (
+            {"ordinal_ranges": ((95, 6),)},
+            "ordinal range takes the ids 95 to 100, outside the vocabulary of 100",
+        ),
         ({"decoder_dim": 30}, "decoder_dim must be a multiple of 4 and of decoder_heads"),
         ({"encoder_heads": 5}, "got 16 and 5"),
         ({"backbone_widths": (8, 8)}, "3 or 4 stages"),

@@ -67,7 +67,7 @@ def heads_config(tokenizer: Tokenizer, **changes: object) -> ModelConfig:
         for offset, size, prompt in zip(offsets, sizes, tokenizer.vocab.prompts, strict=True)
     )
     settings: dict[str, object] = {"vocab_size": sum(sizes), "heads": heads, "starts": "table"}
-    return tiny_config(**(settings | {"grid": None, "ramps": ()} | changes))
+    return tiny_config(**(settings | {"grid": None, "ordinal_ranges": ()} | changes))
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from .conftest import FIRST_START, GRID, VOCAB, tiny_config
 def test_shapes(model: Pix2Seq, images: Tensor, tokens: Tensor) -> None:
     memory = model.encode(images)
     assert memory.context.shape == (3, 4, 16)
-    assert (memory.cells is None) == (model.config.starts in ("table", "codes"))
-    assert memory.cells is None or memory.cells.shape == (3, GRID.size, 16)
+    assert (memory.mask_features is None) == (model.config.starts in ("table", "codes"))
+    assert memory.mask_features is None or memory.mask_features.shape == (3, GRID.size, 16)
     assert model(memory, tokens).shape == (3, 20, VOCAB)
 
 
@@ -64,10 +64,10 @@ def test_later_tokens_do_not_matter(model: Pix2Seq, images: Tensor, tokens: Tens
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_a_start_looks_at_its_own_cell(order: str) -> None:
+def test_a_start_looks_at_its_own_mask_pixel(order: str) -> None:
     torch.manual_seed(0)
     grid = StartGrid(offset=FIRST_START, rows=4, cols=8, order=order)  # type: ignore[arg-type]
-    model = Pix2Seq(tiny_config(grid=grid, ramps=(), encoder_layers=0)).eval()
+    model = Pix2Seq(tiny_config(grid=grid, ordinal_ranges=(), encoder_layers=0)).eval()
     assert model.mask_features is not None
     features = [torch.randn(1, c, s, s) for c, s in zip((8, 8, 16, 16), (16, 8, 4, 2), strict=True)]
     encoded = torch.randn(1, 4, 16)
@@ -86,12 +86,12 @@ def test_only_starts_take_up_the_image(images: Tensor) -> None:
     model = Pix2Seq(tiny_config()).eval()
     pointer = model.decoder.pointer
     assert pointer is not None
-    cells = model.encode(images).cells
-    assert cells is not None
-    memory = pointer.remember(cells)
+    features = model.encode(images).mask_features
+    assert features is not None
+    memory = pointer.remember(features)
     tokens = torch.tensor([[1, 2, FIRST_START + 5, FIRST_START + GRID.size]] * 3)
-    embedded = pointer.embed(pointer.places.follow(tokens, pointer.places.beginning(3)), memory)
-    torch.testing.assert_close(embedded[:, 2], pointer.input(cells[:, 5]))
+    embedded = pointer.embed(pointer.tracker.advance(tokens, pointer.tracker.initial(3)), memory)
+    torch.testing.assert_close(embedded[:, 2], pointer.input(features[:, 5]))
     assert not embedded[:, [0, 1, 3]].any()
 
 
@@ -99,8 +99,8 @@ def test_images_of_other_sides_are_read(images: Tensor) -> None:
     model = Pix2Seq(tiny_config()).eval()
     memory = model.encode(images[..., :27, :])
     assert memory.context.shape == (3, 4, 16)
-    assert memory.cells is not None
-    assert memory.cells.shape == (3, GRID.size, 16)
+    assert memory.mask_features is not None
+    assert memory.mask_features.shape == (3, GRID.size, 16)
 
 
 def test_windows_of_several_frames_are_refused(model: Pix2Seq, images: Tensor) -> None:

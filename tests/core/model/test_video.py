@@ -63,9 +63,9 @@ def test_every_frame_is_seen(fusion: str) -> None:
             changed[:, frame] = 1 - changed[:, frame]
             after = model.encode(changed)
             assert (after.context - before.context).abs().max() > 1e-3
-            assert before.cells is not None
-            assert after.cells is not None
-            assert (after.cells - before.cells).abs().max() > 1e-3
+            assert before.mask_features is not None
+            assert after.mask_features is not None
+            assert (after.mask_features - before.mask_features).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("fusion", ["middle", "late", "first"])
@@ -84,9 +84,11 @@ def test_a_video_model_begins_as_an_image_model(fusion: str, starts: str) -> Non
         expected, found = image_model.encode(images[:, :1]), model.encode(images)
     torch.testing.assert_close(found.context[:, :4], expected.context, atol=1e-5, rtol=1e-4)
     if starts == "pointer":
-        assert expected.cells is not None
-        assert found.cells is not None
-        torch.testing.assert_close(found.cells, expected.cells, atol=1e-5, rtol=1e-4)
+        assert expected.mask_features is not None
+        assert found.mask_features is not None
+        torch.testing.assert_close(
+            found.mask_features, expected.mask_features, atol=1e-5, rtol=1e-4
+        )
 
 
 @pytest.mark.parametrize("fusion", ["middle", "late"])
@@ -150,7 +152,7 @@ def test_windows_of_other_lengths_are_refused() -> None:
     with pytest.raises(SchemeError, match="reads windows of 2 frames, got windows of 3"):
         model.encode(clips(3))
     late = Pix2Seq(tiny_config(n_frames=2, fusion="late"))
-    with pytest.raises(SchemeError, match="learned 8 places and got 2 feature maps of 3 x 3"):
+    with pytest.raises(SchemeError, match="learned 8 positions and got 2 feature maps of 3 x 3"):
         late.encode(clips(2, side=48))
 
 
@@ -230,12 +232,12 @@ def test_patches_become_cells() -> None:
     with torch.inference_mode():
         memory = model.encode(clips(1, side=48))
     assert memory.context.shape == (2, 9, 16)
-    assert memory.cells is not None
+    assert memory.mask_features is not None
 
 
 def test_pointers_go_with_video() -> None:
     grid = StartGrid(offset=3, rows=8, cols=8)
-    assert tiny_config(n_frames=2, grid=grid).starts == "scan"
+    assert tiny_config(n_frames=2, grid=grid).starts == "first_hit"
 
 
 @pytest.mark.parametrize("side", [7, 8, 9, 10])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.checkpoints.build import length_ramps
+from rleseg_core.checkpoints.build import length_ranges
 from rleseg_core.errors import TrainingError
 from rleseg_core.model import model_config
 from rleseg_core.spec import MaskSpec
@@ -69,7 +69,7 @@ def test_neighbours_are_the_cells_around_and_the_next_lengths(order):
         max_tokens=64,
         image_size=32,
         grid=tokenizer.start_grid,
-        ramps=length_ramps(tokenizer),
+        ordinal_ranges=length_ranges(tokenizer),
     )
     near = token_neighbours(config)
     first = tokenizer.vocab.segment("start").offset
@@ -166,7 +166,7 @@ def test_parts_learn_at_their_own_rates_and_tables_do_not_decay():
 
     config = model_config(
         "test", vocab_size=tokenizer.vocab.size, max_tokens=64, image_size=32,
-        grid=tokenizer.start_grid, ramps=length_ramps(tokenizer),
+        grid=tokenizer.start_grid, ordinal_ranges=length_ranges(tokenizer),
     )  # fmt: skip
     model = Pix2Seq(config)
     settings = TrainConfig(

@@ -268,7 +268,7 @@ def test_the_dense_head_keeps_the_classes_that_both_have(tmp_path):
 
 
 def test_a_scan_does_not_learn_shuffled_runs(tmp_path):
-    with pytest.raises(TrainingError, match="a scan finds runs in ascending order"):
+    with pytest.raises(TrainingError, match="first-hit starts come in ascending order"):
         next(start(tmp_path, replace(CONFIG, shuffle_runs=True)))
 
 

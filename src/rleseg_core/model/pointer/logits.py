@@ -1,0 +1,225 @@
+"""Pointer logits: what the features at mask resolution say about the next start or length."""
+
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rleseg_core.model.config import ModelConfig
+from rleseg_core.model.pointer.cursor import CursorState, CursorTracker
+from rleseg_core.model.pointer.first_hit import IMPOSSIBLE, edge_log_odds, first_end, first_start
+from rleseg_core.spec import StartGrid
+
+_START_PRIOR, _END_PRIOR = -5.0, -2.0  # log odds that a run begins, ends at a pixel, untrained
+
+
+class PointerMemory(NamedTuple):
+    """What pointers need of a window, computed once.
+
+    Parameters
+    ----------
+    features : (B, G, D) tensor
+        The image at each mask pixel.
+    edges : (B, G, 2) float32 tensor or None
+        Log odds that a run begins and ends at each mask pixel, according to the dense head.
+    classes : (B, G, C) float32 tensor or None
+        Log probabilities of the foreground classes, for one frame.
+    """
+
+    features: Tensor
+    edges: Tensor | None = None
+    classes: Tensor | None = None
+
+    def select(self, rows: Tensor) -> "PointerMemory":
+        """The memory of some of the windows, `rows` (B',) integers."""
+        edges, classes = (None if part is None else part[rows] for part in self[1:])
+        return PointerMemory(self.features[rows], edges, classes)
+
+    def replace(self, rows: Tensor, other: "PointerMemory") -> None:
+        """Put the memory of other windows in place of that of `rows` (B',)."""
+        for part, new in zip(self, other, strict=True):
+            if part is not None and new is not None:
+                part[rows] = new
+
+
+class Pointer(nn.Module):
+    """Ties the tokens of starts and lengths to the mask pixels of the image."""
+
+    def __init__(self, config: ModelConfig, grid: StartGrid) -> None:
+        super().__init__()
+        dim = config.decoder_dim
+        self.grid = grid
+        self.first_hit = config.starts == "first_hit"
+        self.tracker = CursorTracker(grid, config)
+        self.lengths = tuple(config.ordinal_ranges)
+        self.query = self.key = self.end_query = self.end_key = None
+        if grid.start != "implied":
+            self.query = nn.Linear(dim, dim)
+            self.key = nn.Linear(dim, dim, bias=False)
+        self.input = nn.Linear(dim, dim, bias=False)
+        if config.ends == "first_hit" and self.lengths:
+            self.end_query = nn.Linear(dim, dim)
+            self.end_key = nn.Linear(dim, dim, bias=False)
+        # how far to trust the dense head about starts, ends and classes
+        trusts = config.dense_classes and self.first_hit
+        self.trust = nn.Parameter(torch.ones(3)) if trusts else None
+
+    def remember(self, features: Tensor, dense: Tensor | None = None) -> PointerMemory:
+        """The memory of mask features (B, G, D) and dense class logits (B, G, N, C + 1)."""
+        edges = classes = None
+        if self.trust is not None and dense is not None:
+            edges = edge_log_odds(dense.softmax(-1)) * self.trust[:2].float()
+            if dense.shape[2] == 1:
+                classes = dense[:, :, 0, 1:].log_softmax(-1) * self.trust[2].float()
+        return PointerMemory(features, edges, classes)
+
+    def embed(self, state: CursorState, memory: PointerMemory) -> Tensor:
+        """The image at the start of the current run, 0 where there is none: (B, L, D)."""
+        width = memory.features.shape[-1]
+        at = state.run_start.clamp(min=0)[..., None].expand(-1, -1, width)
+        return self.input(memory.features.gather(1, at)) * (state.run_start >= 0)[..., None]
+
+    def add_logits(
+        self, logits: Tensor, x: Tensor, state: CursorState, memory: PointerMemory
+    ) -> Tensor:
+        """`logits` (B, L, V) of decoder states `x` (B, L, D), plus those of the pointers."""
+        added = torch.zeros_like(logits)
+        in_run = state.run_start >= 0
+        if self.query is not None:
+            self._add_starts(added, x, state, memory, ~in_run)
+        if self.end_query is not None:
+            self._add_lengths(added, x, state, memory, in_run)
+        return logits + added
+
+    def _add_starts(
+        self, added: Tensor, x: Tensor, state: CursorState, memory: PointerMemory, wanted: Tensor
+    ) -> None:
+        first_id = self.grid.offset
+        if not self.first_hit:
+            scores = _projected(x, self.query, self.key) @ memory.features.transpose(1, 2)
+            _put(added, first_id, self._of_starts(scores, state.row))
+            return
+        _rule_out(added, ((first_id, self.grid.n_ids), *self.grid.stops))
+        at = _some(wanted)
+        if at is not None:
+            first, none = self._first_start(x[:, at], state.cursor[:, at], memory)
+            _put(added, first_id, self._of_starts(first, state.row[:, at]), at, wanted)
+            for first_id, n in self.grid.stops:
+                _put(added, first_id, none.expand(-1, -1, n), at, wanted)
+
+    def _add_lengths(
+        self, added: Tensor, x: Tensor, state: CursorState, memory: PointerMemory, wanted: Tensor
+    ) -> None:
+        _rule_out(added, self.lengths)
+        at = _some(wanted)
+        if at is not None:
+            start = state.run_start[:, at].clamp(min=0)
+            found = self._first_end(x[:, at], start, memory)
+            for k, (first_id, n) in enumerate(self.lengths):
+                values = found[..., :n] + self._of_class(k, start, memory)
+                _put(added, first_id, values, at, wanted)
+
+    def _first_start(
+        self, x: Tensor, cursor: Tensor, memory: PointerMemory
+    ) -> tuple[Tensor, Tensor]:
+        """Log probabilities that the next run begins at each pixel (B, L, G), or never (B, L, 1).
+
+        A single token on the CPU skips the pixels that all sequences have passed.
+        """
+        passed = 0
+        if x.shape[1] == 1 and x.device.type == "cpu":
+            passed = min(int(cursor.min()), self.grid.size - 1)
+        features = memory.features[:, passed:]
+        scores = (_projected(x, self.query, self.key) @ features.transpose(1, 2)).float()
+        prior = _START_PRIOR if memory.edges is None else memory.edges[:, None, passed:, 0]
+        first, none = first_start(scores + prior, cursor - passed)
+        return F.pad(first, (passed, 0), value=2 * IMPOSSIBLE), none
+
+    def _first_end(self, x: Tensor, start: Tensor, memory: PointerMemory) -> Tensor:
+        """Log probabilities (B, L, M) of each length of the run that begins at `start` (B, L).
+
+        Few tokens score the pixels of their longest run only; many score all pixels at once.
+        """
+        longest = max(size for _, size in self.lengths)
+        n_pixels = memory.features.shape[1]
+        at = start[..., None] + torch.arange(longest, device=start.device)
+        last = at.clamp(max=n_pixels - 1)
+        projected = _projected(x, self.end_query, self.end_key)
+        rows = torch.arange(len(start), device=start.device)[:, None, None]
+        if x.shape[1] * longest < n_pixels:
+            scores = (memory.features[rows, last] @ projected[..., None]).squeeze(-1).float()
+        else:
+            scores = (projected @ memory.features.transpose(1, 2)).float().gather(-1, last)
+        prior = _END_PRIOR if memory.edges is None else memory.edges[..., 1][rows, last]
+        return first_end(scores + prior, at < n_pixels)
+
+    def _of_class(self, k: int, start: Tensor, memory: PointerMemory) -> Tensor | float:
+        """Log probabilities (B, L, 1) that runs at `start` are of the class of the k-th lengths."""
+        if memory.classes is None or len(self.lengths) != memory.classes.shape[-1]:
+            return 0.0
+        return memory.classes[..., k].gather(1, start)[..., None]
+
+    def _of_starts(self, scores: Tensor, row: Tensor) -> Tensor:
+        """Logits of the start tokens from those of the pixels (B, L, G).
+
+        For 2D starts a row is as probable as its pixels together, and a column as its pixel given
+        the row, `row` (B, L) of `CursorState`.
+        """
+        grid = self.grid
+        if grid.start == "flat":
+            return scores
+        pixels = scores.unflatten(
+            -1, (grid.rows, grid.cols) if grid.order == "C" else (-1, grid.rows)
+        )
+        if grid.order == "F":
+            pixels = pixels.transpose(-1, -2)
+        rows = pixels.logsumexp(dim=-1)
+        if not self.first_hit:
+            rows = rows - math.log(grid.cols)
+        at = row.clamp(min=0)[..., None, None].expand(-1, -1, 1, grid.cols)
+        cols = pixels.gather(2, at).squeeze(2)
+        rows, cols = (F.pad(part, (0, grid.n_ids - part.shape[-1])) for part in (rows, cols))
+        return torch.where((row >= 0)[..., None], cols, rows)
+
+
+def _projected(x: Tensor, query: nn.Linear | None, key: nn.Linear | None) -> Tensor:
+    """Queries of states (B, L, D), brought to the space of the features.
+
+    Their products with features are those of the queries with the features' keys. There are far
+    more features than queries, so this is cheaper than to compute the keys.
+    """
+    assert query is not None
+    assert key is not None
+    return (query(x) @ key.weight) * x.shape[-1] ** -0.5
+
+
+def _some(wanted: Tensor) -> Any:
+    """Tokens of which one of the sequences (B, L) is wanted; all where finding out costs time.
+
+    None if there is no such token.
+    """
+    if wanted.device.type != "cpu":
+        return slice(None)
+    if wanted.shape[1] == 1:
+        return slice(None) if wanted.any() else None
+    at = wanted.any(dim=0).nonzero().squeeze(1)
+    return at if len(at) else None
+
+
+def _rule_out(added: Tensor, ids: Iterable[tuple[int, int]]) -> None:
+    """Make ranges of ids (first, n) impossible until something else is put there."""
+    for first, n in ids:
+        added[..., first : first + n] = IMPOSSIBLE
+
+
+def _put(
+    added: Tensor, first: int, values: Tensor, at: Any = slice(None), where: Tensor | None = None
+) -> None:
+    """Write logits of the ids from `first` on after tokens `at`, impossible but `where` (B, L)."""
+    values = values.to(added.dtype)
+    if where is not None:
+        values = values.where(where[:, at, None], IMPOSSIBLE)
+    added[:, at, first : first + values.shape[-1]] = values

@@ -1,0 +1,88 @@
+import pytest
+import torch
+from torch import Tensor
+
+from rleseg_core.model import ModelConfig, Pix2Seq
+from rleseg_core.model.pointer import CursorTracker
+from rleseg_core.spec import StartGrid
+
+from .conftest import FIRST_LENGTH, FIRST_START, MAX_LENGTH, VOCAB, tiny_config
+
+KINDS = ("flat", "coords", "implied")
+STOPS = ((2, 1), (VOCAB - 2, 2))
+
+
+def config_of(start: str, order: str = "C", **changes: object) -> ModelConfig:
+    grid = StartGrid(offset=FIRST_START, rows=4, cols=4, order=order, start=start, stops=STOPS)  # type: ignore[arg-type]
+    lengths = ((FIRST_LENGTH, MAX_LENGTH - 2),)
+    return tiny_config(grid=grid, ordinal_ranges=lengths, **changes)
+
+
+def by_hand(tokens: list[int], grid: StartGrid, lengths: dict[int, int]) -> list[tuple[int, ...]]:
+    """Start of the run, cursor and row after each token, one at a time."""
+    start, cursor, row, found = -1, 0, -1, []
+    for token in tokens:
+        value = token - grid.offset
+        begun, above = start, row
+        start = row = -1
+        if grid.start == "implied":
+            cursor += lengths.get(token, 0)
+            start = cursor if cursor < grid.size else -1
+        elif 0 <= value < grid.n_ids:
+            if grid.start == "flat":
+                start = value
+            elif above < 0:
+                row = value
+            else:
+                by_rows = grid.order == "C"
+                start = above * grid.cols + value if by_rows else above + value * grid.rows
+            cursor = start + 1 if start >= 0 else cursor
+        elif token in lengths and begun >= 0:
+            cursor = begun + lengths[token]
+        elif any(first <= token < first + n for first, n in grid.stops):
+            cursor = 0
+        found.append((start, cursor, row))
+    return found
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("start", KINDS)
+def test_states_are_those_found_token_by_token(start: str, order: str) -> None:
+    config = config_of(start, order)
+    assert config.grid is not None
+    tracker = CursorTracker(config.grid, config)
+    generator = torch.Generator().manual_seed(3)
+    tokens = torch.randint(0, VOCAB, (40, 17), generator=generator)
+    lengths = {FIRST_LENGTH + n: n + 1 for n in range(MAX_LENGTH - 2)}
+    states = tracker.advance(tokens, tracker.initial(40)).stacked()
+    expected = [by_hand(row.tolist(), config.grid, lengths) for row in tokens]
+    assert states.tolist() == [list(map(list, row)) for row in expected]
+    # in parts
+    before, parts = tracker.initial(40), []
+    for part in tokens.split([1, 3, 1, 12], dim=1):
+        parts.append(tracker.advance(part, before).stacked())
+        before = parts[-1][:, -1]
+    assert torch.equal(torch.cat(parts, dim=1), states)
+
+
+@pytest.mark.parametrize("starts", ["pointer", "first_hit"])
+@pytest.mark.parametrize("start", KINDS)
+def test_steps_give_the_logits_of_the_whole(start: str, starts: str, images: Tensor) -> None:
+    torch.manual_seed(0)
+    dense = 2 if starts == "first_hit" else 0
+    changes = {"starts": starts, "ends": "first_hit", "dense_classes": dense}
+    model = Pix2Seq(config_of(start, "F", **changes)).eval()
+    tokens = torch.randint(2, VOCAB, (3, 20), generator=torch.Generator().manual_seed(4))
+    with torch.inference_mode():
+        memory = model.encode(images)
+        whole = model(memory, tokens)
+        cache = model.new_cache(memory, 24)
+        parts = [model.extend(part, cache) for part in tokens.split([1] * 7 + [5, 8], dim=1)]
+        torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=5e-5, rtol=1e-5)
+        # some tokens were wrong
+        cache.rollback(torch.tensor([6, 11, 2]), 11)
+        again = model.extend(
+            torch.stack([tokens[k, n : n + 2] for k, n in enumerate((6, 11, 2))]), cache
+        )
+        there = torch.stack([whole[k, n : n + 2] for k, n in enumerate((6, 11, 2))])
+        torch.testing.assert_close(again, there, atol=5e-5, rtol=1e-5)
