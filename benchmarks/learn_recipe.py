@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.learn_data import Fields
-from rleseg_core.augment.config import AUGMENTATIONS, STILL, Augmentation
+from rleseg_core.augment.config import AUGMENTATIONS, NO_AUGMENTATION, Augmentation
 from rleseg_core.checkpoints.build import new_model
 from rleseg_core.checkpoints.file import ModelInfo
 from rleseg_core.data import PatchSampler
@@ -213,7 +213,7 @@ CHANGES: dict[str, Change] = {
         model={"starts": "pointer"},
         train={"shuffle_runs": True},
     ),
-    "no-augmentation": Change(what="patches as they are", recipe={"augment": STILL}),
+    "no-augmentation": Change(what="patches as they are", recipe={"augment": NO_AUGMENTATION}),
     "strong-augmentation": Change(
         what="patches varied more", recipe={"augment": AUGMENTATIONS["strong"]}
     ),

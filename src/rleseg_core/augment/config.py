@@ -2,40 +2,47 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from rleseg_core.errors import DataError
 
 Strength = Literal["none", "standard", "strong"]
-_MOST_ELASTIC = 1 / 16  # beyond it, the bend of a `data.augment.View` could fold
+_MOST_ELASTIC = 1 / 16  # beyond it, an elastic deformation could fold
+_OLD_FIELDS = {"turns": "flips_and_rotations", "warped_share": "affine_probability"}  # version 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How patches are varied at random; an amount of 0 leaves that out.
+    """How training patches are varied at random; an amount of 0 leaves a change out.
 
     Parameters
     ----------
-    turns : bool
-        Mirror, and turn by quarters.
-    warped_share : float
-        Share of the patches that are also scaled, turned by any angle and bent, which costs more.
+    flips_and_rotations : bool
+        Flip patches and rotate them by multiples of 90°, all eight orientations equally often.
+    affine_probability : float
+        Share of the patches, 0 to 1, that are also scaled, rotated by any angle and deformed
+        elastically, which costs more.
     scale : (float, float)
-        Lowest and highest magnification of those.
+        Lowest and highest magnification of an affine transform.
     angle : float
-        Largest angle of those, degrees.
+        Largest rotation of an affine transform, degrees.
     elastic : float
-        How far pixels of those move at most, each way, in a smooth random field; share of the
-        patch's side, at most 1/16, so that nothing folds.
-    brightness, contrast, gamma : float
-        Largest change: added, as a factor's distance from 1, as an exponent's logarithm to base 2.
+        Amplitude of the elastic deformation of those patches: the largest displacement of a pixel
+        along each axis in a smooth random field, as a share of the patch's side, 0 to 1/16; beyond
+        that the patch could fold.
+    brightness : float
+        Largest change of brightness: what is added to grey values in [0, 1].
+    contrast : float
+        Largest change of contrast: how far the factor about middle grey is from 1, below 1.
+    gamma : float
+        Largest change of gamma: the logarithm to base 2 of the exponent.
     stretch : float
-        0 to 1, how far the patch's own 1st and 99th percentiles are moved to black and white at
-        most, but never further than to eight times the contrast.
+        How far the patch's own 1st and 99th percentiles are moved to black and white at most, 0 to
+        1, but never further than to eight times the contrast.
     blur : float
         Largest standard deviation of a Gaussian blur, patch pixels.
     noise : float
-        Largest standard deviation of noise, in [0, 1] grey values.
+        Largest standard deviation of Gaussian noise, for grey values in [0, 1].
     frame_gap : (int, int)
         Least and greatest distance of neighbouring frames in a window of several; (1, 1) for
         consecutive frames, as windows are read in inference.
@@ -46,8 +53,8 @@ class Augmentation:
         If a number is out of its range.
     """
 
-    turns: bool = True
-    warped_share: float = 0.5
+    flips_and_rotations: bool = True
+    affine_probability: float = 0.5
     scale: tuple[float, float] = (0.8, 1.25)
     angle: float = 180.0
     elastic: float = 0.0
@@ -63,7 +70,7 @@ class Augmentation:
         object.__setattr__(self, "scale", tuple(float(value) for value in self.scale))
         object.__setattr__(self, "frame_gap", tuple(int(value) for value in self.frame_gap))
         numbers = (self.angle, self.brightness, self.contrast, self.gamma, self.noise, self.blur)
-        shares = (self.warped_share, self.stretch)
+        shares = (self.affine_probability, self.stretch)
         if not (min(numbers) >= 0 and self.contrast < 1 and 0 <= min(shares) <= max(shares) <= 1):
             raise DataError(
                 "amounts must not be negative, contrast must be below 1 and shares at most 1, got "
@@ -81,15 +88,27 @@ class Augmentation:
                 f"frame_gap needs a least and a greatest distance, 1 or more, got {self.frame_gap}"
             )
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> Self:
+        """The settings of a JSON header; names of version 0.1 are translated."""
+        return cls(**{_OLD_FIELDS.get(name, name): value for name, value in values.items()})  # type: ignore[arg-type]
 
-STILL = Augmentation(
-    turns=False, warped_share=0, brightness=0, contrast=0, gamma=0, noise=0, scale=(1, 1), angle=0
+
+NO_AUGMENTATION = Augmentation(
+    flips_and_rotations=False,
+    affine_probability=0,
+    brightness=0,
+    contrast=0,
+    gamma=0,
+    noise=0,
+    scale=(1, 1),
+    angle=0,
 )
 AUGMENTATIONS: Mapping[Strength, Augmentation] = {
-    "none": STILL,
+    "none": NO_AUGMENTATION,
     "standard": Augmentation(),
     "strong": Augmentation(
-        warped_share=0.8,
+        affine_probability=0.8,
         scale=(0.7, 1.4),
         elastic=0.04,
         brightness=0.15,

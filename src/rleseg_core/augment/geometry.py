@@ -98,13 +98,13 @@ def random_warp(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Matrix and bend of a `View`: mirrored, turned, scaled and bent at random."""
     matrix, bend = np.eye(2), None
-    if augmentation.turns:
+    if augmentation.flips_and_rotations:
         quarter, mirrored = int(rng.integers(4)), bool(rng.integers(2))
         for _ in range(quarter):
             matrix = matrix @ np.array([[0.0, -1.0], [1.0, 0.0]])
         if mirrored:
             matrix = matrix @ np.diag([1.0, -1.0])
-    if rng.random() < augmentation.warped_share:
+    if rng.random() < augmentation.affine_probability:
         angle = np.deg2rad(rng.uniform(-augmentation.angle, augmentation.angle))
         scale = np.exp(rng.uniform(*np.log(augmentation.scale)))
         cos, sin = np.cos(angle), np.sin(angle)

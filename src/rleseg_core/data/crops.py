@@ -113,7 +113,7 @@ def cut_crops(
 def _reach(augmentation: Augmentation, patch: int) -> float:
     """How far from the centre, along an axis, a patch's pixels may lie in the frame."""
     still = (patch - 1) / 2
-    if not augmentation.warped_share:
+    if not augmentation.affine_probability:
         return still
     bent = still + augmentation.elastic * patch
     return max(still, math.sqrt(2) * bent / augmentation.scale[0])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rleseg_core.augment.config import AUGMENTATIONS, STILL, Augmentation
+from rleseg_core.augment.config import AUGMENTATIONS, NO_AUGMENTATION, Augmentation
 from rleseg_core.augment.geometry import View, random_warp
 from rleseg_core.augment.intensity import random_light, relight
 from rleseg_core.data.crops import CropBatch, DrawnWindow, cut_crops
@@ -107,7 +107,7 @@ class PatchSampler:
         check_fit(stacks, window_spec, mask_spec)
         self.window_spec, self.mask_spec = window_spec, mask_spec
         self.batch_size, self.seed = batch_size, seed
-        self.augment = augment or STILL
+        self.augment = augment or NO_AUGMENTATION
         self.foreground_share = foreground_share
         self.subsample_rule = subsample_rule
         self._starts = [

@@ -191,5 +191,5 @@ class TrainConfig:
         for name in ("betas", "frozen"):
             settings[name] = tuple(settings.get(name, ()))  # type: ignore[arg-type]
         if isinstance(augment := settings.get("augment"), Mapping):
-            settings["augment"] = Augmentation(**augment)
+            settings["augment"] = Augmentation.from_json(augment)
         return cls(**settings)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ NAMES = ("ipsc", "dfc")
 CPU = torch.device("cpu")
 STRONG = replace(AUGMENTATIONS["strong"], noise=0, elastic=0.06)
 PLAIN_LIGHT = {"brightness": 0, "contrast": 0, "gamma": 0, "noise": 0, "stretch": 0, "blur": 0}
-WARPED = replace(STRONG, warped_share=1.0, **PLAIN_LIGHT)
+WARPED = replace(STRONG, affine_probability=1.0, **PLAIN_LIGHT)
 
 
 def sampler(augmentation, n_frames=1, size=32, rule="centre", colour=False):
@@ -85,7 +85,7 @@ def test_light_is_that_of_the_host():
 @pytest.mark.parametrize("light", ["blur", "stretch", "gamma", "contrast", "brightness"])
 def test_each_light_is_that_of_the_host(light):
     most = {"blur": 2.0, "stretch": 0.5, "gamma": 0.3, "contrast": 0.5, "brightness": 0.3}[light]
-    one = sampler(Augmentation(**(PLAIN_LIGHT | {light: most}), warped_share=0))
+    one = sampler(Augmentation(**(PLAIN_LIGHT | {light: most}), affine_probability=0))
     lit = augment(one.crops(0), CPU).images.numpy() - one.batch(0).images / 255
     assert np.abs(lit).max() < 3 / 255
     assert np.abs(lit).mean() < 0.6 / 255
