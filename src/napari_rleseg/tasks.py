@@ -105,17 +105,15 @@ def segment(
 ) -> Generator[SegmentReport, None, None]:
     """Segment a stack into a zarr array that the viewer shows."""
     from rleseg_core.decoding import Sampling
-    from rleseg_core.inference import GREEDY
 
     stack = ImageStack.open(images)
     model = segmenter(settings.model, settings.device)
     labels = zarr.open_array(result, mode="r+")
-    sampling = GREEDY if settings.top_p is None else Sampling(top_p=settings.top_p)
     run = model.predict(
         stack,
         frames=frames,
         stitch=settings.stitch,
-        sampling=sampling,
+        sampling=Sampling(top_p=settings.top_p),
         batch_size=settings.batch_size,
         image_size=settings.image_size,
         out=labels,

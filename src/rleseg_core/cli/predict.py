@@ -63,7 +63,7 @@ def predict(
     from rleseg_core.data import ImageStack
     from rleseg_core.data.formats.writers import check_output
     from rleseg_core.decoding import Sampling
-    from rleseg_core.inference import GREEDY, Segmenter, predict_to_file
+    from rleseg_core.inference import Segmenter, predict_to_file
 
     check_output(output)
     images = ImageStack.open(stack)
@@ -75,7 +75,7 @@ def predict(
         output,
         frames=chosen,
         stitch=stitch,
-        sampling=GREEDY if sampling == "greedy" else Sampling(top_p=0.4),
+        sampling=Sampling(top_p=None if sampling == "greedy" else 0.4),
         batch_size=batch_size,
         image_size=image_size,
         draft=draft,

@@ -1,19 +1,26 @@
-"""Segmentation of big stacks with a trained model: windows, batches, stitching."""
+"""Segmentation of big stacks with a trained model: windows, batches, stitching.
+
+`Segmenter` is the facade: it reads windows, decodes their tokens and stitches their masks.
+"""
 
 from rleseg_core.inference.confidence import Confidences, confidences
-from rleseg_core.inference.output import PredictionFigures, predict_to_file
-from rleseg_core.inference.segmenter import GREEDY, Segmenter, WindowResult, source_rectangle
+from rleseg_core.inference.geometry import masks_in_source, source_rectangle
+from rleseg_core.inference.options import DraftSource, PredictOptions
+from rleseg_core.inference.output import PredictionSummary, predict_to_file
+from rleseg_core.inference.segmenter import Segmenter, WindowResult
 from rleseg_core.inference.stitch import Stitcher, StitchRule
 
 __all__ = [
-    "GREEDY",
     "Confidences",
-    "PredictionFigures",
+    "DraftSource",
+    "PredictOptions",
+    "PredictionSummary",
     "Segmenter",
     "StitchRule",
     "Stitcher",
     "WindowResult",
     "confidences",
+    "masks_in_source",
     "predict_to_file",
     "source_rectangle",
 ]

@@ -1,7 +1,7 @@
-"""How sure a model was of what it wrote: of runs, of objects, of whole masks.
+"""Confidence of a model in its runs, objects and masks, from the probabilities of its tokens.
 
-A model gives each token a probability, among those that could have followed. That of a run, an
-object or a mask is the geometric mean over its tokens: long ones are not less sure for being long.
+The model gives each token a probability among those that could have followed. The confidence of a
+run, an object or a mask is the geometric mean over its tokens, so it does not fall with length.
 """
 
 from collections.abc import Iterable
@@ -15,19 +15,19 @@ from rleseg_core.tokens import BlockClosed, RunPainted, Tokenizer
 
 @dataclass(frozen=True)
 class Confidences:
-    """Probabilities, from 0 to 1, of what a sequence says.
+    """Confidences of the parts of a sequence, each from 0 to 1.
 
     Parameters
     ----------
     runs : (R,) float32 array
-        Of each run, in the order of the sequence.
+        Confidence of each run, in the order of the sequence.
     objects : (n_blocks,) float32 array
-        Of each class or instance that has a block of its own, its closing token included; empty in
+        Confidence of each block (a class or an instance), its closing token included; empty in
         schemes without blocks.
     mask : float
-        Of the whole sequence, its end included; 1 for an empty one.
+        Confidence of the whole sequence, its end included; 1 for an empty one.
     pixels : (N, S, S) float32 array
-        Of the last run that painted each mask pixel; 1 where none did.
+        Confidence of the last run that painted each mask pixel; 1 where none did.
     """
 
     runs: np.ndarray
@@ -37,14 +37,14 @@ class Confidences:
 
 
 def confidences(tokenizer: Tokenizer, tokens: np.ndarray, logprobs: np.ndarray) -> Confidences:
-    """How sure a model was of a sequence.
+    """Confidences of the runs, objects and pixels of a sequence.
 
     Parameters
     ----------
     tokenizer : Tokenizer
-        Of the model.
+        Tokenizer of the model.
     tokens : (L,) integer, or (K, L) of several heads
-        What it wrote.
+        The decoded sequence.
     logprobs : float array of the same shape
         Log-probability of each token.
 
@@ -58,18 +58,18 @@ def confidences(tokenizer: Tokenizer, tokens: np.ndarray, logprobs: np.ndarray) 
             f"there are {tokens.shape} tokens and {logprobs.shape} log-probabilities; both must "
             "have the same shape"
         )
-    said = _Said(tokens, logprobs)
+    of_tokens = _TokenLogprobs(tokens, logprobs)
     pixels = np.ones(tokenizer.spec.shape, np.float32)
     runs: list[float] = []
     objects: list[float] = []
     of_run: dict[int, float] = {}  # summed log-probabilities
     for event in tokenizer.events(tokens):
         if isinstance(event, RunPainted):
-            of_run[event.index] = total = said.sum(event.tokens)
+            of_run[event.index] = total = of_tokens.sum(event.tokens)
             runs.append(_mean(total, len(event.tokens)))
             pixels[tokenizer.run_pixels(event)] = runs[-1]
         elif isinstance(event, BlockClosed):
-            total = said.sum(event.tokens) + sum(of_run[run.index] for run in event.runs)
+            total = of_tokens.sum(event.tokens) + sum(of_run[run.index] for run in event.runs)
             n_tokens = len(event.tokens) + sum(len(run.tokens) for run in event.runs)
             objects.append(_mean(total, n_tokens))
     return Confidences(
@@ -80,16 +80,16 @@ def confidences(tokenizer: Tokenizer, tokens: np.ndarray, logprobs: np.ndarray) 
     )
 
 
-class _Said:
-    """The log-probabilities of tokens that events name in the order in which they were written."""
+class _TokenLogprobs:
+    """Sums of log-probabilities of the tokens of events, which come in the order of decoding."""
 
     def __init__(self, tokens: np.ndarray, logprobs: np.ndarray) -> None:
-        self._tokens = tokens.T.reshape(-1).tolist()  # of several heads, step by step
+        self._tokens = tokens.T.reshape(-1).tolist()  # with several heads, step by step
         self._logprobs = logprobs.T.reshape(-1).tolist()
         self._at = 0
 
     def sum(self, tokens: Iterable[int]) -> float:
-        """Of the next tokens that are these; those skipped before them do not count."""
+        """Sum over the next tokens that equal these; skipped tokens before them do not count."""
         wanted = list(tokens)
         last = len(self._tokens) - len(wanted)
         while self._at < last and self._tokens[self._at : self._at + len(wanted)] != wanted:

@@ -1,10 +1,11 @@
 """Segmentation of a stack into a file."""
 
 import time
-from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Unpack
 
 import numpy as np
 
@@ -14,13 +15,29 @@ from rleseg_core.data.formats.writers import check_output, write_labels
 from rleseg_core.data.formats.zarr import ZARR, create_stack
 from rleseg_core.errors import DataError
 from rleseg_core.files import replace_folder
+from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
 from rleseg_core.inference.segmenter import Segmenter, WindowResult
-from rleseg_core.inference.stitch import StitchRule
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictionFigures:
-    """What a segmentation took: counts, seconds of wall time, and tokens per second of it."""
+class PredictionSummary:
+    """Counts and speed of a finished segmentation.
+
+    Parameters
+    ----------
+    frames, windows, tokens : int
+        Numbers of frames, windows and tokens.
+    tokens_per_s : float
+        Tokens per second of wall time.
+    seconds : float
+        Wall time in seconds.
+    batch_size : int
+        Windows that were computed together, at most.
+    device : str
+        Where the model ran.
+    out : str
+        The file.
+    """
 
     frames: int
     windows: int
@@ -40,23 +57,23 @@ def predict_to_file(
     segmenter: Segmenter,
     stack: ImageStack,
     path: Path,
+    options: PredictOptions = DEFAULTS,
     *,
-    frames: list[int] | None = None,
-    stitch: StitchRule = "centre",
-    **options: object,
-) -> Generator[WindowResult, None, PredictionFigures]:
-    """Segment a stack into a file that appears only when it is whole.
+    frames: Sequence[int] | None = None,
+    **changes: Unpack[PredictKeywords],
+) -> Generator[WindowResult, None, PredictionSummary]:
+    """Segment a stack into a file that appears only when it is complete.
 
     Parameters
     ----------
     segmenter : Segmenter
         The model.
     stack : ImageStack
-        What is segmented; frames go to the disk as they are done.
+        The images; masks of finished frames are already on the disk.
     path : Path
-        As for `write_labels`; model, version and date are noted in it.
-    frames, stitch, **options
-        As of `Segmenter.predict`.
+        As for `write_labels`; model, version and date are recorded in it.
+    options, frames, **changes
+        As for `Segmenter.predict`.
 
     Yields
     ------
@@ -65,25 +82,26 @@ def predict_to_file(
 
     Returns
     -------
-    PredictionFigures
+    PredictionSummary
 
     Raises
     ------
     DataError
-        If no format of that suffix can be written, the images lie at `path`, or a frame is not
-        there.
+        If no format of that suffix can be written, `path` is the file of the images, or a frame is
+        out of range.
     """
+    options = replace(options, **changes)
     check_output(path)
     if path.resolve() == stack.path:
         raise DataError(f"{path} holds the images; choose another name for their masks")
-    record = segmenter.info.provenance(stitch=stitch, device=str(segmenter.device))
+    record = segmenter.info.provenance(stitch=options.stitch, device=str(segmenter.device))
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     n_windows = n_tokens = batch_size = 0
     with TemporaryDirectory(prefix=".rleseg-", dir=path.parent) as folder:
-        draft = Path(folder) / "labels.zarr"
-        labels = create_stack(draft, stack.shape[:3], np.dtype(np.uint8), record)
-        run = segmenter.predict(stack, frames=frames, stitch=stitch, out=labels, **options)  # type: ignore[arg-type]
+        temporary = Path(folder) / "labels.zarr"
+        labels = create_stack(temporary, stack.shape[:3], np.dtype(np.uint8), record)
+        run = segmenter.predict(stack, options, frames=frames, out=labels)
         try:
             for result in run:
                 n_windows += 1
@@ -94,10 +112,10 @@ def predict_to_file(
             run.close()
         seconds = time.perf_counter() - started
         if suffix_format(path.suffix) is ZARR:  # it is written already
-            replace_folder(draft, path)
+            replace_folder(temporary, path)
         else:
             write_labels(path, labels, segmenter.class_names, record)
-    return PredictionFigures(
+    return PredictionSummary(
         frames=stack.n_frames if frames is None else len(frames),
         windows=n_windows,
         tokens=n_tokens,

@@ -1,57 +1,58 @@
-"""A model ready to segment: the façade a GUI, a script or the command line holds."""
+"""A model ready to segment: the facade that a GUI, a script or the command line holds."""
 
-import logging
 import time
 from collections.abc import Generator, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self, cast
+from typing import Literal, Self, Unpack, cast
 
 import numpy as np
 import torch
 
 from rleseg_core.checkpoints.build import build_model, build_tokenizer
 from rleseg_core.checkpoints.file import ModelInfo, find_model, load_checkpoint
-from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows, upsample_labels
-from rleseg_core.data.windows import resized_shape
-from rleseg_core.decoding import DecodedSequence, Sampling, generate
-from rleseg_core.devices import choose_device, free_memory, is_out_of_memory, release_memory
-from rleseg_core.errors import BudgetError, DataError
-from rleseg_core.inference.sources import DraftSource, TokenSource
-from rleseg_core.inference.stitch import Stitcher, StitchRule
+from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows
+from rleseg_core.decoding import GREEDY, DecodedSequence, Sampling, generate
+from rleseg_core.devices import choose_device, is_out_of_memory
+from rleseg_core.errors import DataError
+from rleseg_core.inference.geometry import masks_in_source
+from rleseg_core.inference.memory import fitting_batch_size, smaller_batch_size
+from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
+from rleseg_core.inference.stitch import Stitcher
+from rleseg_core.inference.token_source import TokenSource
 from rleseg_core.model import Pix2Seq
 from rleseg_core.spec import WindowSpec
 from rleseg_core.tokens import Event
 
-logger = logging.getLogger(__name__)
-GREEDY = Sampling()
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowResult:
-    """What came out of one window.
+    """Masks and tokens of one window.
 
     Parameters
     ----------
     window : Window
-        Where it was read, in resized pixels.
+        The window, in resized pixels.
     frames : tuple of int
-        Those of its frames in the stack that are to be segmented.
+        Its frames in the stack, as far as they are to be segmented.
     rows, cols : slice
         Its part of the frame, in source pixels.
     labels : (n, h, w) uint8
-        Stitched class ids there, one for each of `frames`, after this window; 0 = background.
+        Stitched class ids there, one mask for each of `frames`, after this window; 0 = background.
     tokens : (L,) int32
-        The sequence the model wrote, ending in eos unless it ran out of room.
+        The sequence, ending in eos unless it reached the model's positions.
     logprobs : (L,) float32
-        Log-probability of each token among those that could follow; `confidences` makes those of
-        runs, objects and pixels of them.
+        Log-probability of each token among those that could follow; `confidences` turns them into
+        confidences of runs, objects and pixels.
     n_done, n_windows : int
         Windows done so far, and in all.
     seconds : float
-        Time that a window took so far, on average.
+        Wall time per window so far, on average, in seconds.
     batch_size : int
-        Windows that were written together (smaller after memory ran out).
+        Windows that were computed together (fewer after memory ran out).
     """
 
     window: Window
@@ -75,11 +76,20 @@ class Segmenter:
     info : ModelInfo
         Header of the model.
     model : Pix2Seq
-        With its weights.
+        The model with its weights. It is copied, and the copy is set to evaluation mode, moved to
+        the device and converted; the caller's model stays as it is.
     device : str
         'auto', 'cpu', 'cuda', 'cuda:1', 'mps', …
     precision : {'auto', 'fp32', 'bf16'}
-        Of the numbers it computes with; auto: bf16 on GPUs that have it.
+        Precision of the computation; auto: bf16 on GPUs that support it.
+    copy : bool
+        False: use `model` itself, which saves the memory of its weights once more; for models that
+        nobody else holds.
+
+    Raises
+    ------
+    RlesegError
+        If this machine has no such device.
     """
 
     def __init__(
@@ -87,26 +97,25 @@ class Segmenter:
         info: ModelInfo,
         model: Pix2Seq,
         device: str = "auto",
-        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        precision: Precision = "auto",
+        *,
+        copy: bool = True,
     ) -> None:
         self.info = info
         self.device = choose_device(device)
-        self.model = model.to(self.device).eval()
         if precision == "auto":
             has_bf16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
             precision = "bf16" if has_bf16 else "fp32"
-        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.model.decoder.to(self._dtype)
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.model = (deepcopy(model) if copy else model).to(self.device).eval()
+        self.model.decoder.to(dtype)
         self.tokenizer = build_tokenizer(info)
         self._tables = self.tokenizer.grammar.on(self.device)
-        self._source = TokenSource(self.model, self.tokenizer, self._tables, self._dtype)
+        self._source = TokenSource(self.model, self.tokenizer, self._tables, dtype)
 
     @classmethod
     def from_checkpoint(
-        cls,
-        model: str | Path,
-        device: str = "auto",
-        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        cls, model: str | Path, device: str = "auto", precision: Precision = "auto"
     ) -> Self:
         """Segmenter with a model file, given by path or by the name of an installed model.
 
@@ -117,7 +126,7 @@ class Segmenter:
         """
         checkpoint = load_checkpoint(find_model(model))
         weights = build_model(checkpoint.info, checkpoint.weights)
-        return cls(checkpoint.info, weights, device, precision)
+        return cls(checkpoint.info, weights, device, precision, copy=False)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -127,15 +136,11 @@ class Segmenter:
     def predict(
         self,
         stack: ImageStack,
+        options: PredictOptions = DEFAULTS,
         *,
         frames: Sequence[int] | None = None,
-        stitch: StitchRule = "centre",
-        sampling: Sampling = GREEDY,
-        batch_size: int | None = None,
-        image_size: int | None = None,
-        draft: DraftSource = "none",
-        preview: bool = False,
         out: np.ndarray | None = None,
+        **changes: Unpack[PredictKeywords],
     ) -> Generator[WindowResult, None, np.ndarray]:
         """Segment a stack window by window.
 
@@ -143,28 +148,15 @@ class Segmenter:
         ----------
         stack : ImageStack
             Read lazily, one frame at a time.
+        options : PredictOptions
+            How the stack is segmented.
         frames : sequence of int, optional
-            Frames to segment, all by default; windows may look at others too.
-        stitch : {'centre', 'last', 'vote'}
-            What counts where windows overlap; see `Stitcher`.
-        sampling : Sampling
-            Greedy by default.
-        batch_size : int, optional
-            Windows at once; by default as many as fit into a part of the free memory.
-        image_size : int, optional
-            I, the longer side of a frame after resizing, instead of the model's own: for images in
-            which objects are larger or smaller than in those it was trained on.
-        draft : {'none', 'frame', 'dense'}
-            What is a guess of a window's tokens: those of the frame before, or what the dense head
-            sees. It is checked many tokens at a pass of the decoder. The masks are the same (in
-            bf16 but for its rounding); where the guess is good there are far fewer passes, which
-            pays for large models and single windows.
-        preview : bool
-            Take what the dense head sees for the masks, and write no tokens: much faster, and a
-            little worse.
+            Frames to segment, all by default; windows may include others too.
         out : (T, Y, X) integer array, optional
             Where the labels go (a numpy or zarr array); frames that are not segmented stay as they
             are. A new uint8 array by default.
+        **changes
+            Fields of `PredictOptions` that differ from `options`, such as ``stitch="vote"``.
 
         Yields
         ------
@@ -185,56 +177,58 @@ class Segmenter:
         SchemeError
             If the dense head is asked for and the model has none.
         """
-        n_stack, height, width = stack.shape[:3]
-        chosen = self._check_frames(frames, n_stack)
-        labels = np.zeros((n_stack, height, width), np.uint8) if out is None else out
-        if labels.shape != (n_stack, height, width):
+        options = replace(options, **changes)
+        chosen = _check_frames(frames, stack.n_frames)
+        labels = np.zeros(stack.shape[:3], np.uint8) if out is None else out
+        if labels.shape != stack.shape[:3]:
             raise DataError(
-                f"the labels are {labels.shape}, the stack is {(n_stack, height, width)}; "
+                f"the labels are {labels.shape}, the stack is {stack.shape[:3]}; "
                 "both must be (T, Y, X)"
             )
-        spec = self.window_spec(image_size)
+        spec = self.window_spec(options.image_size)
         windows = [
             window
             for window in plan_windows(stack.shape, spec)
             if not chosen.isdisjoint(range(*window.frames))
         ]
         reader = WindowReader(stack, spec)
-        stitcher = Stitcher(labels, len(self.class_names), stitch)
-        size = batch_size or self._fitting_batch()
+        stitcher = Stitcher(labels, len(self.class_names), options.stitch)
+        size = options.batch_size or fitting_batch_size(
+            self.model.config, self.info.window_spec, self.device
+        )
         n_done, started = 0, time.perf_counter()
         while n_done < len(windows):
-            rest = windows[n_done:]
+            remaining = windows[n_done:]
             try:
-                for written in self._written(reader, rest, size, sampling, draft, preview):
+                for sequence in self._decode(reader, remaining, size, options):
                     window = windows[n_done]
                     n_done += 1
-                    rows, cols, merged = self._stitch(
-                        stitcher, window, written.tokens, stack.shape, spec, chosen
-                    )
+                    masks = self.tokenizer.decode(sequence.tokens).classes
+                    rows, cols, masks = masks_in_source(masks, window, stack.shape, spec)
                     yield WindowResult(
                         window=window,
                         frames=tuple(f for f in range(*window.frames) if f in chosen),
                         rows=rows,
                         cols=cols,
-                        labels=merged,
-                        tokens=written.tokens.astype(np.int32),
-                        logprobs=written.logprobs,
+                        labels=stitcher.add_window(window, rows, cols, masks, chosen),
+                        tokens=sequence.tokens.astype(np.int32),
+                        logprobs=sequence.logprobs,
                         n_done=n_done,
                         n_windows=len(windows),
                         seconds=(time.perf_counter() - started) / n_done,
-                        batch_size=min(size, len(rest)),
+                        batch_size=min(size, len(remaining)),
                     )
                     if n_done < len(windows):
                         stitcher.close_before(windows[n_done].frames[0])
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                size = self._smaller_batch(min(size, len(rest)), error)
+                size = min(size, len(remaining))
+                size = smaller_batch_size(size, self.info.window_spec, self.device, error)
         return labels
 
     def window_spec(self, image_size: int | None = None) -> WindowSpec:
-        """The model's windows, with another image size I if one is given."""
+        """Windows of the model, with another image size I if one is given."""
         spec = self.info.window_spec
         return spec if image_size is None else replace(spec, image_size=image_size)
 
@@ -245,7 +239,7 @@ class Segmenter:
         sampling: Sampling = GREEDY,
         image_size: int | None = None,
     ) -> Iterator[Event]:
-        """Events of one window, each as soon as the model has written its tokens.
+        """Events of one window, each as soon as its tokens are decoded.
 
         Parameters
         ----------
@@ -254,14 +248,14 @@ class Segmenter:
         window : Window
             One of `plan_windows` for ``window_spec(image_size)``.
         sampling : Sampling
-            Greedy by default.
+            How tokens are chosen; greedy by default.
         image_size : int, optional
-            As of `predict`.
+            I in pixels, as in `PredictOptions`.
         """
         reader = WindowReader(stack, self.window_spec(image_size))
         return self.tokenizer.events(self._live_tokens(reader, window, sampling))
 
-    @torch.inference_mode()  # around each step only: the caller's thread goes on as it was
+    @torch.inference_mode()  # only while a step is computed: the caller's thread is not changed
     def _live_tokens(
         self, reader: WindowReader, window: Window, sampling: Sampling
     ) -> Iterator[int]:
@@ -277,14 +271,12 @@ class Segmenter:
         for step in steps:
             yield cast(int, step.tokens[0].tolist())  # of several heads, a list of one of each
 
-    def _written(
+    def _decode(
         self,
         reader: WindowReader,
         windows: Sequence[Window],
         size: int,
-        sampling: Sampling,
-        draft: DraftSource,
-        preview: bool,
+        options: PredictOptions,
     ) -> Iterator[DecodedSequence]:
         """Token sequences of windows in their order; `size` of them at once."""
 
@@ -293,95 +285,16 @@ class Segmenter:
                 batch = windows[first : first + size]
                 yield torch.from_numpy(np.stack([reader.read(window) for window in batch]))
 
-        if preview:
-            return self._source.read_off(batches())
+        if options.preview:
+            return self._source.preview(batches())
         n_slots = min(size, len(windows))
-        return self._source.write(batches(), windows, n_slots, sampling, draft)
+        return self._source.decode(batches(), windows, n_slots, options.sampling, options.draft)
 
-    def _stitch(
-        self,
-        stitcher: Stitcher,
-        window: Window,
-        tokens: np.ndarray,
-        shape: tuple[int, ...],
-        spec: WindowSpec,
-        chosen: set[int],
-    ) -> tuple[slice, slice, np.ndarray]:
-        """Decode a window, bring its mask to source pixels, and stitch it."""
-        rows, cols, covered = source_rectangle(window, shape, spec)
-        patch = spec.patch
-        masks = upsample_labels(
-            self.tokenizer.decode(tokens).classes, (patch, patch), rule="smooth"
+
+def _check_frames(frames: Sequence[int] | None, n_stack: int) -> set[int]:
+    chosen = set(range(n_stack)) if frames is None else {int(frame) for frame in frames}
+    if not chosen or min(chosen) < 0 or max(chosen) >= n_stack:
+        raise DataError(
+            f"frames must be from 0 to {n_stack - 1} and at least one, got {sorted(chosen)}"
         )
-        masks = masks[:, : covered[0], : covered[1]]
-        size = (rows.stop - rows.start, cols.stop - cols.start)
-        if masks.shape[1:] != size:
-            masks = upsample_labels(masks, size, rule="nearest")
-        merged = [
-            stitcher.add(frame, rows, cols, mask)
-            for frame, mask in zip(range(*window.frames), masks, strict=True)
-            if frame in chosen
-        ]
-        return rows, cols, np.stack(merged)
-
-    def _fitting_batch(self) -> int:
-        """Windows whose decoding fits into a tenth (GPU: half) of the free memory."""
-        config, spec = self.model.config, self.info.window_spec
-        elements = (
-            64 * 3 * spec.patch**2 * spec.n_frames
-        )  # activations of the backbone, at their widest
-        elements += 4 * config.max_tokens * config.vocab_size // 64
-        elements += 4 * config.max_tokens * config.decoder_dim * config.decoder_layers
-        share, most = (0.5, 128) if self.device.type == "cuda" else (0.1, 8)
-        return int(np.clip(share * free_memory(self.device) / (4 * elements), 1, most))
-
-    def _smaller_batch(self, size: int, error: BaseException) -> int:
-        release_memory(self.device)
-        if size == 1:
-            raise BudgetError(
-                f"the memory of {self.device} does not suffice for a single window of "
-                f"{self.info.window_spec.patch} pixels; close other programs that use it, or "
-                "choose another device or a smaller model"
-            ) from error
-        logger.warning("out of memory with %d windows at once, going on with %d", size, size // 2)
-        return size // 2
-
-    def _check_frames(self, frames: Sequence[int] | None, n_stack: int) -> set[int]:
-        chosen = set(range(n_stack)) if frames is None else {int(frame) for frame in frames}
-        if not chosen or min(chosen) < 0 or max(chosen) >= n_stack:
-            raise DataError(
-                f"frames must be from 0 to {n_stack - 1} and at least one, got {sorted(chosen)}"
-            )
-        return chosen
-
-
-def source_rectangle(
-    window: Window, shape: tuple[int, ...], spec: WindowSpec
-) -> tuple[slice, slice, tuple[int, int]]:
-    """Part of the source frame that a window covers.
-
-    Parameters
-    ----------
-    window : Window
-        In resized pixels; it may reach beyond a frame smaller than the patch.
-    shape : (T, Y, X[, C])
-        Of the source stack.
-    spec : WindowSpec
-        How frames are resized.
-
-    Returns
-    -------
-    rows, cols : slice
-        In source pixels. Neighbouring windows meet without gap or overlap where they do so resized.
-    covered : (int, int)
-        Rows and columns of the patch that lie inside the frame, in resized pixels.
-    """
-    sides = resized_shape(shape, spec)
-    slices, covered = [], []
-    for (start, stop), resized, source in zip(
-        (window.rows, window.cols), sides, shape[1:3], strict=True
-    ):
-        end = min(stop, resized)
-        slices.append(slice(round(start * source / resized), round(end * source / resized)))
-        covered.append(end - start)
-    return slices[0], slices[1], (covered[0], covered[1])
+    return chosen

@@ -1,35 +1,68 @@
-"""From the masks of overlapping windows to one mask per frame."""
+"""From the masks of overlapping windows to one mask for each frame."""
 
+from collections.abc import Set
 from typing import Literal
 
 import numpy as np
+
+from rleseg_core.data import Window
 
 StitchRule = Literal["centre", "last", "vote"]
 
 
 class Stitcher:
-    """Puts window masks together, frame by frame, into a label stack.
+    """Puts the masks of windows together, frame by frame, into a label stack.
 
     Parameters
     ----------
     labels : (T, Y, X) integer array
-        Where the result goes, written in place: a numpy or zarr array, in source pixels.
+        The result, written in place: a numpy or zarr array, in source pixels.
     n_classes : int
         C, the number of foreground classes.
     rule : {'centre', 'last', 'vote'}
-        Where windows overlap, the one in which a pixel lies farthest from the border wins, since
-        objects cut by a border are guessed at; or the later one, or the class that most windows
-        gave (on a tie the smallest id, so background first), the two of Sec. III-B1.
+        Which class a pixel gets where windows overlap: that of the window in which it lies farthest
+        from the border, because a model guesses at objects that the border cuts; that of the later
+        window; or the class that most windows gave (on a tie the smallest id, so background first).
+        The last two are those of Sec. III-B1.
 
     Notes
     -----
-    What is known of a frame is kept only while windows of it are still to come (`close_before`).
+    Votes and depths of a frame take memory until `close_before` drops them.
     """
 
     def __init__(self, labels: np.ndarray, n_classes: int, rule: StitchRule = "centre") -> None:
         self.labels, self.n_classes, self.rule = labels, n_classes, rule
         self._votes: dict[int, np.ndarray] = {}
         self._depths: dict[int, np.ndarray] = {}
+
+    def add_window(
+        self, window: Window, rows: slice, cols: slice, masks: np.ndarray, frames: Set[int]
+    ) -> np.ndarray:
+        """Add the masks of one window, in those of its frames that are wanted.
+
+        Parameters
+        ----------
+        window : Window
+            The window.
+        rows, cols : slice
+            Its part of the frame, in source pixels.
+        masks : (N, h, w) uint8
+            Class ids there.
+        frames : set of int
+            Frames that are wanted.
+
+        Returns
+        -------
+        (n, h, w) uint8
+            The labels there now, in the window's wanted frames.
+        """
+        return np.stack(
+            [
+                self.add(frame, rows, cols, mask)
+                for frame, mask in zip(range(*window.frames), masks, strict=True)
+                if frame in frames
+            ]
+        )
 
     def add(self, frame: int, rows: slice, cols: slice, labels: np.ndarray) -> np.ndarray:
         """Add the mask of one window in one frame.
@@ -39,14 +72,14 @@ class Stitcher:
         frame : int
             Index into the label stack.
         rows, cols : slice
-            Where it lies, in source pixels.
+            Part of the frame that it covers, in source pixels.
         labels : (h, w) uint8
             Class ids.
 
         Returns
         -------
         (h, w) uint8
-            What the stack holds there now.
+            The labels there now.
         """
         if self.rule == "vote":
             votes = self._votes.setdefault(
@@ -67,22 +100,22 @@ class Stitcher:
         return labels
 
     def close_before(self, frame: int) -> None:
-        """Forget all frames before this one, whose windows have been added."""
+        """Free the memory of all frames before this one, whose windows have all been added."""
         for known in (self._votes, self._depths):
             for done in [kept for kept in known if kept < frame]:
                 del known[done]
 
 
 def _depth(rows: slice, cols: slice, shape: tuple[int, ...]) -> np.ndarray:
-    """How far each pixel of a window is from its border (h, w), 1 at the border.
+    """Distance (h, w) of each pixel of a window from its border, in pixels, 1 at the border.
 
-    The border of the frame does not count: there is nothing behind it.
+    The border of the frame does not count, because no object continues beyond it.
     """
     sides = []
     for part, length in zip((rows, cols), shape, strict=True):
-        at = np.arange(part.start, part.stop, dtype=np.int32)
-        far = np.full_like(at, max(shape))
-        before = at - part.start + 1 if part.start > 0 else far
-        behind = part.stop - at if part.stop < length else far
-        sides.append(np.minimum(before, behind))
+        pixels = np.arange(part.start, part.stop, dtype=np.int32)
+        far = np.full_like(pixels, max(shape))
+        from_start = pixels - part.start + 1 if part.start > 0 else far
+        from_end = part.stop - pixels if part.stop < length else far
+        sides.append(np.minimum(from_start, from_end))
     return np.minimum(sides[0][:, None], sides[1])

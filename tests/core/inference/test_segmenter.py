@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -7,10 +8,12 @@ import torch
 import zarr
 
 from rleseg_core.checkpoints.build import build_model, new_model
+from rleseg_core.checkpoints.file import save_checkpoint
 from rleseg_core.data import ImageStack, SyntheticConfig, plan_windows, synthesize
 from rleseg_core.decoding import Sampling
 from rleseg_core.errors import BudgetError, DataError, RlesegError, SchemeError
-from rleseg_core.inference import Segmenter, predict_to_file
+from rleseg_core.inference import PredictOptions, Segmenter, predict_to_file
+from rleseg_core.inference.options import PredictKeywords
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import RunPainted, preset
 
@@ -119,7 +122,7 @@ def test_other_runtime_errors_are_not_swallowed(segmenter, stack, monkeypatch):
 
 def test_half_precision_gives_nearly_the_same_masks(segmenter, stack):
     _, expected = product(segmenter.predict(stack))
-    half = Segmenter(segmenter.info, copy.deepcopy(segmenter.model), "cpu", "bf16")
+    half = Segmenter(segmenter.info, segmenter.model, "cpu", "bf16")
     _, labels = product(half.predict(stack))
     assert half.model.decoder.positions.dtype == torch.bfloat16
     assert (labels == expected).mean() > 0.5  # random weights: what is likely is close
@@ -165,6 +168,53 @@ def test_models_without_a_dense_head_have_no_preview(stack, tmp_path):
             next(blind.predict(stack, **options))
 
 
+def parameters_of(model):
+    return [(name, id(p), p.dtype, p._version) for name, p in model.named_parameters()]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_callers_model_stays_as_it_is(segmenter, stack, precision):
+    model = build_model(segmenter.info).train()
+    model.encoder.eval()  # modules may differ in their mode
+    modes = [module.training for module in model.modules()]
+    before, weights = parameters_of(model), copy.deepcopy(model.state_dict())
+    owner = Segmenter(segmenter.info, model, "cpu", precision)
+    product(owner.predict(stack, frames=[0]))
+    assert [module.training for module in model.modules()] == modes
+    assert parameters_of(model) == before
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, weights[name])
+    with torch.no_grad():  # nor does the segmenter's change with it
+        model.decoder.positions.zero_()
+    assert owner.model.decoder.positions.any()
+
+
+def test_a_loaded_model_is_not_copied(segmenter, tmp_path, monkeypatch):
+    info = dataclasses.replace(segmenter.info, path=tmp_path / "model.safetensors")
+    save_checkpoint(info, segmenter.model.state_dict())
+    built = []
+
+    def build_and_note(*arguments):
+        built.append(build_model(*arguments))
+        return built[-1]
+
+    monkeypatch.setattr("rleseg_core.inference.segmenter.build_model", build_and_note)
+    assert Segmenter.from_checkpoint(info.path, "cpu").model is built[0]
+
+
+def test_options_and_keywords_are_the_same_choices(segmenter, stack):
+    names = [field.name for field in dataclasses.fields(PredictOptions)]
+    assert names == list(PredictKeywords.__annotations__)
+    options = PredictOptions(stitch="vote", image_size=80)
+    _, by_options = product(segmenter.predict(stack, options))
+    _, by_keywords = product(segmenter.predict(stack, stitch="vote", image_size=80))
+    _, mixed = product(segmenter.predict(stack, PredictOptions(image_size=80), stitch="vote"))
+    assert np.array_equal(by_options, by_keywords)
+    assert np.array_equal(mixed, by_keywords)
+    with pytest.raises(TypeError, match="stich"):
+        next(segmenter.predict(stack, stich="vote"))
+
+
 @pytest.mark.parametrize("frames", [[3], [-1], []])
 def test_frames_out_of_range(segmenter, stack, frames):
     with pytest.raises(DataError, match="frames must be from 0 to 2"):
@@ -206,11 +256,11 @@ def test_sampling_with_a_seed_can_be_repeated(segmenter, stack):
 def test_file_holds_what_was_predicted(segmenter, stack, tmp_path, suffix):
     _, expected = product(segmenter.predict(stack))
     path = tmp_path / "new" / f"masks{suffix}"
-    results, figures = product(predict_to_file(segmenter, stack, path))
+    results, summary = product(predict_to_file(segmenter, stack, path))
     read = tifffile.imread(path) if suffix == ".tif" else zarr.open_array(path, mode="r")[:]
     assert np.array_equal(read, expected)
-    assert figures.windows == len(results)
-    assert figures.tokens == sum(len(result.tokens) for result in results)
+    assert summary.windows == len(results)
+    assert summary.tokens == sum(len(result.tokens) for result in results)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 

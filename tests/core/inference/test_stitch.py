@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rleseg_core.data import plan_windows
-from rleseg_core.inference.segmenter import source_rectangle
+from rleseg_core.inference import source_rectangle
 from rleseg_core.inference.stitch import Stitcher
 from rleseg_core.spec import WindowSpec
 

@@ -1,7 +1,6 @@
-"""Where the tokens of windows come from: written, with drafts to help, or read off at once."""
+"""Where the tokens of windows come from: decoded, with or without drafts, or the dense head."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,10 +9,9 @@ from torch import Tensor
 from rleseg_core.data import Window
 from rleseg_core.decoding import DecodedSequence, GrammarTables, Sampling, decode_sequences
 from rleseg_core.errors import SchemeError
+from rleseg_core.inference.options import DraftSource
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.tokens import Draft, Tokenizer
-
-DraftSource = Literal["none", "frame", "dense"]
 
 
 class TokenSource:
@@ -24,11 +22,11 @@ class TokenSource:
     model : Pix2Seq
         In evaluation mode.
     tokenizer : Tokenizer
-        Of the model.
+        Tokenizer of the model.
     tables : GrammarTables
         Its grammar on the model's device.
     dtype : torch.dtype
-        In which the model computes.
+        Precision of the computation.
     """
 
     def __init__(
@@ -38,30 +36,31 @@ class TokenSource:
         self._dtype = dtype
 
     def encode(self, images: Tensor) -> Memory:
-        """What the decoder needs of windows (B, N, 3, P, P), in the decoder's precision."""
+        """Memory of windows (B, N, 3, P, P), in the decoder's precision."""
         device = next(self._model.parameters()).device
         with torch.autocast(device.type, self._dtype, enabled=self._dtype != torch.float32):
             memory = self._model.encode(images.to(device))
         return memory.to(self._dtype)
 
     def dense_masks(self, memory: Memory) -> np.ndarray:
-        """What the dense head takes for the masks, (B, N, S, S) class ids.
+        """Masks of the dense head, (B, N, S, S) class ids.
 
         Raises
         ------
         SchemeError
-            If the model has no such head, or its scheme writes instances, of which it knows none.
+            If the model has no such head, or its scheme has instances, which the head cannot tell
+            apart.
         """
         if self._tokenizer.scheme.blocks == "instance":
             raise SchemeError(
-                "the dense head tells classes, not instances, which this model writes; write its "
-                "tokens instead"
+                "the dense head sees classes, and this model segments instances; use neither a "
+                "preview nor dense drafts"
             )
         logits = self._model.dense_logits(memory)
         return logits.argmax(dim=2).to(torch.uint8).cpu().numpy()
 
-    def read_off(self, batches: Iterable[Tensor]) -> Iterator[DecodedSequence]:
-        """The tokens of the dense head's masks: a preview that takes no step of the decoder.
+    def preview(self, batches: Iterable[Tensor]) -> Iterator[DecodedSequence]:
+        """Tokens of the dense head's masks, without a pass of the decoder.
 
         Log-probabilities are 0.
         """
@@ -70,11 +69,11 @@ class TokenSource:
             with torch.inference_mode():
                 masks = self.dense_masks(self.encode(images))
             for mask in masks:
-                tokens = self._tokenizer.encode(mask, budget=self._model.config.max_tokens)
+                tokens = self._encode_mask(mask)
                 yield DecodedSequence(index, tokens, np.zeros(len(tokens), np.float32), 0)
                 index += 1
 
-    def write(
+    def decode(
         self,
         batches: Iterable[Tensor],
         windows: Sequence[Window],
@@ -87,38 +86,38 @@ class TokenSource:
         Parameters
         ----------
         batches : iterable of (B, N, 3, P, P) tensor
-            The windows' images.
+            Images of the windows.
         windows : sequence of Window
-            Where they lie.
+            Their positions.
         n_slots : int
-            How many are written at once.
+            How many are decoded at once.
         sampling : Sampling
             How tokens are chosen.
         draft : {'none', 'frame', 'dense'}
-            What is a guess of a window's tokens: those of the frame before, or those of the dense
-            head's mask.
+            Where drafts come from: nowhere, the frame before, or the dense head's mask.
         """
-        written: dict[int, DecodedSequence] = {}
-        seen: dict[int, np.ndarray] = {}  # by the dense head
+        decoded: dict[int, DecodedSequence] = {}
+        dense: dict[int, np.ndarray] = {}  # masks by window
         before = _window_before(windows)
 
         def encoded() -> Iterator[Memory]:
-            n_seen = 0
+            n_encoded = 0
             for images in batches:
                 memory = self.encode(images)
                 if draft == "dense":
-                    seen.update(enumerate(self.dense_masks(memory), start=n_seen))
-                n_seen += len(images)
+                    dense.update(enumerate(self.dense_masks(memory), start=n_encoded))
+                n_encoded += len(images)
                 yield memory
 
-        def of_frame(index: int) -> Draft | None:
-            earlier = written.get(before[index])
+        def from_frame(index: int) -> Draft | None:
+            earlier = decoded.get(before[index])
             return None if earlier is None else Draft(self._tokenizer, earlier.tokens)
 
-        def of_dense(index: int) -> Draft | None:
-            tokens = self._tokenizer.encode(seen[index], budget=self._model.config.max_tokens)
-            return Draft(self._tokenizer, tokens)
+        def from_dense(index: int) -> Draft | None:
+            return Draft(self._tokenizer, self._encode_mask(dense[index]))
 
+        drafts: dict[DraftSource, Callable[[int], Draft | None] | None]
+        drafts = {"none": None, "frame": from_frame, "dense": from_dense}
         sequences = decode_sequences(
             self._model,
             encoded(),
@@ -126,20 +125,24 @@ class TokenSource:
             max_tokens=self._model.config.max_tokens,
             sampling=sampling,
             n_slots=n_slots,
-            drafts={"none": None, "frame": of_frame, "dense": of_dense}[draft],
+            drafts=drafts[draft],
         )
-        n_given = 0
-        for one in sequences:
-            written[one.index] = one
-            seen.pop(one.index, None)
-            while n_given in written:
-                yield written[n_given]
-                written.pop(before[n_given], None)  # no later window asks for it
-                n_given += 1
+        n_returned = 0
+        for sequence in sequences:
+            decoded[sequence.index] = sequence
+            dense.pop(sequence.index, None)
+            while n_returned in decoded:
+                yield decoded[n_returned]
+                decoded.pop(before[n_returned], None)  # no later window needs it
+                n_returned += 1
+
+    def _encode_mask(self, mask: np.ndarray) -> np.ndarray:
+        """Tokens of a mask (N, S, S), as many as the model could decode."""
+        return self._tokenizer.encode(mask, budget=self._model.config.max_tokens)
 
 
 def _window_before(windows: Sequence[Window]) -> list[int]:
-    """For each window the last one before at the same place; -1 for none."""
+    """For each window, the index of the last earlier one over the same rows and columns, or -1."""
     latest: dict[tuple[tuple[int, int], tuple[int, int]], int] = {}
     before = []
     for index, window in enumerate(windows):

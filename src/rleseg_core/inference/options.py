@@ -1,0 +1,54 @@
+"""The choices of a prediction, each with its default in one place."""
+
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+from rleseg_core.decoding import GREEDY, Sampling
+from rleseg_core.inference.stitch import StitchRule
+
+DraftSource = Literal["none", "frame", "dense"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """How a stack is segmented.
+
+    Parameters
+    ----------
+    stitch : {'centre', 'last', 'vote'}
+        Which window counts where several overlap; see `Stitcher`.
+    sampling : Sampling
+        How tokens are chosen; greedy by default.
+    batch_size : int, optional
+        Windows that are computed at once; by default as many as fit into a part of the free memory.
+    image_size : int, optional
+        I, the longer side of a frame after resizing, in pixels, instead of the model's own: for
+        images in which objects are larger or smaller than in those it was trained on.
+    draft : {'none', 'frame', 'dense'}
+        The draft of a window's tokens for speculative decoding: none, those of the frame before, or
+        those of the dense head's mask. The masks are the same (in bf16 except for rounding); good
+        drafts need far fewer passes of the decoder, which pays for large models and single windows.
+    preview : bool
+        Return the masks of the dense head and decode no tokens: much faster, a little worse.
+    """
+
+    stitch: StitchRule = "centre"
+    sampling: Sampling = GREEDY
+    batch_size: int | None = None
+    image_size: int | None = None
+    draft: DraftSource = "none"
+    preview: bool = False
+
+
+DEFAULTS = PredictOptions()
+
+
+class PredictKeywords(TypedDict, total=False):
+    """The fields of `PredictOptions` as keywords, for calls that change one or two of them."""
+
+    stitch: StitchRule
+    sampling: Sampling
+    batch_size: int | None
+    image_size: int | None
+    draft: DraftSource
+    preview: bool
