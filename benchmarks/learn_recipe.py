@@ -202,10 +202,12 @@ CHANGES: dict[str, Change] = {
         what="starts are read off the image, lengths are not", model={"ends": "table"}
     ),
     "no-dense-head": Change(what="no dense class head", model={"dense_classes": 0}, train=NO_DENSE),
-    "equalise": Change(what="weights of classes equalised by half", train={"equalise": 0.5}),
-    "neighbour-smoothing": Change(
+    "class-balancing": Change(
+        what="classes balanced by half in the loss", train={"class_balancing": 0.5}
+    ),
+    "ordinal-label-smoothing": Change(
         what="a tenth of the target on neighbouring starts and lengths",
-        train={"neighbour_smoothing": 0.1},
+        train={"ordinal_label_smoothing": 0.1},
     ),
     "corruption": Change(what="a tenth of the input tokens wrong", train={"corruption": 0.1}),
     "shuffle-runs": Change(

@@ -142,11 +142,11 @@ def main() -> None:
         run_dir,
         weights=weights,
         validation_stacks=validation,
-        earlier=[
+        replay=[
             varied_stack(seed, class_names=CLASSES, looks=CELLS_LOOKS)
             for seed in range(arguments.sequences)
         ],
-        earlier_share=arguments.synthetic_share,
+        replay_share=arguments.synthetic_share,
         resume=True,
     )
     best, minutes = told(run)

@@ -212,9 +212,9 @@ def fine_tune(
     from rleseg_core import training
 
     stacks = [labelled_stack(source) for source in sources]
-    earlier: list[LabelledStack] = []
-    if recipe.mix_share:
-        earlier = training.earlier_stacks(read_info(base), stacks[0].class_names, image_size)
+    replay: list[LabelledStack] = []
+    if recipe.replay_share:
+        replay = training.replay_stacks(read_info(base), stacks[0].class_names, image_size)
     n_frames = sum(len(source.frames) for source in sources)
     card: dict[str, object] = {
         "name": name,
@@ -229,8 +229,8 @@ def fine_tune(
             run_dir,
             path=path,
             validation_share=recipe.validation_share,
-            earlier=earlier,
-            earlier_share=recipe.mix_share,
+            replay=replay,
+            replay_share=recipe.replay_share,
             card=card,
             device=device,
             image_size=image_size,

@@ -161,7 +161,7 @@ def test_own_numbers_stay_until_another_preset_is_chosen(panel, truth):
 
 def test_promise_says_time_frames_and_what_measures():
     config = TrainConfig(n_steps=300, batch_size=8, patience=4)
-    recipe = Recipe(config=config, validation_share=0.2, mix_share=0)
+    recipe = Recipe(config=config, validation_share=0.2, replay_share=0)
     told = estimate_text(recipe, 10, 0.1)
     assert told.startswith("300 steps, about 4 min on a CPU. One frame in five is held out")
     assert "ends the training when it gets no better" in told

@@ -52,7 +52,7 @@ class RecipeBox(QWidget):
         self.image_size = image_size_box()
         self.seconds_per_window: float | None = None  # seconds a window, of an earlier run
         self._matched = self.form.value
-        self._recipe = Recipe(config=self._matched, validation_share=0.2, mix_share=0.0)
+        self._recipe = Recipe(config=self._matched, validation_share=0.2, replay_share=0.0)
         self._lay_out()
         self.preset.currentIndexChanged.connect(self._choose)
         self.image_size.valueChanged.connect(self.changed)

@@ -17,6 +17,10 @@ _MODEL = {
     "cell_dim": "mask_dim",
 }
 _VALUES = {"starts": {"scan": "first_hit"}, "ends": {"scan": "first_hit"}}
+_TRAINING = {
+    "equalise": "class_balancing",
+    "neighbour_smoothing": "ordinal_label_smoothing",
+}
 
 
 def weight_name(name: str) -> str:
@@ -37,11 +41,11 @@ def model_settings(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def training_state(values: Mapping[str, object]) -> dict[str, object]:
-    """The present form of the state of a run: its settings name parts of the model."""
+    """The present form of the state of a run, whose settings are those of `TrainConfig`."""
     config = values.get("config")
     if not isinstance(config, Mapping):
         return dict(values)
-    config = dict(config)
+    config = {_TRAINING.get(name, name): value for name, value in config.items()}
     if isinstance(frozen := config.get("frozen"), list | tuple):
         config["frozen"] = [_PARTS.get(part, part) for part in frozen]
     if isinstance(rates := config.get("rates"), Mapping):

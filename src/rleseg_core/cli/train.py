@@ -121,7 +121,7 @@ def train(
         config = suited_to_size(config, size, chosen)
     plan = Plan(
         frames=frames,
-        recipe=Recipe(config=config, validation_share=0.2, mix_share=mix_share),
+        recipe=Recipe(config=config, validation_share=0.2, replay_share=mix_share),
         folder=run_dir or output.with_suffix(""),
         device=device,
         resume=resume,

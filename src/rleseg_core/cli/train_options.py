@@ -38,12 +38,12 @@ Mix = Annotated[
     typer.Option(
         "--mix",
         metavar="IMAGES MASKS",
-        help="Earlier data of the same classes, learnt as well so that they are not forgotten.",
+        help="Replay data of the same classes, so that they are not forgotten.",
     ),
 ]
 MixShare = Annotated[
     float,
-    typer.Option("--mix-share", min=0, max=0.9, help="Share of the windows that are earlier data."),
+    typer.Option("--mix-share", min=0, max=0.9, help="Share of the windows that are replay data."),
 ]
 RunDir = Annotated[
     Path | None,

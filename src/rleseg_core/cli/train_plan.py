@@ -26,14 +26,14 @@ class Frames:
         To learn from.
     held_out : list of LabelledStack or None
         For validation; None leaves the choice to the training.
-    earlier : list of LabelledStack
-        Earlier data of the same classes, learnt as well.
+    replay : list of LabelledStack
+        Replay data of the same classes, so that they are not forgotten.
     """
 
     class_names: tuple[str, ...]
     kept: "list[LabelledStack]"
     held_out: "list[LabelledStack] | None"
-    earlier: "list[LabelledStack]"
+    replay: "list[LabelledStack]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Plan:
     frames : Frames
         What is learnt from.
     recipe : Recipe
-        How; shares of frames held out and of earlier data.
+        How; shares of frames held out and of replay data.
     folder : Path
         The run's, of checkpoints and log.
     device : str
@@ -65,8 +65,8 @@ class Plan:
         return {
             "validation_stacks": self.frames.held_out,
             "validation_share": self.recipe.validation_share,
-            "earlier": self.frames.earlier,
-            "earlier_share": self.recipe.mix_share,
+            "replay": self.frames.replay,
+            "replay_share": self.recipe.replay_share,
             "device": self.device,
             "resume": self.resume,
         }
@@ -92,10 +92,10 @@ def read_frames(
 
     stack = LabelledStack.from_paths(images, masks, class_names, instances=instances)
     kept, held_out = named_split(stack, holdout)
-    earlier = []
+    replay = []
     if mix is not None:
-        earlier = [LabelledStack.from_paths(*mix, class_names, instances=instances)]
-    return Frames(class_names=class_names, kept=kept, held_out=held_out, earlier=earlier)
+        replay = [LabelledStack.from_paths(*mix, class_names, instances=instances)]
+    return Frames(class_names=class_names, kept=kept, held_out=held_out, replay=replay)
 
 
 def suited_to_size(config: "TrainConfig", size: str, chosen: frozenset[str]) -> "TrainConfig":
@@ -123,7 +123,7 @@ def with_preset(
         If there is no base, or windows of several frames are asked for.
     """
     from rleseg_core.checkpoints.file import find_model, read_info
-    from rleseg_core.training import earlier_stacks
+    from rleseg_core.training import replay_stacks
 
     if base is None or n_frames > 1:
         raise DataError(
@@ -138,11 +138,11 @@ def with_preset(
         select_class=own.config.select_class,
         **{setting: getattr(own.config, setting) for setting in settings(chosen)},
     )
-    share = own.mix_share if {"mix", "mix_share"} & chosen else recipe.mix_share
-    if share and not frames.earlier:  # those of a bundled model are known
-        earlier = earlier_stacks(info, frames.class_names, image_size)
-        frames = replace(frames, earlier=earlier)
-    return replace(plan, frames=frames, recipe=replace(recipe, config=config, mix_share=share))
+    share = own.replay_share if {"mix", "mix_share"} & chosen else recipe.replay_share
+    if share and not frames.replay:  # those of a bundled model are known
+        replay = replay_stacks(info, frames.class_names, image_size)
+        frames = replace(frames, replay=replay)
+    return replace(plan, frames=frames, recipe=replace(recipe, config=config, replay_share=share))
 
 
 def _recipe_of(

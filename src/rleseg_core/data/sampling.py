@@ -66,10 +66,10 @@ class PatchSampler:
         How patches become masks; see `subsample_labels`.
     cache_bytes : int
         Memory for frames that are kept ready.
-    earlier : sequence of LabelledStack
+    replay : sequence of LabelledStack
         Data learnt before, drawn from as well so that they are not forgotten.
-    earlier_share : float
-        Share of the patches that are of `earlier`.
+    replay_share : float
+        Share of the patches that are of `replay`.
 
     Raises
     ------
@@ -89,21 +89,21 @@ class PatchSampler:
         foreground_share: float = 0.75,
         subsample_rule: SubsampleRule = "centre",
         cache_bytes: int = _CACHE_BYTES,
-        earlier: Sequence[LabelledStack] = (),
-        earlier_share: float = 0.25,
+        replay: Sequence[LabelledStack] = (),
+        replay_share: float = 0.25,
     ) -> None:
         if batch_size < 1 or not 0 <= foreground_share <= 1:
             raise DataError(
                 "batch_size must be positive and foreground_share between 0 and 1, got "
                 f"{batch_size} and {foreground_share}"
             )
-        if not 0 <= earlier_share < 1:
+        if not 0 <= replay_share < 1:
             raise DataError(
-                f"the share of earlier data must be from 0 to less than 1, got {earlier_share}"
+                f"the share of replay data must be from 0 to less than 1, got {replay_share}"
             )
-        if not earlier_share:
-            earlier = ()
-        stacks = [*stacks, *earlier]
+        if not replay_share:
+            replay = ()
+        stacks = [*stacks, *replay]
         check_fit(stacks, window_spec, mask_spec)
         self.window_spec, self.mask_spec = window_spec, mask_spec
         self.batch_size, self.seed = batch_size, seed
@@ -117,13 +117,13 @@ class PatchSampler:
         weights = np.array(
             [len(starts) * area for starts, area in zip(self._starts, areas, strict=True)], float
         )
-        if not weights[: len(weights) - len(earlier)].sum():
+        if not weights[: len(weights) - len(replay)].sum():
             gap = self.augment.frame_gap[0]
             raise DataError(
                 f"no stack has {window_spec.n_frames} labelled frames "
                 f"{'in a row' if gap == 1 else f'{gap} apart'} to learn from"
             )
-        self._weights = _with_share(weights, len(earlier), earlier_share)
+        self._weights = _with_share(weights, len(replay), replay_share)
         self._frames = Frames(stacks, window_spec, cache_bytes)
 
     def batch(self, step: int, rows: slice = slice(None)) -> SampleBatch:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         train,
         transfer_weights,
     )
-    from rleseg_core.training.mixing import earlier_stacks
     from rleseg_core.training.presets import (
         ENOUGH_TO_HOLD_OUT,
         FINE_TUNING,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         count_windows,
         from_scratch,
     )
+    from rleseg_core.training.replay import replay_stacks
     from rleseg_core.training.trainer import Trainer
 
 __all__ = [
@@ -39,12 +39,12 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "count_windows",
-    "earlier_stacks",
     "fine_tune",
     "from_scratch",
     "image_weights",
     "logged",
     "read_reports",
+    "replay_stacks",
     "split_frames",
     "train",
     "transfer_weights",
@@ -57,7 +57,7 @@ _MODULES = {
     "Recipe": "presets",
     "Trainer": "trainer",
     "count_windows": "presets",
-    "earlier_stacks": "mixing",
+    "replay_stacks": "replay",
     "from_scratch": "presets",
 }
 

@@ -62,9 +62,9 @@ class TrainConfig:
         Weights of the tokens of a vocabulary segment in the loss, 1 where not named.
     label_smoothing : float
         Share of the target spread over the vocabulary.
-    neighbour_smoothing : float
+    ordinal_label_smoothing : float
         Share of the target on the neighbours of its start or length.
-    equalise : float
+    class_balancing : float
         How far classes are made to weigh alike in the loss however rare their tokens are in a
         batch, 0 to 1.
     dense_weight : float
@@ -124,8 +124,8 @@ class TrainConfig:
     eos_weight: float = 1.0
     segment_weights: Mapping[str, float] = field(default_factory=dict)
     label_smoothing: float = 0.0
-    neighbour_smoothing: float = 0.0
-    equalise: float = 0.0
+    ordinal_label_smoothing: float = 0.0
+    class_balancing: float = 0.0
     dense_weight: float = 1.0
     shuffle_runs: bool = False
     corruption: float = 0.0
@@ -165,7 +165,13 @@ class TrainConfig:
             raise TrainingError(
                 f"patience must be 0 or a number of validations, got {self.patience}"
             )
-        for name in ("label_smoothing", "neighbour_smoothing", "equalise", "corruption", "ema"):
+        for name in (
+            "label_smoothing",
+            "ordinal_label_smoothing",
+            "class_balancing",
+            "corruption",
+            "ema",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
         if self.dense_weight < 0 or min(self.rates.values(), default=0) < 0:

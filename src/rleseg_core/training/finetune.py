@@ -43,8 +43,8 @@ def fine_tune(
     path: Path | None = None,
     validation_stacks: Sequence[LabelledStack] | None = None,
     validation_share: float = 0.2,
-    earlier: Sequence[LabelledStack] = (),
-    earlier_share: float = 0.25,
+    replay: Sequence[LabelledStack] = (),
+    replay_share: float = 0.25,
     image_size: int | None = None,
     card: Mapping[str, object] | None = None,
     device: str = "auto",
@@ -70,11 +70,11 @@ def fine_tune(
         them if there are fewer than three).
     validation_share : float
         0 to 1.
-    earlier : sequence of LabelledStack
+    replay : sequence of LabelledStack
         Data learnt before, of the same classes, mixed in so that they are not forgotten; see
-        `rleseg_core.training.mixing.earlier_stacks` for those of a bundled model.
-    earlier_share : float
-        Share of the patches that are of `earlier`, 0 to less than 1.
+        `rleseg_core.training.replay.replay_stacks` for those of a bundled model.
+    replay_share : float
+        Share of the patches that are of `replay`, 0 to less than 1.
     image_size : int, optional
         I, the longer side of a frame after resizing, if not as for the base: choose it so that
         objects are about as large as those the base has seen.
@@ -122,8 +122,8 @@ def fine_tune(
         weights=weights,
         validation_stacks=validation_stacks,
         validation_share=validation_share,
-        earlier=earlier,
-        earlier_share=earlier_share,
+        replay=replay,
+        replay_share=replay_share,
         device=device,
         resume=resume,
     )
@@ -138,8 +138,8 @@ def train(
     weights: dict[str, Tensor] | None = None,
     validation_stacks: Sequence[LabelledStack] | None = None,
     validation_share: float = 0.2,
-    earlier: Sequence[LabelledStack] = (),
-    earlier_share: float = 0.25,
+    replay: Sequence[LabelledStack] = (),
+    replay_share: float = 0.25,
     device: str = "auto",
     resume: bool = False,
 ) -> Generator[StepReport, None, Path]:
@@ -148,11 +148,11 @@ def train(
     `info.path` is where it goes, `weights` are what it starts from (fresh ones by default); the
     other parameters, reports and errors are those of `fine_tune`.
     """
-    if not earlier_share:
-        earlier = ()
+    if not replay_share:
+        replay = ()
     _class_names(stacks)
-    _class_names([*stacks, *earlier])  # the same in both
-    _check_labels([*stacks, *earlier, *(validation_stacks or ())])
+    _class_names([*stacks, *replay])  # the same in both
+    _check_labels([*stacks, *replay, *(validation_stacks or ())])
     resumed = resume and (run_dir / LAST).is_file()
     if resumed:
         saved, config = resumed_settings(read_info(run_dir / LAST))
@@ -169,8 +169,8 @@ def train(
         seed=config.seed,
         augment=config.augment,
         subsample_rule=config.subsample_rule,
-        earlier=earlier,
-        earlier_share=earlier_share,
+        replay=replay,
+        replay_share=replay_share,
     )
     validation = _validation_batches(validation_stacks, info, config.subsample_rule)
     if resumed:
@@ -180,7 +180,7 @@ def train(
         trainer = Trainer(
             info, config, sampler, run_dir, validation=validation, weights=weights, device=device
         )
-    run = noted(trainer.run(), _told_missing([*stacks, *earlier]))
+    run = noted(trainer.run(), _told_missing([*stacks, *replay]))
     return logged(run, run_dir, resumed=resumed)
 
 

@@ -99,7 +99,7 @@ def token_loss(
     label_smoothing: float = 0.0,
     focal_gamma: float = 2.0,
     neighbours: Tensor | None = None,
-    neighbour_smoothing: float = 0.0,
+    ordinal_label_smoothing: float = 0.0,
 ) -> Tensor:
     """Weighted mean of the losses of all tokens of a batch (reference: Σ w·CE / Σ w).
 
@@ -111,7 +111,7 @@ def token_loss(
         Weight of each token id.
     neighbours : (V, 4) int64 tensor, optional
         For each token those that say nearly the same, -1 for none.
-    neighbour_smoothing : float
+    ordinal_label_smoothing : float
         Share of the cross-entropy that is that of the neighbours of the target.
 
     Returns
@@ -121,12 +121,12 @@ def token_loss(
     losses = token_losses(
         logits, targets, kind=kind, label_smoothing=label_smoothing, focal_gamma=focal_gamma
     )
-    if neighbours is not None and neighbour_smoothing:
+    if neighbours is not None and ordinal_label_smoothing:
         near = neighbours[targets]
         said = logits.float().log_softmax(-1).gather(-1, near.clamp(min=0))
         n_near = (near >= 0).sum(-1)
         of_near = -(said * (near >= 0)).sum(-1) / n_near.clamp_min(1)
-        share = neighbour_smoothing * (n_near > 0)
+        share = ordinal_label_smoothing * (n_near > 0)
         losses = (1 - share) * losses + share * of_near
     token_weights = weights[targets]
     total = mean_over_processes(token_weights.sum())  # so that the mean of means is that of all

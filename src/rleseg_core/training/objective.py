@@ -56,18 +56,18 @@ class Objective:
             "label_smoothing": config.label_smoothing,
             "focal_gamma": config.focal_gamma,
         }
-        if model.heads and (config.equalise or config.neighbour_smoothing):
+        if model.heads and (config.class_balancing or config.ordinal_label_smoothing):
             raise TrainingError(
-                "equalise and neighbour_smoothing are for one sequence, not for a head for each "
+                "class_balancing and ordinal_label_smoothing need one sequence, not one for each "
                 "field; leave them out"
             )
         weights = vocabulary_weights(tokenizer.vocab, config.eos_weight, config.segment_weights)
         self._weights = weights.to(device)
         self._classes: Tensor | None = None
-        if config.equalise:
+        if config.class_balancing:
             self._classes = token_classes(tokenizer).to(device)
         self._neighbours: Tensor | None = None
-        if config.neighbour_smoothing:
+        if config.ordinal_label_smoothing:
             self._neighbours = token_neighbours(model).to(device)
 
     def __call__(self, outputs: Outputs, batch: TrainingBatch) -> Tensor:
@@ -83,14 +83,14 @@ class Objective:
             )
         weights = self._weights
         if self._classes is not None:
-            weights = weights * class_weights(self._classes, batch.targets, config.equalise)
+            weights = weights * class_weights(self._classes, batch.targets, config.class_balancing)
         loss = token_loss(
             outputs.logits,
             batch.targets,
             weights,
             **self._of_each_token,
             neighbours=self._neighbours,
-            neighbour_smoothing=config.neighbour_smoothing,
+            ordinal_label_smoothing=config.ordinal_label_smoothing,
         )
         if outputs.dense is not None and config.dense_weight:
             loss = loss + config.dense_weight * dense_loss(outputs.dense, batch.classes)

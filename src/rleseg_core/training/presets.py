@@ -37,13 +37,13 @@ class Recipe:
         Steps, rates, what is frozen, when to stop.
     validation_share : float
         Share of the labelled frames that is held out; 0 for none.
-    mix_share : float
-        Share of the patches that come from earlier data, where there are some.
+    replay_share : float
+        Share of the patches that come from replay data, where there are any, 0 to less than 1.
     """
 
     config: TrainConfig
     validation_share: float
-    mix_share: float
+    replay_share: float
 
 
 def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe:
@@ -68,7 +68,7 @@ def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe
         validate_every=25,
         checkpoint_every=50,
     )
-    return Recipe(config=config, validation_share=0.0, mix_share=0.0)
+    return Recipe(config=config, validation_share=0.0, replay_share=0.0)
 
 
 def thorough(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe:
@@ -84,7 +84,7 @@ def thorough(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Rec
         patience=8,
     )
     enough = n_frames >= ENOUGH_TO_HOLD_OUT * base.window_spec.n_frames
-    return Recipe(config=config, validation_share=0.2 if enough else 0.0, mix_share=0.25)
+    return Recipe(config=config, validation_share=0.2 if enough else 0.0, replay_share=0.25)
 
 
 FINE_TUNING: Mapping[PresetName, Callable[[int, int, str, ModelInfo], Recipe]] = {

@@ -43,7 +43,7 @@ def test_classes_of_tokens_are_those_of_their_texts(name):
         assert said[token] == names.get(last, 0), text
 
 
-def test_equalised_classes_weigh_alike():
+def test_balanced_classes_weigh_alike():
     tokenizer = tokenizer_of("lac")
     tokens = tokenizer.encode_batch(masks(6), budget=128).tokens
     said = token_classes(tokenizer)
@@ -85,7 +85,7 @@ def test_neighbours_are_the_cells_around_and_the_next_lengths(order):
     assert (near[tokenizer.vocab.eos] == -1).all()
 
 
-def test_neighbour_smoothing_is_the_cross_entropy_of_a_soft_target():
+def test_ordinal_label_smoothing_is_the_cross_entropy_of_a_soft_target():
     torch.manual_seed(0)
     logits, targets, weights = torch.randn(2, 5, 7), torch.randint(0, 7, (2, 5)), torch.rand(7)
     near = torch.full((7, 4), -1)
@@ -95,7 +95,7 @@ def test_neighbour_smoothing_is_the_cross_entropy_of_a_soft_target():
     soft[3] = torch.tensor([0, 0, 0, 0.8, 0.2, 0, 0])
     losses = -(logits.log_softmax(-1) * soft[targets]).sum(-1)
     expected = (losses * weights[targets]).sum() / weights[targets].sum()
-    found = token_loss(logits, targets, weights, neighbours=near, neighbour_smoothing=0.2)
+    found = token_loss(logits, targets, weights, neighbours=near, ordinal_label_smoothing=0.2)
     torch.testing.assert_close(found, expected)
 
 

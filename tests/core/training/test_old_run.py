@@ -79,6 +79,9 @@ def test_run_resumes_to_the_loss_it_would_have_had(tmp_path):
     (report,) = train(info, [labelled()], TrainConfig(), tmp_path, device="cpu", resume=True)
     step, loss, dice = LAST_STEP
     assert (report.step, report.n_steps) == (step, config.n_steps)
+    assert (config.class_balancing, config.ordinal_label_smoothing) == (0.5, 0.1)
+    assert config.frozen == ("backbone", "encoder")
+    assert config.rates == {"mask_features": 1.5, "projection": 0.5}
     assert report.loss == pytest.approx(loss, rel=1e-5)
     assert report.validation["mean"] == pytest.approx(dice)
     assert read_info(tmp_path / "model.safetensors").step == 2  # that of the best model

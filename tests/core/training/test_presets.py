@@ -14,9 +14,9 @@ from rleseg_core.training import (
     FINE_TUNING,
     TrainConfig,
     count_windows,
-    earlier_stacks,
     fine_tune,
     from_scratch,
+    replay_stacks,
     train,
 )
 
@@ -36,15 +36,15 @@ def flat(grey: int, n_frames: int = 1, side: int = 64) -> LabelledStack:
     )
 
 
-def sampler(stacks, earlier, share: float) -> PatchSampler:
+def sampler(stacks, replay, share: float) -> PatchSampler:
     return PatchSampler(
         stacks,
         WindowSpec(patch=32, patch_stride=32),
         MaskSpec(size=(16, 16), class_names=NAMES),
         batch_size=200,
         augment=None,
-        earlier=earlier,
-        earlier_share=share,
+        replay=replay,
+        replay_share=share,
     )
 
 
@@ -74,30 +74,30 @@ def test_windows_are_counted_at_the_size_they_are_seen_in():
     assert count_windows([stack], WindowSpec(patch=32, patch_stride=32, image_size=32)) == (2, 2)
 
 
-def test_earlier_data_give_their_share_of_the_patches():
-    new, earlier = [flat(10, n_frames=8), flat(20)], [flat(200), flat(210, n_frames=5)]
-    greys = sampler(new, earlier, 0.25).batch(0).images.mean(axis=(1, 2, 3, 4))
+def test_replay_data_give_their_share_of_the_patches():
+    new, replay = [flat(10, n_frames=8), flat(20)], [flat(200), flat(210, n_frames=5)]
+    greys = sampler(new, replay, 0.25).batch(0).images.mean(axis=(1, 2, 3, 4))
     assert 0.15 < np.mean(greys > 100) < 0.35
-    assert not (sampler(new, earlier, 0.0).batch(0).images > 100).any()
+    assert not (sampler(new, replay, 0.0).batch(0).images > 100).any()
 
 
-def test_all_patches_cannot_be_earlier_data():
-    with pytest.raises(DataError, match="share of earlier data"):
+def test_all_patches_cannot_be_replay_data():
+    with pytest.raises(DataError, match="share of replay data"):
         sampler([flat(1)], [flat(2)], 1.0)
 
 
 def test_bundled_model_has_learnt_synthetic_cells(demo):
     names = demo.mask_spec.class_names
-    first, second = earlier_stacks(demo, names, 128, n_sequences=2)
+    first, second = replay_stacks(demo, names, 128, n_sequences=2)
     assert first.images.shape == (1, 128, 128, 1)
     assert first.class_names == names
     assert not np.array_equal(first.class_frame(0), second.class_frame(0))
 
 
 def test_nothing_is_known_of_the_data_of_other_models_and_classes(demo, tmp_path):
-    assert earlier_stacks(demo, ("nucleus",), None) == []
+    assert replay_stacks(demo, ("nucleus",), None) == []
     elsewhere = replace(demo, path=tmp_path / "demo.safetensors")
-    assert earlier_stacks(elsewhere, demo.mask_spec.class_names, None) == []
+    assert replay_stacks(elsewhere, demo.mask_spec.class_names, None) == []
 
 
 def tiny(path: Path) -> ModelInfo:
@@ -111,13 +111,13 @@ def tiny(path: Path) -> ModelInfo:
     )
 
 
-def test_run_learns_new_and_earlier_data(tmp_path):
+def test_run_learns_new_and_replay_data(tmp_path):
     config = TrainConfig(n_steps=2, batch_size=2, warmup_steps=1)
-    run = train(tiny(tmp_path / "m.safetensors"), [flat(10)], config, tmp_path, earlier=[flat(200)])
+    run = train(tiny(tmp_path / "m.safetensors"), [flat(10)], config, tmp_path, replay=[flat(200)])
     assert len(list(run)) == 2
 
 
-def test_earlier_data_without_a_share_do_not_hide_a_missing_class(tmp_path):
+def test_replay_data_without_a_share_do_not_hide_a_missing_class(tmp_path):
     shown = flat(200)
     classes = np.tile(np.arange(len(NAMES) + 1, dtype=np.uint8), (1, 64, 64))[..., :64]
     config = TrainConfig(n_steps=1, batch_size=2, warmup_steps=1)
@@ -126,20 +126,20 @@ def test_earlier_data_without_a_share_do_not_hide_a_missing_class(tmp_path):
         [flat(10)],
         config,
         tmp_path,
-        earlier=[replace(shown, classes=classes)],
-        earlier_share=0.0,
+        replay=[replace(shown, classes=classes)],
+        replay_share=0.0,
     )
     assert "show no objects" in next(run).message
     run.close()
 
 
-def test_earlier_data_alone_are_nothing_to_learn_from(tmp_path):
+def test_replay_data_alone_are_nothing_to_learn_from(tmp_path):
     config = TrainConfig(n_steps=1)
     with pytest.raises(TrainingError, match="no labelled frames"):
-        train(tiny(tmp_path / "m.safetensors"), [], config, tmp_path, earlier=[flat(200)])
+        train(tiny(tmp_path / "m.safetensors"), [], config, tmp_path, replay=[flat(200)])
     other = replace(flat(2), class_names=("cell",))
     with pytest.raises(TrainingError, match="same classes"):
-        fine_tune("demo", [flat(10)], config, tmp_path, earlier=[other])
+        fine_tune("demo", [flat(10)], config, tmp_path, replay=[other])
 
 
 def test_light_models_begin_at_a_high_rate():

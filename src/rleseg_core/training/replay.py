@@ -1,4 +1,4 @@
-"""Earlier data to mix in while a model learns new ones, so that it does not forget."""
+"""Replay data: what a base model learned from, drawn again so that it does not forget."""
 
 from rleseg_core.checkpoints.file import ModelInfo, model_folders
 from rleseg_core.data import LabelledStack, varied_stack
@@ -7,7 +7,7 @@ _FIRST_SEED = 10_000  # neither of the demo's data nor of those held out for it
 _SIDE = 256  # of the frames that the generator draws at the scale of the bundled model
 
 
-def earlier_stacks(
+def replay_stacks(
     base: ModelInfo, class_names: tuple[str, ...], image_size: int | None, n_sequences: int = 24
 ) -> list[LabelledStack]:
     """What a base model is known to have learnt from, as far as it can be had again.
