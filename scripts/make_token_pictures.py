@@ -38,7 +38,7 @@ from rleseg_core.drawing.style import FAINT, INK
 from rleseg_core.files import whole_file
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import Drop, PublishedLayout, RunPainted, Tokenizer, preset
-from rleseg_core.tokens.canvas import TimeClass
+from rleseg_core.tokens.flattening import TimeClass
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "tokenization.md"
@@ -91,9 +91,9 @@ def draw_runs(path: Path) -> None:
 def flat_line(
     sheet: Sheet, y: float, example: Example, tokenizer: Tokenizer, runs: Sequence[RunPainted]
 ) -> float:
-    plane = tokenizer.canvas.flatten(example.classes).tolist()
+    plane = tokenizer.flattening.flatten(example.classes).tolist()
     each = FULL / len(plane)
-    line = tokenizer.canvas.line
+    line = tokenizer.flattening.line
     for k, label in enumerate(plane):
         sheet.rect(M + k * each, y, each, 16, label_colour(label))
     for k in range(len(plane) + 1):
@@ -346,8 +346,8 @@ def draw_time(path: Path) -> None:
     sheet, cell, top = Sheet(), 12, 52
     _, rows, _ = VIDEO.classes.shape
     tokenizer = VIDEO.tokenizer("tac")
-    canvas = tokenizer.canvas
-    assert isinstance(canvas, TimeClass)
+    flattening = tokenizer.flattening
+    assert isinstance(flattening, TimeClass)
     sheet.text(M, 10, "three frames …", 14)
     x = draw_film(sheet, M, top, cell, gap=12) + 26
     wide = 24.0
@@ -356,23 +356,25 @@ def draw_time(path: Path) -> None:
     runs = runs_of(tokenizer, VIDEO)
     for run in runs:
         sheet.path(x, top, wide, places(tokenizer, run))
-    symbols = sorted({canvas_symbol(canvas, run.labels) for run in runs})
+    symbols = sorted({flattening_symbol(flattening, run.labels) for run in runs})
     y = top + rows * cell + 18
     for k, symbol in enumerate(symbols):
         at_x, at_y = M + 236 * (k % 2), y + 20 * (k // 2)
-        bands = [label_colour(label) for label in canvas.labels_of(symbol)]
+        bands = [label_colour(label) for label in flattening.labels_of(symbol)]
         sheet.bands(at_x, at_y, 33, 14, bands)
         sheet.rect(at_x, at_y, 33, 14, None, EDGE, 0.5)
         sheet.text(at_x + 40, at_y + 7, f"{symbol}", 11, FAINT, "lm")
-        sheet.text(at_x + 58, at_y + 7, canvas.symbol_text(symbol), 11, INK, "lm")
+        sheet.text(at_x + 58, at_y + 7, flattening.symbol_text(symbol), 11, INK, "lm")
     y = max(y + 20 * -(-len(symbols) // 2), top + rows * wide) + 22
     for name in ("tac", "ltac"):
         y = strip_of(sheet, y, VIDEO.tokenizer(name), VIDEO, name)
     sheet.save(path, y)
 
 
-def canvas_symbol(canvas: TimeClass, labels: Sequence[int]) -> int:
-    plane = canvas.flatten(np.broadcast_to(np.array(labels)[:, None, None], canvas.spec.shape))
+def flattening_symbol(flattening: TimeClass, labels: Sequence[int]) -> int:
+    plane = flattening.flatten(
+        np.broadcast_to(np.array(labels)[:, None, None], flattening.spec.shape)
+    )
     return int(plane[0])
 
 

@@ -124,7 +124,7 @@ def bands_of(tokenizer: Tokenizer, field: Field, value: int) -> tuple[Colour, ..
     if isinstance(field, Delta):
         return (CHANGE,)
     said = field.read(np.array([value]))
-    labels = tokenizer.canvas.labels_of(int(said.symbol[0]))
+    labels = tokenizer.flattening.labels_of(int(said.symbol[0]))
     if tokenizer.blocks is not None:
         colours = [OBJECT if label else WHITE for label in labels]
     else:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rleseg_core.tokens import PRESETS
-from rleseg_core.tokens.canvas import CANVASES, Volume
+from rleseg_core.tokens.flattening import FLATTENINGS, Volume
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/tokenization.md").read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def code_blocks():
 
 @pytest.fixture(autouse=True)
 def what_the_page_adds_goes_again(monkeypatch):
-    monkeypatch.setitem(CANVASES, ("volume", "snake"), Volume)
+    monkeypatch.setitem(FLATTENINGS, ("volume", "snake"), Volume)
 
 
 def test_tables_and_tokens_of_the_page_are_those_of_the_code(script):

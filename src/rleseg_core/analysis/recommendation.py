@@ -8,6 +8,7 @@ from typing import Literal
 from rleseg_core.analysis.lengths import TOLERATED, TokenStatistics
 from rleseg_core.errors import DataError
 from rleseg_core.tokens import Scheme
+from rleseg_core.tokens.runs import RUN_KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +187,7 @@ def _weakness(scheme: Scheme) -> str | None:
     """Why a scheme is taken only if no other fits (Sec. VI), None for most."""
     if scheme.heads == "per_field":
         return "hard to learn (a head for each field)"
-    if scheme.runs != "foreground" or scheme.start is None:
+    if not RUN_KINDS[scheme.runs].independent:
         return "hard to learn (a wrong token spoils those after it)"
     return None
 

@@ -67,13 +67,14 @@ def fidelity(
     from rleseg_core.data import SubsampleRule, UpsampleRule
     from rleseg_core.spec import WindowSpec
     from rleseg_core.tokens import Drop, for_classes, preset
+    from rleseg_core.tokens.runs import RUN_KINDS
 
     if csv_file is not None:
         check_writable(csv_file)
     changes = {"order": order, "start": start}
     written = preset(scheme, **{name: value for name, value in changes.items() if value})
     if drops is None:
-        drops = "tail,shortest" if written.runs == "foreground" else "tail"
+        drops = "tail,shortest" if RUN_KINDS[written.runs].independent else "tail"
     stacks = open_masks(masks, classes, instances, instance_ids)
     run = measure_fidelity(
         stacks,

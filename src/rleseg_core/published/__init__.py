@@ -2,6 +2,7 @@
 
 from rleseg_core.published.archives import ARCHIVES, REPOSITORY, Archive, cache_folder, pull, unpack
 from rleseg_core.published.importing import import_checkpoint
+from rleseg_core.published.tokens import published_tokenizer, read_leniently
 
 __all__ = [
     "ARCHIVES",
@@ -9,6 +10,8 @@ __all__ = [
     "Archive",
     "cache_folder",
     "import_checkpoint",
+    "published_tokenizer",
     "pull",
+    "read_leniently",
     "unpack",
 ]

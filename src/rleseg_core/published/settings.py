@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
 from rleseg_core.errors import CheckpointError
+from rleseg_core.published.tokens import published_tokenizer
 from rleseg_core.spec import WindowSpec
 from rleseg_core.tokens import PublishedLayout, Tokenizer
-from rleseg_core.tokens import published as published_tokens
 
 STATIC_VIDEO_PROMPT = 24
 _VIDEO_TASKS = ("video_segmentation", "static_video_segmentation")
@@ -265,7 +265,7 @@ class Settings:
             "max_length": self._of_data("max_length"),
             "flat_order": params["flat_order"] or "C",
         }
-        plain = published_tokens.tokenizer(params)
+        plain = published_tokenizer(params)
         tokenizer = Tokenizer.build(
             plain.scheme, plain.spec, vocab_limit=plain.vocab.size, layout=layout
         )

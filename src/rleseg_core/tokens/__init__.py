@@ -1,18 +1,15 @@
 """Masks as run-length tokens and back; knows nothing of models, files or windows."""
 
 from rleseg_core.tokens.budget import Drop
+from rleseg_core.tokens.choices import check, for_classes
 from rleseg_core.tokens.draft import Draft
 from rleseg_core.tokens.events import BlockClosed, Event, MaskEnded, RunPainted
 from rleseg_core.tokens.grammar import Grammar, GrammarTables
-from rleseg_core.tokens.published import PublishedLayout
-from rleseg_core.tokens.scheme import PRESETS, Scheme, check, for_classes, preset
-from rleseg_core.tokens.tokenizer import (
-    Counts,
-    Decoded,
-    TokenBatch,
-    Tokenizer,
-)
-from rleseg_core.tokens.vocab import ANY_VOCABULARY, CompactLayout, Layout, Segment, Vocabulary
+from rleseg_core.tokens.layouts import CompactLayout, Layout, PublishedLayout
+from rleseg_core.tokens.results import Counts, Decoded, TokenBatch
+from rleseg_core.tokens.scheme import PRESETS, Scheme, preset
+from rleseg_core.tokens.tokenizer import Tokenizer
+from rleseg_core.tokens.vocab import ANY_VOCABULARY, Segment, Vocabulary
 
 __all__ = [
     "ANY_VOCABULARY",

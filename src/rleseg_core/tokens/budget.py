@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from rleseg_core.tokens.runs import Change, RunKind, Runs, sum_within
+from rleseg_core.tokens.records import Runs, sum_within
+from rleseg_core.tokens.runs import RunKind
 
 Drop = Literal["tail", "shortest"]
 """Drop runs from the last on, or from the shortest on."""
@@ -25,9 +26,8 @@ def fit(
 ) -> tuple[Runs[np.ndarray], np.ndarray]:
     """The records of each mask that fit, and which they are.
 
-    Of equally long runs those of lower symbols and then the earlier ones stay.
-    Changes are kept so that they say whole runs: where the next one would have come in the same
-    line, the last one turns to the background, or is left out if that was before it.
+    Of equally long runs those of lower symbols and then the earlier ones stay. Records are changed
+    where the dropped ones need that; see `RunKind.truncate`.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def fit(
     row : (R,) integer
         The mask of each.
     kind : RunKind
-        What the records are.
+        Their kind.
     room : int
         Tokens for each mask.
     cost_of_run, cost_of_block : int
@@ -61,15 +61,4 @@ def fit(
         cost[np.unique(block[order], return_index=True)[1]] += cost_of_block
     fits = sum_within(cost, row[order]) <= room
     kept = np.sort(order[fits]) if drop == "shortest" else fits.nonzero()[0]
-    first = Runs(*(column[kept] for column in runs))
-    if not isinstance(kind, Change) or kept.size == block.size or not kept.size:
-        return first, kept
-    line = block * (kind.n_cells // kind.line) + runs.start // kind.line
-    now = sum_within(runs.symbol, line)
-    after = np.minimum(kept + 1, block.size - 1)
-    is_last = np.append(np.diff(kept) > 1, kept[-1] + 1 < block.size)  # dropped ones follow
-    closing = is_last & (line[after] == line[kept]) & (now[kept] != 0)
-    before = now[kept] - first.symbol
-    symbol = np.where(closing, -before, first.symbol)
-    says = np.flatnonzero(~closing | (before != 0))
-    return Runs(*(column[says] for column in first._replace(symbol=symbol))), kept[says]
+    return kind.truncate(runs, block, kept)

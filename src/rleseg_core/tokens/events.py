@@ -12,7 +12,8 @@ class RunPainted:
     index : int
         Runs before it.
     start, length : int
-        Its cells, counted in the scheme's own order; `Tokenizer.run_pixels` gives the pixels.
+        Its pixels, counted in the scheme's own order; `Tokenizer.run_pixels` gives their
+        coordinates.
     labels : tuple of int
         Class id of its pixels; with time as class, one for each frame. Runs of background have 0,
         which only schemes that write it give. In a scheme with blocks, a run whose block is still

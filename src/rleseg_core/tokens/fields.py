@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from rleseg_core.tokens.canvas import ArrayT, Axis, Canvas
-from rleseg_core.tokens.runs import Runs
-from rleseg_core.tokens.scheme import Scheme
+from rleseg_core.tokens.flattening import Axis, Flattening
+from rleseg_core.tokens.records import ArrayT, Runs
 
 
 class Field(Protocol):
@@ -46,17 +45,17 @@ class Field(Protocol):
 
 @dataclass(frozen=True)
 class FlatStart:
-    """The start as one number, the cell in the flat plane (1D starts)."""
+    """The start as one number, its position in the flat plane (1D starts)."""
 
-    canvas: Canvas
+    flattening: Flattening
     name: str = "start"
     segment: str = "start"
     remedy: str = "use start='coords' or a smaller mask"
 
     @property
     def n_values(self) -> int:
-        """As many as cells."""
-        return self.canvas.n_cells
+        """As many as pixels of the plane."""
+        return self.flattening.n_pixels
 
     def write(self, runs: Runs[ArrayT]) -> ArrayT:
         """The starts as they are."""
@@ -69,7 +68,7 @@ class FlatStart:
 
     def text(self, value: int) -> str:
         """Such as "start 37 · row 1, col 5"."""
-        return f"start {value} · {self.canvas.cell_text(value)}"
+        return f"start {value} · {self.flattening.position_text(value)}"
 
 
 @dataclass(frozen=True)
@@ -151,24 +150,24 @@ class Symbol:
     `first` is the lowest symbol there is: 0 where runs of background are written, 1 elsewhere.
     """
 
-    canvas: Canvas
+    flattening: Flattening
     first: Literal[0, 1] = 1
     remedy: str = "use fewer classes or frames"
 
     @property
     def name(self) -> str:
         """One of class, tac and, within blocks, object."""
-        return self.canvas.symbol_name
+        return self.flattening.symbol_name
 
     @property
     def segment(self) -> str:
         """The same."""
-        return self.canvas.symbol_name
+        return self.flattening.symbol_name
 
     @property
     def n_values(self) -> int:
         """As many as symbols, the background among them if it is written."""
-        return self.canvas.n_symbols + 1 - self.first
+        return self.flattening.n_symbols + 1 - self.first
 
     def write(self, runs: Runs[ArrayT]) -> ArrayT:
         """Symbols from 0."""
@@ -181,7 +180,7 @@ class Symbol:
 
     def text(self, value: int) -> str:
         """Such as "class ipsc"."""
-        return f"{self.name} {self.canvas.symbol_text(value + self.first)}"
+        return f"{self.name} {self.flattening.symbol_text(value + self.first)}"
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ class LengthSymbol:
     `first` is the lowest symbol there is: 0 where runs of background are written, 1 elsewhere.
     """
 
-    canvas: Canvas
+    flattening: Flattening
     max_length: int
     first: Literal[0, 1] = 1
     remedy: str = "use symbol='token' or a smaller max_length"
@@ -199,18 +198,18 @@ class LengthSymbol:
     @property
     def name(self) -> str:
         """Such as "length and class"."""
-        return f"length and {self.canvas.symbol_name}"
+        return f"length and {self.flattening.symbol_name}"
 
     @property
     def segment(self) -> str:
         """One of lac, ltac and, within blocks, length and object."""
         names = {"class": "lac", "tac": "ltac"}
-        return names.get(self.canvas.symbol_name, self.name)
+        return names.get(self.flattening.symbol_name, self.name)
 
     @property
     def n_values(self) -> int:
         """M for each symbol."""
-        return self.max_length * (self.canvas.n_symbols + 1 - self.first)
+        return self.max_length * (self.flattening.n_symbols + 1 - self.first)
 
     def write(self, runs: Runs[ArrayT]) -> ArrayT:
         """M·(symbol - first) + length - 1."""
@@ -225,17 +224,17 @@ class LengthSymbol:
     def text(self, value: int) -> str:
         """Such as "length 4 · ipsc"."""
         symbol, length = divmod(value, self.max_length)
-        return f"length {length + 1} · {self.canvas.symbol_text(symbol + self.first)}"
+        return f"length {length + 1} · {self.flattening.symbol_text(symbol + self.first)}"
 
 
 @dataclass(frozen=True)
 class Delta:
     """By how much the symbol changes: first the increases, the largest first, then the decreases.
 
-    The authors' order of ids. Its length is 1, the cell of the change.
+    The authors' order of ids. Its length is 1, the pixel of the change.
     """
 
-    canvas: Canvas
+    flattening: Flattening
     name: str = "change"
     segment: str = "change"
     remedy: str = "use fewer classes or frames"
@@ -243,23 +242,23 @@ class Delta:
     @property
     def n_values(self) -> int:
         """As many as increases and decreases."""
-        return 2 * self.canvas.n_symbols
+        return 2 * self.flattening.n_symbols
 
     def write(self, runs: Runs[ArrayT]) -> ArrayT:
         """Increases by C ... 1 are 0 ... C - 1, decreases by 1 ... C are C ... 2C - 1."""
         delta = runs.symbol
-        return self.canvas.n_symbols - delta - (delta < 0) * 1
+        return self.flattening.n_symbols - delta - (delta < 0) * 1
 
     def read(self, values: ArrayT) -> Runs[ArrayT]:
         """Differences."""
-        n_symbols = self.canvas.n_symbols
+        n_symbols = self.flattening.n_symbols
         delta = n_symbols - values - (values >= n_symbols) * 1
         nothing = values * 0
         return Runs(nothing, nothing + 1, delta)
 
     def text(self, value: int) -> str:
         """Such as "change +2"."""
-        n_symbols = self.canvas.n_symbols
+        n_symbols = self.flattening.n_symbols
         return f"change {n_symbols - value - (value >= n_symbols):+d}"
 
 
@@ -289,20 +288,3 @@ class BlockLabel:
     def text(self, value: int) -> str:
         """Such as "class ipsc"."""
         return f"class {self.class_names[value]}"
-
-
-def fields_of(scheme: Scheme, canvas: Canvas, max_length: int) -> tuple[Field, ...]:
-    """The K fields of a run in the order they are written."""
-    start: tuple[Field, ...] = ()
-    if scheme.start == "flat":
-        start = (FlatStart(canvas),)
-    elif scheme.start == "coords":
-        start = tuple(CoordStart(axis) for axis in canvas.axes)
-    if scheme.runs == "change":
-        return (*start, Delta(canvas))
-    first: Literal[0, 1] = 0 if scheme.runs == "tiling" else 1
-    if scheme.symbol == "length":
-        return (*start, LengthSymbol(canvas, max_length, first))
-    if scheme.symbol == "token":
-        return (*start, Length(max_length), Symbol(canvas, first))
-    return (*start, Length(max_length, symbol=1))

@@ -3,8 +3,8 @@
 A sequence is a row of runs, each written as its K fields, then eos. State k < K expects field k,
 state K is the end, where only pad follows. Beyond that, runs come in the order of their starts
 without overlap and inside the plane: a start may not lie before the cursor, which is the end of
-the run before, nor a length reach past the end of its line. Tiling runs begin at the cursor.
-Changes may not lead below the background or above the highest symbol.
+the run before, nor a length reach past the end of its line. What else there is to know of a kind
+of run, such as that starts are counted from the cursor, its `GrammarRules` say.
 
 With blocks there is one more state, before the first run of a block. A class closes a block of at
 least one run, and the cursor goes back to 0. Blocks of classes come by class id, those of instances
@@ -23,7 +23,8 @@ import numpy as np
 
 from rleseg_core.errors import SchemeError
 from rleseg_core.tokens.blocks import Blocks
-from rleseg_core.tokens.runs import Change, RunKind, Tiling
+from rleseg_core.tokens.fields import BlockLabel
+from rleseg_core.tokens.runs import GrammarRules, RunKind
 from rleseg_core.tokens.vocab import Vocabulary
 
 if TYPE_CHECKING:
@@ -44,29 +45,29 @@ class Grammar:
     next : (Q, V) int16
         The state it leads to; tokens that are not allowed lead nowhere.
     start : (Q, V) int32
-        Cells that a token adds to the start of its run.
+        Pixels that a token adds to the start of its run.
     length : (Q, V) int32
-        Cells that it adds to the length.
+        Pixels that it adds to the length.
     delta : (Q, V) int32
-        What a change adds to the symbol.
+        What it adds to the symbol, if records say by how much the symbol changes.
     closes : (V,) int32
         The class with which a token closes a block in state 0; 0 for other tokens.
     slack : (Q,) int32
-        Cells that later fields can still add to the start.
-    n_cells : int
-        Cells of the plane.
+        Pixels that later fields can still add to the start.
+    n_pixels : int
+        Pixels of the plane.
     line : int
-        Cells after which a run must end, and the symbol before a change is the background.
+        Pixels after which a run must end, and the symbol before a change is the background.
     first_state : int
         Where a sequence begins.
-    n_symbols : int or None
-        The highest symbol, if tokens are changes.
+    rules : GrammarRules
+        Those of the kind of run.
     n_labels : int or None
         The highest class, if blocks come by class.
-    tiling : bool
-        Whether runs begin at the cursor.
+    independent : bool
+        Whether runs may come in any order.
     ordered : bool
-        Whether runs come in the order of their starts without overlap.
+        Whether they have to come in the order of their starts without overlap.
     pad, bos, eos : int
         The special ids.
     """
@@ -78,12 +79,12 @@ class Grammar:
     delta: np.ndarray
     closes: np.ndarray
     slack: np.ndarray
-    n_cells: int
+    n_pixels: int
     line: int
     first_state: int
-    n_symbols: int | None
+    rules: GrammarRules
     n_labels: int | None
-    tiling: bool
+    independent: bool
     ordered: bool
     pad: int
     bos: int
@@ -92,55 +93,34 @@ class Grammar:
     @classmethod
     def build(cls, vocab: Vocabulary, kind: RunKind, blocks: Blocks | None = None) -> Grammar:
         """The grammar of the records of a plane, or of those of its blocks."""
-        n_fields = len(vocab.fields)
-        end = n_fields
+        n_fields = end = len(vocab.fields)
         more = n_fields - 1 if vocab.per_field else int(blocks is not None)
         fresh = n_fields + 1 if blocks is not None else 0
-        n_states = n_fields + 1 + more
-        shape = (n_states, vocab.size)
-        allowed = np.zeros(shape, np.bool_)
-        follow = np.repeat(np.arange(n_states, dtype=np.int16)[:, None], vocab.size, axis=1)
-        start, length, delta = (np.zeros(shape, np.int32) for _ in range(3))
-        closes = np.zeros(vocab.size, np.int32)
-        for state, (field, offset) in enumerate(zip(vocab.fields, vocab.offsets, strict=True)):
-            ids = slice(offset, offset + field.n_values)
-            allowed[state, ids] = True
-            follow[state, ids] = (state + 1) % n_fields
-            read = field.read(np.arange(field.n_values))
-            start[state, ids], length[state, ids] = read.start, read.length
-            if isinstance(kind, Change):
-                delta[state, ids] = read.symbol
+        rules = kind.rules()
+        tables = _Tables(n_fields + 1 + more, vocab.size)
+        tables.add_fields(vocab, with_deltas=rules.n_symbols is not None)
         if vocab.label is not None:
-            for table in (allowed, follow, start, length, delta):
-                table[fresh] = table[0]
-            ids = slice(vocab.label_offset, vocab.label_offset + vocab.label.n_values)
-            allowed[0, ids], follow[0, ids] = True, fresh
-            closes[ids] = np.arange(vocab.label.n_values) + 1
-        allowed[fresh, vocab.eos], follow[fresh, vocab.eos] = True, end
-        if vocab.per_field:  # the other heads say eos too
-            follow[0, vocab.eos] = end + 1
-            allowed[end + 1 :, vocab.eos] = True
-            follow[end + 1 :, vocab.eos] = [*range(end + 2, n_states), end]
-        allowed[end, vocab.pad] = True
-        most = start[:n_fields].max(axis=1)
-        slack = np.zeros(n_states, np.int32)
+            tables.add_labels(vocab, vocab.label, fresh)
+        tables.add_ends(vocab, fresh, end)
+        most = tables.start[:n_fields].max(axis=1)
+        slack = np.zeros(len(tables.allowed), np.int32)
         slack[:n_fields] = most[::-1].cumsum(dtype=np.int32)[::-1] - most
         slack[fresh] = slack[0]
         by_class = vocab.label is not None and blocks is not None and blocks.increasing
         return cls(
-            allowed=allowed,
-            next=follow,
-            start=start,
-            length=length,
-            delta=delta,
-            closes=closes,
+            allowed=tables.allowed,
+            next=tables.next,
+            start=tables.start,
+            length=tables.length,
+            delta=tables.delta,
+            closes=tables.closes,
             slack=slack,
-            n_cells=kind.n_cells,
+            n_pixels=kind.n_pixels,
             line=kind.line,
             first_state=fresh,
-            n_symbols=kind.n_symbols if isinstance(kind, Change) else None,
+            rules=rules,
             n_labels=vocab.label.n_values if by_class and vocab.label is not None else None,
-            tiling=isinstance(kind, Tiling),
+            independent=kind.independent,
             ordered=True,
             pad=vocab.pad,
             bos=vocab.bos,
@@ -153,9 +133,9 @@ class Grammar:
         Raises
         ------
         SchemeError
-            If runs have no starts of their own.
+            If runs follow from one another.
         """
-        if self.tiling or self.n_symbols is not None:
+        if not self.independent:
             raise SchemeError(
                 "only runs='foreground' can come in any order; the others follow one another"
             )
@@ -173,19 +153,22 @@ class Grammar:
             for token in tokens:
                 if self.allowed[state, token] and not self.length[state, token]:
                     reach[state, token] = _ALWAYS
+        fits = None
+        if self.rules.from_cursor and self.start.any():
+            fits = np.where(self.allowed & self.start.any(axis=1, keepdims=True), self.start + 1, 0)
         return GrammarTables(
             reach=as_tensor(reach, device=device),
+            fits=None if fits is None else as_tensor(fits.astype(np.int32), device=device),
             starts=as_tensor(self.start, device=device),
             lengths=as_tensor(self.length, device=device),
             deltas=as_tensor(self.delta, device=device),
             closes=as_tensor(self.closes, device=device),
             next=as_tensor(self.next, device=device),
-            n_cells=self.n_cells,
+            n_pixels=self.n_pixels,
             line=self.line,
             first_state=self.first_state,
-            n_symbols=self.n_symbols,
+            rules=self.rules,
             n_labels=self.n_labels,
-            tiling=self.tiling,
             ordered=self.ordered,
             pad=self.pad,
             bos=self.bos,
@@ -193,40 +176,83 @@ class Grammar:
         )
 
 
+class _Tables:
+    """The tables of a `Grammar` while they are filled."""
+
+    def __init__(self, n_states: int, n_tokens: int) -> None:
+        shape = (n_states, n_tokens)
+        self.allowed = np.zeros(shape, np.bool_)
+        self.next = np.repeat(np.arange(n_states, dtype=np.int16)[:, None], n_tokens, axis=1)
+        self.start, self.length, self.delta = (np.zeros(shape, np.int32) for _ in range(3))
+        self.closes = np.zeros(n_tokens, np.int32)
+
+    def add_fields(self, vocab: Vocabulary, *, with_deltas: bool) -> None:
+        """States 0 to K - 1: field k, then the next one."""
+        n_fields = len(vocab.fields)
+        for state, (field, offset) in enumerate(zip(vocab.fields, vocab.offsets, strict=True)):
+            ids = slice(offset, offset + field.n_values)
+            self.allowed[state, ids] = True
+            self.next[state, ids] = (state + 1) % n_fields
+            read = field.read(np.arange(field.n_values))
+            self.start[state, ids], self.length[state, ids] = read.start, read.length
+            if with_deltas:
+                self.delta[state, ids] = read.symbol
+
+    def add_labels(self, vocab: Vocabulary, label: BlockLabel, fresh: int) -> None:
+        """State `fresh`, in which a block begins, and the classes that lead to it."""
+        for table in (self.allowed, self.next, self.start, self.length, self.delta):
+            table[fresh] = table[0]
+        ids = slice(vocab.label_offset, vocab.label_offset + label.n_values)
+        self.allowed[0, ids], self.next[0, ids] = True, fresh
+        self.closes[ids] = np.arange(label.n_values) + 1
+
+    def add_ends(self, vocab: Vocabulary, fresh: int, end: int) -> None:
+        """State `end`, and what leads there: the eos of each head."""
+        self.allowed[fresh, vocab.eos], self.next[fresh, vocab.eos] = True, end
+        if vocab.per_field:  # the other heads say eos too
+            self.next[0, vocab.eos] = end + 1
+            self.allowed[end + 1 :, vocab.eos] = True
+            self.next[end + 1 :, vocab.eos] = [*range(end + 2, len(self.next)), end]
+        self.allowed[end, vocab.pad] = True
+
+
 @dataclass(frozen=True, eq=False)
 class GrammarTables:
     """A grammar on a device; no method makes the host wait for it.
 
     The state of B sequences is one (B, 5) int64 tensor: the state of the table, the cursor, the
-    cells that the fields of the current run have added up to, the symbol after the last change, and
-    the class of the last block.
+    position that the fields of the current run have added up to, the symbol after the last change,
+    and the class of the last block.
 
     Parameters
     ----------
     reach : (Q, V) int32 tensor
         The furthest start that can follow from a token; far below 0 where it is not allowed.
+    fits : (Q, V) int32 tensor or None
+        Pixels that must be left of the plane for a token of a start; None where all starts lie in
+        the plane.
     starts, lengths, deltas : (Q, V) int32 tensor
         What a token adds to the start, length and symbol of its run.
     closes : (V,) int32 tensor
         The class with which a token closes a block in state 0; 0 for other tokens.
     next : (Q, V) int16 tensor
         The state that a token leads to.
-    n_cells, line, first_state, n_symbols, n_labels, tiling, ordered, pad, bos, eos
+    n_pixels, line, first_state, rules, n_labels, ordered, pad, bos, eos
         As in `Grammar`.
     """
 
     reach: Tensor
+    fits: Tensor | None
     starts: Tensor
     lengths: Tensor
     deltas: Tensor
     closes: Tensor
     next: Tensor
-    n_cells: int
+    n_pixels: int
     line: int
     first_state: int
-    n_symbols: int | None
+    rules: GrammarRules
     n_labels: int | None
-    tiling: bool
     ordered: bool
     pad: int
     bos: int
@@ -243,11 +269,13 @@ class GrammarTables:
         """Which tokens may follow, (B, V) bool; at least one in each row."""
         expects, cursor, reached, symbol, label = state.unbind(1)
         can = self.reach[expects] >= (cursor - reached)[:, None]
-        room = (self.line - reached % self.line).minimum(self.n_cells - reached)
+        room = (self.line - reached % self.line).minimum(self.n_pixels - reached)
         can &= self.lengths[expects] <= room[:, None]
-        if self.n_symbols is not None:
+        if self.fits is not None:
+            can &= self.fits[expects] <= (self.n_pixels - reached)[:, None]
+        if self.rules.n_symbols is not None:
             now = self._symbol_before(cursor, reached, symbol)[:, None] + self.deltas[expects]
-            can &= (now >= 0) & (now <= self.n_symbols)
+            can &= (now >= 0) & (now <= self.rules.n_symbols)
         if self.n_labels is not None:
             earlier = (self.closes > 0) & (self.closes <= label[:, None])
             can &= ~(earlier & (expects == 0)[:, None])
@@ -265,7 +293,7 @@ class GrammarTables:
 
         before, cursor, reached, symbol, label = state.unbind(1)
         added = self.starts[before, tokens] + self.lengths[before, tokens]
-        if self.n_symbols is not None:
+        if self.rules.n_symbols is not None:
             delta = self.deltas[before, tokens]
             symbol = symbol.where(delta == 0, self._symbol_before(cursor, reached, symbol) + delta)
         reached = reached + added
@@ -278,7 +306,7 @@ class GrammarTables:
             label = label.where(~closed, self.closes[tokens].long())
             cursor, symbol = cursor.where(~closed, 0), symbol.where(~closed, 0)
             begins = begins | closed
-        base = cursor if self.tiling else cursor * 0
+        base = cursor if self.rules.from_cursor else cursor * 0
         return stack((expects, cursor, reached.where(~begins, base), symbol, label), dim=1)
 
     def select(self, state: Tensor, rows: Tensor) -> Tensor:
@@ -286,6 +314,6 @@ class GrammarTables:
         return state[rows]
 
     def _symbol_before(self, cursor: Tensor, reached: Tensor, symbol: Tensor) -> Tensor:
-        """The symbol in front of the cell `reached`: the background where a line begins."""
+        """The symbol in front of the pixel `reached`: the background where a line begins."""
         same_line = (cursor > 0) & ((cursor - 1) // self.line == reached // self.line)
         return symbol.where(same_line, 0)

@@ -1,9 +1,9 @@
 """Masks as text: the labels of a coarse grid row by row, run-length encoded (Text4Seg).
 
-Text4Seg calls the label of a grid cell a semantic descriptor, and its row-wise compression R-RLE;
-grids have 16, 24, 32 or 64 cells a side. A language model can read and write the text. The preset
+Text4Seg calls the label of a grid pixel a semantic descriptor, and its row-wise compression R-RLE;
+grids have 16, 24, 32 or 64 pixels a side. A language model can read and write the text. The preset
 "text4seg" writes the same runs as tokens, where rows need no separators: the lengths of each add up
-to its cells.
+to its pixels.
 """
 
 import re
@@ -12,8 +12,8 @@ import numpy as np
 
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec
+from rleseg_core.tokens.results import Decoded
 from rleseg_core.tokens.runs import Tiling
-from rleseg_core.tokens.tokenizer import Decoded
 
 BACKGROUND = "others"
 _ITEM = re.compile(r"\s*(?P<name>[^*]*?)\s*\*\s*(?P<count>\d{1,9})\s*")
@@ -25,16 +25,16 @@ def write_text(classes: np.ndarray, spec: MaskSpec, *, background: str = BACKGRO
     Parameters
     ----------
     classes : (N, S, S) integer
-        Class ids from 0 to C, one for each cell of the grid.
+        Class ids from 0 to C, one for each pixel of the grid.
     spec : MaskSpec
         The grid and the names of the classes.
     background : str
-        What cells of no class are called.
+        What pixels of no class are called.
 
     Returns
     -------
     str
-        Runs as ``name *cells``, with commas between them and bars between rows; the rows of all
+        Runs as ``name *length``, with commas between them and bars between rows; the rows of all
         frames one after the other.
 
     Raises
@@ -51,7 +51,8 @@ def write_text(classes: np.ndarray, spec: MaskSpec, *, background: str = BACKGRO
             f"to {spec.n_classes}"
         )
     n_cols = spec.size[1]
-    runs, row = Tiling(n_cols, n_cols, n_cols).find(classes.reshape(-1, n_cols))
+    tiling = Tiling(n_pixels=n_cols, line=n_cols, max_length=n_cols, n_symbols=spec.n_classes)
+    runs, row = tiling.find(classes.reshape(-1, n_cols))
     rows: list[list[str]] = [[] for _ in range(classes.size // n_cols)]
     for at, length, symbol in zip(row, runs.length, runs.symbol, strict=True):
         rows[at].append(f"{names[symbol]} *{length}")
@@ -63,7 +64,7 @@ def read_text(
 ) -> Decoded:
     """The mask that a text says.
 
-    Without `strict` whatever makes sense is kept: an item that is not ``name *cells`` with a known
+    Without `strict` whatever makes sense is kept: an item that is not ``name *length`` with a known
     name is skipped and counted, a run is cut where its row ends, rows that are too short or missing
     are filled with background, and rows too many are skipped. Letter case and spaces do not matter.
 
@@ -76,7 +77,7 @@ def read_text(
     strict : bool
         Raise where the text is not exactly a mask.
     background : str
-        What cells of no class are called.
+        What pixels of no class are called.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def read_text(
                 if strict:
                     raise DataError(
                         f"item {index} of row {at} is {item.strip()!r}, expected a name of "
-                        f"{', '.join(ids)} and at most {n_cols - cursor} cells, as 'name *cells'"
+                        f"{', '.join(ids)} and at most {n_cols - cursor} pixels, as 'name *length'"
                     )
                 if not makes_sense:
                     n_skipped += 1
@@ -114,7 +115,7 @@ def read_text(
             classes[at, cursor : cursor + length] = ids[name]
             cursor = min(cursor + length, n_cols)
         if strict and cursor < n_cols:
-            raise DataError(f"row {at} has {cursor} cells, expected {n_cols}")
+            raise DataError(f"row {at} has {cursor} pixels, expected {n_cols}")
     return Decoded(classes.reshape(spec.shape), None, n_skipped)
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 from rleseg_core.errors import SchemeError
-from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens.fields import BlockLabel, Field
-from rleseg_core.tokens.scheme import Scheme
 
-PAD, BOS, EOS = 0, 1, 2
 ANY_VOCABULARY = 2**63 - 1
 """A limit for those whom the size of a vocabulary does not matter."""
-_SPECIAL = ("pad", "bos", "eos")
+SPECIAL = ("pad", "bos", "eos")
+"""What the ids of the segment "special" are, from 0."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Vocabulary:
     label : BlockLabel or None
         What closes a block, in schemes that have blocks.
     segments : tuple of Segment
-        By offset. Segments of different names may share ids only where a token's place in the
+        By offset. Segments of different names may share ids only where a token's position in the
         sequence says which of them is meant; with `per_field` heads they all do.
     per_field : bool
         Each field has a sequence, and so ids, of its own.
@@ -74,37 +71,6 @@ class Vocabulary:
     prompts: tuple[int, ...]
     eos: int
     size: int
-
-    @classmethod
-    def build(
-        cls,
-        fields: tuple[Field, ...],
-        label: BlockLabel | None,
-        scheme: Scheme,
-        spec: MaskSpec,
-        *,
-        limit: int,
-        layout: Layout | None = None,
-    ) -> Vocabulary:
-        """The vocabulary of a scheme's fields, compact unless a layout says otherwise.
-
-        Raises
-        ------
-        SchemeError
-            If it has more than `limit` tokens; the message names the largest segment
-            and the remedy.
-        """
-        layout = layout or CompactLayout()
-        vocabulary = layout.place(fields, label, scheme, spec)
-        if vocabulary.size > limit:
-            largest = max(vocabulary.segments, key=lambda segment: segment.size)
-            parts = vocabulary.parts
-            part = next((part for part in parts if part.segment == largest.name), parts[0])
-            raise SchemeError(
-                f"the vocabulary has {vocabulary.size:,} tokens, over the limit of {limit:,}: the "
-                f"largest segment, {largest.name}, takes {largest.size:,}; {part.remedy}"
-            )
-        return vocabulary
 
     @property
     def bos(self) -> int:
@@ -176,7 +142,7 @@ class Vocabulary:
         value = token - segment.offset
         sharing = [part for part in self.parts if part.segment == segment.name]
         if not sharing:
-            return _SPECIAL[value] if segment.name == "special" else segment.name
+            return SPECIAL[value] if segment.name == "special" else segment.name
         part = next(part for part in sharing if value < part.n_values)
         if len(sharing) > 1 and part.segment == "coord":
             return f"row or col {value}"
@@ -198,50 +164,9 @@ class Vocabulary:
         """What the first and the last id of a segment say."""
         sharing = [part for part in self.parts if part.segment == segment.name]
         if not sharing:
-            names = _SPECIAL if segment.name == "special" else (segment.name,)
+            names = SPECIAL if segment.name == "special" else (segment.name,)
             return names[0], names[-1]
         if len(sharing) > 1 and segment.name == "coord":
             return "row or col 0", f"row or col {segment.size - 1}"
         part = max(sharing, key=lambda part: part.n_values)
         return part.text(0), part.text(part.n_values - 1)
-
-
-class Layout(Protocol):
-    """Which ids the tokens of a scheme have."""
-
-    def place(
-        self, fields: tuple[Field, ...], label: BlockLabel | None, scheme: Scheme, spec: MaskSpec
-    ) -> Vocabulary:
-        """The vocabulary of these fields."""
-
-
-@dataclass(frozen=True)
-class CompactLayout:
-    """Pad, bos, eos, then a segment for each kind of token, without gaps.
-
-    With `per_field` heads each field has ids of its own after the three.
-    """
-
-    def place(
-        self, fields: tuple[Field, ...], label: BlockLabel | None, scheme: Scheme, spec: MaskSpec
-    ) -> Vocabulary:
-        """The vocabulary of these fields."""
-        per_field = scheme.heads == "per_field"
-        parts = fields if label is None else (*fields, label)
-        sizes: dict[str, int] = {}
-        for part in parts:
-            sizes[part.segment] = max(sizes.get(part.segment, 0), part.n_values)
-        segments = [Segment("special", 0, len(_SPECIAL))]
-        for name, size in sizes.items():
-            offset = len(_SPECIAL) if per_field else segments[-1].end
-            segments.append(Segment(name, offset, size))
-        return Vocabulary(
-            fields=fields,
-            label=label,
-            segments=tuple(segments),
-            per_field=per_field,
-            pad=PAD,
-            prompts=(BOS,) * (len(fields) if per_field else 1),
-            eos=EOS,
-            size=max(segment.end for segment in segments),
-        )

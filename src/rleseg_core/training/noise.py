@@ -5,7 +5,6 @@ from torch import Tensor
 
 from rleseg_core.errors import TrainingError
 from rleseg_core.tokens import Tokenizer
-from rleseg_core.tokens.runs import Foreground
 
 
 def shuffle_runs(tokens: Tensor, n_tokens: Tensor, tokenizer: Tokenizer) -> Tensor:
@@ -25,7 +24,7 @@ def shuffle_runs(tokens: Tensor, n_tokens: Tensor, tokenizer: Tokenizer) -> Tens
     TrainingError
         If its runs follow from one another.
     """
-    free = isinstance(tokenizer.runs, Foreground) and tokenizer.blocks is None
+    free = tokenizer.runs.independent and tokenizer.blocks is None
     if not free or tokenizer.vocab.per_field:
         raise TrainingError(
             "runs can be shuffled where each says where it begins, in one sequence without "

@@ -94,9 +94,9 @@ def named_masks():
             "touching": np.arange(np.prod(shape)).reshape(shape).astype(np.uint8) // 4 % n_classes
             + np.uint8(1),
         }
-        for name, cell in {"first": 0, "last": -1, "middle": 20}.items():
+        for name, pixel in {"first": 0, "last": -1, "middle": 20}.items():
             named[name] = np.zeros(shape, np.uint8)
-            named[name].flat[cell] = 1
+            named[name].flat[pixel] = 1
         return named
 
     return masks
@@ -139,18 +139,18 @@ def build():
 
 def _mask(spec, pattern, rng):
     """Class and instance ids (N, S, S) of a mask; every instance has one class."""
-    n_cells, n_classes = int(np.prod(spec.shape)), spec.n_classes
-    ids = rng.integers(0, 4, n_cells)
+    n_pixels, n_classes = int(np.prod(spec.shape)), spec.n_classes
+    ids = rng.integers(0, 4, n_pixels)
     if pattern == "runs":
-        ids = np.repeat(ids, 4)[:n_cells]
+        ids = np.repeat(ids, 4)[:n_pixels]
     elif pattern == "touching":
-        ids = np.repeat(rng.integers(1, 4, n_cells), 3)[:n_cells]
+        ids = np.repeat(rng.integers(1, 4, n_pixels), 3)[:n_pixels]
     elif pattern == "objects":
-        ids = np.repeat(np.arange(n_cells) % 7, 5)[:n_cells]
+        ids = np.repeat(np.arange(n_pixels) % 7, 5)[:n_pixels]
     elif pattern == "full":
-        ids = np.ones(n_cells, np.int64)
+        ids = np.ones(n_pixels, np.int64)
     elif pattern == "empty":
-        ids = np.zeros(n_cells, np.int64)
+        ids = np.zeros(n_pixels, np.int64)
     labels = rng.integers(1, n_classes + 1, 8)
     numbers = rng.permutation(400)[:8] + 1  # what instances are called is up to who calls them
     labels[0] = numbers[0] = 0

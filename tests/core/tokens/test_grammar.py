@@ -10,8 +10,8 @@ from rleseg_core.tokens import GrammarTables, PublishedLayout, Tokenizer
 def most_steps(tokenizer: Tokenizer) -> int:
     """Tokens of the longest sequence; with blocks of instances, of one that is long enough."""
     n_blocks = tokenizer.spec.n_classes if tokenizer.blocks is not None else 1
-    n_cells, k = tokenizer.canvas.n_cells, tokenizer.tokens_per_run
-    return n_blocks * (n_cells * k + 1) + len(tokenizer.vocab.prompts)
+    n_pixels, k = tokenizer.flattening.n_pixels, tokenizer.tokens_per_run
+    return n_blocks * (n_pixels * k + 1) + len(tokenizer.vocab.prompts)
 
 
 def walk(tokenizer: Tokenizer, batch: int, end_weight: float, seed: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rleseg_core.errors import DataError, SchemeError
+from rleseg_core.published.tokens import published_tokenizer, read_leniently
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import (
     PRESETS,
@@ -19,7 +20,6 @@ from rleseg_core.tokens import (
     for_classes,
     preset,
 )
-from rleseg_core.tokens.published import tokenizer as published_tokenizer
 
 NOISES = ("replace", "delete", "insert", "shuffle", "truncate", "random", "huge", "pad", "ends")
 HUGE = np.array([-(2**63), -(2**31), -1, 2**31, 2**62, 2**63 - 1])
@@ -110,26 +110,26 @@ def check_reading(tokenizer, tokens, painted):
     assert end.n_tokens == n_body + n_ends
     assert decoded.n_skipped + k * end.n_runs + len(blocks) == n_body
     assert [run.index for run in runs] == list(range(len(runs)))
-    n_cells = tokenizer.canvas.n_cells
-    assert all(0 <= run.start < run.start + run.length <= n_cells for run in runs)
-    strict, error = attempt(DataError, tokenizer, tokens, strict=True)
+    n_pixels = tokenizer.flattening.n_pixels
+    assert all(0 <= run.start < run.start + run.length <= n_pixels for run in runs)
+    strict, error = attempt(DataError, tokenizer.decode, tokens, strict=True)
     if strict is not None:
         np.testing.assert_array_equal(strict.classes, decoded.classes)
         assert strict.n_skipped == decoded.n_skipped == 0
     else:
         assert "expected" in error
-    published, error = attempt(SchemeError, tokenizer, tokens, rules="published")
+    published, error = attempt(SchemeError, read_leniently, tokenizer, tokens)
     if published is not None:
         assert published.classes.shape == spec.shape
         assert 0 <= published.n_skipped <= tokens.size
     else:
-        assert "; use rules='ours'" in error
+        assert "; use Tokenizer.decode" in error
 
 
-def attempt(documented, tokenizer, tokens, **how):
+def attempt(documented, read, *tokens, **how):
     """What is decoded, or else what the documented error says."""
     try:
-        return tokenizer.decode(tokens, **how), None
+        return read(*tokens, **how), None
     except documented as error:
         return None, str(error)
 
@@ -219,8 +219,8 @@ def test_a_stream_of_nonsense_takes_no_memory(name):
 
 
 @pytest.mark.parametrize("blocks", [None, "class", "instance"])
-@pytest.mark.parametrize("rules", ["ours", "published"])
-def test_memory_is_bounded(blocks, rules):
+@pytest.mark.parametrize("read", [Tokenizer.decode, read_leniently])
+def test_memory_is_bounded(blocks, read):
     side, n_runs = 64, 2_000
     spec = MaskSpec(size=(side, side), class_names=("one",))
     tokenizer = Tokenizer.build(preset("binary", blocks=blocks, max_length=side**2), spec)
@@ -230,7 +230,7 @@ def test_memory_is_bounded(blocks, rules):
     tokens = np.array([*run * n_runs, *closing, tokenizer.vocab.eos])
     tracemalloc.start()
     try:
-        decoded = tokenizer.decode(tokens, rules=rules)
+        decoded = read(tokenizer, tokens)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

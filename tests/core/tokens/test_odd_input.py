@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from rleseg_core.errors import DataError, SchemeError
+from rleseg_core.published.tokens import published_tokenizer, read_leniently
 from rleseg_core.spec import MaskSpec
-from rleseg_core.tokens import PublishedLayout, Tokenizer, preset, published
+from rleseg_core.tokens import PublishedLayout, Tokenizer, preset
 from rleseg_core.tokens.batch import encode_on_device
 
 TWO = MaskSpec(size=(3, 4), class_names=("a", "b"))
@@ -77,8 +78,6 @@ def test_misspelt_choices_are_refused():
     tokenizer = Tokenizer.build(preset("lac"), TWO)
     with pytest.raises(SchemeError, match="no drop='longest'; use drop='tail'"):
         tokenizer.encode(CLASSES, drop="longest")
-    with pytest.raises(SchemeError, match="no rules='foo'"):
-        tokenizer.decode(np.array([2]), rules="foo")
     for value in (2.5, True, "5"):
         with pytest.raises(SchemeError, match="must be a whole number"):
             Tokenizer.build(preset("lac", max_length=value), TWO)
@@ -99,7 +98,7 @@ def test_published_parameters_may_be_text():
     number = {"n_classes": 3, "shape": (5, 5), "starts_2d": 0, "length_as_class": 1,
               "max_length": 10, "subsample": 2, "class_offset": 100}  # fmt: skip
     mask = np.array([[[0, 1, 1, 0, 2]] * 5])
-    first, second = published.tokenizer(text), published.tokenizer(number)
+    first, second = published_tokenizer(text), published_tokenizer(number)
     assert first.scheme == second.scheme
     assert first.encode(mask).tolist() == second.encode(mask).tolist()
 
@@ -122,18 +121,18 @@ def test_published_parameters_may_be_text():
 )
 def test_published_parameters_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(SchemeError, match=message):
-        published.tokenizer({"n_classes": 3, "shape": (8, 8)} | changes)
+        published_tokenizer({"n_classes": 3, "shape": (8, 8)} | changes)
 
 
 def test_instance_wise_can_be_switched_off():
     params = {"n_classes": 2, "shape": (8, 8), "instance_classes": [1], "instance_wise": 0}
-    assert published.tokenizer(params).blocks is None
+    assert published_tokenizer(params).blocks is None
 
 
 def test_published_reading_stops_at_the_end_of_compact_ids():
     tokenizer = Tokenizer.build(preset("lac"), TWO)
     tokens = np.concatenate((tokenizer.encode(CLASSES), [5, 5, 5]))
-    decoded = tokenizer.decode(tokens, rules="published")
+    decoded = read_leniently(tokenizer, tokens)
     np.testing.assert_array_equal(decoded.classes, CLASSES)
     assert decoded.n_skipped == 0
     layout = PublishedLayout()

@@ -55,8 +55,8 @@ def test_lenient_reading_keeps_what_makes_sense():
     [
         ("others *8", r"1 rows, expected 2"),
         ("others *8 | dog *8", r"item 0 of row 1 is 'dog \*8', expected a name of others, cell"),
-        ("others *9 | cell *8", r"item 0 of row 0 is 'others \*9', .*at most 8 cells"),
-        ("others *8 | cell *7", r"row 1 has 7 cells, expected 8"),
+        ("others *9 | cell *8", r"item 0 of row 0 is 'others \*9', .*at most 8 pixels"),
+        ("others *8 | cell *7", r"row 1 has 7 pixels, expected 8"),
     ],
 )
 def test_strict_reading_names_row_and_item(text, message):

@@ -1,160 +1,23 @@
-"""The token ids of the authors' implementation, and its way of reading noisy tokens.
+"""The tokenizer that the authors' parameters describe, and their way of reading noisy tokens.
 
-For checkpoints that were trained with it. Pad and end are both 0, a start has one id more than its
-offset says, and ids have gaps. What it gets wrong is not here, but for `read_leniently`, which
-shows what its users saw.
+What their code gets wrong is not here, but for `read_leniently`, which shows what its users saw.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rleseg_core.errors import SchemeError
 from rleseg_core.spec import MaskSpec
-from rleseg_core.tokens.fields import BlockLabel, Field, LengthSymbol, Symbol
-from rleseg_core.tokens.scheme import Scheme
-from rleseg_core.tokens.vocab import Segment, Vocabulary
+from rleseg_core.tokens import Decoded, PublishedLayout, Scheme, Tokenizer
 
-if TYPE_CHECKING:
-    from rleseg_core.tokens.tokenizer import Tokenizer
-
-_HEADS_OFFSET = 5
 _VOCAB_LIMIT = 2**31
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishedLayout:
-    """Ids as in the authors' code: offsets for starts, lengths and classes.
-
-    Pixel s has start id ``starts_offset + 1 + s`` (rows and columns likewise), length l has
-    ``lengths_offset + l``, class k ``class_offset + k``; a class fused with a length counts from
-    `class_offset` too.
-
-    Parameters
-    ----------
-    starts_offset, lengths_offset, class_offset : int, optional
-        None: chosen as the authors' scripts do, from 1000, 200 and 100 (1000, 100 and 0 for one
-        class in images), each raised to the next hundred where the range before it needs that.
-        With a head for each field all are 5.
-    shared_coord : bool
-        Lengths have the ids of 2D starts, if no offset says otherwise.
-    prompt : int, optional
-        What a model is given to begin with. None: 21 for images, 22 for videos, 1, 2, ... for
-        heads; their models that see only the first frame of a video have 24.
-    vocab_size : int, optional
-        V of a checkpoint, if larger than needed.
-    """
-
-    starts_offset: int | None = None
-    lengths_offset: int | None = None
-    class_offset: int | None = None
-    shared_coord: bool = False
-    prompt: int | None = None
-    vocab_size: int | None = None
-
-    def place(
-        self, fields: tuple[Field, ...], label: BlockLabel | None, scheme: Scheme, spec: MaskSpec
-    ) -> Vocabulary:
-        """The vocabulary of these fields.
-
-        Raises
-        ------
-        SchemeError
-            If the authors' ids have no place for a token, or `vocab_size` is too small.
-        """
-        starts, lengths, classes = self.offsets(fields, scheme, spec)
-        segments: dict[str, Segment] = {}
-        for part in fields if label is None else (*fields, label):
-            if part.segment == "frame":
-                raise SchemeError(
-                    "start='coords' of several frames has no published ids; use start='flat' or "
-                    "time='class'"
-                )
-            offset = classes + 1
-            if part.segment in ("start", "coord"):
-                offset = starts + 1
-            elif part.segment == "length":
-                offset = lengths + 1
-            elif isinstance(part, LengthSymbol) and part.first == 0:
-                offset = classes + 1 - part.max_length  # background lies below the classes
-            elif isinstance(part, Symbol) and part.first == 0:
-                offset = classes
-            if starts < 0 or lengths < 0 or classes < 0:
-                raise SchemeError(
-                    f"offsets must not be negative, got {starts} for starts, {lengths} for lengths "
-                    f"and {classes} for classes"
-                )
-            if offset < 0 or (offset == 0 and not isinstance(part, Symbol)):
-                raise SchemeError(
-                    f"class_offset={classes} gives {part.name} tokens ids from {offset} on, where "
-                    f"0 is padding; use class_offset={classes + 1 - offset} or more"
-                )
-            size = max(
-                part.n_values, segments[part.segment].size if part.segment in segments else 0
-            )
-            segments[part.segment] = Segment(part.segment, offset, size)
-        if label is not None:
-            _check_apart(segments[label.segment], segments[fields[0].segment])
-        end = max(segment.end for segment in segments.values())
-        if self.vocab_size is not None and self.vocab_size < end:
-            raise SchemeError(
-                f"vocab_size={self.vocab_size} is too small for ids up to {end - 1}; use {end} or "
-                "more, or other offsets"
-            )
-        per_field = scheme.heads == "per_field"
-        first = self.prompt or (1 if per_field else 22 if spec.n_frames > 1 else 21)
-        prompts = tuple(range(first, first + len(fields))) if per_field else (first,)
-        special = [Segment("pad, eos", 0, 1), Segment("prompt", first, len(prompts))]
-        return Vocabulary(
-            fields=fields,
-            label=label,
-            segments=(*sorted(segments.values(), key=lambda s: s.offset), *special),
-            per_field=per_field,
-            pad=0,
-            prompts=prompts,
-            eos=0,
-            size=max(end, self.vocab_size or 0, prompts[-1] + 1),
-        )
-
-    def offsets(
-        self, fields: tuple[Field, ...], scheme: Scheme, spec: MaskSpec
-    ) -> tuple[int, int, int]:
-        """Offsets of starts, lengths and classes, those given and those chosen."""
-        n = spec.n_classes + 1
-        video = spec.n_frames > 1
-        if scheme.heads == "per_field":
-            defaults = (_HEADS_OFFSET,) * 3
-        elif n == 2 and not video and scheme.runs != "tiling":
-            defaults = (1000, 100, 0)
-        else:
-            defaults = (1000, 200, 100)
-        starts, lengths, classes = defaults
-        classes = classes if self.class_offset is None else self.class_offset
-        lengths = lengths if self.lengths_offset is None else self.lengths_offset
-        longest = max((getattr(field, "max_length", 0) for field in fields), default=0)
-        n_symbols = n**spec.n_frames if scheme.time == "class" else n
-        needed = 0
-        if scheme.heads == "per_field":
-            pass
-        elif scheme.runs == "change":
-            needed = classes + 2 * n_symbols
-        elif scheme.symbol == "length":
-            lengths = classes
-            needed = _to_hundred(starts, classes + longest * (n_symbols - 1))
-        else:
-            if self.lengths_offset is None:
-                lengths = max(lengths, _to_hundred(lengths, classes + n_symbols))
-            needed = _to_hundred(starts, lengths + longest)
-        starts = lengths if self.shared_coord else max(starts, needed)
-        return starts if self.starts_offset is None else self.starts_offset, lengths, classes
-
-
-def tokenizer(params: Mapping[str, object]) -> Tokenizer:
+def published_tokenizer(params: Mapping[str, object]) -> Tokenizer:
     """The tokenizer that the authors' parameters describe, with their ids.
 
     Parameters
@@ -173,8 +36,6 @@ def tokenizer(params: Mapping[str, object]) -> Tokenizer:
     SchemeError
         If something needed is missing, or the choices do not go together.
     """
-    from rleseg_core.tokens.tokenizer import Tokenizer
-
     given = _Given(params)
     n_classes = given.number("n_classes") or given.number("C") + 1
     names = params.get("class_names") or tuple(f"class{k}" for k in range(1, n_classes))
@@ -274,10 +135,8 @@ def _integer(name: str, value: object) -> int:
     return int(number)
 
 
-def read_leniently(
-    tokenizer: Tokenizer, tokens: np.ndarray
-) -> tuple[np.ndarray, np.ndarray | None, int]:
-    """What the authors' code makes of noisy tokens, its flaws included.
+def read_leniently(tokenizer: Tokenizer, tokens: np.ndarray) -> Decoded:
+    """The mask that the authors' code makes of noisy tokens, its flaws included.
 
     All zeros go, wherever they are. Then every K tokens are a run, so one token lost or too many
     spoils the rest. A run is dropped if its start is outside the mask, or its length or class is
@@ -286,34 +145,41 @@ def read_leniently(
     those over time at (C + 1)^N. Masks are filled row by row, whatever the order. In blocks, runs
     whose class is missing go to the next block, and those after the last class are dropped.
 
+    Parameters
+    ----------
+    tokenizer : Tokenizer
+        Of runs of foreground in one sequence, without blocks or of images.
+    tokens : (L,) integer
+        Token ids.
+
     Returns
     -------
-    (N, S, S) uint8
-        Class ids, which may be more than C.
-    (N, S, S) int32 or None
-        Instance ids, for blocks of instances.
-    int
-        Tokens that belong to no run and close no block.
+    Decoded
+        Class ids, uint8, may be more than C; `n_skipped` counts tokens that belong to no run and
+        close no block.
 
     Raises
     ------
     SchemeError
         If the authors' code has no such reading of this scheme.
+    DataError
+        If the tokens are not integers of that shape.
     """
     scheme, spec = tokenizer.scheme, tokenizer.spec
-    plain = scheme.runs == "foreground" and scheme.lines == "joined" and scheme.heads == "one"
+    plain = tokenizer.runs.independent and scheme.lines == "joined" and scheme.heads == "one"
     if not plain or (scheme.blocks is not None and spec.n_frames > 1):
         raise SchemeError(
-            "rules='published' read runs of foreground in one sequence, and blocks of images; use "
-            "rules='ours' for other schemes"
+            "the authors' code reads runs of foreground in one sequence, and blocks of images; use "
+            "Tokenizer.decode for other schemes"
         )
+    tokens = tokenizer.checked(tokens)
     vocab = tokenizer.vocab
     if vocab.eos != vocab.pad:  # our ids
         tokens = tokens[: (tokens == vocab.eos).argmax()] if vocab.eos in tokens else tokens
     tokens = tokens[tokens != vocab.pad]
     if scheme.blocks is None:
         plane, n_skipped = _read_runs(tokenizer, tokens)
-        return _unflatten(tokenizer, plane), None, n_skipped
+        return Decoded(_unflatten(tokenizer, plane), None, n_skipped)
     classes = np.zeros(spec.shape, np.uint8)
     instances = np.zeros(spec.shape, np.int32)
     first = tokenizer.vocab.label_offset
@@ -331,12 +197,12 @@ def read_leniently(
         n_skipped += n_lost
         begins = at + 1
     n_skipped += int(tokens.size) - begins
-    return classes, instances if scheme.blocks == "instance" else None, n_skipped
+    return Decoded(classes, instances if scheme.blocks == "instance" else None, n_skipped)
 
 
 def _read_runs(tokenizer: Tokenizer, tokens: np.ndarray) -> tuple[np.ndarray, int]:
     """The plane of symbols of runs of K tokens each, and the tokens of none."""
-    canvas, k = tokenizer.canvas, tokenizer.tokens_per_run
+    flattening, k = tokenizer.flattening, tokenizer.tokens_per_run
     video = tokenizer.spec.n_frames > 1
     table = tokens[: tokens.size - tokens.size % k].reshape(-1, k)
     good = np.ones(len(table), np.bool_)
@@ -350,7 +216,7 @@ def _read_runs(tokenizer: Tokenizer, tokens: np.ndarray) -> tuple[np.ndarray, in
         part = field.read(value)
         start, length, symbol = start + part.start, length + part.length, symbol + part.symbol
     start, length, symbol = start[good], length[good], symbol[good]
-    plane = np.zeros(canvas.n_cells, np.int64)
+    plane = np.zeros(flattening.n_pixels, np.int64)
     for first, size, said in zip(start.tolist(), length.tolist(), symbol.tolist(), strict=True):
         plane[first : first + size] = said
     return plane, tokens.size - int(good.sum()) * k
@@ -364,16 +230,3 @@ def _unflatten(tokenizer: Tokenizer, plane: np.ndarray) -> np.ndarray:
     n = spec.n_classes + 1
     frames = [plane // n**frame % n for frame in range(spec.n_frames)]
     return np.stack(frames).astype(np.uint8).reshape(spec.shape)
-
-
-def _to_hundred(offset: int, needed: float) -> int:
-    """The offset, or if it is below what is needed, the next hundred above that."""
-    return offset if offset >= needed else math.ceil(needed / 100) * 100
-
-
-def _check_apart(label: Segment, start: Segment) -> None:
-    if label.offset < start.end and start.offset < label.end:
-        raise SchemeError(
-            f"the classes that close blocks, {label.offset} to {label.end - 1}, share ids with "
-            f"{start.name}, {start.offset} to {start.end - 1}; use offsets that keep them apart"
-        )

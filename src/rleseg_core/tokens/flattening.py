@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
 from rleseg_core.spec import MaskSpec
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-ArrayT = TypeVar("ArrayT", np.ndarray, "Tensor")
-"""A numpy array or a torch tensor: what is written for one works for the other."""
+from rleseg_core.tokens.records import ArrayT
 
 
 class Axis(NamedTuple):
-    """One coordinate of a cell."""
+    """One coordinate of a mask pixel."""
 
     name: Literal["frame", "row", "col"]
     size: int
     stride: int
-    """Cells from one index to the next."""
+    """Positions in the plane from one index to the next."""
 
 
 @dataclass(frozen=True)
 class Volume:
-    """Every pixel of every frame is a cell of the plane, and its symbol is its class.
+    """Each pixel of each frame has a position in the plane; its symbol is its class.
 
     The plane is the (N, S, S) array in C order (a frame after the other, row by row) or in F order
     (column by column, the frames of a pixel side by side): 3D-C and 3D-F of Sec. IV.
@@ -46,10 +41,20 @@ class Volume:
     order: str
     symbol_name: str = "class"
 
+    @classmethod
+    def of_block(cls, spec: MaskSpec, order: str) -> Self:
+        """The flattening of one block of a mask, in which there is only "object or not"."""
+        return cls(_of_objects(spec), order, "object")
+
     @property
-    def n_cells(self) -> int:
-        """Cells of the plane."""
+    def n_pixels(self) -> int:
+        """Pixels of the plane."""
         return self.spec.n_frames * self.spec.n_pixels
+
+    @property
+    def n_layers(self) -> int:
+        """Mask pixels behind each position of the plane."""
+        return 1
 
     @property
     def n_symbols(self) -> int:
@@ -58,13 +63,13 @@ class Volume:
 
     @property
     def line(self) -> int:
-        """Cells of a row (C), or of a column of all frames (F): the paper's longest run."""
+        """Pixels of a row (C), or of a column of all frames (F): the paper's longest run."""
         n_frames, n_rows, n_cols = self.spec.shape
         return n_cols if self.order != "F" else n_frames * n_rows
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """The coordinates of a cell; without the frame where there is only one."""
+        """The coordinates of a pixel; without the frame where there is only one."""
         n_frames, n_rows, n_cols = self.spec.shape
         strides = (
             (n_rows * n_cols, n_cols, 1) if self.order != "F" else (1, n_frames, n_frames * n_rows)
@@ -77,14 +82,14 @@ class Volume:
         """Planes (..., N·S·S) of masks (..., N, S, S) of class ids, numpy or torch."""
         if self.order == "F":
             classes = classes.swapaxes(-1, -3)
-        return classes.reshape(*classes.shape[:-3], self.n_cells)
+        return classes.reshape(*classes.shape[:-3], self.n_pixels)
 
     def layers(self, ids: ArrayT) -> ArrayT:
-        """What each cell is made of, (..., 1, N·S·S) of (..., N, S, S): the pixel itself."""
+        """The mask pixels behind each position, (..., 1, N·S·S) of (..., N, S, S): one."""
         return self.flatten(ids)[..., None, :]
 
     def from_layers(self, layers: list[np.ndarray]) -> np.ndarray:
-        """Masks (N, S, S), C-contiguous, of what cells are made of, one plane (N·S·S,)."""
+        """Masks (N, S, S), C-contiguous, of one layer (N·S·S,)."""
         shape = self.spec.shape if self.order != "F" else self.spec.shape[::-1]
         classes = layers[0].reshape(shape)
         return classes if self.order != "F" else np.ascontiguousarray(classes.swapaxes(0, 2))
@@ -98,30 +103,30 @@ class Volume:
         return (symbol,)
 
     def pixels(
-        self, cells: np.ndarray, labels: tuple[int, ...]
+        self, positions: np.ndarray, labels: tuple[int, ...]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Frames, rows, columns and labels, each (n,) integer, of n cells of one symbol."""
-        return *self.places(cells), np.full(cells.shape, labels[0])
+        """Frames, rows, columns and labels, each (n,) integer, of n positions of one symbol."""
+        return *self.coordinates(positions), np.full(positions.shape, labels[0])
 
-    def places(
-        self, cells: np.ndarray, layer: int = 0
+    def coordinates(
+        self, positions: np.ndarray, layer: int = 0
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Frames, rows and columns (n,) of cells (n,), which have one layer."""
-        frames, rows, cols = np.unravel_index(cells, self.spec.shape, order=_numpy(self.order))
+        """Frames, rows and columns (n,) of positions (n,), which have one layer."""
+        frames, rows, cols = np.unravel_index(positions, self.spec.shape, order=_numpy(self.order))
         return frames, rows, cols
 
     def symbol_text(self, symbol: int) -> str:
         """The name of a symbol from 0 to `n_symbols`."""
         return self.spec.class_names[symbol - 1] if symbol else "background"
 
-    def cell_text(self, cell: int) -> str:
-        """Where a cell is, in words."""
-        return _place(self.axes, cell)
+    def position_text(self, position: int) -> str:
+        """Where a position is, in words, such as "row 1, col 5"."""
+        return _coordinates_text(self.axes, position)
 
 
 @dataclass(frozen=True)
 class TimeClass:
-    """Every pixel position is a cell, and its symbol says the classes it has over the frames (TAC).
+    """All frames share one plane; a symbol says the classes of a pixel over time (TAC).
 
     A symbol is a number with N digits of base C + 1, the class in each frame, the first frame being
     the lowest digit (Sec. IV-A; Table 1 lists the binary ones the other way round). The plane is
@@ -141,10 +146,20 @@ class TimeClass:
     order: str
     symbol_name: str = "tac"
 
+    @classmethod
+    def of_block(cls, spec: MaskSpec, order: str) -> Self:
+        """The flattening of one block of a mask, in which there is only "object or not"."""
+        return cls(_of_objects(spec), order)
+
     @property
-    def n_cells(self) -> int:
-        """Cells of the plane."""
+    def n_pixels(self) -> int:
+        """Pixels of the plane."""
         return self.spec.n_pixels
+
+    @property
+    def n_layers(self) -> int:
+        """Mask pixels behind each position of the plane, one in each frame."""
+        return self.spec.n_frames
 
     @property
     def n_symbols(self) -> int:
@@ -153,12 +168,12 @@ class TimeClass:
 
     @property
     def line(self) -> int:
-        """Cells of a row (C) or of a column (F): the paper's longest run."""
+        """Pixels of a row (C) or of a column (F): the paper's longest run."""
         return self.spec.size[1] if self.order != "F" else self.spec.size[0]
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """The row and the column of a cell."""
+        """The row and the column of a pixel."""
         n_rows, n_cols = self.spec.size
         row, col = (n_cols, 1) if self.order != "F" else (1, n_rows)
         return (Axis("row", n_rows, row), Axis("col", n_cols, col))
@@ -172,16 +187,16 @@ class TimeClass:
             symbols = symbols + _widened(classes[..., frame, :, :], self.n_symbols) * weight
         if self.order == "F":
             symbols = symbols.swapaxes(-1, -2)
-        return symbols.reshape(*symbols.shape[:-2], self.n_cells)
+        return symbols.reshape(*symbols.shape[:-2], self.n_pixels)
 
     def layers(self, ids: ArrayT) -> ArrayT:
-        """What each cell is made of, (..., N, S·S) of (..., N, S, S): its pixel in each frame."""
+        """The mask pixels behind each position, (..., N, S·S): one in each frame."""
         if self.order == "F":
             ids = ids.swapaxes(-1, -2)
-        return ids.reshape(*ids.shape[:-2], self.n_cells)
+        return ids.reshape(*ids.shape[:-2], self.n_pixels)
 
     def from_layers(self, layers: list[np.ndarray]) -> np.ndarray:
-        """Masks (N, S, S), C-contiguous, of what cells are made of, N planes (S·S,)."""
+        """Masks (N, S, S), C-contiguous, of N layers (S·S,)."""
         shape = self.spec.size if self.order != "F" else self.spec.size[::-1]
         classes = np.stack(layers).reshape(-1, *shape)
         return classes if self.order != "F" else np.ascontiguousarray(classes.swapaxes(1, 2))
@@ -202,45 +217,51 @@ class TimeClass:
         return tuple(symbol // base**frame % base for frame in range(self.spec.n_frames))
 
     def pixels(
-        self, cells: np.ndarray, labels: tuple[int, ...]
+        self, positions: np.ndarray, labels: tuple[int, ...]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Frames, rows, columns and labels, each (N·n,) integer, of n cells of one symbol."""
-        layers = [self.places(cells, frame) for frame in range(self.spec.n_frames)]
+        """Frames, rows, columns and labels, each (N·n,) integer, of n positions of one symbol."""
+        layers = [self.coordinates(positions, frame) for frame in range(self.spec.n_frames)]
         frames, rows, cols = (np.concatenate(axis) for axis in zip(*layers, strict=True))
-        return frames, rows, cols, np.repeat(np.array(labels), cells.size)
+        return frames, rows, cols, np.repeat(np.array(labels), positions.size)
 
-    def places(self, cells: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Frames, rows and columns (n,) of cells (n,) in one frame, the layer."""
-        rows, cols = np.unravel_index(cells, self.spec.size, order=_numpy(self.order))
-        return np.full(cells.shape, layer), rows, cols
+    def coordinates(
+        self, positions: np.ndarray, layer: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Frames, rows and columns (n,) of positions (n,) in one frame, the layer."""
+        rows, cols = np.unravel_index(positions, self.spec.size, order=_numpy(self.order))
+        return np.full(positions.shape, layer), rows, cols
 
     def symbol_text(self, symbol: int) -> str:
         """The classes that a symbol says, the first frame first, such as "ipsc-background"."""
         names = ("background", *self.spec.class_names)
         return "-".join(names[label] for label in self.labels_of(symbol))
 
-    def cell_text(self, cell: int) -> str:
-        """Where a cell is, in words."""
-        return _place(self.axes, cell)
+    def position_text(self, position: int) -> str:
+        """Where a position is, in words, such as "row 1, col 5"."""
+        return _coordinates_text(self.axes, position)
 
 
-Canvas = Volume | TimeClass
+Flattening = Volume | TimeClass
 
-CANVASES: dict[tuple[str, str], type[Canvas]] = {
+FLATTENINGS: dict[tuple[str, str], type[Flattening]] = {
     ("volume", "C"): Volume,
     ("volume", "F"): Volume,
     ("class", "C"): TimeClass,
     ("class", "F"): TimeClass,
 }
-"""The canvas of each `Scheme.time` and `Scheme.order`: what is here can be chosen."""
+"""The flattening of each `Scheme.time` and `Scheme.order`: what is here can be chosen."""
+
+
+def _of_objects(spec: MaskSpec) -> MaskSpec:
+    return MaskSpec(size=spec.size, class_names=("object",), n_frames=spec.n_frames)
 
 
 def _numpy(order: str) -> Literal["C", "F"]:
     return "F" if order == "F" else "C"
 
 
-def _place(axes: tuple[Axis, ...], cell: int) -> str:
-    return ", ".join(f"{axis.name} {cell // axis.stride % axis.size}" for axis in axes)
+def _coordinates_text(axes: tuple[Axis, ...], position: int) -> str:
+    return ", ".join(f"{axis.name} {position // axis.stride % axis.size}" for axis in axes)
 
 
 def _widened(classes: ArrayT, highest: int) -> ArrayT:
