@@ -4,61 +4,47 @@
     python -m benchmarks.decode --lengths 512 --batches 1 8 --json decode.json
     python -m benchmarks.decode --device cuda --steps 0
 
-The decoder of size `paper` with random weights, V = 8000, on 400 cells of an image of 640 × 640
-pixels, greedily; every path writes exactly L tokens. A step costs more the more tokens there are
-already, so a few steps are timed at three lengths in between (the nodes of a Gauss quadrature,
-exact up to the fifth power) and integrated; with ``--steps 0`` whole sequences are timed. The paths
-take turns, and of each the fastest round counts.
+The decoder of size `paper` with random weights, V = 8000, on the 400 feature positions of an image
+of 640 × 640 pixels, greedily; every path writes exactly L tokens. A step costs more the more tokens
+there are already, so a few steps are timed at three lengths in between (the nodes of a Gauss
+quadrature, exact up to the fifth power) and integrated; with ``--steps 0`` whole sequences are
+timed. The paths take turns, and of each the fastest round counts.
 
 Then the bundled model writes synthetic time-lapses with drafts, in passes of the decoder.
 """
 
 import argparse
-import json
 import os
-import platform
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from math import inf
+from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rleseg_core.checkpoints.build import build_model, build_tokenizer
-from rleseg_core.checkpoints.file import find_model, load_checkpoint
-from rleseg_core.data import (
-    ImageStack,
-    LabelReader,
-    SyntheticConfig,
-    WindowReader,
-    plan_windows,
-    subsample_labels,
-    synthesize,
+from benchmarks import report
+from benchmarks.decode_drafts import DRAFT_BATCHES, MOVIES, DraftSpeed, draft_table, time_drafts
+from benchmarks.decode_peer import HOW_TO_INSTALL, Peer, has_transformers
+from benchmarks.decode_setup import (
+    POSITIONS,
+    AnyToken,
+    BegunPix2Seq,
+    V,
+    paper_model,
+    race,
+    random_memory,
+    seconds_of,
 )
+from benchmarks.report import number, table
 from rleseg_core.decoding import GrammarTables, decode_sequences
-from rleseg_core.files import whole_file
-from rleseg_core.model import Memory, ModelConfig, Pix2Seq, model_config
-from rleseg_core.model.cache import Cache
-from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import Draft, Tokenizer, preset
+from rleseg_core.model import Memory, Pix2Seq
+from rleseg_core.spec import MaskSpec
+from rleseg_core.tokens import Tokenizer, preset
 
-V, IMAGE, CELLS = 8000, 640, 400
-SEED = 2_000_000  # the bundled model was trained on others
-MOVIES: dict[str, dict[str, float]] = {
-    "slow": {"speed": 0.005, "division_rate": 0, "death_rate": 0},
-    "usual": {},
-}
-DRAFT_BATCHES = (1, 8)
-TEXTS = ("movement", "draft")
-HOW_TO_INSTALL = "transformers is not installed: uv pip install -c constraints.txt --group bench"
 POINTS, WEIGHTS = ((column / 2).tolist() for column in np.polynomial.legendre.leggauss(3))
 
 
@@ -102,124 +88,6 @@ class GrammarCost:
     grammar: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class DraftSpeed:
-    """Windows of a time-lapse with and without drafts; the tokens were the same.
-
-    Parameters
-    ----------
-    movie, draft : str
-        What is written, and where the guess comes from.
-    batch : int
-        Time-lapses that are written side by side.
-    tokens : float
-        Of a window, on average.
-    changed : float
-        Share of the cells of a mask that differ from the frame before.
-    passes : float
-        Passes of the decoder for a window, on average; without a draft as many as tokens.
-    plain, drafted : float
-        Tokens per second without and with drafts, the encoder not counted.
-    """
-
-    movie: str
-    draft: str
-    batch: int
-    tokens: float
-    changed: float
-    passes: float
-    plain: float
-    drafted: float
-
-
-class AnyToken:
-    """Rules that allow every token but the end, so that sequences get as long as they may."""
-
-    bos, eos, pad = 1, 2, 0
-
-    def __init__(self, vocab_size: int, device: torch.device) -> None:
-        self._allowed = torch.ones(1, vocab_size, dtype=torch.bool, device=device)
-        self._allowed[:, : self.eos + 1] = False
-
-    def start(self, batch: int) -> Tensor:
-        """Nothing is remembered."""
-        return torch.zeros(batch, 1, dtype=torch.int64, device=self._allowed.device)
-
-    def allowed(self, state: Tensor) -> Tensor:
-        """(B, V) bool."""
-        return self._allowed.expand(len(state), -1)
-
-    def advance(self, state: Tensor, tokens: Tensor) -> Tensor:
-        """The same."""
-        return state
-
-    def select(self, state: Tensor, rows: Tensor) -> Tensor:
-        """The state of some of the sequences."""
-        return state[rows]
-
-
-class BegunPix2Seq(Pix2Seq):
-    """A model whose sequences have begun: a new cache has `begun` tokens of random keys."""
-
-    begun = 0
-    capacity = 0
-    _made: tuple[int, int, Cache] | None = None
-
-    def new_cache(self, memory: Memory, max_tokens: int) -> Cache:
-        """The cache, made once, with room for whole sequences."""
-        if self.begun == 0:
-            return super().new_cache(memory, max_tokens)
-        key = (id(memory), self.begun)
-        if self._made is None or self._made[:2] != key:
-            cache = super().new_cache(memory, self.capacity)
-            for own in cache.self_attention:
-                for part in (own.keys, own.values):
-                    part[:, :, : self.begun].normal_()
-            self._made = (*key, cache)
-        cache = self._made[2]
-        cache.positions = torch.full_like(cache.positions, self.begun)
-        cache.longest, cache.uniform = self.begun, True
-        return cache
-
-
-def paper_model(length: int, vocab_size: int, like: Tensor) -> BegunPix2Seq:
-    """The model with random weights, on the device and of the type of `like`."""
-    torch.manual_seed(0)
-    config = model_config("paper", vocab_size=vocab_size, max_tokens=length, image_size=IMAGE)
-    return BegunPix2Seq(config).to(like).eval()
-
-
-def random_memory(batch: int, config: ModelConfig, like: Tensor) -> Memory:
-    """What an encoder would leave of `batch` images."""
-    return Memory(torch.randn(batch, CELLS, config.decoder_dim).to(like))
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for what is under way."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def seconds_of(call: Callable[[], object], device: torch.device) -> float:
-    """How long a call takes."""
-    synchronize(device)
-    begin = perf_counter()
-    call()
-    synchronize(device)
-    return perf_counter() - begin
-
-
-def race(contenders: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
-    """The fewest seconds of each; they take turns, and the first round is not counted."""
-    best = dict.fromkeys(contenders, inf)
-    for k in range(repeats + 1):
-        for name, call in contenders.items():
-            taken = call()
-            if k:
-                best[name] = min(best[name], taken)
-    return best
-
-
 def measured_bandwidth(device: torch.device) -> float:
     """Bytes per second of the device's memory, the better of reading and of copying 1 GiB."""
     source = torch.ones(2**28, device=device)
@@ -235,15 +103,15 @@ def measured_bandwidth(device: torch.device) -> float:
 
 
 def bytes_per_step(model: Pix2Seq, length: int, batch: int) -> float:
-    """Weights of the decoder, keys and values of half the tokens and of all cells, each once."""
+    """Weights of the decoder, keys and values of half the tokens and of the image, each once."""
     config, decoder = model.config, model.decoder
     n_weights = sum(p.numel() for p in decoder.layers.parameters())
-    for layer in decoder.layers:  # keys and values of the cells are computed once
+    for layer in decoder.layers:  # keys and values of the image are computed once
         n_weights -= sum(p.numel() for p in layer.cross_attention.key_value.parameters())
     n_weights += sum(p.numel() for p in (*decoder.norm.parameters(), decoder.tokens.bias))
     n_weights += config.vocab_size * config.decoder_dim
     per_position = 2 * config.decoder_dim * config.decoder_layers
-    n_cached = batch * per_position * ((length + 1) / 2 + CELLS)
+    n_cached = batch * per_position * ((length + 1) / 2 + POSITIONS)
     return (n_weights + n_cached) * decoder.positions.element_size()
 
 
@@ -265,7 +133,7 @@ def time_ours(
 
 @torch.inference_mode()
 def time_uncached(model: Pix2Seq, memory: Memory, begun: int, *, last_only: bool) -> float:
-    """Seconds of a step that reads the cells and `begun` tokens, and chooses one more."""
+    """Seconds of a step that reads the image and `begun` tokens, and chooses one more."""
     decoder, context = model.decoder, memory.context
     tokens = torch.randint(3, V, (len(memory), max(begun, 1)), device=context.device)
 
@@ -280,92 +148,6 @@ def time_uncached(model: Pix2Seq, memory: Memory, begun: int, *, last_only: bool
         F.linear(decoder.norm(x[:, -1]), table, decoder.tokens.bias).argmax(-1)
 
     return seconds_of(step, context.device)
-
-
-class Clock:
-    """Takes the time of each token that `generate` puts out."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.times: list[float] = []
-
-    def put(self, _tokens: Tensor) -> None:
-        """A token, or first the prompt."""
-        synchronize(self._device)
-        self.times.append(perf_counter())
-
-    def end(self) -> None:
-        """Nothing."""
-
-
-class Peer:
-    """BART's decoder in transformers, of the same width, layers, heads, hidden width, V and L.
-
-    It adds and normalises in another order; its arithmetic is the same to a percent. It is given
-    the encoder's product, so that it keeps the keys and values of the cells like ours.
-    """
-
-    caches = ("dynamic", "static")
-
-    def __init__(self, config: ModelConfig, like: Tensor) -> None:
-        from transformers import BartConfig, BartForConditionalGeneration
-
-        torch.manual_seed(0)
-        model = BartForConditionalGeneration(
-            BartConfig(
-                vocab_size=config.vocab_size,
-                max_position_embeddings=config.max_tokens + 2,
-                d_model=config.decoder_dim,
-                encoder_layers=1,
-                encoder_attention_heads=config.decoder_heads,
-                encoder_ffn_dim=1,
-                decoder_layers=config.decoder_layers,
-                decoder_attention_heads=config.decoder_heads,
-                decoder_ffn_dim=config.decoder_ff,
-                pad_token_id=0,
-                bos_token_id=1,
-                decoder_start_token_id=1,
-                eos_token_id=None,
-                forced_eos_token_id=None,
-            )
-        )
-        self._model = model.to(like).eval()
-
-    @torch.inference_mode()
-    def time(self, memory: Memory, begun: int, n_steps: int, cache: str) -> float:
-        """Seconds of a step behind a prompt of `begun` tokens, whose reading is not counted."""
-        from transformers import GenerationConfig
-        from transformers.modeling_outputs import BaseModelOutput
-
-        settings = GenerationConfig(
-            do_sample=False,
-            use_cache=True,
-            cache_implementation=cache,
-            max_new_tokens=n_steps + (begun > 0),
-            eos_token_id=None,
-            pad_token_id=0,
-            bos_token_id=1,
-            decoder_start_token_id=1,
-        )
-        device = memory.context.device
-        prompt = torch.randint(3, V, (len(memory), max(begun, 1)), device=device)
-        clock = Clock(device)
-        self._model.generate(
-            encoder_outputs=BaseModelOutput(last_hidden_state=memory.context),
-            decoder_input_ids=prompt,
-            generation_config=settings,
-            streamer=clock,
-        )
-        times = clock.times[1:] if begun else clock.times
-        assert len(times) == n_steps + 1
-        return (times[-1] - times[0]) / n_steps
-
-
-def has_transformers() -> bool:
-    """Whether there is something to compare with."""
-    with suppress(PackageNotFoundError):
-        return bool(version("transformers"))
-    return False
 
 
 def time_batch(
@@ -427,7 +209,8 @@ def _cached_paths(
 def time_grammar(length: int, batch: int, *, repeats: int, like: Tensor) -> GrammarCost:
     """Whole sequences with the grammar of LAC 80 × 80, and with rules that cost nothing.
 
-    Random weights would soon be at the last cell; runs may come in any order, which costs as much.
+    Random weights would soon reach the last mask pixel, so runs may come in any order, which costs
+    as much.
     """
     spec = MaskSpec(size=(80, 80), class_names=("a", "b"))
     tokenizer = Tokenizer.build(preset("lac"), spec)
@@ -451,114 +234,6 @@ def time_grammar(length: int, batch: int, *, repeats: int, like: Tensor) -> Gram
         free=batch / taken["free"],
         grammar=batch / taken["grammar"],
     )
-
-
-@dataclass(frozen=True)
-class Movies:
-    """Time-lapses side by side, frame by frame: window ``t * batch + b`` is frame t of movie b.
-
-    Parameters
-    ----------
-    memories : list of Memory
-        Of each window.
-    truths : list of array
-        Tokens of each window's true mask.
-    masks : (T, B, S, S) uint8
-        The true masks.
-    """
-
-    memories: list[Memory]
-    truths: list[np.ndarray]
-    masks: np.ndarray
-
-
-@torch.inference_mode()
-def read_movies(
-    options: Mapping[str, float], model: Pix2Seq, tokenizer: Tokenizer, spec: WindowSpec,
-    *, batch: int, n_frames: int,
-) -> Movies:  # fmt: skip
-    """Synthetic time-lapses of one window a frame, encoded."""
-    images, masks = [], []
-    for seed in range(batch):
-        movie = synthesize(
-            SyntheticConfig(
-                n_frames=n_frames, size=(spec.patch, spec.patch), seed=SEED + seed, **options
-            )
-        )
-        windows = plan_windows(movie.images.shape, spec)
-        reader = WindowReader(ImageStack.from_array(movie.images), spec)
-        labels = LabelReader(movie.classes, spec)
-        images.append([reader.read(window) for window in windows])
-        masks.append([subsample_labels(labels.read(w), tokenizer.spec.size) for w in windows])
-    order = [(t, b) for t in range(n_frames) for b in range(batch)]
-    device = model.decoder.positions.device
-    return Movies(
-        [model.encode(torch.from_numpy(images[b][t])[None].to(device)) for t, b in order],
-        [tokenizer.encode(masks[b][t]) for t, b in order],
-        np.stack([np.concatenate(frames) for frames in masks], axis=1),
-    )
-
-
-def time_drafts(
-    options: Mapping[str, float], *, movie: str, batch: int, n_frames: int, repeats: int,
-    device: torch.device,
-) -> list[DraftSpeed]:  # fmt: skip
-    """The bundled model on time-lapses, with the frame before and with the truth as drafts."""
-    checkpoint = load_checkpoint(find_model("demo"))
-    model = build_model(checkpoint.info, checkpoint.weights).to(device).eval()
-    tokenizer = build_tokenizer(checkpoint.info)
-    rules = tokenizer.grammar.on(device)
-    movies = read_movies(
-        options, model, tokenizer, checkpoint.info.window_spec, batch=batch, n_frames=n_frames
-    )
-    tokens: dict[str, dict[int, np.ndarray]] = {}
-    n_passes: dict[str, int] = {}
-
-    def write(source: str) -> float:
-        written = tokens[source] = {}
-        n_passes[source] = 0
-
-        def guess(index: int) -> Draft | None:
-            if source == "truth":
-                return Draft(tokenizer, movies.truths[index])
-            before = written.get(index - batch)
-            return None if before is None else Draft(tokenizer, before)
-
-        def run() -> None:
-            for one in decode_sequences(
-                model, movies.memories, rules, max_tokens=model.config.max_tokens,
-                n_slots=batch, drafts=None if source == "none" else guess,
-            ):  # fmt: skip
-                written[one.index] = one.tokens
-                n_passes[source] += one.n_passes
-
-        return seconds_of(run, device)
-
-    sources = ("none", "frame before", "truth")
-    taken = race({source: partial(write, source) for source in sources}, repeats)
-    plain, n_windows = tokens["none"], len(movies.memories)
-    n_tokens = sum(one.size for one in plain.values())
-    for source in sources[1:]:
-        assert all(np.array_equal(plain[k], tokens[source][k]) for k in range(n_windows))
-    return [
-        DraftSpeed(
-            movie=movie,
-            draft=source,
-            batch=batch,
-            tokens=n_tokens / n_windows,
-            changed=float((movies.masks[1:] != movies.masks[:-1]).mean()),
-            passes=n_passes[source] / n_windows,
-            plain=n_tokens / taken["none"],
-            drafted=n_tokens / taken[source],
-        )
-        for source in sources[1:]
-    ]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, all but its texts to the right."""
-    lines = [head, ["---" if name in TEXTS else "---:" for name in head], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def speed_table(speeds: Sequence[Speeds]) -> str:
@@ -606,56 +281,22 @@ def grammar_table(costs: Sequence[GrammarCost]) -> str:
     return table(head, rows)
 
 
-def draft_table(speeds: Sequence[DraftSpeed]) -> str:
-    """Passes and tokens per second with drafts."""
-    head = (
-        "movement", "cells that change", "draft", "B", "tokens", "passes", "fewer",
-        "tokens/s without", "tokens/s with", "×",
-    )  # fmt: skip
-    rows = [
-        (
-            s.movie,
-            f"{s.changed:.1%}",
-            s.draft,
-            f"{s.batch}",
-            f"{s.tokens:.1f}",
-            f"{s.passes:.1f}",
-            f"{s.tokens / s.passes:.1f} ×",
-            number(s.plain),
-            number(s.drafted),
-            f"{s.drafted / s.plain:.2f}",
-        )
-        for s in speeds
-    ]
-    return table(head, rows)
-
-
-def number(value: float) -> str:
-    """Three digits or so."""
-    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
-
-
 def machine(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
     """When, where and with what this runs."""
-    cpus = Path("/proc/cpuinfo")
-    models = cpus.read_text().splitlines() if cpus.exists() else []
-    names = [line.split(":")[1].strip() for line in models if line.startswith("model name")]
     cuda = device.type == "cuda"
     return {
-        "date": date.today().isoformat(),
-        "processor": names[0] if names else platform.processor(),
+        **report.machine(),
         "device": torch.cuda.get_device_name(device) if cuda else device.type,
         "type": str(dtype).removeprefix("torch."),
         "threads": str(torch.get_num_threads()),
         "waiting threads": os.environ.get("OMP_WAIT_POLICY", "default"),
-        "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": version("transformers") if has_transformers() else "none",
     }
 
 
-def main() -> None:
-    """Measure and print."""
+def parse_arguments() -> argparse.Namespace:
+    """The options of the program."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -668,7 +309,24 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="bfloat16 on a GPU")
     parser.add_argument("--json", type=Path, help="file to write the numbers to")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def time_all_drafts(n_frames: int, repeats: int, device: torch.device) -> list[DraftSpeed]:
+    """Every kind of time-lapse in every batch size."""
+    return [
+        speed
+        for movie, options in MOVIES.items()
+        for batch in DRAFT_BATCHES
+        for speed in time_drafts(
+            options, movie=movie, batch=batch, n_frames=n_frames, repeats=repeats, device=device
+        )
+    ]
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     cuda = device.type == "cuda"
@@ -680,14 +338,12 @@ def main() -> None:
     bandwidth = measured_bandwidth(device)
     print(", ".join(f"{key} {value}" for key, value in where.items()))
     print(f"memory: {bandwidth / 1e9:.1f} GB/s\n")
-    speeds, costs, drafted = [], [], []
-    for length in arguments.lengths:
-        for batch in arguments.batches:
-            speeds.append(
-                time_batch(
-                    length, batch, steps=steps, repeats=repeats, like=like, bandwidth=bandwidth
-                )
-            )
+    speeds = [
+        time_batch(length, batch, steps=steps, repeats=repeats, like=like, bandwidth=bandwidth)
+        for length in arguments.lengths
+        for batch in arguments.batches
+    ]
+    costs: list[GrammarCost] = []
     if speeds:
         print(f"Tokens/s of all sequences together\n\n{speed_table(speeds)}\n")
         if not has_transformers():
@@ -697,28 +353,20 @@ def main() -> None:
             for batch in arguments.batches
         ]
         print(f"Whole sequences, tokens/s\n\n{grammar_table(costs)}\n")
-    for movie, options in MOVIES.items() if arguments.frames else ():
-        for batch in DRAFT_BATCHES:
-            drafted += time_drafts(
-                options,
-                movie=movie,
-                batch=batch,
-                n_frames=arguments.frames,
-                repeats=repeats,
-                device=device,
-            )
+    drafted = time_all_drafts(arguments.frames, repeats, device) if arguments.frames else []
     if drafted:
         print(f"Time-lapses with drafts, the same tokens\n\n{draft_table(drafted)}")
     if arguments.json:
-        found = {
-            "machine": where,
-            "bandwidth": bandwidth,
-            "speeds": [asdict(s) for s in speeds],
-            "grammar": [asdict(c) for c in costs],
-            "drafts": [asdict(d) for d in drafted],
-        }
-        with whole_file(arguments.json) as temporary:
-            temporary.write_text(json.dumps(found, indent=1))
+        report.write_json(
+            arguments.json,
+            {
+                "machine": where,
+                "bandwidth": bandwidth,
+                "speeds": [asdict(s) for s in speeds],
+                "grammar": [asdict(c) for c in costs],
+                "drafts": [asdict(d) for d in drafted],
+            },
+        )
 
 
 if __name__ == "__main__":

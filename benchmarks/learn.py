@@ -14,17 +14,16 @@ a GPU. Cutting patches and encoding masks count, scoring does not. See docs/lear
 import argparse
 import json
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks import report
 from benchmarks.learn_ablate import Trial, ablate, ablation_table
 from benchmarks.learn_data import DATA, Fields, load_fields
 from benchmarks.learn_recipe import CHANGES, Recipe, RivalRecipe, our_recipe
@@ -210,19 +209,14 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
 
 def machine(device: torch.device, arguments: argparse.Namespace) -> dict[str, str]:
     """When, where and how this ran."""
-    cpus = Path("/proc/cpuinfo")
-    lines = cpus.read_text().splitlines() if cpus.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     cuda = device.type == "cuda"
     return {
         "command": "python -m benchmarks.learn " + " ".join(sys.argv[1:]),
         "seed": str(getattr(arguments, "seed", getattr(arguments, "seeds", ""))),
-        "date": date.today().isoformat(),
-        "processor": names[0] if names else platform.processor(),
+        **report.machine(),
         "cores": str(os.cpu_count()),
         "device": torch.cuda.get_device_name(device) if cuda else device.type,
         "threads": str(torch.get_num_threads()),
-        "python": platform.python_version(),
         **{name: installed(name) for name in ("napari-rleseg", "torch", "monai", "numpy")},
     }
 

@@ -10,11 +10,8 @@ two classes as two column-major run-length codes: a peer for speed, not for the 
 """
 
 import argparse
-import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
 from functools import partial
 from importlib.metadata import version
 from math import inf
@@ -25,17 +22,15 @@ from tracemalloc import get_traced_memory, start, stop
 import numpy as np
 import torch
 from pycocotools import mask as peer
-from skimage.draw import ellipse
 
-from rleseg_core.files import whole_file
-from rleseg_core.spec import MaskSpec
-from rleseg_core.tokens import PRESETS, Tokenizer, for_classes, preset
+from benchmarks import report
+from benchmarks.report import table
+from benchmarks.tokens_cuda import cuda_table, time_cuda
+from benchmarks.tokens_setup import N_MASKS, build, ellipses
+from rleseg_core.tokens import PRESETS
 
-CLASSES = ("ipsc", "dfc")
-N_MASKS = 64
 N_FRAMES = {"3d-c": 8, "3d-f": 8, "tac": 8, "ltac": 4, "cw-tac": 8, "iw-tac": 8}
 SCHEME_SIDE = 160
-NO_LIMIT = 10**15
 # masks/s by side: the published implementation (encode_batch: its TensorFlow graph) and pycocotools
 PUBLISHED = {
     "numpy encode": {80: 1_295, 160: 759, 320: 386, 640: 162},
@@ -96,49 +91,6 @@ class SchemeSpeed:
     encode_batch: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class CudaSpeed:
-    """`encode_batch` on a GPU.
-
-    Parameters
-    ----------
-    side, batch : int
-        Of the masks.
-    masks_per_s : float
-        Of the fastest loop, in which the host never waited for the device.
-    input_gb_per_s : float
-        Bytes of masks (uint8) read.
-    copy_gb_per_s : float
-        Bytes that a plain copy on the same device reads, measured beside it.
-    bytes_per_pixel : float
-        Most device memory held on top of the input, per pixel of the masks.
-    """
-
-    side: int
-    batch: int
-    masks_per_s: float
-    input_gb_per_s: float
-    copy_gb_per_s: float
-    bytes_per_pixel: float
-
-
-def ellipses(
-    side: int, n_masks: int, rng: np.random.Generator, *, n_frames: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """Class ids (B, N, S, S) uint8 and instance ids int32 of 20 drifting ellipses a mask."""
-    classes = np.zeros((n_masks, n_frames, side, side), np.uint8)
-    instances = np.zeros(classes.shape, np.int32)
-    for b in range(n_masks):
-        for instance in range(1, 21):
-            centre, drift = rng.uniform(0, side, 2), rng.normal(0, 0.01 * side, 2)
-            radii, angle = rng.uniform(0.035, 0.1, 2) * side, rng.uniform(0, np.pi)
-            for frame in range(n_frames):
-                where = ellipse(*(centre + frame * drift), *radii, (side, side), angle)
-                classes[b, frame][where] = 1 + instance % len(CLASSES)
-                instances[b, frame][where] = instance
-    return classes, instances
-
-
 def each(
     call: Callable[..., object], *columns: Sequence[object] | np.ndarray
 ) -> Callable[[], None]:
@@ -174,12 +126,6 @@ def traced_peak(call: Callable[[], object]) -> int:
     peak = get_traced_memory()[1]
     stop()
     return peak
-
-
-def build(name: str, side: int, n_frames: int = 1) -> Tokenizer:
-    """The tokenizer of a preset for square masks of the benchmark's classes."""
-    spec = MaskSpec(size=(side, side), class_names=CLASSES, n_frames=n_frames)
-    return Tokenizer.build(for_classes(preset(name), len(CLASSES)), spec, vocab_limit=NO_LIMIT)
 
 
 def time_side(side: int, *, repeats: int, seconds: float) -> SideSpeeds:
@@ -263,60 +209,6 @@ def time_scheme(name: str, *, side: int, repeats: int, seconds: float) -> Scheme
     )
 
 
-def time_cuda(
-    side: int, batch: int, *, repeats: int, seconds: float, device: torch.device
-) -> CudaSpeed:
-    """LAC on a GPU; raises if `encode_batch` makes the host wait for the device."""
-    tokenizer = build("lac", side)
-    few, _ = ellipses(side, N_MASKS, np.random.default_rng(side))
-    budget = max(tokenizer.encode(mask).size for mask in few)
-    masks = torch.from_numpy(few).to(device).repeat(-(-batch // N_MASKS), 1, 1, 1)[:batch]
-    source = torch.zeros(2**29, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-
-    def encode() -> None:
-        tokenizer.encode_batch(masks, budget=budget)
-
-    def copy() -> None:
-        target.copy_(source)
-
-    def seconds_of(call: Callable[[], None], n_calls: int) -> float:
-        begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        torch.cuda.set_sync_debug_mode("error")
-        begin.record()
-        for _ in range(n_calls):
-            call()
-        end.record()
-        torch.cuda.set_sync_debug_mode("default")
-        end.synchronize()
-        return float(begin.elapsed_time(end)) / 1000 / n_calls
-
-    held = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    encode()
-    peak = torch.cuda.max_memory_allocated(device) - held
-    n_calls = {call: 1 + int(seconds / seconds_of(call, 3)) for call in (encode, copy)}
-    best = {call: min(seconds_of(call, n) for _ in range(repeats)) for call, n in n_calls.items()}
-    return CudaSpeed(
-        side=side,
-        batch=batch,
-        masks_per_s=batch / best[encode],
-        input_gb_per_s=masks.nbytes / best[encode] / 1e9,
-        copy_gb_per_s=source.nbytes / best[copy] / 1e9,
-        bytes_per_pixel=peak / masks.numel(),
-    )
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, its first column to the left and the others to the right."""
-    widths = [max(len(line[k]) for line in (head, *rows)) for k in range(len(head))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = ([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in rows)
-    header = [head[0].ljust(widths[0]), *map(str.rjust, head[1:], widths[1:])]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
-
-
 def side_table(speeds: SideSpeeds) -> str:
     """The table of one side."""
     head = ("", "masks/s", "tokens/s", "× pycocotools", "elsewhere: masks/s", "memory: B/pixel")
@@ -352,37 +244,6 @@ def scheme_table(speeds: Sequence[SchemeSpeed]) -> str:
     return f"Schemes at {side} × {side}, masks/s\n\n{table(head, rows)}\n"
 
 
-def cuda_table(speeds: Sequence[CudaSpeed]) -> str:
-    """The table of a GPU."""
-    head = ("encode_batch", "B", "masks/s", "input GB/s", "copy GB/s", "share", "memory: B/pixel")
-    rows = [
-        (
-            f"{s.side} × {s.side}",
-            f"{s.batch}",
-            f"{s.masks_per_s:,.0f}",
-            f"{s.input_gb_per_s:.1f}",
-            f"{s.copy_gb_per_s:.0f}",
-            f"{s.input_gb_per_s / s.copy_gb_per_s:.1%}",
-            f"{s.bytes_per_pixel:.1f}",
-        )
-        for s in speeds
-    ]
-    return f"{torch.cuda.get_device_name()}, the host never waited\n\n{table(head, rows)}\n"
-
-
-def machine() -> dict[str, str]:
-    """When, where and with what this runs."""
-    cpus = Path("/proc/cpuinfo")
-    models = cpus.read_text().splitlines() if cpus.exists() else []
-    names = [line.split(":")[1].strip() for line in models if line.startswith("model name")]
-    return {
-        "date": date.today().isoformat(),
-        "processor": names[0] if names else platform.processor(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "torch", "pycocotools")},
-    }
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -399,7 +260,10 @@ def main() -> None:
     torch.set_num_threads(1)  # numpy and pycocotools use one here anyway
     pace = {"repeats": arguments.repeats, "seconds": arguments.seconds}
 
-    where = machine()
+    where = {
+        **report.machine(),
+        **{name: version(name) for name in ("numpy", "torch", "pycocotools")},
+    }
     print(", ".join(f"{key} {value}" for key, value in where.items()), end="\n\n")
     sides = []
     for side in arguments.sides:
@@ -430,8 +294,7 @@ def main() -> None:
             "schemes": [asdict(s) for s in schemes],
             "cuda": [asdict(s) for s in cuda],
         }
-        with whole_file(arguments.json) as temporary:
-            temporary.write_text(json.dumps(found, indent=1))
+        report.write_json(arguments.json, found)
 
 
 if __name__ == "__main__":
