@@ -1,4 +1,4 @@
-"""The animation of one window: its tokens from a model or from masks, its place in the viewer."""
+"""The animation of one window: its tokens, from a model or from masks, played in the viewer."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +19,7 @@ from rleseg_core.checkpoints.file import ModelInfo
 from rleseg_core.data import Window, plan_windows, resized_shape
 from rleseg_core.drawing.animation import FrameWritten
 from rleseg_core.errors import DataError
+from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Event, Scheme, Tokenizer
 
 
@@ -40,11 +41,11 @@ class Animation(QObject):
         The window that is shown, in resized pixels.
     """
 
-    shown = Signal()  # a window; its tokens come from now on
-    completed = Signal()  # all its tokens
+    shown = Signal()  # a window is in the viewer; its tokens follow
+    completed = Signal()  # all tokens of the window are known
     exported = Signal(object)  # Path
-    progressed = Signal(int, int)  # pictures written, of all
-    stopped = Signal(str)  # 'cancelled' or a sentence that says what failed
+    progressed = Signal(int, int)  # animation frames written, in all
+    stopped = Signal(str)  # 'cancelled', or the message of an error
 
     def __init__(self, session: Session, parent: QObject | None = None):
         super().__init__(parent)
@@ -57,10 +58,10 @@ class Animation(QObject):
             share=float(str(preference("animation", "load"))) / 100,
             parent=self,
         )
-        self._model: ModelInfo | None = None
+        self._window_spec: WindowSpec | None = None  # with which `window` was planned
         self._hidden: list[Labels] = []
         self._next: Callable[[], None] | None = None  # what was asked for while a job was running
-        self._job = ""  # what a runner does for us: 'write', 'tokens', 'film'
+        self._job = ""  # that a runner does for us; see `busy`
         self._runner: Runner | None = None
         self._encoder = InProcessRunner("RLE Seg: encoding masks", self)
         for runner in (session.reading, session.inference, self._encoder):
@@ -74,25 +75,25 @@ class Animation(QObject):
 
     @property
     def busy(self) -> str:
-        """What is being done: 'write' (the image to disk), 'tokens', 'film', or nothing."""
+        """The running job: 'write' (of the image to disk), 'tokens', 'export', or ''."""
         return self._job
 
     def windows(self) -> list[Window]:
         """Windows of the frame that is shown, row by row."""
-        image, model = self._subject()
-        shape, spec = stack_shape(image), model.window_spec
+        image, _, spec = self._subject()
+        shape = stack_shape(image)
         if shape[0] < spec.n_frames:
-            plan_windows(shape, spec)  # says what is wrong
+            plan_windows(shape, spec)  # raises
         first = min(self._frame(image), shape[0] - spec.n_frames)
         frames = (first, first + spec.n_frames)
         planned = plan_windows((spec.n_frames, *shape[1:]), spec)
         return [replace(window, frames=frames) for window in planned]
 
     def window_in_view(self) -> Window:
-        """The window whose middle is nearest to the middle of the view."""
-        image, model = self._subject()
+        """The window whose centre is nearest to the centre of the view."""
+        image, _, spec = self._subject()
         shape = stack_shape(image)
-        rows, cols = resized_shape(shape, model.window_spec)
+        rows, cols = resized_shape(shape, spec)
         world = (
             *self._session.viewer.dims.point[:-2],
             *self._session.viewer.scene.camera.center[-2:],
@@ -113,90 +114,87 @@ class Animation(QObject):
         window : Window
             One of `windows`.
         masks : Labels or None
-            Whose masks are written as tokens; None for those that the model writes, live.
+            Layer whose masks are encoded as tokens; None for the tokens that the model writes,
+            live.
         device : str
-            What the model computes on.
+            Device of the model: 'auto', 'cpu', 'cuda' or 'mps'.
 
         Raises
         ------
         DataError
             If there is no image or model, the masks do not fit, or another job is running.
         """
-        image, model = self._subject()
+        image, model, spec = self._subject()
         session = self._session
         if masks is not None and stack_shape(masks) != stack_shape(image):
             raise DataError(
                 f"masks are {stack_shape(masks)}, the image is {stack_shape(image)}; "
                 "both must be the same"
             )
-        if self._job:  # of ours: when it has stopped
+        if self._job:  # ours: show the window when it has stopped
             self._next = lambda: self.show(window, masks, device=device)
             self.cancel()
             return
         if masks is None and (session.inference.busy or session.reading.busy):
             raise DataError("another job is running; cancel it or wait for it")
         tokenizer = Tokenizer.build(Scheme.from_json(model.scheme), model.mask_spec)
-        self._model, self.window = model, window
-        preview = self._preview.show(tokenizer.spec, self._place(image, window))
+        self._window_spec, self.window = spec, window
+        transform = _mask_transform(image, window, spec, tokenizer.spec)
+        preview = self._preview.show(tokenizer.spec, transform)
         session.viewer.layers.selection.active = image
         self.player.load(tokenizer, preview, live=True)
         self.shown.emit()
         if masks is not None:
             data = masks.data if masks.ndim == 3 else masks.data[None]
-            spec = model.window_spec
             self._run("tokens", self._encoder, tracing.encode, data, window, spec, tokenizer)
         else:
-            wanted = (model.path, device, window)
+            source = (model.path, device, window, spec.image_size)
             self._with_image(
-                lambda path: self._run("tokens", session.inference, tracing.trace, path, *wanted)
+                lambda path: self._run("tokens", session.inference, tracing.trace, path, *source)
             )
 
     def export(self, path: Path, *, fps: int = 20, max_seconds: float = 20.0) -> None:
-        """Write the film of the window that is shown, as GIF or MP4.
+        """Write the animation of the window that is shown, as GIF or MP4.
 
         Raises
         ------
         DataError
             If no window is shown, its tokens are not complete, or another job is running.
         """
-        window, model, tokenizer = self.window, self._model, self.player.tokenizer
-        if window is None or model is None or tokenizer is None or not self.player.complete:
+        window, spec, tokenizer = self.window, self._window_spec, self.player.tokenizer
+        if window is None or spec is None or tokenizer is None or not self.player.complete:
             raise DataError("there is nothing to export yet; play a window, or wait for its tokens")
         session = self._session
         if self._job or session.inference.busy or session.reading.busy:
             raise DataError("another job is running; cancel it or wait for it")
-        tokens = [*self.player.tokens(), tokenizer.vocab.eos]
+        sequence = tracing.WindowTokens(
+            window=window,
+            window_spec=spec,
+            scheme=tokenizer.scheme,
+            mask_spec=tokenizer.spec,
+            tokens=(*self.player.tokens(), tokenizer.vocab.eos),
+        )
+        limits = {"fps": fps, "max_seconds": max_seconds}
         self._with_image(
             lambda images: self._run(
-                "film",
-                session.inference,
-                tracing.export,
-                images,
-                window,
-                model.window_spec,
-                tokenizer.scheme,
-                tokenizer.spec,
-                tokens,
-                path,
-                fps=fps,
-                max_seconds=max_seconds,
+                "export", session.inference, tracing.export, images, sequence, path, **limits
             )
         )
 
     def cancel(self) -> None:
-        """Stop what is being done; what was fetched can be played."""
+        """Stop the running job; tokens that have come can be played."""
         if self._runner is not None:
             self._runner.cancel()
 
     def zoom(self) -> None:
-        """Let the window fill the view."""
+        """Fit the window to the view."""
         if self.preview is not None:
             camera = self._session.viewer.scene.camera
             self._view = self._view or (tuple(camera.center), float(camera.zoom))
             self._session.viewer.fit_to_view(layers=[self.preview])
 
     def hide_others(self, hidden: bool) -> None:
-        """Hide all other masks while a window is shown, or show again those that were hidden."""
+        """Hide all other masks while a window is shown, or show them again."""
         if hidden and self.preview is not None:
             for layer in self._session.viewer.layers:
                 if isinstance(layer, Labels) and not self._preview.owns(layer) and layer.visible:
@@ -208,38 +206,24 @@ class Animation(QObject):
             self._hidden.clear()
 
     def close(self) -> None:
-        """Hide the window, and give the viewer the view it had."""
+        """Hide the window, and restore the view."""
         self.cancel()
         self._forget()
 
-    def _subject(self) -> tuple[Image, ModelInfo]:
-        image, model = self._session.image, self._session.model
+    def _subject(self) -> tuple[Image, ModelInfo, WindowSpec]:
+        session = self._session
+        image, model, spec = session.image, session.model, session.window_spec
         if image is None:
             raise DataError("there is no image; open one in the Load tab")
-        if model is None:
+        if model is None or spec is None:
             raise DataError("no model is chosen; choose one in the Segment tab")
-        return image, model
+        return image, model, spec
 
     def _frame(self, image: Image) -> int:
         if image.ndim - (1 if image.rgb else 0) < 3 and image.ndim < 3:
             return 0
         frame = round(float(image.world_to_data(self._session.viewer.dims.point)[0]))
         return max(0, min(frame, stack_shape(image)[0] - 1))
-
-    def _place(self, image: Image, window: Window) -> dict[str, tuple[float, ...]]:
-        """Scale and translation that put the cells of a window onto the image."""
-        assert self._model is not None
-        shape, spec = stack_shape(image), self._model.window_spec
-        transform = stack_transform(image)
-        scale, shift = list(transform["scale"]), list(transform["translate"])
-        shift[0] += window.frames[0] * scale[0]
-        sides = zip((1, 2), resized_shape(shape, spec), (window.rows, window.cols), strict=True)
-        for axis, resized, (first, _) in sides:
-            source = shape[axis] / resized  # source pixels of a resized one
-            cell = source * spec.patch / self._model.mask_spec.size[axis - 1]
-            shift[axis] += scale[axis] * (first * source - 0.5 + cell / 2)
-            scale[axis] *= cell
-        return {"scale": tuple(scale), "translate": tuple(shift)}
 
     def _with_image(self, then: Callable[[Path], None]) -> None:
         session = self._session
@@ -262,7 +246,7 @@ class Animation(QObject):
             return
         if self._job == "tokens":
             self.player.feed(reports)  # type: ignore[arg-type]
-        elif self._job == "film" and isinstance(reports[-1], FrameWritten):
+        elif self._job == "export" and isinstance(reports[-1], FrameWritten):
             self.progressed.emit(reports[-1].n_done, reports[-1].n_frames)
 
     def _finish(self, runner: Runner, product: object) -> None:
@@ -317,3 +301,19 @@ class Animation(QObject):
             camera = self._session.viewer.scene.camera
             camera.center, camera.zoom = self._view
             self._view = None
+
+
+def _mask_transform(
+    image: Image, window: Window, spec: WindowSpec, mask_spec: MaskSpec
+) -> dict[str, tuple[float, ...]]:
+    """Scale and translation that put the mask pixels of a window onto the image."""
+    shape, transform = stack_shape(image), stack_transform(image)
+    scale, shift = list(transform["scale"]), list(transform["translate"])
+    shift[0] += window.frames[0] * scale[0]
+    sides = zip((1, 2), resized_shape(shape, spec), (window.rows, window.cols), strict=True)
+    for axis, n_resized, (first, _) in sides:
+        source = shape[axis] / n_resized  # source pixels per resized pixel
+        side = source * spec.patch / mask_spec.size[axis - 1]  # of a mask pixel, in source pixels
+        shift[axis] += scale[axis] * (first * source - 0.5 + side / 2)
+        scale[axis] *= side
+    return {"scale": tuple(scale), "translate": tuple(shift)}

@@ -10,7 +10,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_rleseg.jobs import InProcessRunner, show_failure
-from napari_rleseg.layers import class_names_of, notes, show_labels, stack_shape
+from napari_rleseg.layers import class_names_of, provenance_of, show_labels, stack_shape
 from napari_rleseg.recorder import CorrectionRecorder
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.signals import listen
@@ -226,7 +226,7 @@ class MaskCorrection(QObject):
             self._session.new_path(FOLDER),
             layer.data if layer.ndim == 3 else layer.data[None],
             class_names=names,
-            provenance=_plain(notes(layer).get("provenance")),
+            provenance=json.loads(json.dumps(provenance_of(layer), default=str)),  # plain JSON
             image_path=images,
         )
 
@@ -298,10 +298,3 @@ class MaskCorrection(QObject):
 def _title(folder: Path, when: float) -> str:
     saved = datetime.fromtimestamp(when).astimezone().strftime("%d %b %Y %H:%M")
     return f"{saved} · {folder.parent.stem}"
-
-
-def _plain(provenance: object) -> dict[str, object]:
-    """What of it JSON can hold."""
-    if not isinstance(provenance, dict):
-        return {}
-    return json.loads(json.dumps(provenance, default=str))

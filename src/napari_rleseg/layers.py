@@ -44,6 +44,12 @@ def class_names_of(layer: Labels) -> tuple[str, ...]:
     return tuple(str(name) for name in names) if isinstance(names, list | tuple) else ()
 
 
+def provenance_of(layer: Layer) -> dict[str, object]:
+    """How the masks of a layer of ours were made: model, settings, date; empty if unknown."""
+    record = notes(layer).get("provenance")
+    return dict(record) if isinstance(record, dict) else {}
+
+
 def stack_shape(layer: Image | Labels) -> tuple[int, int, int]:
     """(T, Y, X) of a layer that holds a stack or one frame.
 

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from napari_rleseg.layers import labels_layer, notes, stack_shape, stack_transfo
 from napari_rleseg.preferences import preference
 from rleseg_core.checkpoints.file import ModelInfo
 from rleseg_core.data.formats.zarr import create_stack
+from rleseg_core.spec import WindowSpec
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -43,6 +45,8 @@ class Session:
         Its masks, as the model writes them and a person corrects them.
     model : ModelInfo or None
         The model to segment with.
+    image_size : int or None
+        Longer side of a frame after resizing, in pixels; None for that of the model.
     corrections : CorrectionLog or None
         What was corrected in `result`.
     inference, training, reading : Runner
@@ -52,6 +56,7 @@ class Session:
     image_changed = Signal(object)
     result_changed = Signal(object)
     model_changed = Signal(object)
+    window_spec_changed = Signal(object)
     corrections_changed = Signal()
     models_changed = Signal()  # a new model was written or found
 
@@ -60,6 +65,7 @@ class Session:
         self._image: Image | None = None
         self._result: Labels | None = None
         self._model: ModelInfo | None = None
+        self._image_size: int | None = None
         self._corrections: CorrectionLog | None = None
         self._folder: Path | None = None
         threads = int(str(preference("inference", "threads"))) or None
@@ -130,6 +136,25 @@ class Session:
         if info is not self._model:
             self._model = info
             self.model_changed.emit(info)
+            self.window_spec_changed.emit(self.window_spec)
+
+    @property
+    def image_size(self) -> int | None:
+        """Longer side of a frame after resizing, in pixels; None for that of the model."""
+        return self._image_size
+
+    @image_size.setter
+    def image_size(self, size: int | None) -> None:
+        if size != self._image_size:
+            self._image_size = size
+            self.window_spec_changed.emit(self.window_spec)
+
+    @property
+    def window_spec(self) -> WindowSpec | None:
+        """Windows of `model` over frames of `image_size`: what is segmented and animated."""
+        if self._model is None or self._image_size is None:
+            return None if self._model is None else self._model.window_spec
+        return replace(self._model.window_spec, image_size=self._image_size)
 
     @property
     def corrections(self) -> "CorrectionLog | None":

@@ -1,10 +1,11 @@
-"""The jobs of the animation: the tokens of one window, and its film (see `jobs`).
+"""Jobs of the animation: the tokens of one window, and their export as a file (see `jobs`).
 
 Knows neither Qt nor napari; imports torch only where a model writes the tokens.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,28 +17,70 @@ from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Event, Scheme, Tokenizer
 
 
-def trace(images: Path, model: Path, device: str, window: Window) -> Iterator[Event]:
-    """What a model writes for a window of a stack, event by event."""
+@dataclass(frozen=True, kw_only=True)
+class WindowTokens:
+    """The tokens of one window, and what is needed to draw them.
+
+    Parameters
+    ----------
+    window : Window
+        Window of the stack, in pixels of the resized frames.
+    window_spec : WindowSpec
+        With which the window was planned.
+    scheme : Scheme
+        Scheme of the tokens.
+    mask_spec : MaskSpec
+        Size and classes of the mask.
+    tokens : tuple of int
+        Token ids, ending in eos.
+    """
+
+    window: Window
+    window_spec: WindowSpec
+    scheme: Scheme
+    mask_spec: MaskSpec
+    tokens: tuple[int, ...]
+
+
+def trace(
+    images: Path, model: Path, device: str, window: Window, image_size: int | None = None
+) -> Iterator[Event]:
+    """Events that a model writes for a window of a stack, as soon as they are decoded.
+
+    Parameters
+    ----------
+    images : Path
+        The stack.
+    model : Path
+        Model file.
+    device : str
+        'auto', 'cpu', 'cuda' or 'mps'.
+    window : Window
+        Window of the stack, planned for frames of `image_size`.
+    image_size : int, optional
+        Longer side of a frame after resizing, in pixels; that of the model by default.
+    """
     from napari_rleseg.tasks import segmenter
 
-    yield from segmenter(model, device).trace(ImageStack.open(images), window)
+    stack = ImageStack.open(images)
+    yield from segmenter(model, device).trace(stack, window, image_size=image_size)
 
 
 def encode(
     labels: ArrayLike, window: Window, window_spec: WindowSpec, tokenizer: Tokenizer
 ) -> Generator[Event, None, None]:
-    """What a model would have to write for a window to get these masks.
+    """Events of the tokens that encode the masks of a window.
 
     Parameters
     ----------
     labels : (T, Y, X) integer
         Class ids of the stack.
     window : Window
-        Of the stack.
+        Window of the stack, in pixels of the resized frames.
     window_spec : WindowSpec
-        With which it was planned.
+        With which the window was planned.
     tokenizer : Tokenizer
-        Of the model.
+        The model's.
     """
     patches = LabelReader(labels, window_spec).read(window)
     tokens = tokenizer.encode(subsample_labels(patches, tokenizer.spec.size))
@@ -45,28 +88,19 @@ def encode(
 
 
 def export(
-    images: Path,
-    window: Window,
-    window_spec: WindowSpec,
-    scheme: Scheme,
-    mask_spec: MaskSpec,
-    tokens: Sequence[int],
-    path: Path,
-    *,
-    fps: int = 20,
-    max_seconds: float = 20.0,
+    images: Path, sequence: WindowTokens, path: Path, *, fps: int = 20, max_seconds: float = 20.0
 ) -> Generator[FrameWritten, None, Path]:
-    """Write the film of a window's tokens as GIF or MP4."""
-    patches = WindowReader(ImageStack.open(images), window_spec).read(window)  # (N, 3, P, P)
-    tokenizer = Tokenizer.build(scheme, mask_spec)
-    film = write_animation(
+    """Write the animation of a window's tokens as GIF or MP4; returns `path`."""
+    reader = WindowReader(ImageStack.open(images), sequence.window_spec)
+    patches = reader.read(sequence.window)  # (N, 3, P, P)
+    animation = write_animation(
         patches.transpose(0, 2, 3, 1),
-        tokenizer,
-        np.array(tokens, np.int64),
+        Tokenizer.build(sequence.scheme, sequence.mask_spec),
+        np.array(sequence.tokens, np.int64),
         path,
         fps=fps,
         max_seconds=max_seconds,
     )
-    with closing(film):
-        yield from film
+    with closing(animation):
+        yield from animation
     return path

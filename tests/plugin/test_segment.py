@@ -67,10 +67,10 @@ def test_what_is_painted_on_the_result_is_on_the_disk(panel, session, qtbot):
     assert kept[1, 2, 3] == 2
 
 
-def test_it_is_told_when_frames_are_looked_at_in_another_size(panel, session, tiny_model, tmp_path):
+def test_panel_shows_to_which_size_frames_are_resized(panel, session, tiny_model, tmp_path):
     assert not panel.scale.text()
     panel.advanced.image_size.setValue(48)
-    assert panel.scale.text().startswith("Frames of 64 × 96 pixels are looked at in 32 × 48;")
+    assert panel.scale.text().startswith("Frames of 64 × 96 pixels are resized to 32 × 48;")
     panel.advanced.image_size.setValue(96)
     assert not panel.scale.text()
     panel.advanced.image_size.setValue(0)
@@ -78,7 +78,7 @@ def test_it_is_told_when_frames_are_looked_at_in_another_size(panel, session, ti
     other = replace(tiny_model, path=tmp_path / "other.safetensors", window_spec=small)
     save_checkpoint(other, load_checkpoint(tiny_model.path).weights)
     session.model = other
-    assert "in 16 × 24" in panel.scale.text()
+    assert "to 16 × 24" in panel.scale.text()
 
 
 @pytest.mark.parametrize(("choice", "frames"), [(CURRENT, [2]), (RANGE, [1, 2])])

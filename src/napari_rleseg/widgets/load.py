@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from napari.layers import Labels, Layer
+from napari.types import LayerData
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
@@ -18,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rleseg.jobs import show_failure
-from napari_rleseg.layers import show_image, show_labels
+from napari_rleseg.layers import provenance_of, show_image, show_labels
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.widgets.controls import form_layout, text_label
 from rleseg_core.checkpoints.file import find_model, read_info
@@ -30,7 +31,7 @@ MOST_CLASSES = 8  # masks with higher numbers hold instance ids
 
 
 class LoadWidget(QWidget):
-    """Opens stacks lazily, and says what they are.
+    """Opens stacks lazily, and shows their size and data type.
 
     Parameters
     ----------
@@ -53,9 +54,9 @@ class LoadWidget(QWidget):
         self.sample = QPushButton("Sample time-lapse")
         self.earlier = QPushButton("Earlier session…")
         self.pixel_size = QDoubleSpinBox(minimum=0.0001, maximum=1e6, value=1.0, decimals=4)
-        self.pixel_size.setToolTip("Side of a pixel, in the unit that the viewer is to show")
+        self.pixel_size.setToolTip("Side of a pixel, in the unit of the scale bar")
         self.class_names = QLineEdit()
-        self.class_names.setPlaceholderText("of masks, as: ipsc, dfc")
+        self.class_names.setPlaceholderText("of masks, e.g. ipsc, dfc")
         self.busy = QProgressBar(minimum=0, maximum=0)
         self.busy.hide()
         self.info = text_label("Open a time-lapse, or take the sample.")
@@ -94,22 +95,31 @@ class LoadWidget(QWidget):
     def _show(self, product: object) -> None:
         if self._asked is None:  # not our job
             return
-        self._asked = None
+        asked, self._asked = self._asked, None
         match product:
             case (ImageStack() as stack, (tuple() | None) as limits):
                 layer = show_image(self._session.viewer, stack, limits, self._scale())
                 self._show_first(layer)
-                self._tell(layer, stack.shape, str(stack.dtype), str(stack.path or ""))
+                self._report(layer, stack.shape, str(stack.dtype), str(stack.path or ""))
             case (LabelStack() as stack, int(highest)):
                 self._show_masks(stack, highest)
-            case list(layers):
-                added = [Layer.create(*data) for data in layers]
-                self._session.viewer.layers.extend(added)
-                self._show_first(added[0])
-                if len(added) > 1 and self._session.path_of(added[1]) is not None:
-                    self._session.result = added[1]
+            case list(layers) if asked == Path():
+                image, *_ = self._add(layers)
                 self._choose_sample_model()
-                self._tell(added[0], added[0].data.shape, str(added[0].dtype), "simulated")
+                self._report(image, image.data.shape, str(image.dtype), "simulated")
+            case list(layers):
+                image, *masks = self._add(layers)
+                if masks and self._session.path_of(masks[0]) is not None:
+                    self._session.result = masks[0]
+                    size = provenance_of(masks[0]).get("image_size")
+                    self._session.image_size = size if isinstance(size, int) else None
+                self._report(image, image.data.shape, str(image.dtype), str(asked))
+
+    def _add(self, layers: list[LayerData]) -> list[Layer]:
+        added = [Layer.create(*data) for data in layers]
+        self._session.viewer.layers.extend(added)
+        self._show_first(added[0])
+        return added
 
     def _show_first(self, image: Layer) -> None:
         self._session.image = image
@@ -138,9 +148,9 @@ class LoadWidget(QWidget):
             image=self._session.image,
             path=None if note else stack.path,
         )
-        self._tell(layer, stack.shape, ", ".join(names) + note, str(stack.path or ""))
+        self._report(layer, stack.shape, ", ".join(names) + note, str(stack.path or ""))
 
-    def _tell(self, layer: Layer, shape: tuple[int, ...], what: str, source: str) -> None:
+    def _report(self, layer: Layer, shape: tuple[int, ...], what: str, source: str) -> None:
         frames = f"{shape[0]} frame" + ("s" if shape[0] != 1 else "")
         kind = "masks" if isinstance(layer, Labels) else "images"
         self.info.setText(f"{layer.name} ({kind})\n{frames} of {shape[1]} × {shape[2]}, {what}")

@@ -1,7 +1,6 @@
 """The panel that segments: image, model, frames, and one button."""
 
 from contextlib import suppress
-from dataclasses import replace
 
 from napari.layers import Image
 from qtpy.QtCore import QElapsedTimer
@@ -53,7 +52,7 @@ class SegmentWidget(QWidget):
         self.frames = QComboBox()
         self.frames.addItems([ALL, CURRENT, RANGE])
         self.first, self.last = QSpinBox(), QSpinBox()
-        self.advanced = AdvancedSettings(session.inference)
+        self.advanced = AdvancedSettings(session)
         self.scale = text_label()
         self.follow_box = QCheckBox("Follow the frame being segmented")
         self.follow_box.setChecked(True)
@@ -66,14 +65,13 @@ class SegmentWidget(QWidget):
         self.image.chosen.connect(self._choose_image)
         self.model.chosen.connect(self._choose_model)
         self.frames.currentTextChanged.connect(self._show_range)
-        self.advanced.image_size.valueChanged.connect(self._tell_scale)
         self.button.clicked.connect(self._press)
         self.follow_box.toggled.connect(self._set_follow)
         self.segmentation.started.connect(self._show_started)
         self.segmentation.progressed.connect(self._show_progress)
         self.segmentation.stopped.connect(self._show_stopped)
         listen(session.image_changed, self._show_image, self)
-        listen(session.model_changed, self._tell_scale, self)
+        listen(session.window_spec_changed, self._show_scale, self)
         self._choose_image(self.image.layer)
         self._choose_model(self.model.model)
         self._show_range()
@@ -103,7 +101,7 @@ class SegmentWidget(QWidget):
         return None
 
     def start(self) -> None:
-        """Begin to segment; what stands against it is told."""
+        """Begin to segment; errors appear in the status line."""
         try:
             settings = self.settings
             model = self.model.model
@@ -191,21 +189,20 @@ class SegmentWidget(QWidget):
         for box in (self.first, self.last):
             box.setMaximum(n_frames - 1)
         self.last.setValue(n_frames - 1)
-        self._tell_scale()
+        self._show_scale()
 
     def _choose_model(self, model: object) -> None:
         self._session.model = self.model.model
 
-    def _tell_scale(self, _: object = None) -> None:
-        """Say in which size frames are looked at, where it is not their own."""
-        layer, model = self.image.layer, self.model.model
-        told = ""
-        if layer is not None and model is not None:
-            size = self.advanced.image_size.value() or model.window_spec.image_size
-            with suppress(DataError):  # told where the image is chosen
-                told = _scale_of(stack_shape(layer), replace(model.window_spec, image_size=size))
-        self.scale.setText(told)
-        self.scale.setVisible(bool(told))
+    def _show_scale(self, _: object = None) -> None:
+        """Show to which size frames are resized, if they are."""
+        layer, spec = self.image.layer, self._session.window_spec
+        text = ""
+        if layer is not None and spec is not None:
+            with suppress(DataError):  # shown where the image is chosen
+                text = _scale_text(stack_shape(layer), spec)
+        self.scale.setText(text)
+        self.scale.setVisible(bool(text))
 
     def _show_image(self, layer: Image | None) -> None:
         if layer is not None and layer is not self.image.layer:
@@ -215,13 +212,13 @@ class SegmentWidget(QWidget):
         self._range.setVisible(self.frames.currentText() == RANGE)
 
 
-def _scale_of(shape: tuple[int, int, int], spec: WindowSpec) -> str:
-    """In which size frames of a stack are looked at; nothing where it is their own."""
+def _scale_text(shape: tuple[int, int, int], spec: WindowSpec) -> str:
+    """To which size frames of a stack are resized; empty if they are not."""
     _, height, width = shape
     rows, cols = resized_shape(shape, spec)
     if (rows, cols) == (height, width):
         return ""
     return (
-        f"Frames of {width} × {height} pixels are looked at in {cols} × {rows}; for another, set "
+        f"Frames of {width} × {height} pixels are resized to {cols} × {rows}; to change this, set "
         "Image size in the advanced settings."
     )
