@@ -1,32 +1,29 @@
-"""Tokens played run by run: events painted into a preview layer, and listed."""
+"""Tokens played run by run: events painted into a preview layer at a chosen speed."""
 
 import collections
-import functools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QAbstractListModel, QModelIndex, QObject, QSize, Qt, QTimer, Signal
-from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtCore import QObject, QTimer, Signal
 
-from rleseg_core.drawing.palette import label_colour
 from rleseg_core.tokens import Event, MaskEnded, RunPainted, Tokenizer
 
 HIGHLIGHT = 255  # label of the run that was painted last
 HIGHLIGHT_COLOUR = "#ff00ff"
-TO_COME = "#808080"  # text of what is not shown yet; readable on light and dark
-FETCH_S = 0.004  # of the viewer's time, for reading ahead, each time it draws
-IDLE_S = 0.05
+FETCH_S = 0.004  # seconds of reading ahead in one turn of the event loop
+MAX_STEPS = 4000  # events that a seek shows or takes back in one turn, some milliseconds
+IDLE_S = 0.05  # between two looks for events that a model is still writing
 
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """What an event does: flat cells of the mask, their labels before and after."""
+    """What an event does: flat indices of mask pixels, and their labels before and after."""
 
     event: Event
-    cells: np.ndarray
+    pixels: np.ndarray
     before: np.ndarray
     after: np.ndarray
 
@@ -34,34 +31,43 @@ class _Step:
 class TokenPlayer(QObject):
     """Paints events into a labels layer at a chosen speed, forwards and backwards.
 
-    Events that are recorded, and those that a model is still writing, take the same way: they come
-    from an iterable, or by `feed`, and are shown when their time has come.
+    Recorded events come from an iterable, and those that a model is still writing come by `feed`;
+    both are read ahead, and shown when they are due.
 
     Parameters
     ----------
     frame_rate : float
-        Most updates a second.
+        Updates per second, at most.
     share : float
-        Most of the viewer's time to take, 0 to 1: where drawing is slow, updates become rarer and
-        show more runs each.
+        Share of the viewer's time to take at most, 0 to 1: where drawing is slow, updates become
+        rarer and show more runs each.
+    clock : callable
+        Time in seconds.
     parent : QObject or None
         Owner.
 
     Attributes
     ----------
     speed : float
-        Events a second.
+        Events per second.
     """
 
-    moved = Signal(int)  # the number of events that are shown
-    grew = Signal(int)  # the number of events that are known
+    moved = Signal(int)  # number of events that are shown
+    grew = Signal(int)  # number of events that are known
     playing_changed = Signal(bool)
 
     def __init__(
-        self, *, frame_rate: float = 30, share: float = 0.4, parent: QObject | None = None
+        self,
+        *,
+        frame_rate: float = 30,
+        share: float = 0.4,
+        clock: Callable[[], float] = time.perf_counter,
+        parent: QObject | None = None,
     ):
         super().__init__(parent)
         self.speed = 20.0
+        self._clock = clock
+        self._target: int | None = None  # events that a seek is to show
         self._frame_s, self._share = 1 / frame_rate, share
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -75,7 +81,7 @@ class TokenPlayer(QObject):
 
     @property
     def playing(self) -> bool:
-        """Whether it moves on by itself."""
+        """Whether it plays."""
         return self._playing
 
     @property
@@ -169,28 +175,39 @@ class TokenPlayer(QObject):
         self._wake()
 
     def play(self) -> None:
-        """Move on; from the beginning if it is at the end."""
+        """Play on; from the beginning if it is at the end."""
         if self._layer is None:
             return
         if self._complete and self._position == len(self._steps):
             self._show(0)
-        self._due, self._due_since = 0.0, time.perf_counter()
+        self._target = None
+        self._due, self._due_since = 0.0, self._clock()
         self._set_playing(True)
         self._wake()
 
     def pause(self) -> None:
-        """Stay."""
+        """Stop where it is, also on the way to where a seek was to go."""
+        self._target = None
         self._set_playing(False)
 
     def step(self, n_events: int = 1) -> None:
-        """Pause, and show so many events more, or fewer if negative."""
+        """Pause, and show `n_events` more events, or fewer if negative."""
         self.seek(self._position + n_events)
 
     def seek(self, position: int) -> None:
-        """Pause, and show the first `position` events."""
+        """Pause, and show the first `position` events.
+
+        A far position is reached within several turns of the event loop. Events that a model has
+        still to write are waited for, until another command comes.
+        """
         self.pause()
-        self._fetch(position, 0.05)
-        self._show(max(0, min(position, len(self._steps))))
+        if self._layer is None:
+            return
+        self._target = max(0, position)
+        self._fetch(self._target, FETCH_S)
+        self._approach()
+        if self._target is not None:
+            self._wake()
 
     def _set_playing(self, playing: bool) -> None:
         if playing != self._playing:
@@ -202,17 +219,19 @@ class TokenPlayer(QObject):
             self._timer.start(0)
 
     def _tick(self) -> None:
-        self._started = time.perf_counter()
+        self._started = self._clock()
         self._fetch(None, FETCH_S)
-        if self._playing:
+        if self._target is not None:
+            self._approach()
+        elif self._playing:
             self._advance()
         self._rest_timer.start(0)  # its turn comes after the viewer has drawn
 
     def _rest(self) -> None:
-        cost = time.perf_counter() - self._started
+        cost = self._clock() - self._started
         if self._playing:
             wait = max(self._frame_s - cost, cost * (1 / self._share - 1))
-        elif not self._complete and not self._live:
+        elif self._has_work():
             wait = max(0.0, cost * (1 / self._share - 1))
         else:
             return  # woken by the next command
@@ -220,8 +239,23 @@ class TokenPlayer(QObject):
             wait = max(wait, IDLE_S)
         self._timer.start(max(1, round(wait * 1000)))
 
+    def _has_work(self) -> bool:
+        """Whether there are events to read ahead, or known ones that a seek has not reached."""
+        if self._mailbox or not (self._complete or self._live):
+            return True
+        return self._target is not None and self._position != min(self._target, len(self._steps))
+
+    def _approach(self) -> None:
+        """Move towards the target of a seek, as far as one turn of the event loop allows."""
+        assert self._target is not None
+        known = min(self._target, len(self._steps))
+        nearest, farthest = self._position - MAX_STEPS, self._position + MAX_STEPS
+        self._show(max(nearest, min(known, farthest)))
+        if self._position == self._target or (self._complete and self._position == known):
+            self._target = None
+
     def _advance(self) -> None:
-        now = time.perf_counter()
+        now = self._clock()
         self._due += (now - self._due_since) * self.speed
         self._due_since = now
         n_events = int(self._due)
@@ -238,14 +272,14 @@ class TokenPlayer(QObject):
         """Take events until there are `n_events`, none are left, or the time is over."""
         if self._complete or self._tokenizer is None:
             return
-        known, end = len(self._steps), time.perf_counter() + seconds
+        known, end = len(self._steps), self._clock() + seconds
         while n_events is None or len(self._steps) < n_events:
             event = self._mailbox.popleft() if self._mailbox else next(self._source, None)
             if event is None:
                 self._complete = not self._live
                 break
             self._steps.append(self._prepare(event))
-            if time.perf_counter() > end:
+            if self._clock() > end:
                 break
         if len(self._steps) > known:
             self.grew.emit(len(self._steps))
@@ -254,95 +288,28 @@ class TokenPlayer(QObject):
         assert self._tokenizer is not None
         front = self._front.reshape(-1)
         if isinstance(event, RunPainted):
-            cells = np.ravel_multi_index(self._tokenizer.run_pixels(event), self._front.shape)
-            before = front[cells]
+            pixels = np.ravel_multi_index(self._tokenizer.run_pixels(event), self._front.shape)
+            before = front[pixels]
             self._tokenizer.paint(self._front, event)
         else:  # may colour what was painted before
             old = front.copy()
             self._tokenizer.paint(self._front, event)
-            cells = np.flatnonzero(front != old)
-            before = old[cells]
-        return _Step(event, cells, before, front[cells])
+            pixels = np.flatnonzero(front != old)
+            before = old[pixels]
+        return _Step(event, pixels, before, front[pixels])
 
     def _show(self, position: int) -> None:
         mask = self._mask.reshape(-1)
         for step in self._steps[self._position : position]:
-            mask[step.cells] = step.after
+            mask[step.pixels] = step.after
         for step in reversed(self._steps[position : self._position]):
-            mask[step.cells] = step.before
+            mask[step.pixels] = step.before
         self._position = position
         shown = self._mask.copy()
         if position and isinstance(self._steps[position - 1].event, RunPainted):
-            shown.reshape(-1)[self._steps[position - 1].cells] = HIGHLIGHT
+            shown.reshape(-1)[self._steps[position - 1].pixels] = HIGHLIGHT
         if self._layer is not None:
             where = np.nonzero(self._layer.data != shown)
             if len(where[0]):
                 self._layer.data_setitem(where, shown[where])
         self.moved.emit(position)
-
-
-class TokenList(QAbstractListModel):
-    """The events of a player as rows of text: number, what the tokens say, colour of the class.
-
-    Parameters
-    ----------
-    player : TokenPlayer
-        Whose events.
-    line_height : int
-        Pixels that a line of text takes.
-    parent : QObject or None
-        Owner.
-    """
-
-    def __init__(self, player: TokenPlayer, line_height: int, parent: QObject | None = None):
-        super().__init__(parent)
-        self._player, self._line_height = player, line_height
-        self._n_rows = 0
-        player.grew.connect(self._grow)
-
-    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
-        """Rows: the events that are known."""
-        return 0 if parent.isValid() else self._n_rows
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """Text or colour of a row; made when it comes into view."""
-        if not index.isValid() or index.row() >= self._n_rows:
-            return None
-        event = self._player.event_at(index.row())
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(event)
-        if role == Qt.ItemDataRole.SizeHintRole and self._player.tokenizer is not None:
-            return QSize(0, self._player.tokenizer.tokens_per_run * self._line_height)
-        if role == Qt.ItemDataRole.DecorationRole and not isinstance(event, MaskEnded):
-            assert self._player.tokenizer is not None
-            return _swatch(label_colour(event.label, self._player.tokenizer.spec.n_classes))
-        if role == Qt.ItemDataRole.ForegroundRole and index.row() >= self._player.position:
-            return QColor(TO_COME)
-        return None
-
-    def _text(self, event: Event) -> str:
-        if isinstance(event, MaskEnded):
-            skipped = f", {event.n_skipped} skipped" if event.n_skipped else ""
-            return f"end · {event.n_runs} runs, {event.n_tokens} tokens{skipped}"
-        tokenizer = self._player.tokenizer
-        assert tokenizer is not None
-        number = f"{event.index + 1:>4}   " if isinstance(event, RunPainted) else " " * 7
-        said = tokenizer.texts(event)
-        return number + ("\n" + " " * len(number)).join(said)  # a line a token: panels are narrow
-
-    def _grow(self, n_events: int) -> None:
-        if n_events > self._n_rows:
-            self.beginInsertRows(QModelIndex(), self._n_rows, n_events - 1)
-            self._n_rows = n_events
-            self.endInsertRows()
-        elif n_events < self._n_rows:
-            self.beginResetModel()
-            self._n_rows = n_events
-            self.endResetModel()
-
-
-@functools.cache
-def _swatch(colour: str) -> QPixmap:
-    pixmap = QPixmap(9, 9)
-    pixmap.fill(QColor(colour))
-    return pixmap

@@ -8,7 +8,9 @@ from qtpy.QtCore import QTimer
 from napari_rleseg.layers import show_labels
 from napari_rleseg.player import HIGHLIGHT
 from napari_rleseg.widgets.animate import AnimateWidget
-from rleseg_core.data import LabelReader, subsample_labels
+from napari_rleseg.widgets.segment import SegmentWidget
+from rleseg_core.data import ImageStack, LabelReader, subsample_labels
+from rleseg_core.inference import Segmenter
 
 pytestmark = pytest.mark.gui
 
@@ -58,6 +60,25 @@ def test_windows_are_those_of_the_frame_that_is_shown(widget, session):
     assert {window.frames for window in windows(widget)} == {(3, 4)}
 
 
+def test_window_and_tokens_are_those_that_were_segmented(qtbot, widget, session, cells):
+    segment = SegmentWidget(session)
+    qtbot.addWidget(segment)
+    segment.advanced.image_size.setValue(192)
+    model = Segmenter.from_checkpoint(session.model.path, "cpu")
+    stack = ImageStack.from_array(cells.images)
+    results = list(model.predict(stack, frames=[1], image_size=192))
+    assert windows(widget) == [result.window for result in results]
+    widget.window_box.setCurrentIndex(len(results))
+    with qtbot.waitSignal(widget.animation.completed, timeout=60_000):
+        widget.start()
+    qtbot.waitUntil(lambda: widget.player.complete)
+    expected = results[-1].tokens.tolist()
+    assert widget.player.tokens() == expected[: len(widget.player.tokens())]
+    assert len(expected) - len(widget.player.tokens()) < model.tokenizer.tokens_per_run + 1
+    low, high = widget.animation.preview.extent.world  # of pixel centres
+    np.testing.assert_allclose((high - low)[1:], 15 * 0.5)  # a mask pixel is one source pixel
+
+
 def test_window_in_the_middle_of_the_view_is_found(widget, session):
     for window in windows(widget):
         row, col = sum(window.rows) / 2, sum(window.cols) / 2
@@ -74,9 +95,13 @@ def test_tokens_of_masks_are_played(qtbot, widget, session, truth, cell_window):
     assert not truth.visible
     qtbot.waitUntil(lambda: not widget.player.playing)
     np.testing.assert_array_equal(preview.data, mask)
-    assert widget._rows.rowCount() == widget.player.n_events
-    assert widget.tokens.currentIndex().row() == widget.player.n_events - 1
-    assert widget.scrubber.value() == widget.scrubber.maximum() == widget.player.n_events
+    assert widget.playback.tokens.rows.rowCount() == widget.player.n_events
+    assert widget.playback.tokens.currentIndex().row() == widget.player.n_events - 1
+    assert (
+        widget.playback.scrubber.value()
+        == widget.playback.scrubber.maximum()
+        == widget.player.n_events
+    )
 
 
 def test_preview_lies_on_its_window(qtbot, widget, session, truth, cell_window):
@@ -104,28 +129,28 @@ def test_steps_seek_and_the_list_go_together(qtbot, widget, truth, cell_window):
     show(qtbot, widget, truth, cell_window[0])
     player = widget.player
     player.seek(0)
-    widget.step_button.click()
-    widget.step_button.click()
+    widget.playback.step_button.click()
+    widget.playback.step_button.click()
     assert player.position == 2
-    assert widget.tokens.currentIndex().row() == 1
+    assert widget.playback.tokens.currentIndex().row() == 1
     assert (widget.animation.preview.data == HIGHLIGHT).any()
-    widget.back_button.click()
+    widget.playback.back_button.click()
     assert player.position == 1
-    widget.scrubber.setValue(4)
+    widget.playback.scrubber.setValue(4)
     assert player.position == 4
-    widget.tokens.clicked.emit(widget._rows.index(2))
+    widget.playback.tokens.clicked.emit(widget.playback.tokens.rows.index(2))
     assert player.position == 3
-    widget.play_button.click()
+    widget.playback.play_button.click()
     assert player.playing
-    assert widget.play_button.text() == "Pause"
-    widget.play_button.click()
+    assert widget.playback.play_button.text() == "Pause"
+    widget.playback.play_button.click()
     assert not player.playing
 
 
 def test_speed_is_logarithmic(widget):
-    widget.speed.setValue(0)
+    widget.playback.speed.setValue(0)
     assert widget.player.speed == 1
-    widget.speed.setValue(widget.speed.maximum())
+    widget.playback.speed.setValue(widget.playback.speed.maximum())
     assert widget.player.speed == pytest.approx(1000)
 
 
@@ -172,7 +197,7 @@ def test_closing_restores_the_viewer(qtbot, widget, session, truth, cell_window)
     assert widget.animation.preview is None
     assert [layer.name for layer in session.viewer.layers if layer.visible] == ["cells", "truth"]
     assert (tuple(camera.center), camera.zoom) == before
-    assert widget._rows.rowCount() == 0
+    assert widget.playback.tokens.rows.rowCount() == 0
     assert not widget.export_button.isEnabled()
 
 

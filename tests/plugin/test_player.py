@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_rleseg.player import HIGHLIGHT, TokenList, TokenPlayer
+from napari_rleseg.player import FETCH_S, HIGHLIGHT, MAX_STEPS, TokenPlayer
+from napari_rleseg.widgets.token_list import EventRows
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import MaskEnded, RunPainted, Tokenizer, preset
 
@@ -72,28 +73,98 @@ def test_steps_forward_and_back_are_exact(player, tokenizer, layer, events):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0, 0.5, 0.1])
-def test_seek_shows_the_same_as_playing(player, tokenizer, layer, events, share):
+def test_seek_shows_the_same_as_playing(qtbot, player, tokenizer, layer, events, share):
     player.load(tokenizer, layer, events)
+    qtbot.waitUntil(lambda: player.complete)
     player.seek(len(events))
     player.seek(round(share * len(events)))
     assert player.position == round(share * len(events))
     np.testing.assert_array_equal(layer.data, painted(tokenizer, events[: player.position]))
 
 
-def test_runs_that_overlap_are_taken_back_exactly(player, tokenizer, layer):
+class SlowClock:
+    """A clock that goes on by a quarter of a slice of reading ahead each time it is asked."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += FETCH_S / 4
+        return self.now
+
+
+def overlapping_runs(n):
+    return [RunPainted(k, k % 500, 9, (1 + k % 2,), (3, 4)) for k in range(n)]
+
+
+def test_seek_beyond_what_one_turn_can_fetch_goes_on_until_it_is_there(qtbot, tokenizer, layer):
+    runs = overlapping_runs(300)
+    player = TokenPlayer(clock=SlowClock())
+    player.load(tokenizer, layer, iter(runs))
+    player.seek(250)
+    assert 0 < player.position < 10  # one slice: the event loop goes on
+    qtbot.waitUntil(lambda: player.position == 250, timeout=30_000)
+    np.testing.assert_array_equal(layer.data, painted(tokenizer, runs[:250]))
+    assert not player.playing
+    player.clear()
+
+
+def test_seek_through_known_events_takes_several_turns(qtbot, player, tokenizer, layer):
+    n = 2 * MAX_STEPS + 100
+    player.load(tokenizer, layer, overlapping_runs(n))
+    qtbot.waitUntil(lambda: player.complete, timeout=30_000)
+    for target in (n, 0):
+        positions = []
+        player.moved.connect(positions.append)
+        player.seek(target)
+        qtbot.waitUntil(lambda target=target: player.position == target, timeout=30_000)
+        assert np.abs(np.diff([n - target, *positions])).max() <= MAX_STEPS
+        player.moved.disconnect(positions.append)
+    assert not layer.data.any()
+
+
+def test_seek_past_the_end_stops_at_the_end(qtbot, player, tokenizer, layer, events):
+    player.load(tokenizer, layer, events)
+    player.seek(len(events) + 1000)
+    qtbot.waitUntil(lambda: player.position == len(events), timeout=30_000)
+    assert player.complete
+
+
+def test_pause_gives_up_a_seek(qtbot, tokenizer, layer):
+    player = TokenPlayer(clock=SlowClock())
+    player.load(tokenizer, layer, overlapping_runs(300))
+    player.seek(250)
+    reached = player.position
+    player.pause()
+    qtbot.waitUntil(lambda: player.complete, timeout=30_000)
+    assert player.position == reached
+    player.clear()
+
+
+def test_everything_fed_is_fetched_while_it_is_paused(qtbot, tokenizer, layer):
+    player = TokenPlayer(clock=SlowClock())
+    player.load(tokenizer, layer, live=True)
+    player.feed(overlapping_runs(300))
+    qtbot.waitUntil(lambda: player.n_events == 300, timeout=30_000)
+    player.clear()
+
+
+def test_runs_that_overlap_are_taken_back_exactly(qtbot, player, tokenizer, layer):
     runs = [RunPainted(n, 3 * n, 9, (1 + n % 2,), (3, 4)) for n in range(20)]
     player.load(tokenizer, layer, runs)
+    qtbot.waitUntil(lambda: player.complete)
     player.seek(20)
     for n in reversed(range(20)):
         player.step(-1)
         np.testing.assert_array_equal(layer.data, painted(tokenizer, runs[:n]))
 
 
-def test_runs_of_an_open_block_take_its_colour_when_it_is_closed(player, layer, mask):
+def test_runs_of_an_open_block_take_its_colour_when_it_is_closed(qtbot, player, layer, mask):
     spec = MaskSpec(size=(SIDE, SIDE), class_names=("a", "b"))
     tokenizer = Tokenizer.build(preset("cw"), spec)
     events = list(tokenizer.events(tokenizer.encode(mask)))
     player.load(tokenizer, layer, events)
+    qtbot.waitUntil(lambda: player.complete)
     player.seek(len(events))
     np.testing.assert_array_equal(layer.data, mask)
     for n in reversed(range(len(events))):
@@ -123,16 +194,18 @@ def test_plays_to_the_end_and_then_from_the_beginning(
     assert player.position == 0
 
 
-def test_speed_is_kept(qtbot, player, tokenizer, layer, events):
+def test_speed_is_kept(qtbot, tokenizer, layer, events):
+    now = [0.0]
+    player = TokenPlayer(clock=lambda: now[0])
     player.load(tokenizer, layer, events)
     qtbot.waitUntil(lambda: player.complete)
     player.speed = 100
-    began = time.perf_counter()
     player.play()
-    qtbot.wait(800)
-    player.pause()
-    expected = 100 * (time.perf_counter() - began)
-    assert 0.6 * expected < player.position <= expected + 1
+    for seconds, expected in ((0.5, 50), (0.004, 50), (0.006, 51), (1.0, 151)):
+        now[0] += seconds
+        player._tick()
+        assert player.position == expected
+    player.clear()
 
 
 def test_fed_events_are_shown_as_they_come(qtbot, player, tokenizer, layer, events, mask):
@@ -166,44 +239,22 @@ def test_iterator_is_taken_a_few_at_a_time(qtbot, player, tokenizer, layer, even
     qtbot.waitUntil(lambda: player.complete, timeout=20_000)
 
 
-def test_slow_drawing_makes_updates_rarer(qtbot, player, tokenizer, layer, events):
+def test_slow_drawing_makes_updates_rarer(qtbot, tokenizer, layer, events):
+    now = [0.0]
+    player = TokenPlayer(frame_rate=50, share=0.4, clock=lambda: now[0])
     player.load(tokenizer, layer, events)
     qtbot.waitUntil(lambda: player.complete)
-    positions = []
-    player.moved.connect(positions.append)
-    player.moved.connect(lambda _: time.sleep(0.05))
-    player.speed = 200
     player.play()
-    qtbot.wait(1000)
-    player.pause()
-    assert len(positions) <= 10  # 50 ms of work and 75 ms of rest
-    assert positions[-1] > 100
-
-
-def test_ten_thousand_runs_do_not_stop_the_viewer(qtbot, player, tokenizer, layer):
-    runs = (RunPainted(n, n % 500, 9, (1 + n % 2,), (3, 4)) for n in range(10_000))
-    gaps, last = [], [time.perf_counter()]
-
-    def beat():
-        gaps.append(time.perf_counter() - last[0])
-        last[0] = time.perf_counter()
-
-    from qtpy.QtCore import QTimer
-
-    timer = QTimer()
-    timer.timeout.connect(beat)
-    timer.start(5)
-    player.load(tokenizer, layer, runs)
-    player.speed = 10_000
-    player.play()
-    qtbot.waitUntil(lambda: not player.playing, timeout=20_000)
-    timer.stop()
-    assert player.position == 10_000
-    assert max(gaps) < 0.25
+    for drawing_ms, wait_ms in ((1, 19), (50, 75)):
+        player._tick()
+        now[0] += drawing_ms / 1000
+        player._rest()
+        assert player._timer.interval() == wait_ms
+    player.clear()
 
 
 def test_list_has_a_row_an_event(qtbot, player, tokenizer, layer, events):
-    rows = TokenList(player, 15)
+    rows = EventRows(player, 15)
     player.load(tokenizer, layer, events)
     qtbot.waitUntil(lambda: player.complete)
     assert rows.rowCount() == len(events)
@@ -218,5 +269,6 @@ def test_list_has_a_row_an_event(qtbot, player, tokenizer, layer, events):
 
 def test_tokens_are_those_that_were_played(qtbot, player, tokenizer, layer, events, mask):
     player.load(tokenizer, layer, events)
+    qtbot.waitUntil(lambda: player.complete)
     player.seek(len(events))
     assert player.tokens() == tokenizer.encode(mask).tolist()[:-1]
