@@ -30,7 +30,15 @@ from rleseg_core.inference import Segmenter
 from rleseg_core.reports import product_of
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import for_classes, preset
-from rleseg_core.training import FINE_TUNING, count_windows, fine_tune, read_reports, train
+from rleseg_core.training import (
+    FINE_TUNING,
+    FineTuneOptions,
+    TrainingData,
+    count_windows,
+    fine_tune,
+    read_reports,
+    train,
+)
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ("cell",)
@@ -92,7 +100,7 @@ def trained(
     n_taught = len(order) - round(recipe.validation_share * len(order))
     stacks = [replace(stack, frames=tuple(order[:n_taught]))]
     held_out = [replace(stack, frames=tuple(order[n_taught:]))] if n_taught < len(order) else []
-    how = {"validation_stacks": held_out, "device": device}
+    data = TrainingData(stacks=stacks, validation=held_out)
     if method == "scratch":
         info = new_model(
             folder / "model.safetensors",
@@ -102,9 +110,10 @@ def trained(
             window_spec=spec,
             max_tokens=256,
         )
-        run = train(info, stacks, config, folder, **how)
+        run = train(info, data, config, folder, device=device)
     else:
-        run = fine_tune(base.path, stacks, config, folder, image_size=IMAGE_SIZE, **how)
+        options = FineTuneOptions(image_size=IMAGE_SIZE)
+        run = fine_tune(base.path, data, config, folder, options=options, device=device)
     return product_of(run), read_reports(folder)[-1].step
 
 

@@ -29,7 +29,7 @@ from rleseg_core.data import ImageStack, LabelledStack, varied_stack
 from rleseg_core.data.windows import model_frame, model_labels
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
-from rleseg_core.training import TrainConfig, train
+from rleseg_core.training import TrainConfig, TrainingData, train
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "src/rleseg_core/models/cells.safetensors"
@@ -135,20 +135,16 @@ def main() -> None:
         backbone_norm="group",
     )
     weights = load_checkpoint(arguments.base).weights if arguments.base else None
-    run = train(
-        info,
-        teaching,
-        config,
-        run_dir,
-        weights=weights,
-        validation_stacks=validation,
+    data = TrainingData(
+        stacks=teaching,
+        validation=validation,
         replay=[
             varied_stack(seed, class_names=CLASSES, looks=CELLS_LOOKS)
             for seed in range(arguments.sequences)
         ],
         replay_share=arguments.synthetic_share,
-        resume=True,
     )
+    run = train(info, data, config, run_dir, weights=weights, resume=True)
     best, minutes = told(run)
     options = "".join(f" --without {source}" for source in arguments.without)
     options += f" --from {arguments.base}" if arguments.base else ""

@@ -16,7 +16,7 @@ from rleseg_core.checkpoints.build import new_model
 from rleseg_core.data import varied_stack
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
-from rleseg_core.training import TrainConfig, train
+from rleseg_core.training import TrainConfig, TrainingData, train
 
 HELD_OUT_SEEDS = range(1_000_000, 1_000_008)
 MODEL = Path(__file__).parents[1] / "src/rleseg_core/models/demo.safetensors"
@@ -55,7 +55,8 @@ def main() -> None:
         window_spec=WindowSpec(patch=128, patch_stride=96),
         max_tokens=256,
     )
-    run = train(info, teaching, config, arguments.run_dir, validation_stacks=held_out, resume=True)
+    data = TrainingData(stacks=teaching, validation=held_out)
+    run = train(info, data, config, arguments.run_dir, resume=True)
     best, minutes = told(run)
     card = {
         "name": "Synthetic iPSC demo",

@@ -215,6 +215,12 @@ def fine_tune(
     replay: list[LabelledStack] = []
     if recipe.replay_share:
         replay = training.replay_stacks(read_info(base), stacks[0].class_names, image_size)
+    data = training.TrainingData(
+        stacks=stacks,
+        validation_share=recipe.validation_share,
+        replay=replay,
+        replay_share=recipe.replay_share,
+    )
     n_frames = sum(len(source.frames) for source in sources)
     card: dict[str, object] = {
         "name": name,
@@ -224,16 +230,11 @@ def fine_tune(
     return (
         yield from training.fine_tune(
             base,
-            stacks,
+            data,
             recipe.config,
             run_dir,
-            path=path,
-            validation_share=recipe.validation_share,
-            replay=replay,
-            replay_share=recipe.replay_share,
-            card=card,
+            options=training.FineTuneOptions(path=path, image_size=image_size, card=card),
             device=device,
-            image_size=image_size,
             resume=resume,
         )
     )

@@ -53,7 +53,15 @@ def new_run(
         from rleseg_core.checkpoints.backbones import with_backbone
 
         info, weights = with_backbone(info, backbone, config.seed)
-    return train(info, plan.frames.kept, config, plan.folder, weights=weights, **plan.options())
+    return train(
+        info,
+        plan.data,
+        config,
+        plan.folder,
+        weights=weights,
+        device=plan.device,
+        resume=plan.resume,
+    )
 
 
 def video_run(
@@ -97,11 +105,12 @@ def video_run(
     )
     return train(
         replace(info, card={"name": output.stem, "base": image_model.info.name}),
-        plan.frames.kept,
+        plan.data,
         plan.recipe.config,
         plan.folder,
         weights=image_weights(image_model, info),
-        **plan.options(),
+        device=plan.device,
+        resume=plan.resume,
     )
 
 
@@ -109,15 +118,14 @@ def fine_tuning_run(
     plan: Plan, output: Path, base: str, *, image_size: int | None
 ) -> Generator["StepReport", None, Path]:
     """The training of a model that goes on from another one of the same windows."""
-    from rleseg_core.training import fine_tune
+    from rleseg_core.training import FineTuneOptions, fine_tune
 
     return fine_tune(
         base,
-        plan.frames.kept,
+        plan.data,
         plan.recipe.config,
         plan.folder,
-        path=output,
-        image_size=image_size,
-        card={"name": output.stem},
-        **plan.options(),
+        options=FineTuneOptions(path=output, image_size=image_size, card={"name": output.stem}),
+        device=plan.device,
+        resume=plan.resume,
     )

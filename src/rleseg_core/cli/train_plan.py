@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rleseg_core.cli.train_options import named_split, settings
 from rleseg_core.errors import DataError
@@ -11,7 +11,7 @@ from rleseg_core.errors import DataError
 if TYPE_CHECKING:
     from rleseg_core.checkpoints.file import ModelInfo
     from rleseg_core.data import LabelledStack
-    from rleseg_core.training import PresetName, Recipe, TrainConfig
+    from rleseg_core.training import PresetName, Recipe, TrainConfig, TrainingData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +60,18 @@ class Plan:
     device: str
     resume: bool
 
-    def options(self) -> dict[str, Any]:
-        """Options that `rleseg_core.training.train` and `fine_tune` share."""
-        return {
-            "validation_stacks": self.frames.held_out,
-            "validation_share": self.recipe.validation_share,
-            "replay": self.frames.replay,
-            "replay_share": self.recipe.replay_share,
-            "device": self.device,
-            "resume": self.resume,
-        }
+    @property
+    def data(self) -> "TrainingData":
+        """The labelled frames by their role, with the shares of the recipe."""
+        from rleseg_core.training import TrainingData
+
+        return TrainingData(
+            stacks=self.frames.kept,
+            validation=self.frames.held_out,
+            validation_share=self.recipe.validation_share,
+            replay=self.frames.replay,
+            replay_share=self.recipe.replay_share,
+        )
 
 
 def read_frames(

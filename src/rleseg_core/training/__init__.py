@@ -10,13 +10,7 @@ from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.reports import BEST, LAST, StepReport, logged, read_reports
 
 if TYPE_CHECKING:
-    from rleseg_core.training.finetune import (
-        fine_tune,
-        image_weights,
-        split_frames,
-        train,
-        transfer_weights,
-    )
+    from rleseg_core.training.data import TrainingData, split_frames
     from rleseg_core.training.presets import (
         ENOUGH_TO_HOLD_OUT,
         FINE_TUNING,
@@ -26,18 +20,22 @@ if TYPE_CHECKING:
         from_scratch,
     )
     from rleseg_core.training.replay import replay_stacks
+    from rleseg_core.training.start import FineTuneOptions, fine_tune, train
     from rleseg_core.training.trainer import Trainer
+    from rleseg_core.training.transfer import image_weights, transfer_weights
 
 __all__ = [
     "BEST",
     "ENOUGH_TO_HOLD_OUT",
     "FINE_TUNING",
     "LAST",
+    "FineTuneOptions",
     "PresetName",
     "Recipe",
     "StepReport",
     "TrainConfig",
     "Trainer",
+    "TrainingData",
     "count_windows",
     "fine_tune",
     "from_scratch",
@@ -53,16 +51,23 @@ __all__ = [
 _MODULES = {
     "ENOUGH_TO_HOLD_OUT": "presets",
     "FINE_TUNING": "presets",
+    "FineTuneOptions": "start",
     "PresetName": "presets",
     "Recipe": "presets",
     "Trainer": "trainer",
+    "TrainingData": "data",
     "count_windows": "presets",
-    "replay_stacks": "replay",
+    "fine_tune": "start",
     "from_scratch": "presets",
+    "image_weights": "transfer",
+    "replay_stacks": "replay",
+    "split_frames": "data",
+    "train": "start",
+    "transfer_weights": "transfer",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'finetune')}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

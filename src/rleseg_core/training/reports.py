@@ -1,4 +1,4 @@
-"""What a training run tells while it goes on."""
+"""What a training run reports, step by step, and the log of it in the run folder."""
 
 import json
 from collections.abc import Generator, Mapping
@@ -19,22 +19,25 @@ class StepReport:
 
     Parameters
     ----------
-    step, n_steps : int
-        Steps done, and to be done.
+    step : int
+        Number of optimizer steps done, 1 to `n_steps`.
+    n_steps : int
+        Number of optimizer steps of the whole run.
     loss : float
-        Weighted cross-entropy of the step's batch, nats per token.
+        Loss of the batch of this step: the weighted mean over its tokens, nats per token, plus that
+        of the dense head where there is one. It is the mean over all processes.
     learning_rate : float
-        Of this step.
+        Learning rate of this step, before the factors of single parts of the model.
     tokens_per_s : float
-        Target tokens per second of this step.
+        Target tokens of this step per second of its wall time, over all processes.
     seconds : float
-        Since this process began to train.
+        Wall time since this process began to train, seconds.
     validation : dict of str to float
-        Dice of each class, their mean (key 'mean') and the score that the best model is chosen by
-        (key 'selected'), decoded on held-out windows at mask resolution; empty where this step did
-        not validate.
+        Scores of the masks that the model decodes for the validation set, 0 to 1, at mask
+        resolution: the Dice of each class by its name, their mean as 'mean', and the score that
+        selects the best model as 'selected'. Empty if this step did not validate.
     message : str
-        Something to show to the user, or empty.
+        A message for the user, or empty.
     """
 
     step: int
@@ -47,16 +50,18 @@ class StepReport:
     message: str = ""
 
 
-def noted(run: Generator[StepReport, None, Path], note: str) -> Generator[StepReport, None, Path]:
-    """The same run, its first report with a message, where that has none of its own."""
+def with_message(
+    run: Generator[StepReport, None, Path], message: str
+) -> Generator[StepReport, None, Path]:
+    """The same run with a message in its first report, unless that has one of its own."""
     try:
         while True:
             try:
                 report = next(run)
             except StopIteration as end:
                 return end.value
-            yield replace(report, message=report.message or note)
-            note = ""
+            yield replace(report, message=report.message or message)
+            message = ""
     finally:
         run.close()
 
@@ -67,8 +72,8 @@ def logged(
     """The same run, each report also appended to ``folder / 'reports.jsonl'``.
 
     Another process can follow the run, or show it again later, with `read_reports`. Reports of an
-    earlier run in the folder are kept only where this one has `resumed` it. Of several processes
-    only the first one writes.
+    earlier run in the folder are kept only if this one has `resumed` it. Of several processes only
+    the first one writes.
     """
     if process_rank():
         return (yield from run)
@@ -96,14 +101,14 @@ def _append(log: RawIOBase, line: str, path: Path) -> None:
     except OSError as error:
         raise TrainingError(
             f"{path}: {error.strerror}; what was learned is kept in {path.parent}; mend that and "
-            "go on with the run (--resume)"
+            "resume the run (--resume)"
         ) from error
 
 
 def read_reports(folder: Path) -> list[StepReport]:
     """Reports of the run in a folder; a line cut short by a crash is left out.
 
-    Where a resumed run repeats steps, the later report of a step stands.
+    If a resumed run repeats steps, the later report of a step counts.
     """
     path = folder / LOG_NAME
     if not path.is_file():

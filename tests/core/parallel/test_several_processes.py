@@ -25,7 +25,7 @@ from rleseg_core.parallel.launch import (
     share_of_batch,
 )
 from rleseg_core.parallel.processes import PEER_IS_GONE, says_peer_is_gone, tell_launcher
-from rleseg_core.training import BEST, LAST, read_reports, train
+from rleseg_core.training import BEST, LAST, TrainingData, read_reports, train
 from rleseg_core.training.trainer import resumed_settings
 
 PROGRAM = [sys.executable, "-c", "from rleseg_core.cli import main; main()"]
@@ -148,8 +148,9 @@ def test_run_of_two_whose_second_is_killed_goes_on_alone(data):
 
     info, config = resumed_settings(read_info(folder / LAST))
     stack = LabelledStack.from_paths(data / "images.tif", data / "classes.tif", ("ipsc", "dfc"))
-    alone = train(info, [stack], config, folder, device="cpu", resume=True)
-    unbroken = train(info, [stack], config, data / "unbroken", device="cpu")
+    learned = TrainingData(stacks=[stack])
+    alone = train(info, learned, config, folder, device="cpu", resume=True)
+    unbroken = train(info, learned, config, data / "unbroken", device="cpu")
     whole = [next(unbroken).loss for _ in range(step + 3)]
     after = [next(alone).loss for _ in range(3)]
     np.testing.assert_allclose(after, whole[step:], rtol=0, atol=1e-5)

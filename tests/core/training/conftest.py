@@ -15,7 +15,7 @@ from rleseg_core.data import (
 )
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
-from rleseg_core.training import StepReport, TrainConfig, train
+from rleseg_core.training import StepReport, TrainConfig, TrainingData, train
 
 SmallRun = Callable[..., Generator[StepReport, None, Path]]
 
@@ -27,7 +27,7 @@ def sequence() -> SyntheticSequence:
 
 @pytest.fixture
 def small_run(sequence: SyntheticSequence) -> SmallRun:
-    """Begins the training of a tiny model in a folder; options are those of `train`."""
+    """Begins the training of a tiny model in a folder; `data` are options of `TrainingData`."""
     stack = LabelledStack(
         images=ImageStack.from_array(sequence.images),
         classes=sequence.classes,
@@ -35,7 +35,7 @@ def small_run(sequence: SyntheticSequence) -> SmallRun:
     )
 
     def begin(
-        folder: Path, config: TrainConfig, **options: object
+        folder: Path, config: TrainConfig, *, resume: bool = False, **data: object
     ) -> Generator[StepReport, None, Path]:
         info = new_model(
             folder / "model.safetensors",
@@ -45,6 +45,7 @@ def small_run(sequence: SyntheticSequence) -> SmallRun:
             window_spec=WindowSpec(patch=32, patch_stride=32),
             max_tokens=64,
         )
-        return train(info, [stack], config, folder, device="cpu", **options)
+        learned = TrainingData(stacks=[stack], **data)
+        return train(info, learned, config, folder, device="cpu", resume=resume)
 
     return begin

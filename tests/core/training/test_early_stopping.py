@@ -39,7 +39,7 @@ def test_patience_is_kept_over_an_interruption(small_run, tmp_path):
 
 def test_without_patience_or_held_out_frames_it_goes_on(small_run, tmp_path):
     assert len(list(small_run(tmp_path / "a", replace(STILL, patience=0)))) == 12
-    assert len(list(small_run(tmp_path / "b", STILL, validation_stacks=()))) == 12
+    assert len(list(small_run(tmp_path / "b", STILL, validation=()))) == 12
 
 
 def test_patience_is_not_negative():

@@ -24,7 +24,7 @@ import torch
 from rleseg_core.checkpoints.build import build_model, build_tokenizer
 from rleseg_core.checkpoints.file import load_checkpoint, read_info
 from rleseg_core.data import ImageStack, LabelledStack, grid_samples
-from rleseg_core.training import BEST, LAST, TrainConfig, read_reports, train
+from rleseg_core.training import BEST, LAST, TrainConfig, TrainingData, read_reports, train
 from rleseg_core.training.trainer import resumed_settings
 from rleseg_core.training.validation import validate
 
@@ -76,7 +76,8 @@ def test_run_resumes_to_the_loss_it_would_have_had(tmp_path):
         shutil.copy(path, tmp_path)
     info, config = resumed_settings(read_info(tmp_path / LAST))
     info = replace(info, path=tmp_path / "model.safetensors")
-    (report,) = train(info, [labelled()], TrainConfig(), tmp_path, device="cpu", resume=True)
+    data = TrainingData(stacks=[labelled()])
+    (report,) = train(info, data, TrainConfig(), tmp_path, device="cpu", resume=True)
     step, loss, dice = LAST_STEP
     assert (report.step, report.n_steps) == (step, config.n_steps)
     assert (config.class_balancing, config.ordinal_label_smoothing) == (0.5, 0.1)

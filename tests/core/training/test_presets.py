@@ -13,6 +13,7 @@ from rleseg_core.tokens import preset
 from rleseg_core.training import (
     FINE_TUNING,
     TrainConfig,
+    TrainingData,
     count_windows,
     fine_tune,
     from_scratch,
@@ -113,7 +114,12 @@ def tiny(path: Path) -> ModelInfo:
 
 def test_run_learns_new_and_replay_data(tmp_path):
     config = TrainConfig(n_steps=2, batch_size=2, warmup_steps=1)
-    run = train(tiny(tmp_path / "m.safetensors"), [flat(10)], config, tmp_path, replay=[flat(200)])
+    run = train(
+        tiny(tmp_path / "m.safetensors"),
+        TrainingData(stacks=[flat(10)], replay=[flat(200)]),
+        config,
+        tmp_path,
+    )
     assert len(list(run)) == 2
 
 
@@ -121,14 +127,10 @@ def test_replay_data_without_a_share_do_not_hide_a_missing_class(tmp_path):
     shown = flat(200)
     classes = np.tile(np.arange(len(NAMES) + 1, dtype=np.uint8), (1, 64, 64))[..., :64]
     config = TrainConfig(n_steps=1, batch_size=2, warmup_steps=1)
-    run = train(
-        tiny(tmp_path / "m.safetensors"),
-        [flat(10)],
-        config,
-        tmp_path,
-        replay=[replace(shown, classes=classes)],
-        replay_share=0.0,
+    data = TrainingData(
+        stacks=[flat(10)], replay=[replace(shown, classes=classes)], replay_share=0.0
     )
+    run = train(tiny(tmp_path / "m.safetensors"), data, config, tmp_path)
     assert "show no objects" in next(run).message
     run.close()
 
@@ -136,10 +138,15 @@ def test_replay_data_without_a_share_do_not_hide_a_missing_class(tmp_path):
 def test_replay_data_alone_are_nothing_to_learn_from(tmp_path):
     config = TrainConfig(n_steps=1)
     with pytest.raises(TrainingError, match="no labelled frames"):
-        train(tiny(tmp_path / "m.safetensors"), [], config, tmp_path, replay=[flat(200)])
+        train(
+            tiny(tmp_path / "m.safetensors"),
+            TrainingData(stacks=[], replay=[flat(200)]),
+            config,
+            tmp_path,
+        )
     other = replace(flat(2), class_names=("cell",))
     with pytest.raises(TrainingError, match="same classes"):
-        fine_tune("demo", [flat(10)], config, tmp_path, replay=[other])
+        fine_tune("demo", TrainingData(stacks=[flat(10)], replay=[other]), config, tmp_path)
 
 
 def test_light_models_begin_at_a_high_rate():

@@ -22,7 +22,7 @@ from rleseg_core.data import AUGMENTATIONS, ImageStack, LabelledStack
 from rleseg_core.errors import BudgetError, DataError, TrainingError
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
-from rleseg_core.training import LAST, TrainConfig, read_reports, train
+from rleseg_core.training import LAST, TrainConfig, TrainingData, read_reports, train
 from rleseg_core.training.reports import LOG_NAME
 from rleseg_core.training.trainer import resumed_settings
 
@@ -55,8 +55,8 @@ def start(folder: Path, config: TrainConfig = CONFIG, change=None, resume=False)
         max_tokens=96,
     )
     info = replace(info, model={**info.model, "dropout": 0.1})
-    stacks = [labelled(change)]
-    return train(info, stacks, config, folder, device="cpu", validation_share=0, resume=resume)
+    data = TrainingData(stacks=[labelled(change)], validation_share=0)
+    return train(info, data, config, folder, device="cpu", resume=resume)
 
 
 def losses(run) -> list[float]:
@@ -209,9 +209,7 @@ def test_class_that_is_nowhere_is_named(tmp_path):
     run = start(tmp_path, change=lambda classes: np.where(classes == 2, 0, classes))
     first = next(run)
     run.close()
-    assert (
-        first.message == "no mask to learn from shows dfc; the model cannot learn what is not there"
-    )
+    assert first.message == "no training mask shows dfc; the model cannot learn what is not there"
     assert np.isfinite(first.loss)
     assert read_reports(tmp_path)[0].message == first.message
 
@@ -378,7 +376,7 @@ def test_command_that_lacks_a_class_says_so(capfd, pictures, tmp_path):
         tifffile.imwrite(masks / path.name, np.minimum(mask, 1), photometric="minisblack")
     code, _, err = command(capfd, pictures / "images", masks, tmp_path / "m.safetensors")
     assert code == 0, err
-    assert "no mask to learn from shows dfc" in err
+    assert "no training mask shows dfc" in err
 
 
 def test_command_whose_windows_do_not_fit(capfd, pictures, tmp_path, monkeypatch):

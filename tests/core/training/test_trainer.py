@@ -20,13 +20,14 @@ from rleseg_core.training import (
     BEST,
     LAST,
     TrainConfig,
+    TrainingData,
     fine_tune,
     read_reports,
     split_frames,
     train,
     transfer_weights,
 )
-from rleseg_core.training.finetune import _adapted
+from rleseg_core.training.transfer import adapt_classes
 
 
 def labelled(seed: int, n_frames: int = 4, names: tuple[str, ...] = ("ipsc", "dfc")):
@@ -52,15 +53,14 @@ CONFIG = TrainConfig(
 )
 
 
-def start(folder: Path, config: TrainConfig = CONFIG, **options):
-    return train(
-        tiny(folder / "model.safetensors"),
-        [labelled(0)],
-        config,
-        folder,
-        device="cpu",
-        **options,
-    )
+def start(folder: Path, config: TrainConfig = CONFIG, *, resume: bool = False, **data):
+    learned = TrainingData(stacks=[labelled(0)], **data)
+    info = tiny(folder / "model.safetensors")
+    return train(info, learned, config, folder, device="cpu", resume=resume)
+
+
+def tune(base: Path, stack: LabelledStack, config: TrainConfig, folder: Path):
+    return fine_tune(base, TrainingData(stacks=[stack]), config, folder, device="cpu")
 
 
 def product(run):
@@ -178,7 +178,7 @@ def test_run_begun_anew_takes_nothing_from_an_earlier_one(tmp_path):
     (tmp_path / BEST).write_bytes(b"of an earlier run")
     config = replace(CONFIG, n_steps=2)
     empty = replace(labelled(0), classes=np.zeros((4, 96, 96), np.uint8))
-    _, path = product(start(tmp_path, config, validation_stacks=[empty]))
+    _, path = product(start(tmp_path, config, validation=[empty]))
     assert [report.step for report in read_reports(tmp_path)] == [1, 2]
     assert read_info(path).step == 2
 
@@ -195,7 +195,7 @@ def test_fine_tuning_keeps_the_classes_and_names_its_base(tmp_path):
     _, base = product(start(tmp_path / "base"))
     before = load_checkpoint(base).weights
     config = replace(CONFIG, n_steps=2, validate_every=0)
-    _, path = product(fine_tune(base, [labelled(1)], config, tmp_path / "tuned", device="cpu"))
+    _, path = product(tune(base, labelled(1), config, tmp_path / "tuned"))
     info = read_info(path)
     assert info.card["base"] == "model"
     assert info.mask_spec.class_names == ("ipsc", "dfc")
@@ -206,8 +206,7 @@ def test_fine_tuning_keeps_the_classes_and_names_its_base(tmp_path):
 def test_fine_tuning_for_other_classes_keeps_what_fits(tmp_path):
     _, base = product(start(tmp_path / "base"))
     config = replace(CONFIG, n_steps=1, learning_rate=1e-9, validate_every=0)
-    run = fine_tune(base, [labelled(1, names=("cell",))], config, tmp_path / "t", device="cpu")
-    _, path = product(run)
+    _, path = product(tune(base, labelled(1, names=("cell",)), config, tmp_path / "t"))
     assert read_info(path).mask_spec.class_names == ("cell",)
     before, after = load_checkpoint(base), load_checkpoint(path)
     name = next(key for key in before.weights if key.startswith("backbone"))
@@ -243,14 +242,10 @@ def test_held_out_frames_are_a_block_at_the_end():
 
 def test_nothing_to_learn_from_is_said(tmp_path):
     with pytest.raises(TrainingError, match="correct at least one"):
-        train(tiny(tmp_path / "m"), [], CONFIG, tmp_path)
+        train(tiny(tmp_path / "m"), TrainingData(stacks=[]), CONFIG, tmp_path)
+    data = TrainingData(stacks=[labelled(0), labelled(1, names=("cell",))])
     with pytest.raises(TrainingError, match="same classes"):
-        train(
-            tiny(tmp_path / "m"),
-            [labelled(0), labelled(1, names=("cell",))],
-            CONFIG,
-            tmp_path,
-        )
+        train(tiny(tmp_path / "m"), data, CONFIG, tmp_path)
 
 
 def test_the_dense_head_keeps_the_classes_that_both_have(tmp_path):
@@ -258,7 +253,7 @@ def test_the_dense_head_keeps_the_classes_that_both_have(tmp_path):
     save_checkpoint(info, build_model(info).state_dict())
     old = load_checkpoint(info.path)
     for names in (("cell",), ("a", "b", "c")):
-        adapted, weights = _adapted(old, names)
+        adapted, weights = adapt_classes(old, names)
         dense = build_model(adapted, weights).dense
         assert dense is not None
         n = min(3, len(names) + 1)
@@ -278,7 +273,8 @@ def test_an_interrupted_step_leaves_no_trace_in_running_averages(tmp_path, monke
         config = ModelConfig.from_json(info.model)
         info = replace(info, model=replace(config, backbone_norm="batch").to_json())
         settings = replace(CONFIG, checkpoint_every=0, validate_every=0)
-        return train(info, [labelled(0)], settings, folder, device="cpu")
+        data = TrainingData(stacks=[labelled(0)])
+        return train(info, data, settings, folder, device="cpu")
 
     expected = begin(tmp_path / "closed")
     for _ in range(2):

@@ -23,7 +23,7 @@ from rleseg_core.inference import Segmenter
 from rleseg_core.model import ModelConfig
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import MaskEnded, for_classes, preset
-from rleseg_core.training import TrainConfig, image_weights, split_frames, train
+from rleseg_core.training import TrainConfig, TrainingData, image_weights, split_frames, train
 
 NAMES = ("ipsc", "dfc")
 
@@ -77,7 +77,8 @@ def test_what_is_trained_segments(tmp_path, scheme, n_frames, changes):
         label_smoothing=0.1,
         frozen=("backbone",),
     )
-    reports, path = product(train(info, [labelled()], config, tmp_path, device="cpu"))
+    data = TrainingData(stacks=[labelled()])
+    reports, path = product(train(info, data, config, tmp_path, device="cpu"))
     assert all(np.isfinite(report.loss) for report in reports)
     assert "mean" in reports[-1].validation  # at least one window was held out
     segmenter = Segmenter.from_checkpoint(path, "cpu")

@@ -1,0 +1,132 @@
+"""What starts a run: a header and labelled stacks, or a base model and labelled stacks."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from rleseg_core.checkpoints.file import ModelInfo, find_model, load_checkpoint, read_info
+from rleseg_core.training.config import TrainConfig
+from rleseg_core.training.data import TrainingData
+from rleseg_core.training.reports import LAST, StepReport, logged, with_message
+from rleseg_core.training.trainer import Trainer, resumed_settings
+from rleseg_core.training.transfer import adapt_classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneOptions:
+    """What a fine-tuned model is called, and at which size it looks at frames.
+
+    Parameters
+    ----------
+    path : Path or None
+        File of the new model; ``model.safetensors`` in the run folder by default.
+    image_size : int or None
+        I, the longer side of a frame after resizing, pixels; that of the base model by default.
+        Choose it so that objects are about as large as those that the base model has seen.
+    card : mapping of str to object
+        What people should know of the new model; its name and its base are there by default.
+    """
+
+    path: Path | None = None
+    image_size: int | None = None
+    card: Mapping[str, object] = field(default_factory=dict)
+
+
+def fine_tune(
+    base: str | Path,
+    data: TrainingData,
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    options: FineTuneOptions | None = None,
+    device: str = "auto",
+    resume: bool = False,
+) -> Generator[StepReport, None, Path]:
+    """Fine-tune a model on labelled stacks.
+
+    Parameters
+    ----------
+    base : str or Path
+        A model file or the name of an installed model. If its classes differ from those of the
+        data, only the tokens of the classes start with fresh weights.
+    data : TrainingData
+        What to learn from.
+    config : TrainConfig
+        How to train.
+    run_dir : Path
+        Folder of the run: checkpoints, ``reports.jsonl``.
+    options : FineTuneOptions, optional
+        Path, card and image size of the new model.
+    device : str
+        'auto', 'cpu', 'cuda' or 'mps'.
+    resume : bool
+        Resume the run in `run_dir` if there is one. It keeps its own settings, whatever `config`
+        says: with others it would not come to the same losses.
+
+    Yields
+    ------
+    StepReport
+        One per step; closing the generator stops the run, with a checkpoint to resume from.
+
+    Returns
+    -------
+    Path
+        The new model.
+
+    Raises
+    ------
+    TrainingError
+        If there is nothing to learn from, or the loss is no longer a number.
+    CheckpointError
+        If the base cannot be read.
+    """
+    options = options or FineTuneOptions()
+    checkpoint = load_checkpoint(find_model(base))
+    info, weights = adapt_classes(checkpoint, data.class_names)
+    window_spec, name = info.window_spec, checkpoint.info.name
+    info = replace(
+        info,
+        path=options.path or run_dir / "model.safetensors",
+        step=0,
+        training={},
+        window_spec=replace(window_spec, image_size=options.image_size or window_spec.image_size),
+        card={"name": f"{name}, fine-tuned", "base": name, **options.card},
+    )
+    return train(info, data, config, run_dir, weights=weights, device=device, resume=resume)
+
+
+def train(
+    info: ModelInfo,
+    data: TrainingData,
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    weights: dict[str, Tensor] | None = None,
+    device: str = "auto",
+    resume: bool = False,
+) -> Generator[StepReport, None, Path]:
+    """Train the model of a header (`rleseg_core.checkpoints.build.new_model`) on labelled stacks.
+
+    `info.path` is the file of the finished model; `weights` are those it starts from, fresh ones by
+    default. The other parameters, reports and errors are those of `fine_tune`.
+    """
+    data.check()
+    resumed = resume and (run_dir / LAST).is_file()
+    if resumed:
+        saved, config = resumed_settings(read_info(run_dir / LAST))
+        info = replace(saved, path=info.path)
+    info = replace(info, card={**info.card, "subsample_rule": config.subsample_rule})
+    data = data.split(info.window_spec.n_frames)
+    sampler = data.sampler(info, config)
+    validation = data.validation_batches(info, config.subsample_rule)
+    if resumed:
+        trainer = Trainer.resume(run_dir, sampler, validation=validation, device=device)
+        trainer.info = info
+    else:
+        trainer = Trainer(
+            info, config, sampler, run_dir, validation=validation, weights=weights, device=device
+        )
+    run = with_message(trainer.run(), data.missing_classes_message())
+    return logged(run, run_dir, resumed=resumed)
