@@ -14,7 +14,7 @@ from rleseg_core.devices import choose_device
 from rleseg_core.training import StepReport
 
 
-def told(run: Iterable[StepReport]) -> tuple[dict[str, float], float]:
+def follow_training(run: Iterable[StepReport]) -> tuple[dict[str, float], float]:
     """Run a training to its end, and print how it goes.
 
     Returns

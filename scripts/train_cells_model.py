@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bundling import bundle, told
+from bundling import bundle, follow_training
 
 from rleseg_core.augment.config import AUGMENTATIONS
 from rleseg_core.checkpoints.build import new_model
@@ -83,7 +83,7 @@ def resized(stack: LabelledStack, frames: Sequence[int], size: int) -> LabelledS
     )
 
 
-def main() -> None:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data")
     parser.add_argument(
@@ -100,18 +100,11 @@ def main() -> None:
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     parser.add_argument("--run-dir", type=Path, help="runs/ and the name of --out by default")
     parser.add_argument("--out", type=Path, default=MODEL)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    run_dir = arguments.run_dir or ROOT / "runs" / arguments.out.stem
+    return parser.parse_args()
 
-    teaching: list[LabelledStack] = []
-    validation: list[LabelledStack] = []
-    sources = [source for source in SOURCES if source not in arguments.without]
-    for source in sources:
-        taught, kept = load(arguments.data, source)
-        teaching += taught
-        validation += kept
-    config = TrainConfig(
+
+def settings(arguments: argparse.Namespace) -> TrainConfig:
+    return TrainConfig(
         n_steps=arguments.steps,
         batch_size=arguments.batch_size,
         learning_rate=arguments.lr,
@@ -124,9 +117,52 @@ def main() -> None:
         checkpoint_every=125,
         seed=arguments.seed,
     )
-    draft = run_dir / "model.safetensors"
+
+
+def model_card(
+    arguments: argparse.Namespace, sources: Sequence[str], dice: float, minutes: float
+) -> dict[str, object]:
+    options = "".join(f" --without {source}" for source in arguments.without)
+    options += f" --from {arguments.base}" if arguments.base else ""
+    earlier = load_checkpoint(arguments.base).info.card if arguments.base else {}
+    licences = {
+        "usiigaci": "Usiigaci phase-contrast fields (MIT; Tsai et al., SoftwareX 2019)",
+        "dsb2018": "Data Science Bowl 2018 fluorescence, stage 1 (CC0)",
+    }
+    return {
+        "name": "Cells" if "usiigaci" in sources else "Cells, without the phase-contrast fields",
+        "data": [licences[source] for source in sources]
+        + [f"synthetic phase contrast, seeds 0 to {arguments.sequences - 1}"],
+        "held_out": "set01, set06, set15, set26, set37; of nuclei the sixth of every ten names",
+        "dice_at_mask_resolution": round(dice, 4),
+        "chosen_by": "that Dice of the held-out images, so it is a little kind",
+        "recipe": f"python scripts/train_cells_model.py --steps {arguments.steps} --batch-size "
+        f"{arguments.batch_size} --lr {arguments.lr:g} --seed {arguments.seed} --sequences "
+        f"{arguments.sequences} --synthetic-share {arguments.synthetic_share:g} --precision "
+        f"{arguments.precision}{options}",
+        "base": earlier,
+        "seed": arguments.seed,
+        "minutes": round(minutes, 1),
+        "limits": "made for adherent cells in phase contrast, 25 to 90 pixels wide, and for bright "
+        "nuclei on dark ground; cells that touch come out as one object",
+    }
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    torch.set_num_threads(arguments.threads)
+    run_dir = arguments.run_dir or ROOT / "runs" / arguments.out.stem
+
+    teaching: list[LabelledStack] = []
+    validation: list[LabelledStack] = []
+    sources = [source for source in SOURCES if source not in arguments.without]
+    for source in sources:
+        taught, held_out_images = load(arguments.data, source)
+        teaching += taught
+        validation += held_out_images
+    model_file = run_dir / "model.safetensors"
     info = new_model(
-        draft,
+        model_file,
         size="nano",
         scheme=preset("binary"),
         mask_spec=MaskSpec(size=(32, 32), class_names=CLASSES),
@@ -144,33 +180,10 @@ def main() -> None:
         ],
         replay_share=arguments.synthetic_share,
     )
-    run = train(info, data, config, run_dir, weights=weights, resume=True)
-    best, minutes = told(run)
-    options = "".join(f" --without {source}" for source in arguments.without)
-    options += f" --from {arguments.base}" if arguments.base else ""
-    earlier = load_checkpoint(arguments.base).info.card if arguments.base else {}
-    licences = {
-        "usiigaci": "Usiigaci phase-contrast fields (MIT; Tsai et al., SoftwareX 2019)",
-        "dsb2018": "Data Science Bowl 2018 fluorescence, stage 1 (CC0)",
-    }
-    card = {
-        "name": "Cells" if "usiigaci" in sources else "Cells, without the phase-contrast fields",
-        "data": [licences[source] for source in sources]
-        + [f"synthetic phase contrast, seeds 0 to {arguments.sequences - 1}"],
-        "held_out": "set01, set06, set15, set26, set37; of nuclei the sixth of every ten names",
-        "dice_at_mask_resolution": round(best["mean"], 4),
-        "chosen_by": "that Dice of the held-out images, so it is a little kind",
-        "recipe": f"python scripts/train_cells_model.py --steps {arguments.steps} --batch-size "
-        f"{arguments.batch_size} --lr {arguments.lr:g} --seed {arguments.seed} --sequences "
-        f"{arguments.sequences} --synthetic-share {arguments.synthetic_share:g} --precision "
-        f"{arguments.precision}{options}",
-        "base": earlier,
-        "seed": arguments.seed,
-        "minutes": round(minutes, 1),
-        "limits": "made for adherent cells in phase contrast, 25 to 90 pixels wide, and for bright "
-        "nuclei on dark ground; cells that touch come out as one object",
-    }
-    bundle(draft, arguments.out, card, image_size=IMAGE_SIZE)
+    run = train(info, data, settings(arguments), run_dir, weights=weights, resume=True)
+    best, minutes = follow_training(run)
+    card = model_card(arguments, sources, best["mean"], minutes)
+    bundle(model_file, arguments.out, card, image_size=IMAGE_SIZE)
 
 
 if __name__ == "__main__":

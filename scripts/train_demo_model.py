@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from bundling import bundle, told
+from bundling import bundle, follow_training
 
 from rleseg_core.checkpoints.build import new_model
 from rleseg_core.data import varied_stack
@@ -57,7 +57,7 @@ def main() -> None:
     )
     data = TrainingData(stacks=teaching, validation=held_out)
     run = train(info, data, config, arguments.run_dir, resume=True)
-    best, minutes = told(run)
+    best, minutes = follow_training(run)
     card = {
         "name": "Synthetic iPSC demo",
         "data": f"synthetic time-lapses, seeds 0 to {arguments.sequences - 1}; no real images",
