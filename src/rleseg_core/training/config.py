@@ -1,4 +1,4 @@
-"""How a model is trained."""
+"""The settings of a training run: plain values, without torch."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,83 +21,99 @@ class TrainConfig:
     Parameters
     ----------
     n_steps : int
-        Optimizer steps.
+        Number of optimizer steps, 1 or more.
     batch_size : int
-        Windows per step, of all processes together.
+        Number of windows per optimizer step, over all processes, 1 or more.
     learning_rate : float
-        The highest, reached after the warm-up.
+        Highest learning rate, above 0, reached at the end of the warm-up.
     schedule : {'cosine', 'linear', 'exponential', 'constant'}
-        From the warm-up to the end; the first two fall to `final_share` of the highest rate.
+        How the learning rate changes from the end of the warm-up to the last step; cosine and
+        linear fall to `final_share` of the highest rate.
     schedule_rate : float
-        Of the cosine, the share of its half wave that is gone through; of the exponential, what is
-        left of the highest rate at the end.
+        Shape of the schedule: for cosine the share of its half wave that the run covers (1 for all
+        of it), for exponential the share of the highest rate that is left at the end.
     warmup_steps : int
-        Steps of linear warm-up.
+        Number of steps over which the learning rate rises linearly to its highest value, 0 for no
+        warm-up.
     warmup_from : {'first', 'zero'}
-        Whether the first step has the first share of the highest rate, or none, as published.
+        Learning rate of the first warm-up step: 1 / `warmup_steps` of the highest rate, or zero as
+        in the published implementation.
     final_share : float
-        Share of the highest learning rate that is left at the end, 0 to 1.
+        Share of the highest learning rate that is left at the end of a cosine or linear schedule,
+        0 to 1.
     weight_decay : float
-        Of AdamW.
+        Decoupled weight decay of AdamW per unit of learning rate, 0 for none.
     decay : {'matrices', 'all'}
-        What decays: matrices only (no biases, norms or embeddings), or everything, as published.
+        Which weights decay: matrices and kernels only (no biases, norms or embeddings), or all as
+        in the published implementation.
     betas : (float, float)
-        Of AdamW.
+        Decay rates of AdamW's running averages of the gradient and of its square, 0 to less than 1.
     epsilon : {'corrected', 'published'}
-        Whether AdamW's epsilon of 1e-8 is added after the correction of the moments, or before.
+        Whether AdamW adds its epsilon of 1e-8 after the bias correction of the moments, or before
+        it as in the published implementation.
     clip_norm : float or None
-        The gradient is scaled down to this norm where it is larger; None, as published: never.
+        Largest norm of the gradient, above 0; a larger gradient is scaled down to it. None for no
+        clipping, as in the published implementation.
     frozen : tuple of str
         Parts of the model that do not learn: 'backbone', 'encoder', 'projection', 'mask_features',
-        'dense' (the dense class head), 'decoder'. A frozen backbone normalises with its running
-        averages.
+        'dense' (the dense class head) or 'decoder'; none by default. A frozen backbone normalises
+        with its running averages.
     loss : {'xent', 'focal', 'logistic'}
-        Of each token: cross-entropy, the same with tokens that are known already weighing less, or
-        a decision about each token id on its own.
+        Loss of each token: cross-entropy, focal loss (cross-entropy in which confident tokens weigh
+        less), or the sum of a binary cross-entropy for each token id.
     focal_gamma : float
-        How much less known tokens weigh in the focal loss.
+        Exponent of the focal loss, 0 or more; the higher, the less confident tokens weigh.
     eos_weight : float
-        Weight of the end token in the loss; padding weighs nothing.
+        Weight of the end token in the loss, 0 or more; other tokens weigh 1, padding weighs 0.
     segment_weights : mapping of str to float
-        Weights of the tokens of a vocabulary segment in the loss, 1 where not named.
+        Weight in the loss of the tokens of each named vocabulary segment, 0 or more; 1 for segments
+        that are not named.
     label_smoothing : float
-        Share of the target spread over the vocabulary.
+        Share of the target that is spread evenly over the vocabulary, 0 to 1.
     ordinal_label_smoothing : float
-        Share of the target on the neighbours of its start or length.
+        Share of the target that goes to the neighbours of a start or length, 0 to 1.
     class_balancing : float
-        How far classes are made to weigh alike in the loss however rare their tokens are in a
-        batch, 0 to 1.
+        Exponent of the class weights, 0 to 1: 0 weighs all tokens the same, 1 gives each class of a
+        batch the same total weight however rare its tokens are.
     dense_weight : float
-        Weight of the loss of the dense class head, where the model has one.
+        Weight of the loss of the dense class head, 0 or more, where the model has that head.
     shuffle_runs : bool
-        Whether runs come in random order; models with first-hit starts cannot learn that.
+        Whether the runs of a mask are learned in random order; a first-hit pointer cannot learn
+        that.
     corruption : float
-        Share of the input tokens that are replaced by others.
+        Share of the input tokens that are replaced by random ones of the same kind, 0 to 1.
     ema : float
-        What is left of the moving average of the weights after a step; the average is what is
-        validated and kept. 0: none is made.
+        Decay per step of the exponential moving average of the weights, 0 to 1; the averaged
+        weights are then validated and kept. 0 for no average.
     rates : mapping of str to float
-        Factor of the learning rate of a part of the model (those of `frozen`), 1 where not named.
+        Factor of the learning rate of each named part of the model (the names of `frozen`), 0 or
+        more; 1 for parts that are not named.
     subsample_rule : {'corner', 'centre', 'max'}
-        How patches become the masks that are learned; see `rleseg_core.data.subsample_labels`.
+        Which pixel decides the class of a mask pixel: that at its corner, that at its centre, or
+        the one with the highest class id.
     augment : Augmentation
-        How patches are varied; `rleseg_core.augment.config.AUGMENTATIONS` has some by name.
+        How patches vary at random; `rleseg_core.augment.config.AUGMENTATIONS` has some by name.
     augment_on : {'auto', 'host', 'device'}
-        Where that is done; 'auto': on the host for training on the CPU, else on the device.
+        Where patches are varied; auto: on the host when the model trains on the CPU, else on the
+        device.
     precision : {'auto', 'fp32', 'bf16', 'fp16'}
-        'auto' is bf16 on a CUDA device that has it, fp16 on others, and fp32 elsewhere.
-    validate_every, checkpoint_every : int
-        Steps between validations and checkpoints; 0 for only at the end.
+        Number format of the forward pass; auto: bf16 on a CUDA device that has it, fp16 on other
+        CUDA devices, fp32 elsewhere.
+    validate_every : int
+        Number of steps between validations, 0 to validate only at the end.
+    checkpoint_every : int
+        Number of steps between checkpoints, 0 to save only at the end.
     select_metric : str
-        Score of the held-out windows by which the best model of the run is known: 'dice', 'iou',
-        'precision', 'recall', 'fw_recall', 'fw_iou' or 'pixel_accuracy'; see docs/metrics.md.
+        Score on the validation set that selects the best model: 'dice', 'iou', 'precision',
+        'recall', 'fw_recall', 'fw_iou' or 'pixel_accuracy'; see docs/metrics.md.
     select_class : str or None
-        Class of which it is, 'foreground' for all taken for one; None: the mean over the classes.
+        Class whose score selects the best model, or 'foreground' for all classes as one; None for
+        the mean over the classes.
     patience : int
-        Validations in a row that may bring nothing better before the run ends early; 0: it goes on
-        to the end.
+        Number of validations in a row without a better score after which the run stops early; 0 to
+        run to the end.
     seed : int
-        Of the weights, the patches, and dropout.
+        Seed of the weights, the patches and dropout, 0 or more.
 
     Raises
     ------

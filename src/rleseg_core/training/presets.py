@@ -1,7 +1,7 @@
-"""How a model is trained further on few labelled frames: two recipes, for all that can be chosen.
+"""Two presets for fine-tuning on few labelled frames, which choose every setting.
 
 The numbers were settled on phase-contrast fields of real cells, from a base that had seen
-synthetic cells only; docs/fine-tuning.md has the figures.
+synthetic cells only; docs/fine-tuning.md has the scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,28 +17,28 @@ from rleseg_core.training.config import TrainConfig
 PresetName = Literal["quick", "thorough"]
 
 ENOUGH_TO_HOLD_OUT = 5
-"""Labelled frames from which `thorough` holds out one in five for validation.
+"""Number of labelled frames from which `thorough` holds out one in five for validation.
 
-With fewer, a frame held out would cost a quarter or more of what there is to learn from, and a part
-of a frame that also teaches says little of other frames. It then goes through a fixed number of
-steps, whose learning rate falls to nearly nothing, and keeps the last weights. So does `quick`
-always: in so few steps the noise of the validation would choose, and weights of a high learning
-rate come out worse than the last ones.
+With fewer, a held-out frame would cost a quarter or more of the training data, and a part of a
+training frame says little about other frames. It then trains for a fixed number of steps, in which
+the learning rate falls to nearly nothing, and keeps the last weights. `quick` always does: in so
+few steps the noise of the validation would select the model, and weights from steps of a high
+learning rate are worse than the last ones.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that a preset decides.
+    """What a preset decides.
 
     Parameters
     ----------
     config : TrainConfig
-        Steps, rates, what is frozen, when to stop.
+        Settings of the run: its steps, rates, frozen parts and when it stops early.
     validation_share : float
-        Share of the labelled frames that is held out; 0 for none.
+        Share of the labelled frames that are held out for validation, 0 to 1; 0 for none.
     replay_share : float
-        Share of the patches that come from replay data, where there are any, 0 to less than 1.
+        Share of the patches that come from replay data, 0 to less than 1, where there are any.
     """
 
     config: TrainConfig
@@ -47,18 +47,18 @@ class Recipe:
 
 
 def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe:
-    """A first improvement within minutes on a CPU, from one frame on; all frames teach.
+    """A first improvement within minutes on a CPU, from one frame on; none is held out.
 
     Parameters
     ----------
     n_frames : int
-        Labelled frames.
+        Number of labelled frames.
     n_windows : int
-        Windows in them.
+        Number of windows in them.
     device : str
-        What will compute: 'cpu', 'cuda' or 'mps'.
+        Device of the training: 'cpu', 'cuda' or 'mps'.
     base : ModelInfo
-        The model that is trained further.
+        The base model.
     """
     config = TrainConfig(
         n_steps=_n_steps(n_windows, device, rounds=2, least=150, most=300),
@@ -72,7 +72,7 @@ def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe
 
 
 def thorough(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe:
-    """As good as these frames allow, in up to an hour on a CPU; parameters as of `quick`."""
+    """As good as these frames allow, in up to an hour on a CPU; parameters as for `quick`."""
     n_steps = _n_steps(n_windows, device, rounds=20, least=400, most=2000)
     config = TrainConfig(
         n_steps=n_steps,
@@ -98,21 +98,21 @@ def _batch_size(device: str) -> int:
 
 
 def _n_steps(n_windows: int, device: str, *, rounds: int, least: int, most: int) -> int:
-    """Steps that see each window so many times, within limits."""
+    """Number of steps in which each window is seen `rounds` times, within limits."""
     return min(max(least, rounds * n_windows // _batch_size(device)), most)
 
 
 def count_windows(stacks: Sequence[LabelledStack], spec: WindowSpec) -> tuple[int, int]:
-    """Labelled frames of stacks, and windows in them."""
+    """Number of labelled frames of stacks, and of windows in them."""
     n_frames = sum(len(stack.frames) for stack in stacks)
     return n_frames, sum(len(labelled_windows(stack, spec)) for stack in stacks)
 
 
 def from_scratch(size: str) -> dict[str, Any]:
-    """Settings of `TrainConfig` that suit a new model of a size, where they are not the default.
+    """Settings of `TrainConfig` for a new model of a size, where they differ from the defaults.
 
-    The light sizes learn best in many small steps at a high rate, the backbone and the path to mask
-    resolution above all; see docs/learning.md. Others keep the rate of the defaults.
+    The small sizes learn best in many small steps at a high rate, the backbone and the path to mask
+    resolution above all; see docs/learning.md. Other sizes keep the defaults.
     """
     if size not in ("nano", "small"):
         return {}

@@ -1,4 +1,4 @@
-"""Which score says that a model is the best of its run."""
+"""Which score selects the best model of a run, and when a run stops early."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -8,12 +8,12 @@ from rleseg_core.evaluation.scores import AGNOSTIC, CLASS_METRICS, METRICS, Metr
 
 
 def parse_selection(text: str) -> tuple[Metric, str | None]:
-    """Metric and class of a text such as 'iou:dfc'; no class, the mean over them, of 'iou'.
+    """Metric and class of a text such as 'iou:dfc'; no class, for the mean, of 'iou'.
 
     Raises
     ------
     TrainingError
-        If there is no such metric, or none of a class.
+        If there is no such metric, or none of single classes.
     """
     metric, colon, class_name = (part.strip() for part in text.partition(":"))
     check_metric(metric, class_name if colon else None)
@@ -21,23 +21,23 @@ def parse_selection(text: str) -> tuple[Metric, str | None]:
 
 
 def check_metric(metric: str, class_name: str | None) -> None:
-    """Raise the TrainingError of a metric that is not known, or not known of single classes."""
+    """Raise a TrainingError if there is no such metric, or none of single classes."""
     if metric not in METRICS:
         raise TrainingError(
-            f"models cannot be chosen by {metric!r}, only by one of {', '.join(METRICS)}"
+            f"models cannot be selected by {metric!r}, only by one of {', '.join(METRICS)}"
         )
     if class_name is not None and metric not in CLASS_METRICS:
         raise TrainingError(
-            f"{metric} is an average over classes, there is none of {class_name!r}; choose by "
+            f"{metric} is an average over classes, there is none of {class_name!r}; select by "
             f"{', '.join(CLASS_METRICS)}, or leave the class out"
         )
 
 
 def check_selected_class(class_name: str | None, class_names: Sequence[str]) -> None:
-    """Raise the TrainingError of a class to choose by that a model does not have."""
+    """Raise a TrainingError if a model does not have the class that should select it."""
     known = [*class_names, AGNOSTIC]
     if class_name is not None and class_name not in known:
         raise TrainingError(
-            f"models cannot be chosen by the class {class_name!r}, only by one of "
-            f"{', '.join(known)}, the last being all classes taken for one"
+            f"models cannot be selected by the class {class_name!r}, only by one of "
+            f"{', '.join(known)}, the last for all classes as one"
         )
