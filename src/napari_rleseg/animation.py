@@ -172,7 +172,7 @@ class Animation(QObject):
             window_spec=spec,
             scheme=tokenizer.scheme,
             mask_spec=tokenizer.spec,
-            tokens=(*self.player.tokens(), tokenizer.vocab.eos),
+            tokens=tokenizer.with_end(self.player.tokens()),
         )
         limits = {"fps": fps, "max_seconds": max_seconds}
         self._with_image(

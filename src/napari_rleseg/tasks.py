@@ -121,7 +121,7 @@ def segment(
     n_tokens, started = 0, time.perf_counter()
     with closing(run):
         for window in run:
-            n_tokens += len(window.tokens)
+            n_tokens += window.tokens.size
             yield SegmentReport(
                 n_done=window.n_done,
                 n_windows=window.n_windows,

@@ -13,11 +13,12 @@ import numpy as np
 from rleseg_core.data import ImageStack, LabelReader, Window, WindowReader, subsample_labels
 from rleseg_core.data.arrays import ArrayLike
 from rleseg_core.drawing.animation import FrameWritten, write_animation
+from rleseg_core.evaluation.instances import components
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Event, Scheme, Tokenizer
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class WindowTokens:
     """The tokens of one window, and what is needed to draw them.
 
@@ -31,7 +32,7 @@ class WindowTokens:
         Scheme of the tokens.
     mask_spec : MaskSpec
         Size and classes of the mask.
-    tokens : tuple of int
+    tokens : (L,) integer, or (K, L) with a head for each field
         Token ids, ending in eos.
     """
 
@@ -39,7 +40,7 @@ class WindowTokens:
     window_spec: WindowSpec
     scheme: Scheme
     mask_spec: MaskSpec
-    tokens: tuple[int, ...]
+    tokens: np.ndarray
 
 
 def trace(
@@ -71,6 +72,9 @@ def encode(
 ) -> Generator[Event, None, None]:
     """Events of the tokens that encode the masks of a window.
 
+    Where the model writes instances, each connected piece of a class is one; in a window of
+    several frames, a piece goes on in the next frame where the two overlap.
+
     Parameters
     ----------
     labels : (T, Y, X) integer
@@ -83,8 +87,10 @@ def encode(
         The model's.
     """
     patches = LabelReader(labels, window_spec).read(window)
-    tokens = tokenizer.encode(subsample_labels(patches, tokenizer.spec.size))
-    yield from tokenizer.events(tokens.tolist())
+    size, instances = tokenizer.spec.size, None
+    if tokenizer.scheme.blocks == "instance":
+        instances = subsample_labels(components(patches), size)
+    yield from tokenizer.events(tokenizer.encode(subsample_labels(patches, size), instances))
 
 
 def export(
@@ -96,7 +102,7 @@ def export(
     animation = write_animation(
         patches.transpose(0, 2, 3, 1),
         Tokenizer.build(sequence.scheme, sequence.mask_spec),
-        np.array(sequence.tokens, np.int64),
+        sequence.tokens,
         path,
         fps=fps,
         max_seconds=max_seconds,

@@ -60,7 +60,7 @@ def demo(
 
     def keep_longest(result: WindowResult) -> None:
         nonlocal longest
-        if longest is None or len(result.tokens) > len(longest.tokens):
+        if longest is None or result.tokens.size > longest.tokens.size:
             longest = result
         bar.update(result.n_done, result.n_windows)
 

@@ -45,7 +45,7 @@ def frames(
         The window in patch pixels: uint8, or float from 0 to 1. N is the tokenizer's.
     tokenizer : Tokenizer
         What the tokens were written with.
-    tokens : iterable of int
+    tokens : iterable of int, or array as `Tokenizer.encode` gives it
         Token ids; taken as the animation frames are, so a model may still be writing them.
     runs_per_frame : int
         Runs that each animation frame adds.
@@ -94,7 +94,7 @@ def render_animation(
         The window; see `frames`.
     tokenizer : Tokenizer
         What the tokens were written with.
-    tokens : (L,) integer
+    tokens : (L,) integer, or (K, L) with a head for each field
         Token ids.
     path : str or Path
         File to write, ``.gif`` or ``.mp4``; it appears when it is complete.
@@ -160,7 +160,7 @@ def write_animation(
     tokens = np.asarray(tokens)
     n_runs = sum(isinstance(event, RunPainted) for event in tokenizer.events(tokens))
     step = _runs_per_frame(n_runs, runs_per_frame, fps, max_seconds)
-    rendered = frames(image, tokenizer, tokens.tolist(), runs_per_frame=step)
+    rendered = frames(image, tokenizer, tokens, runs_per_frame=step)
     n_frames = math.ceil(n_runs / step) + 2
     with whole_file(path) as temporary:
         writer = _write_gif if kind == ".gif" else _write_mp4

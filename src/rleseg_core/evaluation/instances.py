@@ -42,14 +42,15 @@ def components(classes: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    classes : (Y, X) integer
+    classes : (Y, X) or (N, Y, X) integer
         Class ids, 0 = background.
 
     Returns
     -------
-    (Y, X) int32
+    int32 array of the same shape
         Ids from 1 on, 0 = background. Pixels are connected by their edges, not by their corners,
-        and only to pixels of the same class; objects that touch become one.
+        and only to pixels of the same class; objects that touch become one. With N frames, a pixel
+        is connected to the same pixel of the frames beside it, too.
     """
     ids = np.zeros(classes.shape, np.int32)
     n_found = 0

@@ -105,7 +105,7 @@ def predict_to_file(
         try:
             for result in run:
                 n_windows += 1
-                n_tokens += len(result.tokens)
+                n_tokens += result.tokens.size
                 batch_size = max(batch_size, result.batch_size)
                 yield result
         finally:

@@ -42,9 +42,9 @@ class WindowResult:
         Its part of the frame, in source pixels.
     labels : (n, h, w) uint8
         Stitched class ids there, one mask for each of `frames`, after this window; 0 = background.
-    tokens : (L,) int32
+    tokens : (L,) int32, or (K, L) with a head for each field
         The sequence, ending in eos unless it reached the model's positions.
-    logprobs : (L,) float32
+    logprobs : float32 array of the same shape
         Log-probability of each token among those that could follow; `confidences` turns them into
         confidences of runs, objects and pixels.
     n_done, n_windows : int

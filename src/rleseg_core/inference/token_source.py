@@ -70,7 +70,7 @@ class TokenSource:
                 masks = self.dense_masks(self.encode(images))
             for mask in masks:
                 tokens = self._encode_mask(mask)
-                yield DecodedSequence(index, tokens, np.zeros(len(tokens), np.float32), 0)
+                yield DecodedSequence(index, tokens, np.zeros(tokens.shape, np.float32), 0)
                 index += 1
 
     def decode(

@@ -183,6 +183,17 @@ class Tokenizer(Stages):
             tokens = tokens.T
         return self.parser.events(tokens)
 
+    def with_end(self, tokens: Iterable[int]) -> np.ndarray:
+        """The sequence (L,) or (K, L), as `encode` gives it, of the tokens of events and the end.
+
+        Parameters
+        ----------
+        tokens : iterable of int
+            The `tokens` of runs and of closed blocks, one event after the other.
+        """
+        joined = np.array([*tokens, *[self.vocab.eos] * len(self.vocab.prompts)], np.int64)
+        return joined.reshape(-1, self.tokens_per_run).T if self.vocab.per_field else joined
+
     def texts(self, event: Event) -> tuple[str, ...]:
         """What each token of an event says."""
         if isinstance(event, RunPainted):

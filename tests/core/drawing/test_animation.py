@@ -64,6 +64,14 @@ def test_other_schemes_end_with_the_same_picture(image, tokenizer, mask, tokens,
     assert (first != last).any()
 
 
+def test_animation_of_heads_is_written(image, mask, tmp_path):
+    tokenizer = Tokenizer.build(
+        preset("multihead"), MaskSpec(size=(16, 16), class_names=("a", "b"))
+    )
+    reports = list(write_animation(image, tokenizer, tokenizer.encode(mask), tmp_path / "a.gif"))
+    assert reports[-1].n_done == reports[-1].n_frames == 12 + 2
+
+
 def test_films_of_several_frames_show_them_below_each_other(mask):
     spec = MaskSpec(size=(16, 16), class_names=("ipsc", "dfc"), n_frames=2)
     tokenizer = Tokenizer.build(preset("tac"), spec)

@@ -296,3 +296,20 @@ def test_cancelled_file_is_not_there_and_the_older_one_is(segmenter, stack, tmp_
 def test_unknown_device_is_named(segmenter):
     with pytest.raises(RlesegError, match="no device 'abacus'"):
         Segmenter(segmenter.info, segmenter.model, "abacus")
+
+
+def test_tokens_of_all_heads_are_counted(stack, tmp_path):
+    info = new_model(
+        tmp_path / "heads.safetensors",
+        size="test",
+        scheme=preset("multihead"),
+        mask_spec=MaskSpec(size=(16, 16), class_names=("ipsc", "dfc")),
+        window_spec=WindowSpec(patch=64, patch_stride=64),
+        max_tokens=8,
+    )
+    segmenter = Segmenter(info, build_model(info), "cpu")
+    run = predict_to_file(segmenter, stack, tmp_path / "masks.zarr", frames=(0, 1))
+    results, summary = product(run)
+    assert all(result.tokens.shape[0] == 4 for result in results)
+    assert all(result.tokens.shape == result.logprobs.shape for result in results)
+    assert summary.tokens == sum(result.tokens.size for result in results)
