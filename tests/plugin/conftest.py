@@ -1,16 +1,19 @@
 """What the GUI tests share: a home of their own, and a model that is small and quick."""
 
-import itertools
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QTimer
 
+from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
 from rleseg_core.checkpoints.file import ModelInfo
 from rleseg_core.data import SyntheticConfig, SyntheticSequence, synthesize
+
+from .leaks import PATIENCE_MS, Leaks
 
 CLASSES = ("ipsc", "dfc")
 
@@ -21,32 +24,34 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RLESEG_MODELS", "")
 
 
-class Watch:
-    """Measures how long the event loop of Qt was ever held up."""
+class PatientBot(QtBot):
+    """A `qtbot` that takes a job for hung only after five minutes: other work slows it down."""
 
-    def __init__(self) -> None:
-        self._ticks: list[float] = []
-        self._timer = QTimer()
-        self._timer.timeout.connect(lambda: self._ticks.append(time.monotonic()))
+    def waitSignal(self, signal, *, timeout: int = PATIENCE_MS, **options):
+        return super().waitSignal(signal, timeout=timeout, **options)
 
-    def __enter__(self) -> "Watch":
-        self._ticks.clear()
-        self._timer.start(5)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.stop()
-
-    @property
-    def longest(self) -> float:
-        """Seconds between two ticks of a timer of 5 ms, at most."""
-        assert len(self._ticks) > 20
-        return max(b - a for a, b in itertools.pairwise(self._ticks))
+    def waitUntil(self, callback: Callable[[], object], *, timeout: int = PATIENCE_MS) -> None:
+        super().waitUntil(callback, timeout=timeout)
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
+def qtbot(qapp, request: pytest.FixtureRequest) -> PatientBot:
+    return PatientBot(request)
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Fail a test that leaves a widget, a timer, a thread or a process behind."""
+    leaks = Leaks()
+    with monkeypatch.context() as patch:
+        patch.setattr(QTimer, "start", leaks.noting(QTimer.start))
+        yield
+    request.node.funcargs.clear()  # pytest holds on to what the fixtures gave
+    found = leaks.found()
+    if found:
+        pytest.fail("left over: " + "; ".join(found), pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -74,13 +79,28 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelInfo:
 
 
 @pytest.fixture
-def session(make_napari_viewer: Callable, qtbot) -> Iterator[Session]:
-    """The session of a viewer; its processes end with the test."""
-    viewer = make_napari_viewer(show=True)
+def viewer(request: pytest.FixtureRequest) -> ViewerModel:
+    """A viewer: layers, dims and camera, without a window unless the test is marked ``window``."""
+    if request.node.get_closest_marker("window"):
+        return request.getfixturevalue("make_napari_viewer")(show=True)
+    return ViewerModel()
+
+
+@pytest.fixture
+def session(
+    request: pytest.FixtureRequest, viewer: ViewerModel, monkeypatch: pytest.MonkeyPatch, qtbot
+) -> Iterator[Session]:
+    """The session of a viewer; its jobs run in threads unless a mark asks for processes."""
+    if not any(request.node.get_closest_marker(mark) for mark in ("window", "processes")):
+        monkeypatch.setattr("napari_rleseg.session.preference", in_threads)
     session = Session.of(viewer)
     yield session
     session.close()
-    qtbot.wait(100)
+
+
+def in_threads(section: str, name: str) -> object:
+    """The preferences of somebody who wants no processes."""
+    return name != "separate_process" and preference(section, name)
 
 
 @pytest.fixture

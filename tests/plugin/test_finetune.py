@@ -13,7 +13,6 @@ from rleseg_core.corrections import CorrectionLog
 from rleseg_core.training import Recipe, StepReport, TrainConfig
 
 pytestmark = pytest.mark.gui
-LONG = 120_000
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def truth(session, cells):
 
 
 def finish(panel: FinetuneWidget, qtbot) -> str:
-    with qtbot.waitSignal(panel.finetuning.stopped, timeout=LONG) as how:
+    with qtbot.waitSignal(panel.finetuning.stopped) as how:
         panel.button.click()
     return how.args[0]
 
@@ -97,10 +96,10 @@ def test_nothing_to_learn_from_is_told(panel, qtbot):
 def test_stop_ends_the_training_and_keeps_a_checkpoint(panel, session, truth, qtbot):
     panel.truth.layer = truth
     panel.how.form.value = replace(panel.how.form.value, n_steps=100_000)
-    with qtbot.waitSignal(panel.finetuning.progressed, timeout=LONG):
+    with qtbot.waitSignal(panel.finetuning.progressed):
         panel.button.click()
     assert panel.button.text() == "Stop"
-    with qtbot.waitSignal(panel.finetuning.stopped, timeout=LONG) as how:
+    with qtbot.waitSignal(panel.finetuning.stopped) as how:
         panel.button.click()
     assert how.args == ["cancelled"]
     assert list(session.folder.glob("training-*/*.safetensors"))
@@ -111,15 +110,15 @@ def test_stopped_training_goes_on_where_it_was(panel, session, truth, qtbot):
     panel.truth.layer = truth
     panel.how.form.value = replace(panel.how.form.value, n_steps=40)
     assert not panel.finetuning.can_resume
-    with qtbot.waitSignal(panel.finetuning.progressed, timeout=LONG):
+    with qtbot.waitSignal(panel.finetuning.progressed):
         panel.button.click()
-    with qtbot.waitSignal(panel.finetuning.stopped, timeout=LONG):
+    with qtbot.waitSignal(panel.finetuning.stopped):
         panel.button.click()
     assert panel.finetuning.can_resume
     assert panel.resume_button.isVisibleTo(panel)
     steps = []
     panel.finetuning.progressed.connect(lambda reports: steps.extend(r.step for r in reports))
-    with qtbot.waitSignal(panel.finetuning.stopped, timeout=LONG) as how:
+    with qtbot.waitSignal(panel.finetuning.stopped) as how:
         panel.resume_button.click()
     assert how.args == ["finished"]
     assert steps[0] > 1

@@ -1,20 +1,16 @@
-import itertools
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from napari_rleseg import jobs
-from napari_rleseg.child import FLUSH_S
 from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
 
 pytestmark = pytest.mark.gui
-LONG = 30_000
 IGNORE_TERM = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 
 
@@ -49,7 +45,7 @@ def listen(runner: Runner) -> list:
 
 def run(runner: Runner, qtbot, job: str, *args: object) -> list:
     heard = listen(runner)
-    with qtbot.waitSignal(runner.stopped, timeout=LONG):
+    with qtbot.waitSignal(runner.stopped):
         runner.start(f"toy_jobs:{job}", *args)
     return heard
 
@@ -63,7 +59,7 @@ def wait_for_end(qtbot, pid: int) -> None:
         except psutil.NoSuchProcess:
             return True
 
-    qtbot.waitUntil(ended, timeout=LONG)
+    qtbot.waitUntil(ended)
 
 
 def test_every_report_arrives_in_order_and_then_the_product(runner, qtbot):
@@ -72,12 +68,6 @@ def test_every_report_arrives_in_order_and_then_the_product(runner, qtbot):
     assert reports == list(range(5000))
     assert heard[-1] == ("finished", "5000 counted")
     assert not runner.busy
-
-
-def test_reports_are_gathered_into_few_signals(runner, qtbot):
-    heard = run(runner, qtbot, "count", 200, 0.002)
-    seconds = 200 * 0.0025 + 0.5
-    assert len(heard) < seconds / FLUSH_S
 
 
 def test_runner_can_be_started_again_from_the_slot_of_its_last_signal(runner, qtbot):
@@ -90,12 +80,12 @@ def test_runner_can_be_started_again_from_the_slot_of_its_last_signal(runner, qt
 
     runner.finished.connect(again)
     runner.start("toy_jobs:count", 0)
-    qtbot.waitUntil(lambda: len(products) == 3, timeout=LONG)
+    qtbot.waitUntil(lambda: len(products) == 3)
     assert products == ["0 counted", "1 counted", "2 counted"]
 
 
 def test_second_job_at_once_is_refused(runner, qtbot):
-    with qtbot.waitSignal(runner.stopped, timeout=LONG):
+    with qtbot.waitSignal(runner.stopped):
         runner.start("toy_jobs:count", 3)
         with pytest.raises(RuntimeError, match="busy"):
             runner.start("toy_jobs:count", 3)
@@ -103,9 +93,9 @@ def test_second_job_at_once_is_refused(runner, qtbot):
 
 def test_cancelled_job_runs_its_finally(runner, qtbot, tmp_path):
     heard = listen(runner)
-    with qtbot.waitSignal(runner.reported, timeout=LONG):
+    with qtbot.waitSignal(runner.reported):
         runner.start("toy_jobs:tidy", tmp_path / "note")
-    with qtbot.waitSignal(runner.cancelled, timeout=LONG):
+    with qtbot.waitSignal(runner.cancelled):
         runner.cancel()
         assert runner.cancelling
     assert (tmp_path / "note").read_text() == "closed"
@@ -134,11 +124,11 @@ def test_function_that_raises_at_once_fails(runner, qtbot):
 
 def test_no_signal_after_close(runner, qtbot, tmp_path):
     heard = listen(runner)
-    with qtbot.waitSignal(runner.reported, timeout=LONG):
+    with qtbot.waitSignal(runner.reported):
         runner.start("toy_jobs:tidy", tmp_path / "note")
     runner.close()
     n = len(heard)
-    qtbot.waitUntil(lambda: (tmp_path / "note").exists(), timeout=LONG)
+    qtbot.waitUntil(lambda: (tmp_path / "note").exists())
     qtbot.wait(100)
     assert len(heard) == n
     assert not runner.busy
@@ -166,13 +156,12 @@ def test_process_of_one_job_ends_with_it(qtbot):
         os.kill(pid, 0)
 
 
-def test_job_that_does_not_stop_is_terminated(process, qtbot):
-    with qtbot.waitSignal(process.reported, timeout=LONG):
+def test_job_that_does_not_stop_is_terminated(process, qtbot, monkeypatch):
+    monkeypatch.setattr(jobs, "GRACE_S", 0.1)
+    with qtbot.waitSignal(process.reported):
         process.start("toy_jobs:deaf")
-    began = time.monotonic()
-    with qtbot.waitSignal(process.cancelled, timeout=LONG):
+    with qtbot.waitSignal(process.cancelled):
         process.cancel()
-    assert jobs.GRACE_S - 0.2 < time.monotonic() - began < jobs.GRACE_S + 1
     assert run(process, qtbot, "count", 2)[-1] == ("finished", "2 counted")
 
 
@@ -193,16 +182,6 @@ def test_argument_that_cannot_be_sent_fails(process, qtbot):
     assert run(process, qtbot, "count", 2)[-1] == ("finished", "2 counted")
 
 
-def test_viewer_is_not_held_up_by_many_reports(process, qtbot):
-    ticks: list[float] = []
-    timer = jobs.QTimer()
-    timer.timeout.connect(lambda: ticks.append(time.monotonic()))
-    timer.start(5)
-    run(process, qtbot, "count", 20_000)
-    timer.stop()
-    assert max(b - a for a, b in itertools.pairwise(ticks)) < 0.1
-
-
 def test_job_started_while_the_process_warms_up_runs_after_it(process, qtbot):
     process.warm_up("rleseg_core.spec", "no_such_module_at_all")
     assert not process.busy
@@ -212,7 +191,7 @@ def test_job_started_while_the_process_warms_up_runs_after_it(process, qtbot):
 def test_job_cancelled_while_the_process_warms_up_is_cancelled(process, qtbot, tmp_path):
     process.warm_up("rleseg_core.spec")
     process.start("toy_jobs:tidy", tmp_path / "note")
-    with qtbot.waitSignal(process.cancelled, timeout=LONG):
+    with qtbot.waitSignal(process.cancelled):
         process.cancel()
 
 
@@ -228,7 +207,7 @@ def test_closing_ends_a_process_that_ignores_sigterm_and_what_it_started(
     process, qtbot, monkeypatch
 ):
     monkeypatch.setattr("napari_rleseg.process.GRACE_S", 0.1)
-    with qtbot.waitSignal(process.reported, timeout=LONG) as reported:
+    with qtbot.waitSignal(process.reported) as reported:
         process.start("toy_jobs:stubborn")
     child, grandchild = process._child.process.pid, reported.args[0][0]
     process.close()
@@ -239,10 +218,10 @@ def test_closing_ends_a_process_that_ignores_sigterm_and_what_it_started(
 
 def test_cancelled_job_that_ignores_sigterm_is_killed(process, qtbot, monkeypatch):
     monkeypatch.setattr("napari_rleseg.process.GRACE_S", 0.1)
-    with qtbot.waitSignal(process.reported, timeout=LONG) as reported:
+    with qtbot.waitSignal(process.reported) as reported:
         process.start("toy_jobs:stubborn")
     child, grandchild = process._child.process.pid, reported.args[0][0]
-    with qtbot.waitSignal(process.cancelled, timeout=LONG):
+    with qtbot.waitSignal(process.cancelled):
         process.cancel()
     wait_for_end(qtbot, child)
     wait_for_end(qtbot, grandchild)
@@ -255,11 +234,11 @@ def test_closing_ends_a_process_that_has_not_answered_yet(process, qtbot, monkey
         patch.setattr("napari_rleseg.process.GRACE_S", 0.1)
         heard = listen(process)
         process.start("toy_jobs:count", 2)
-        qtbot.waitUntil(lambda: process._child is not None, timeout=LONG)
+        qtbot.waitUntil(lambda: process._child is not None)
         child, worker = process._child.process.pid, process._worker
         process.close()
         wait_for_end(qtbot, child)
-        qtbot.waitUntil(lambda: not worker.is_running, timeout=LONG)
+        qtbot.waitUntil(lambda: not worker.is_running)
         assert heard == []
     assert run(process, qtbot, "count", 2)[-1] == ("finished", "2 counted")
 
@@ -271,7 +250,7 @@ def test_closing_before_the_thread_runs_starts_no_process(process, qtbot, monkey
         process.start("toy_jobs:count", 2)
         worker = process._worker
         Runner.close(process)
-    qtbot.waitUntil(lambda: not worker.is_running, timeout=LONG)
+    qtbot.waitUntil(lambda: not worker.is_running)
     assert started == []
 
 
@@ -295,8 +274,7 @@ def test_job_is_closed_when_the_viewer_is_killed(qtbot, tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, tmp_path / "note"],
         env=os.environ | {"PYTHONPATH": paths},
-        timeout=60,
         check=False,
     )
     assert run.returncode == -signal.SIGKILL
-    qtbot.waitUntil(lambda: (tmp_path / "note").exists(), timeout=LONG)
+    qtbot.waitUntil(lambda: (tmp_path / "note").exists())

@@ -20,12 +20,12 @@ def load(session, qtbot) -> LoadWidget:
 
 
 def wait_for(qtbot, load: LoadWidget, start, *args) -> None:
-    with qtbot.waitSignal(load.loaded, timeout=30_000):
+    with qtbot.waitSignal(load.loaded):
         start(*args)
 
 
 def test_sample_shows_images_and_hides_the_truth(load, session, qtbot):
-    with qtbot.waitSignal(load.loaded, timeout=30_000):
+    with qtbot.waitSignal(load.loaded):
         load.sample.click()
     image, truth = session.viewer.layers
     assert isinstance(image, Image)
@@ -81,7 +81,7 @@ def test_class_masks_take_the_names_that_were_typed(load, session, qtbot, tmp_pa
 
 
 def test_missing_file_is_told_in_the_panel(load, session, qtbot):
-    with qtbot.waitSignal(session.reading.stopped, timeout=30_000):
+    with qtbot.waitSignal(session.reading.stopped):
         load.open_images(Path("no-such-file.tif"))
     assert "no-such-file.tif" in load.info.text()
     assert not session.viewer.layers

@@ -8,8 +8,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_rleseg.session import Session
 
-pytestmark = [pytest.mark.gui, pytest.mark.slow]
-LONG = 60_000
+pytestmark = [pytest.mark.gui, pytest.mark.window, pytest.mark.slow]
 FRAME = 2
 
 
@@ -32,27 +31,27 @@ def test_segment_animate_correct_fine_tune_and_segment_again(session, cells, tin
     session.model = tiny_model
 
     bench.show_tab("Segment")
-    with qtbot.waitSignal(bench.segment.segmentation.stopped, timeout=LONG) as how:
+    with qtbot.waitSignal(bench.segment.segmentation.stopped) as how:
         bench.segment.button.click()
     assert how.args == ["finished"]
     masks = session.result
 
     bench.show_tab("Animate")
     viewer.dims.set_current_step(0, FRAME)
-    with qtbot.waitSignal(bench.animate.animation.completed, timeout=LONG):
+    with qtbot.waitSignal(bench.animate.animation.completed):
         bench.animate.load_button.click()
-    qtbot.waitUntil(lambda: bench.animate.player.position > 0, timeout=LONG)
+    qtbot.waitUntil(lambda: bench.animate.player.position > 0)
     bench.animate.player.pause()
     bench.animate.hide_box.setChecked(False)
 
     bench.show_tab("Correct")
     correct = bench.correct
-    with qtbot.waitSignal(correct.correction.opened, timeout=LONG):
+    with qtbot.waitSignal(correct.correction.opened):
         correct.start_button.click()
     viewer.dims.set_current_step(0, FRAME)
     viewer.reset_view()
     correct.tools.classes.button(2).click()
-    with qtbot.waitSignal(correct.correction.recorder.saved, timeout=LONG):
+    with qtbot.waitSignal(correct.correction.recorder.saved):
         paint(viewer, qtbot)
     assert list(session.corrections.changed_pixels()) == [FRAME]
     assert (np.asarray(session.result.data[FRAME]) == 2).any()
@@ -63,7 +62,7 @@ def test_segment_animate_correct_fine_tune_and_segment_again(session, cells, tin
     assert tune.base.model.path == tiny_model.path
     assert tune.frames.ticked() == (FRAME,)
     tune.how.form.value = replace(tune.how.form.value, n_steps=20, batch_size=2, validate_every=10)
-    with qtbot.waitSignal(tune.finetuning.stopped, timeout=LONG) as how:
+    with qtbot.waitSignal(tune.finetuning.stopped) as how:
         tune.button.click()
     assert how.args == ["finished"]
     assert len(tune.curves.losses) == 20
@@ -72,7 +71,7 @@ def test_segment_animate_correct_fine_tune_and_segment_again(session, cells, tin
     assert bench.segment.model.model.path == session.model.path
 
     bench.show_tab("Segment")
-    with qtbot.waitSignal(bench.segment.segmentation.stopped, timeout=LONG) as how:
+    with qtbot.waitSignal(bench.segment.segmentation.stopped) as how:
         bench.segment.button.click()
     assert how.args == ["finished"]
     assert session.result is not masks

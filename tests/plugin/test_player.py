@@ -103,7 +103,7 @@ def test_seek_beyond_what_one_turn_can_fetch_goes_on_until_it_is_there(qtbot, to
     player.load(tokenizer, layer, iter(runs))
     player.seek(250)
     assert 0 < player.position < 10  # one slice: the event loop goes on
-    qtbot.waitUntil(lambda: player.position == 250, timeout=30_000)
+    qtbot.waitUntil(lambda: player.position == 250)
     np.testing.assert_array_equal(layer.data, painted(tokenizer, runs[:250]))
     assert not player.playing
     player.clear()
@@ -112,12 +112,12 @@ def test_seek_beyond_what_one_turn_can_fetch_goes_on_until_it_is_there(qtbot, to
 def test_seek_through_known_events_takes_several_turns(qtbot, player, tokenizer, layer):
     n = 2 * MAX_STEPS + 100
     player.load(tokenizer, layer, overlapping_runs(n))
-    qtbot.waitUntil(lambda: player.complete, timeout=30_000)
+    qtbot.waitUntil(lambda: player.complete)
     for target in (n, 0):
         positions = []
         player.moved.connect(positions.append)
         player.seek(target)
-        qtbot.waitUntil(lambda target=target: player.position == target, timeout=30_000)
+        qtbot.waitUntil(lambda target=target: player.position == target)
         assert np.abs(np.diff([n - target, *positions])).max() <= MAX_STEPS
         player.moved.disconnect(positions.append)
     assert not layer.data.any()
@@ -126,7 +126,7 @@ def test_seek_through_known_events_takes_several_turns(qtbot, player, tokenizer,
 def test_seek_past_the_end_stops_at_the_end(qtbot, player, tokenizer, layer, events):
     player.load(tokenizer, layer, events)
     player.seek(len(events) + 1000)
-    qtbot.waitUntil(lambda: player.position == len(events), timeout=30_000)
+    qtbot.waitUntil(lambda: player.position == len(events))
     assert player.complete
 
 
@@ -136,7 +136,7 @@ def test_pause_gives_up_a_seek(qtbot, tokenizer, layer):
     player.seek(250)
     reached = player.position
     player.pause()
-    qtbot.waitUntil(lambda: player.complete, timeout=30_000)
+    qtbot.waitUntil(lambda: player.complete)
     assert player.position == reached
     player.clear()
 
@@ -145,7 +145,7 @@ def test_everything_fed_is_fetched_while_it_is_paused(qtbot, tokenizer, layer):
     player = TokenPlayer(clock=SlowClock())
     player.load(tokenizer, layer, live=True)
     player.feed(overlapping_runs(300))
-    qtbot.waitUntil(lambda: player.n_events == 300, timeout=30_000)
+    qtbot.waitUntil(lambda: player.n_events == 300)
     player.clear()
 
 
@@ -236,7 +236,7 @@ def test_iterator_is_taken_a_few_at_a_time(qtbot, player, tokenizer, layer, even
     assert not taken
     player.step()
     assert 1 <= len(taken) <= 2
-    qtbot.waitUntil(lambda: player.complete, timeout=20_000)
+    qtbot.waitUntil(lambda: player.complete)
 
 
 def test_slow_drawing_makes_updates_rarer(qtbot, tokenizer, layer, events):

@@ -1,138 +1,124 @@
-"""The event loop goes on while models run: no turn of it takes longer than a tenth of a second.
+"""The event loop goes on while models run: a slot does little, however much has happened.
 
-A busy machine can hold up any program, so that a measurement is repeated, at most twice, while it
-is over the limit; what the plugin itself does wrong is wrong each time.
+How long the loop is held up is measured by ``python -m benchmarks.responsiveness``; here the work
+of each slot is counted, which is the same on a busy machine.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QTimer
 
-from napari_rleseg.layers import labels_layer, show_labels
+from napari_rleseg import child
+from napari_rleseg.tasks import SegmentReport
 from napari_rleseg.widgets.finetune import FinetuneWidget
 from napari_rleseg.widgets.segment import SegmentWidget
-from rleseg_core.checkpoints.file import ModelInfo, model_folders, read_info
-from rleseg_core.data import SyntheticConfig, synthesize
+from rleseg_core.training import StepReport
 
-pytestmark = [pytest.mark.gui, pytest.mark.slow]
-LIMIT_S = 0.1
-ATTEMPTS = 3
-LONG = 120_000
+pytestmark = pytest.mark.gui
 
-
-@pytest.fixture(scope="module")
-def bundled_model() -> ModelInfo:
-    path = Path(model_folders()[0]) / "demo.safetensors"
-    if not path.is_file():
-        pytest.skip(
-            f"the bundled model {path.name} is missing; scripts/train_demo_model.py makes it"
-        )
-    return read_info(path)
+MANY = 1000
 
 
 @pytest.fixture
-def stack(session):
-    sequence = synthesize(SyntheticConfig(n_frames=3, size=(256, 256), seed=5))
-    session.image = session.viewer.add_image(sequence.images, name="cells")
-    return sequence
-
-
-@pytest.fixture
-def segment(session, stack, bundled_model, qtbot) -> SegmentWidget:
+def segment(session, cells, tiny_model, qtbot) -> SegmentWidget:
     panel = SegmentWidget(session)
     qtbot.addWidget(panel)
-    session.model = bundled_model
+    session.model = tiny_model
     return panel
 
 
-def least(measure: Callable[[], float], limit: float = LIMIT_S) -> float:
-    """The least of the measurements, which end when one is under the limit."""
-    found = [measure()]
-    while found[-1] >= limit and len(found) < ATTEMPTS:
-        found.append(measure())
-    return min(found)
-
-
-def test_a_blocked_event_loop_is_noticed(qapp, qtbot, watch):
-    def measure() -> float:
-        with watch:
-            QTimer.singleShot(50, lambda: time.sleep(1.2 * LIMIT_S))
-            qtbot.wait(300)
-        return watch.longest
-
-    assert least(measure) >= LIMIT_S
-
-
-def test_viewer_is_not_blocked_while_a_model_segments(segment, session, qtbot, watch):
-    begun = session.inference.started
-    n_reports = []
-    segment.segmentation.progressed.connect(n_reports.append)
-
-    def measure() -> float:
-        with qtbot.waitSignal(begun, timeout=LONG):  # the layer is there by then
-            segment.button.click()
-        with watch:
-            qtbot.waitUntil(lambda: not segment.segmentation.running, timeout=LONG)
-        return watch.longest
-
-    assert least(measure) < LIMIT_S
-    assert len(n_reports) > 3
-    assert np.asarray(session.result.data).any()
-
-
-def test_beginning_blocks_no_longer_than_napari_adding_a_layer(segment, session, qtbot, watch):
-    viewer = session.viewer
-
-    def add() -> float:  # no layer is removed: a napari that draws in software may not survive it
-        layer = labels_layer(np.zeros((3, 256, 256), np.uint8), ("ipsc", "dfc"), name="bare")
-        qtbot.wait(100)
-        with watch:
-            qtbot.wait(50)
-            viewer.add_layer(layer)
-            qtbot.wait(200)
-        layer.visible = False
-        return watch.longest
-
-    def measure() -> float:
-        bare = add()
-        session.result = None  # so that a new layer is made
-        qtbot.wait(100)
-        with watch:
-            qtbot.wait(50)
-            with qtbot.waitSignal(session.inference.started, timeout=LONG):
-                segment.button.click()
-            qtbot.wait(200)
-        with qtbot.waitSignal(segment.segmentation.stopped, timeout=LONG):
-            segment.segmentation.cancel()
-        return watch.longest - bare
-
-    assert least(measure, LIMIT_S / 2) < LIMIT_S / 2
-
-
-def test_viewer_is_not_blocked_while_a_model_is_fine_tuned(
-    session, stack, bundled_model, qtbot, watch
-):
-    session.model = bundled_model
+@pytest.fixture
+def finetune(session, cells, tiny_model, qtbot) -> FinetuneWidget:
+    session.model = tiny_model
     panel = FinetuneWidget(session)
     qtbot.addWidget(panel)
-    panel.show()
-    panel.truth.layer = show_labels(
-        session.viewer, stack.classes, stack.class_names, name="truth", image=session.image
+    return panel
+
+
+def segment_report(n_done: int) -> SegmentReport:
+    return SegmentReport(
+        n_done=n_done,
+        n_windows=MANY,
+        frame=n_done % 4,
+        n_tokens=9 * n_done,
+        seconds=0.01 * n_done,
+        batch_size=1,
+        device="cpu",
     )
-    panel.how.form.value = replace(panel.how.form.value, n_steps=6, batch_size=2, validate_every=3)
 
-    def measure() -> float:
-        with qtbot.waitSignal(session.training.started, timeout=LONG):
-            panel.button.click()
-        with watch:
-            qtbot.waitUntil(lambda: not panel.finetuning.running, timeout=LONG)
-        assert panel.finetuning.model is not None
-        return watch.longest
 
-    assert least(measure) < LIMIT_S
-    assert len(panel.curves.losses) == 6
+def test_reports_cross_to_the_viewer_once_in_16_ms(monkeypatch):
+    now = 0.0
+
+    def job():
+        nonlocal now
+        for number in range(MANY):
+            now += 0.001
+            yield number
+
+    monkeypatch.setattr(child, "time", SimpleNamespace(monotonic=lambda: now))
+    *batches, last = child.messages(job(), lambda: False)
+    assert [number for _, batch in batches for number in batch] == list(range(MANY))
+    assert len(batches) <= 1 + MANY / (1000 * child.FLUSH_S)
+    assert last == ("finished", None)
+
+
+def test_beginning_to_segment_does_one_step_a_turn(segment, session, qtbot, monkeypatch):
+    """A new array on disk, a new layer, the job: napari draws between them."""
+    layers, segmentation = session.viewer.layers, segment.segmentation
+    n_before, done = len(layers), []
+    for name in ("_make_layer", "_show_layer", "_begin"):
+        step = getattr(segmentation, name)
+        monkeypatch.setattr(
+            segmentation, name, lambda *args, name=name, step=step: (done.append(name), step(*args))
+        )
+    segment.button.click()
+    assert (len(layers), done) == (n_before, [])
+    assert segment.button.text() == "Cancel"
+    for expected in ("_make_layer", "_show_layer", "_begin"):
+        segmentation._step_timer.stop()
+        segmentation._next_step()
+        assert done[-1] == expected
+    assert len(done) == 3
+    with qtbot.waitSignal(segmentation.stopped):
+        pass
+
+
+def test_windows_that_come_in_are_drawn_once_a_turn(segment, session, qtbot, monkeypatch):
+    with qtbot.waitSignal(segment.segmentation.stopped):
+        segment.button.click()
+    drawn, segmentation = [], segment.segmentation
+    layer = session.result
+    monkeypatch.setattr(type(layer), "refresh", lambda *_, **__: drawn.append(1))
+    segmentation._layer, segmentation._runner = layer, session.inference
+    segmentation.running, segmentation.follow = True, False
+    for first in range(0, MANY, 100):
+        segmentation._report([segment_report(n + 1) for n in range(first, first + 100)])
+    assert not drawn
+    segmentation._refresh()
+    segmentation._refresh()
+    assert len(drawn) == 1
+    segmentation._end("finished")
+
+
+def test_many_steps_of_training_are_drawn_at_once(finetune, monkeypatch):
+    drawn = []
+    line = finetune.curves._loss_line
+    draw = line.setData
+    monkeypatch.setattr(line, "setData", lambda *data: (drawn.append(len(data[0])), draw(*data)))
+    report = StepReport(
+        step=1, n_steps=MANY, loss=1.0, learning_rate=1e-3, tokens_per_s=1.0, seconds=1.0
+    )
+    finetune.curves.clear(MANY)
+    finetune.curves.add([replace(report, step=step) for step in range(1, MANY + 1)])
+    assert drawn[-1] == MANY
+    assert len(drawn) == 2  # cleared, and drawn once
+
+
+def test_result_is_handed_to_napari_as_it_lies_on_disk(segment, session, qtbot):
+    """No slot reads the whole stack: napari reads the frame that it shows."""
+    with qtbot.waitSignal(segment.segmentation.stopped):
+        segment.button.click()
+    assert session.result.data.chunks == (1, *np.shape(session.result.data)[1:])

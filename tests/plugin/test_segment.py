@@ -1,6 +1,5 @@
 import os
 import signal
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,6 @@ from rleseg_core.data import ImageStack
 from rleseg_core.inference import Segmenter
 
 pytestmark = pytest.mark.gui
-LONG = 60_000
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def panel(session, cells, tiny_model, qtbot) -> SegmentWidget:
 
 
 def finish(panel: SegmentWidget, qtbot) -> str:
-    with qtbot.waitSignal(panel.segmentation.stopped, timeout=LONG) as how:
+    with qtbot.waitSignal(panel.segmentation.stopped) as how:
         panel.button.click()
     return how.args[0]
 
@@ -111,14 +109,12 @@ def test_cancel_keeps_what_is_done_and_the_panel_works_again(panel, session, cel
     long = np.tile(cells.images, (40, 3, 3))
     session.image = session.viewer.add_image(long, name="long")
     panel.image.layer = session.image
-    with qtbot.waitSignal(panel.segmentation.progressed, timeout=LONG):
+    with qtbot.waitSignal(panel.segmentation.progressed):
         panel.button.click()
     assert panel.button.text() == "Cancel"
-    began = time.monotonic()
-    with qtbot.waitSignal(panel.segmentation.stopped, timeout=LONG) as how:
+    with qtbot.waitSignal(panel.segmentation.stopped) as how:
         panel.button.click()
         assert panel.button.text() == "Cancelling…"
-    assert time.monotonic() - began < 2.5
     assert how.args == ["cancelled"]
     assert panel.button.text() == "Segment"
     assert session.result.editable
@@ -128,15 +124,16 @@ def test_cancel_keeps_what_is_done_and_the_panel_works_again(panel, session, cel
     assert finish(panel, qtbot) == "finished"
 
 
+@pytest.mark.processes
 def test_killed_process_is_told_once_and_the_next_run_works(panel, session, cells, qtbot):
     long = np.tile(cells.images, (40, 3, 3))
     session.image = session.viewer.add_image(long, name="long")
     panel.image.layer = session.image
-    with qtbot.waitSignal(panel.segmentation.progressed, timeout=LONG):
+    with qtbot.waitSignal(panel.segmentation.progressed):
         panel.button.click()
     with (
         qtbot.captureExceptions() as raised,
-        qtbot.waitSignal(panel.segmentation.stopped, timeout=LONG) as how,
+        qtbot.waitSignal(panel.segmentation.stopped) as how,
     ):
         os.kill(session.inference._child.process.pid, signal.SIGKILL)
     assert how.args == ["failed"]

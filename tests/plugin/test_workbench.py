@@ -10,7 +10,6 @@ from napari_rleseg.preferences import DEFAULTS, preference
 from napari_rleseg.session import Session
 
 pytestmark = pytest.mark.gui
-LONG = 60_000
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_sample_of_the_file_menu_is_segmented_by_a_command(viewer, tiny_model, q
     workbench = open_workbench(viewer)
     workbench.session.model = tiny_model
     commands.segment_frame(viewer)
-    with qtbot.waitSignal(workbench.segment.segmentation.stopped, timeout=LONG) as how:
+    with qtbot.waitSignal(workbench.segment.segmentation.stopped) as how:
         assert workbench.segment.segmentation.running
     assert how.args == ["finished"]
     assert [layer.name for layer in viewer.layers][-1] == "simulated cells masks"
@@ -91,10 +90,10 @@ def test_sample_of_the_file_menu_is_segmented_by_a_command(viewer, tiny_model, q
 def test_closing_the_window_ends_the_processes(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
     session = open_workbench(viewer).session
-    qtbot.waitUntil(lambda: session.inference._child is not None, timeout=LONG)
+    qtbot.waitUntil(lambda: session.inference._child is not None)
     process = session.inference._child.process
     viewer.close()
-    qtbot.waitUntil(lambda: process.poll() is not None, timeout=LONG)
+    qtbot.waitUntil(lambda: process.poll() is not None)
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
 
