@@ -16,9 +16,9 @@ from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.signals import listen
 from rleseg_core.corrections import (
     CorrectionLog,
-    FrameKept,
+    FrameCopied,
     FrameRecorded,
-    keep_prediction,
+    create_session,
     recover,
 )
 from rleseg_core.errors import DataError
@@ -222,7 +222,7 @@ class MaskCorrection(QObject):
     def _keep(self, layer: Labels, names: tuple[str, ...], images: Path) -> None:
         self._waiting = False
         self._runner.start(
-            keep_prediction,
+            create_session,
             self._session.new_path(FOLDER),
             layer.data if layer.ndim == 3 else layer.data[None],
             class_names=names,
@@ -230,7 +230,7 @@ class MaskCorrection(QObject):
             image_path=images,
         )
 
-    def _report(self, reports: list[FrameKept | FrameRecorded]) -> None:
+    def _report(self, reports: list[FrameCopied | FrameRecorded]) -> None:
         self.progressed.emit(reports[-1].frame + 1, self._n_frames())
 
     def _open(self, product: Path | CorrectionLog) -> None:

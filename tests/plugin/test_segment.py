@@ -10,6 +10,7 @@ from napari_rleseg.io import read_session
 from napari_rleseg.layers import class_names_of
 from napari_rleseg.widgets.segment import CURRENT, RANGE, SegmentWidget
 from rleseg_core.checkpoints.file import load_checkpoint, save_checkpoint
+from rleseg_core.corrections import CorrectionLog
 from rleseg_core.data import ImageStack
 from rleseg_core.inference import Segmenter
 
@@ -103,6 +104,14 @@ def test_same_layer_is_used_again_until_it_is_corrected(panel, session, qtbot):
     first = session.result
     finish(panel, qtbot)
     assert session.result is first
+    masks = np.asarray(first.data[:])
+    session.corrections = CorrectionLog.create(
+        session.new_path("corrections"), masks, class_names=("ipsc", "dfc")
+    )
+    panel.advanced.image_size.setValue(192)  # other masks
+    finish(panel, qtbot)
+    assert session.result is not first
+    np.testing.assert_array_equal(first.data[:], masks)
 
 
 def test_cancel_keeps_what_is_done_and_the_panel_works_again(panel, session, cells, qtbot):

@@ -1,4 +1,4 @@
-"""The corrected frames of sessions, as training data."""
+"""Corrected frames as training data."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ class CorrectedDataset:
 
     @property
     def n_frames(self) -> int:
-        """Corrected frames in all."""
+        """Number of corrected frames in all sessions."""
         return sum(len(log.corrected_frames()) for log in self.logs)
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ def _open_images(log: CorrectionLog) -> ImageStack:
     source = kept if kept.exists() else log.image_path
     if source is None or not source.exists():
         raise DataError(
-            f"the images of {log.folder} are not found at {source}; put them back, or start the "
+            f"the images of {log.folder} are not at {source}; put them back, or start the "
             "session from an image that is open"
         )
     return ImageStack.open(source)

@@ -1,4 +1,4 @@
-"""One change of one frame, as runs."""
+"""The change of one frame, as runs of pixels."""
 
 import base64
 import zlib
@@ -12,16 +12,17 @@ from rleseg_core.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Correction:
-    """Pixels of one frame that changed, as runs over the frame in row-major order.
+    """Changed pixels of one frame, as runs in row-major order.
 
     Parameters
     ----------
     frame : int
-        Frame of the stack.
+        Index of the frame in the stack.
     starts, lengths : (R,) int64
-        First pixel and number of pixels of each run; the runs are sorted and do not overlap.
+        Flat index of the first pixel of each run, and its number of pixels; the runs are sorted and
+        do not overlap.
     before, after : (R,) int64
-        Label of the run's pixels before and after the change.
+        Class id of the run's pixels before and after the change.
     """
 
     frame: int
@@ -32,49 +33,49 @@ class Correction:
 
     @property
     def n_pixels(self) -> int:
-        """Pixels that changed."""
+        """Number of changed pixels."""
         return int(self.lengths.sum())
 
     def pixels(self) -> np.ndarray:
-        """Flat positions of the changed pixels, (n_pixels,) int64, rising."""
+        """Flat indices of the changed pixels, (n_pixels,) int64, in rising order."""
         first = np.cumsum(self.lengths) - self.lengths
         return np.arange(self.n_pixels) + np.repeat(self.starts - first, self.lengths)
 
     def apply(self, labels: np.ndarray) -> np.ndarray:
-        """Make the change in `labels` (Y, X), in place, and return them."""
-        return self._put(labels, self.after)
+        """Apply the change to `labels` (Y, X) in place, and return them."""
+        return self._assign(labels, self.after)
 
     def revert(self, labels: np.ndarray) -> np.ndarray:
-        """Take the change back in `labels` (Y, X), in place, and return them."""
-        return self._put(labels, self.before)
+        """Revert the change in `labels` (Y, X) in place, and return them."""
+        return self._assign(labels, self.before)
 
-    def _put(self, labels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    def _assign(self, labels: np.ndarray, values: np.ndarray) -> np.ndarray:
         labels[np.unravel_index(self.pixels(), labels.shape)] = np.repeat(values, self.lengths)
         return labels
 
     def to_text(self) -> str:
-        """The runs as printable text, compressed."""
+        """The runs as compressed, printable text."""
         gaps = np.diff(self.starts, prepend=0)
         table = np.stack([gaps, self.lengths, self.before, self.after]).astype("<i8")
         return base64.b64encode(zlib.compress(table.tobytes())).decode("ascii")
 
     @classmethod
     def from_text(cls, frame: int, text: str) -> Self:
-        """The correction that `to_text` wrote."""
+        """The correction of a frame from the text of `to_text`."""
         table = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8").reshape(4, -1)
         table = table.astype(np.int64)
         return cls(frame, np.cumsum(table[0]), table[1], table[2], table[3])
 
 
 def diff_labels(before: np.ndarray, after: np.ndarray, frame: int = 0) -> Correction:
-    """The change that makes `after` of `before`.
+    """The change that turns `before` into `after`.
 
     Parameters
     ----------
     before, after : (Y, X) int
         Labels of the same frame.
     frame : int
-        Its number in the stack.
+        Index of that frame in the stack.
 
     Raises
     ------

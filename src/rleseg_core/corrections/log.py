@@ -1,12 +1,10 @@
-"""The log of a correction session: one line a change, each with its checksum, only appended to."""
+"""The log of a correction session: one line for each change, only ever appended to."""
 
 import collections
-import json
 import logging
 import os
 import threading
-import zlib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -16,23 +14,28 @@ import numpy as np
 import zarr
 
 from rleseg_core.corrections.delta import Correction, diff_labels
-from rleseg_core.corrections.session import (
-    LABELS,
-    LOG,
-    PREDICTION,
-    keep_prediction,
-    read_header,
-)
+from rleseg_core.corrections.records import from_line, to_line
+from rleseg_core.corrections.session import LABELS, LOG, PREDICTION, create_session, read_header
 from rleseg_core.files import time_stamp
 
-N_CACHED = 8  # frames kept decoded: a person goes back and forth between a few
+N_CACHED = 8  # frames in memory: a person goes back and forth between a few
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class FrameRecorded:
-    """Report of `record_changes`: what a frame had new, and its pixels unlike the prediction."""
+    """Report of a frame whose labels were compared with the log.
+
+    Parameters
+    ----------
+    frame : int
+        Index of the frame.
+    n_pixels : int
+        Pixels whose change was recorded now.
+    n_changed : int
+        Pixels that differ from the prediction.
+    """
 
     frame: int
     n_pixels: int
@@ -40,13 +43,13 @@ class FrameRecorded:
 
 
 class CorrectionLog:
-    """The changes of one correction session, on disk before `append` returns.
+    """The changes of one correction session, on the disk before `append` returns.
 
     Parameters
     ----------
     folder : str or Path
         Folder of the session, made by `CorrectionLog.create`. A record that was being written when
-        the program was killed is ignored; all records before it are there.
+        the program was killed is ignored; all earlier records are read.
 
     Attributes
     ----------
@@ -57,11 +60,17 @@ class CorrectionLog:
     shape : (int, int, int)
         (T, Y, X).
     prediction, labels : zarr.Array
-        (T, Y, X); as the model wrote them, and as they are being corrected.
+        (T, Y, X) class ids: as the model predicted them, and as they are being corrected.
     provenance : dict
-        Where the prediction is from.
+        Model, version and parameters of the prediction.
+    created : str
+        When the session was made, as a time stamp.
+    image_path : Path or None
+        File or folder of the images; None if they are in no file.
+    saved : str or None
+        Time stamp of the last record; None before there is one.
     n_damaged : int
-        Lines that were not whole and were left out.
+        Damaged lines of the log, which are ignored.
 
     Raises
     ------
@@ -70,7 +79,7 @@ class CorrectionLog:
 
     Notes
     -----
-    One object may be used from several threads.
+    Several threads may use one object.
     """
 
     def __init__(self, folder: str | Path):
@@ -86,11 +95,11 @@ class CorrectionLog:
         self.n_damaged = 0
         self.saved: str | None = None
         self._lock = threading.RLock()
-        self._changes: list[tuple[Correction, int]] = []  # with the pixels unlike the prediction
+        self._changes: list[tuple[Correction, int]] = []  # with the pixels that differ then
         self._undone: list[tuple[Correction, int]] = []
         self._accepted: set[int] = set()
         self._frames: collections.OrderedDict[int, np.ndarray] = collections.OrderedDict()
-        self._ends_whole = True
+        self._ends_with_newline = True
         self._file: BinaryIO | None = None
         self._read()
 
@@ -105,9 +114,9 @@ class CorrectionLog:
         image_path: str | Path | None = None,
         images: np.ndarray | da.Array | zarr.Array | None = None,
     ) -> Self:
-        """A new session; see `keep_prediction`, which does the same frame by frame."""
+        """A new session; see `create_session`, which reports each frame."""
         collections.deque(
-            keep_prediction(
+            create_session(
                 folder,
                 prediction,
                 class_names=class_names,
@@ -126,16 +135,16 @@ class CorrectionLog:
 
     @property
     def n_undone(self) -> int:
-        """Changes that can be done again."""
+        """Undone changes that can be redone."""
         return len(self._undone)
 
     def frame(self, frame: int) -> np.ndarray:
-        """The corrected labels of a frame, (Y, X), a copy: prediction and recorded changes."""
+        """A copy of the corrected labels of a frame, (Y, X): prediction and recorded changes."""
         with self._lock:
             return self._frame(frame).copy()
 
     def append(self, correction: Correction) -> None:
-        """Record a change; what was undone before can no longer be done again."""
+        """Record a change; what was undone before can no longer be redone."""
         with self._lock:
             labels = correction.apply(self.frame(correction.frame))
             n_changed = int(np.count_nonzero(labels != self.prediction[correction.frame]))
@@ -151,7 +160,7 @@ class CorrectionLog:
             self._keep_frame(correction.frame, labels)
 
     def record(self, frame: int, labels: np.ndarray) -> FrameRecorded:
-        """Append what `labels` (Y, X) have that the log has not, if anything."""
+        """Append the difference between `labels` (Y, X) and the log, if there is any."""
         with self._lock:
             correction = diff_labels(self._frame(frame), labels, frame)
             if correction.n_pixels:
@@ -159,38 +168,38 @@ class CorrectionLog:
             return FrameRecorded(frame, correction.n_pixels, self.changed_pixels().get(frame, 0))
 
     def undo(self) -> Correction | None:
-        """Take the last change back and return it, to be reverted; None if there is none."""
+        """Undo the last change and return it, to be reverted; None if there is none."""
         with self._lock:
             return self._move("undo", self._changes, self._undone)
 
     def redo(self) -> Correction | None:
-        """Do the last undone change again and return it, to be applied."""
+        """Redo the last undone change and return it, to be applied; None if there is none."""
         with self._lock:
             return self._move("redo", self._undone, self._changes)
 
     def accept(self, frame: int, accepted: bool = True) -> None:
-        """Record that a person holds the labels of this frame to be right (or no longer does)."""
+        """Record that a person accepts the labels of this frame as right (or no longer does)."""
         with self._lock:
             if accepted != (frame in self._accepted):
                 self._write("accept" if accepted else "reopen", frame)
-                self._note("accept" if accepted else "reopen", frame)
+                self._follow("accept" if accepted else "reopen", frame)
 
     def accepted_frames(self) -> list[int]:
-        """Frames that were accepted, changed or not."""
+        """Frames that a person accepted, changed or not, in order."""
         return sorted(self._accepted)
 
     def changed_pixels(self) -> dict[int, int]:
-        """Pixels unlike the prediction, of each frame that has any."""
+        """Number of pixels that differ from the prediction, of each frame that has any."""
         with self._lock:
             last = {correction.frame: n_changed for correction, n_changed in self._changes}
         return {frame: n for frame, n in sorted(last.items()) if n}
 
     def corrected_frames(self) -> list[int]:
-        """Frames to learn from: changed by a person, or accepted as they are."""
+        """Frames to train on, in order: changed by a person, or accepted as they are."""
         return sorted(self._accepted | set(self.changed_pixels()))
 
     def replay(self, prediction: np.ndarray | zarr.Array | None = None) -> np.ndarray:
-        """Corrected labels (T, Y, X): `prediction` (the kept one if None) with all changes made."""
+        """Labels (T, Y, X): all changes applied to `prediction`, by default that of the session."""
         labels = np.array((self.prediction if prediction is None else prediction)[:])
         with self._lock:
             for correction, _ in self._changes:
@@ -232,18 +241,19 @@ class CorrectionLog:
 
     def _read(self) -> None:
         content = (self.folder / LOG).read_bytes() if (self.folder / LOG).exists() else b""
-        self._ends_whole = not content or content.endswith(b"\n")
+        self._ends_with_newline = not content or content.endswith(b"\n")
         for line in content.split(b"\n"):
-            record = _parse(line)
+            record = from_line(line)
             if record is None:
                 self.n_damaged += bool(line)
                 continue
-            self._note(str(record["kind"]), record["frame"], record)
+            self._follow(str(record["kind"]), record["frame"], record)
             self.saved = record["time"]
         if self.n_damaged:
-            _log.warning("%s: %d damaged lines were left out", self.folder, self.n_damaged)
+            _log.warning("%s: %d damaged lines are ignored", self.folder, self.n_damaged)
 
-    def _note(self, kind: str, frame: int, record: dict | None = None) -> None:
+    def _follow(self, kind: str, frame: int, record: dict | None = None) -> None:
+        """Do in memory what a record says."""
         if kind == "change" and record is not None:
             self._changes.append((Correction.from_text(frame, record["runs"]), record["n_changed"]))
             self._undone.clear()
@@ -258,56 +268,14 @@ class CorrectionLog:
 
     def _write(self, kind: str, frame: int, **values: int | str) -> None:
         written = time_stamp()
-        text = json.dumps({"kind": kind, "frame": int(frame), "time": written, **values})
-        line = _seal(text)
+        line = to_line({"kind": kind, "frame": int(frame), "time": written, **values})
         if self._file is None:
             self._file = (self.folder / LOG).open("ab", buffering=0)
-        if not self._ends_whole:  # a torn line stays alone on its line
+        if not self._ends_with_newline:  # keeps a torn record apart from this one
             line = b"\n" + line
-        self._ends_whole = False
+        self._ends_with_newline = False
         if self._file.write(line) != len(line):
             raise OSError(f"{self.folder / LOG}: the disk is full")
         os.fsync(self._file.fileno())
-        self._ends_whole = True
+        self._ends_with_newline = True
         self.saved = written
-
-
-def record_changes(
-    log: CorrectionLog, labels: zarr.Array | np.ndarray, frames: Iterable[int]
-) -> Generator[FrameRecorded, None, None]:
-    """Record what `labels` (T, Y, X) have in these frames that the log has not.
-
-    A frame whose chunk on disk cannot be read is written anew from the log. Over all frames this
-    brings log and labels together after a crash.
-    """
-    for frame in frames:
-        try:
-            current = np.asarray(labels[frame])
-        except (OSError, RuntimeError, ValueError) as error:
-            _log.warning("frame %d is unreadable and is restored from the log: %s", frame, error)
-            labels[frame] = log.frame(frame)
-            continue
-        yield log.record(frame, current)
-
-
-def recover(folder: str | Path) -> Generator[FrameRecorded, None, CorrectionLog]:
-    """Open a session that may have been killed, and bring its masks and its log together.
-
-    Returns the log; what had reached the masks but not the log is recorded now.
-    """
-    log = CorrectionLog(folder)
-    yield from record_changes(log, log.labels, range(log.shape[0]))
-    return log
-
-
-def _seal(text: str) -> bytes:
-    # still one JSON object a line, whose last key is the checksum of what stands before it
-    body = text[:-1].encode("utf-8")
-    return body + b', "crc": "%08x"}\n' % zlib.crc32(body)
-
-
-def _parse(line: bytes) -> dict | None:
-    body, mark, seal = line.rpartition(b', "crc": "')
-    if not mark or seal != b'%08x"}' % zlib.crc32(body):
-        return None
-    return json.loads(body + b"}")

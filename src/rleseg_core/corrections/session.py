@@ -1,4 +1,4 @@
-"""The folder of a correction session: its header, and the prediction as the model wrote it."""
+"""The folder of a correction session: its header, and the masks as the model predicted them."""
 
 import json
 from collections.abc import Generator, Mapping, Sequence
@@ -19,14 +19,22 @@ PREDICTION, LABELS, IMAGES = "prediction.zarr", "labels.zarr", "images.zarr"
 
 
 @dataclass(frozen=True)
-class FrameKept:
-    """Report of `keep_prediction`: this frame is on the disk."""
+class FrameCopied:
+    """Report of `create_session`: a frame is on the disk.
+
+    Parameters
+    ----------
+    frame : int
+        Index of the frame.
+    n_frames : int
+        T, the frames of the stack.
+    """
 
     frame: int
     n_frames: int
 
 
-def keep_prediction(
+def create_session(
     folder: str | Path,
     prediction: zarr.Array | np.ndarray | da.Array,
     *,
@@ -34,8 +42,8 @@ def keep_prediction(
     provenance: Mapping[str, object] | None = None,
     image_path: str | Path | None = None,
     images: np.ndarray | da.Array | zarr.Array | None = None,
-) -> Generator[FrameKept, None, Path]:
-    """Make the folder of a new correction session; it appears when it is complete.
+) -> Generator[FrameCopied, None, Path]:
+    """Create the folder of a new correction session, which appears when it is complete.
 
     Parameters
     ----------
@@ -46,15 +54,15 @@ def keep_prediction(
     class_names : sequence of str
         Names of the classes 1, 2, …
     provenance : mapping, optional
-        Where the prediction is from (model, version, parameters), as JSON values.
+        Model, version and parameters of the prediction, as JSON values.
     image_path : str or Path, optional
         File or folder of the images that were segmented.
     images : (T, Y, X[, C]), optional
-        The images themselves, copied into the session: for images that are in no file.
+        The images themselves, copied into the session, if they are in no file.
 
     Yields
     ------
-    FrameKept
+    FrameCopied
         After each frame.
 
     Returns
@@ -78,7 +86,7 @@ def keep_prediction(
             "both must be (T, Y, X)"
         )
     if folder.exists():
-        raise DataError(f"{folder} is already there; open that session or choose another folder")
+        raise DataError(f"{folder} exists already; open that session or choose another folder")
     header = {
         "format": FORMAT,
         "shape": [int(side) for side in prediction.shape],
@@ -101,14 +109,20 @@ def keep_prediction(
         for frame in range(n_frames):
             for source, target in copies:
                 target[frame] = np.asarray(source[frame])
-            yield FrameKept(frame, n_frames)
+            yield FrameCopied(frame, n_frames)
         (temporary / LOG).touch()
         (temporary / HEADER).write_text(json.dumps(header, indent=2) + "\n", "utf-8")
     return folder
 
 
 def read_header(folder: Path) -> dict:
-    """Header of the session in `folder`; DataError if there is none."""
+    """Header of the session in `folder`.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no session.
+    """
     try:
         header = json.loads((folder / HEADER).read_text("utf-8"))
     except (OSError, ValueError) as error:

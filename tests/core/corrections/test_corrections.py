@@ -1,8 +1,10 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,7 +184,7 @@ def test_unrecorded_edits_and_broken_chunks_are_mended(log, prediction):
 
 
 def test_session_is_never_overwritten(log, prediction):
-    with pytest.raises(DataError, match="already there"):
+    with pytest.raises(DataError, match="exists already"):
         CorrectionLog.create(log.folder, prediction, class_names=("a",))
 
 
@@ -199,8 +201,16 @@ def test_folder_without_session_is_refused(tmp_path):
         CorrectionLog(tmp_path)
 
 
+@pytest.mark.parametrize("header", ['{"format": "rleseg masks 1"}', "[]"])
+def test_header_of_another_format_is_refused(log, header):
+    (log.folder / "session.json").write_text(header)
+    with pytest.raises(DataError, match="not the header of a correction session"):
+        CorrectionLog(log.folder)
+
+
 WRITER = """
 import sys
+from pathlib import Path
 import numpy as np
 from rleseg_core.corrections import CorrectionLog
 log = CorrectionLog(sys.argv[1])
@@ -272,3 +282,56 @@ def test_missing_images_are_named(tmp_path, prediction):
     log.close()
     with pytest.raises(DataError, match=r"gone\.tif"):
         list(CorrectedDataset([log.folder]))
+
+
+WRITTEN_BY_0_1 = Path(__file__).parent / "written_by_0_1"
+
+
+@pytest.fixture
+def session_of_0_1(tmp_path):
+    """A copy of a session that version 0.1 wrote: three changes, the last undone, one accepted."""
+    return CorrectionLog(shutil.copytree(WRITTEN_BY_0_1, tmp_path / "session"))
+
+
+@pytest.fixture
+def masks_of_0_1():
+    """Its prediction, and its masks after the first two changes."""
+    rows, cols = np.indices((6, 8))
+    prediction = np.stack([(rows < 3) & (cols < 4), (rows > 2) * 2]).astype(np.uint8)
+    corrected = prediction.copy()
+    corrected[0, :2, 2:6], corrected[1, 4:6, :3] = 2, 0
+    return prediction, corrected
+
+
+def test_session_of_version_0_1_opens(session_of_0_1, masks_of_0_1):
+    log, (prediction, corrected) = session_of_0_1, masks_of_0_1
+    np.testing.assert_array_equal(log.prediction[:], prediction)
+    np.testing.assert_array_equal(log.labels[:], corrected)
+    np.testing.assert_array_equal(log.replay(), corrected)
+    assert log.class_names == ("ipsc", "dfc")
+    assert log.provenance == {"model": "demo", "stitch": "centre"}
+    assert (log.n_changes, log.n_undone, log.n_damaged) == (2, 1, 0)
+    assert (log.accepted_frames(), log.changed_pixels()) == ([1], {0: 8, 1: 6})
+
+
+def test_session_of_version_0_1_is_undone_and_redone(session_of_0_1, masks_of_0_1):
+    log, (prediction, corrected) = session_of_0_1, masks_of_0_1
+    assert log.redo().frame == 0
+    corrected[0, 5] = 1
+    np.testing.assert_array_equal(log.frame(0), corrected[0])
+    while log.undo():
+        pass
+    np.testing.assert_array_equal(log.replay(), prediction)
+    log.record(1, corrected[1])
+    log.close()
+    again = CorrectionLog(log.folder)
+    np.testing.assert_array_equal(again.replay(), np.stack([prediction[0], corrected[1]]))
+    again.close()
+
+
+def test_session_of_version_0_1_is_training_data(session_of_0_1, masks_of_0_1):
+    (stack,) = CorrectedDataset([session_of_0_1.folder])
+    rows, cols = np.indices((6, 8))
+    assert stack.frames == (0, 1)
+    np.testing.assert_array_equal(np.asarray(stack.classes), masks_of_0_1[1])
+    np.testing.assert_array_equal(stack.images.frame(1)[..., 0], 20 * rows + cols)

@@ -1,0 +1,84 @@
+"""Corrections begin only where they belong, and never replace what is there already."""
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_rleseg.correction import MaskCorrection
+from napari_rleseg.layers import show_labels
+from rleseg_core.corrections import CorrectionLog
+from rleseg_core.errors import DataError
+
+pytestmark = pytest.mark.gui
+
+NAMES = ("ipsc", "dfc")
+
+
+@pytest.fixture
+def correction(session, cells):
+    return MaskCorrection(session)
+
+
+@pytest.fixture
+def masks(session, cells):
+    return show_labels(session.viewer, cells.classes, NAMES, name="masks", image=session.image)
+
+
+def begin(correction, masks, qtbot):
+    with qtbot.waitSignal(correction.opened, timeout=10_000):
+        correction.start(masks)
+    return correction.recorder.log.folder
+
+
+def test_each_start_has_a_folder_of_its_own(correction, masks, session, qtbot):
+    first = begin(correction, masks, qtbot)
+    session.result.data_setitem((np.array([1]), np.array([2]), np.array([3])), 2)
+    correction.finish()
+    labels = np.asarray(CorrectionLog(first).labels[:])
+    second = begin(correction, masks, qtbot)
+    assert second != first
+    np.testing.assert_array_equal(CorrectionLog(first).labels[:], labels)
+    correction.finish()
+
+
+def test_corrections_of_another_image_are_not_offered(correction, masks, session, qtbot):
+    folder = begin(correction, masks, qtbot)
+    correction.finish()
+    assert [earlier.folder for earlier in correction.earlier_sessions()] == [folder]
+    header = json.loads((folder / "session.json").read_text())
+    header["image"] = str(folder / "another.zarr")
+    (folder / "session.json").write_text(json.dumps(header))
+    assert correction.earlier_sessions() == []
+
+
+def test_corrections_under_way_are_not_offered(correction, masks, qtbot):
+    begin(correction, masks, qtbot)
+    assert correction.earlier_sessions() == []
+    correction.finish()
+
+
+def test_corrections_of_another_size_do_not_open(correction, session, tmp_path, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_rleseg.correction.show_failure", lambda *_: None)
+    small = CorrectionLog.create(
+        tmp_path / "small", np.zeros((4, 5, 6), np.uint8), class_names=NAMES
+    )
+    with qtbot.waitSignal(correction.failed, timeout=10_000) as failure:
+        correction.resume(small.folder)
+    assert "of an image of (4, 5, 6)" in failure.args[0]
+    assert correction.recorder is None
+    assert session.corrections is None
+
+
+def test_nothing_begins_while_another_job_runs(correction, masks, session, monkeypatch, tmp_path):
+    monkeypatch.setattr(type(session.reading), "busy", property(lambda self: True))
+    with pytest.raises(DataError, match="another job is running"):
+        correction.start(masks)
+    with pytest.raises(DataError, match="another job is running"):
+        correction.resume(tmp_path)
+
+
+def test_nothing_begins_without_an_image(correction, masks, session):
+    session.image = None
+    with pytest.raises(DataError, match="no image to correct"):
+        correction.start(masks)
