@@ -17,6 +17,7 @@ _MODEL = {
     "cell_dim": "mask_dim",
 }
 _VALUES = {"starts": {"scan": "first_hit"}, "ends": {"scan": "first_hit"}}
+_STATE = {"best_dice": "best_score"}  # from before 0.1, when Dice was the only score
 _TRAINING = {
     "equalise": "class_balancing",
     "neighbour_smoothing": "ordinal_label_smoothing",
@@ -42,9 +43,10 @@ def model_settings(values: Mapping[str, object]) -> dict[str, object]:
 
 def training_state(values: Mapping[str, object]) -> dict[str, object]:
     """The present form of the state of a run, whose settings are those of `TrainConfig`."""
+    values = {_STATE.get(name, name): value for name, value in values.items()}
     config = values.get("config")
     if not isinstance(config, Mapping):
-        return dict(values)
+        return values
     config = {_TRAINING.get(name, name): value for name, value in config.items()}
     if isinstance(frozen := config.get("frozen"), list | tuple):
         config["frozen"] = [_PARTS.get(part, part) for part in frozen]

@@ -10,15 +10,15 @@ _PREFIX = "average."
 
 
 class WeightAverage:
-    """Follows the weights of a model that learns.
+    """The moving average of the weights of a model that learns.
 
     Parameters
     ----------
     model : nn.Module
-        Where it begins.
+        The model whose weights it starts from.
     decay : float
-        What is left of the average after a step, 0 to 1; at first less, so that the beginning is
-        soon forgotten.
+        Share of the average that is left after a step, 0 to 1; less at first, so that the first
+        weights are soon forgotten.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -43,7 +43,7 @@ class WeightAverage:
             self._averaged.update_parameters(model)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything to go on from, for a checkpoint."""
+        """The state to resume from, for a checkpoint."""
         named = {_PREFIX + name: value for name, value in self.model.state_dict().items()}
         return named | {_PREFIX: self._averaged.n_averaged}
 

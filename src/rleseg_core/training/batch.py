@@ -1,6 +1,9 @@
 """From a batch of patches and masks to tensors and tokens on the device."""
 
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +14,8 @@ from rleseg_core.data import CropBatch, SampleBatch
 from rleseg_core.parallel.collectives import most_of_processes
 from rleseg_core.tokens import Tokenizer
 from rleseg_core.training.noise import corrupt, shuffle_runs
+
+Samples = TypeVar("Samples")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,16 @@ def _on(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
     if isinstance(values, np.ndarray):
         values = torch.from_numpy(np.ascontiguousarray(values))
     return values.to(device)
+
+
+def prefetched(cut: Callable[[int], Samples], steps: range) -> Generator[Samples, None, None]:
+    """What `cut` makes for each step; a thread makes the next while the caller uses this one."""
+    with ThreadPoolExecutor(1, "patches") as pool:
+        coming = [pool.submit(cut, step) for step in steps[:1]]
+        for step in steps:
+            samples = coming.pop().result()
+            coming = [pool.submit(cut, step + 1)] if step + 1 in steps else []
+            yield samples
 
 
 def tokenize(

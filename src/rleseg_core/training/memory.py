@@ -78,8 +78,8 @@ class FittingStep:
             restore_random_state(state)
             self.n_parts = 2 * n_parts
 
-    def told_since(self, n_parts: int) -> str:
-        """What to say of parts that have become more than `n_parts`; empty where they have not."""
+    def message_since(self, n_parts: int) -> str:
+        """A message if there have come to be more than `n_parts` parts, else an empty one."""
         if self.n_parts == n_parts:
             return ""
         return f"a batch does not fit into memory at once; it is learned in {self.n_parts} parts"

@@ -100,7 +100,7 @@ def _append(log: RawIOBase, line: str, path: Path) -> None:
         log.write(line.encode())
     except OSError as error:
         raise TrainingError(
-            f"{path}: {error.strerror}; what was learned is kept in {path.parent}; mend that and "
+            f"{path}: {error.strerror}; what was learned is kept in {path.parent}; fix that and "
             "resume the run (--resume)"
         ) from error
 

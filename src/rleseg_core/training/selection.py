@@ -1,10 +1,34 @@
 """Which score selects the best model of a run, and when a run stops early."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from rleseg_core.errors import TrainingError
 from rleseg_core.evaluation.scores import AGNOSTIC, CLASS_METRICS, METRICS, Metric
+
+
+@dataclass
+class BestScore:
+    """The best validation of a run so far.
+
+    Parameters
+    ----------
+    score : float
+        Its score; minus infinity before the first.
+    n_worse : int
+        Number of validations since, none of which was better.
+    """
+
+    score: float = -math.inf
+    n_worse: int = 0
+
+    def update(self, score: float) -> bool:
+        """Count a new validation; whether it is the best so far."""
+        better = score > self.score
+        self.score, self.n_worse = (score, 0) if better else (self.score, self.n_worse + 1)
+        return better
 
 
 def parse_selection(text: str) -> tuple[Metric, str | None]:

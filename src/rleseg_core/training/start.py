@@ -10,7 +10,8 @@ from rleseg_core.checkpoints.file import ModelInfo, find_model, load_checkpoint,
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.data import TrainingData
 from rleseg_core.training.reports import LAST, StepReport, logged, with_message
-from rleseg_core.training.trainer import Trainer, resumed_settings
+from rleseg_core.training.run_state import resumed_settings
+from rleseg_core.training.trainer import Trainer
 from rleseg_core.training.transfer import adapt_classes
 
 

@@ -21,7 +21,7 @@ from rleseg_core.data import (
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import LAST, TrainConfig, Trainer
-from rleseg_core.training.trainer import resumed_settings
+from rleseg_core.training.run_state import resumed_settings
 
 NAMES = ("ipsc", "dfc")
 CPU = torch.device("cpu")

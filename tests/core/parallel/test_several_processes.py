@@ -26,7 +26,7 @@ from rleseg_core.parallel.launch import (
 )
 from rleseg_core.parallel.processes import PEER_IS_GONE, says_peer_is_gone, tell_launcher
 from rleseg_core.training import BEST, LAST, TrainingData, read_reports, train
-from rleseg_core.training.trainer import resumed_settings
+from rleseg_core.training.run_state import resumed_settings
 
 PROGRAM = [sys.executable, "-c", "from rleseg_core.cli import main; main()"]
 

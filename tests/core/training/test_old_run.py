@@ -23,9 +23,10 @@ import torch
 
 from rleseg_core.checkpoints.build import build_model, build_tokenizer
 from rleseg_core.checkpoints.file import load_checkpoint, read_info
+from rleseg_core.checkpoints.old_names import training_state
 from rleseg_core.data import ImageStack, LabelledStack, grid_samples
 from rleseg_core.training import BEST, LAST, TrainConfig, TrainingData, read_reports, train
-from rleseg_core.training.trainer import resumed_settings
+from rleseg_core.training.run_state import resumed_settings
 from rleseg_core.training.validation import validate
 
 WRITTEN = Path(__file__).parent / "written_by_0_1"
@@ -87,3 +88,7 @@ def test_run_resumes_to_the_loss_it_would_have_had(tmp_path):
     assert report.validation["mean"] == pytest.approx(dice)
     assert read_info(tmp_path / "model.safetensors").step == 2  # that of the best model
     assert [report.step for report in read_reports(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_score_of_the_oldest_runs_is_known():
+    assert training_state({"best_dice": 0.5, "n_worse": 1}) == {"best_score": 0.5, "n_worse": 1}

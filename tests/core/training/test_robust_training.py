@@ -24,7 +24,7 @@ from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import LAST, TrainConfig, TrainingData, read_reports, train
 from rleseg_core.training.reports import LOG_NAME
-from rleseg_core.training.trainer import resumed_settings
+from rleseg_core.training.run_state import resumed_settings
 
 NAMES = ("ipsc", "dfc")
 CONFIG = TrainConfig(n_steps=5, batch_size=4, warmup_steps=1, checkpoint_every=2, validate_every=0)

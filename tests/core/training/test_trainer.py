@@ -187,7 +187,7 @@ def test_model_is_no_run_to_go_on_with(tmp_path):
     _, model = product(start(tmp_path / "whole"))
     (tmp_path / "run").mkdir()
     model.rename(tmp_path / "run" / LAST)
-    with pytest.raises(CheckpointError, match="does not tell how its training goes on"):
+    with pytest.raises(CheckpointError, match="without the state of its training"):
         start(tmp_path / "run", resume=True)
 
 
