@@ -1,4 +1,4 @@
-"""The authors' published models by name: fetched, unpacked, imported."""
+"""The authors' published models by name: download, unpack, import."""
 
 import stat
 import tempfile
@@ -36,13 +36,13 @@ class Archive:
     Parameters
     ----------
     path : str
-        In the repository.
+        Path in the repository.
     title : str
-        What it is.
+        Data and number of training images, for lists.
     class_names : tuple of str or None
-        Of its data set; None for what does not segment.
+        Classes of its data set; None for a model that does not segment.
     sha256 : str or None
-        Its checksum; None: not known yet.
+        Checksum of the archive; None if it is not known.
     """
 
     path: str
@@ -102,11 +102,11 @@ ARCHIVES: dict[str, Archive] = {
         class_names=_CITY,
     ),
 }
-"""By name; none could be looked into when this was written."""
+"""The archives by name; none of them could be opened when this was written."""
 
 
 def cache_folder() -> Path:
-    """Where fetched archives are kept."""
+    """Folder of the downloaded archives."""
     return user_cache_path("rleseg") / "published"
 
 
@@ -133,7 +133,7 @@ def pull(
     class_names: tuple[str, ...] | None = None,
     bn_eval: BnEval = "auto",
 ) -> Generator[Downloaded, None, Path]:
-    """Fetch a published model and write it as a model file.
+    """Download a published model and write it as a model file.
 
     Parameters
     ----------
@@ -144,14 +144,14 @@ def pull(
     source : str, optional
         Address of a copy of the authors' repository.
     archive : Path, optional
-        The archive, fetched otherwise; then no network is needed.
+        The archive, if it is on the disk already; then no network is needed.
     changes, class_names, bn_eval
-        As of `import_checkpoint`.
+        As for `import_checkpoint`.
 
     Yields
     ------
     Downloaded
-        As of `download`.
+        As in `download`.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def pull(
     Raises
     ------
     CheckpointError
-        If there is no such model, it cannot be fetched, or it is not what it should be.
+        If there is no such model, it cannot be downloaded, or it is damaged or of another kind.
     """
     known = archive_named(name)
     if archive is None:
@@ -190,13 +190,13 @@ def pull(
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """The folder of the only checkpoint in a zip archive, unpacked below `folder`.
+    """Unpack a zip archive below `folder`, and return the folder of its only checkpoint.
 
     Raises
     ------
     CheckpointError
-        If it is not a zip, is damaged, has members that would land elsewhere, or holds no
-        checkpoint or several.
+        If it is not a zip file, is damaged, has members that would be written outside of `folder`,
+        or does not hold exactly one checkpoint.
     """
     try:
         with zipfile.ZipFile(archive) as file:

@@ -1,4 +1,4 @@
-"""What the authors' ``config.json`` says of a model."""
+"""The authors' ``config.json``, and what follows from it for our model."""
 
 import gzip
 import json
@@ -31,7 +31,7 @@ class Settings:
     values : mapping
         The parsed file.
     path : Path
-        The file, for messages; class names are looked for beside it.
+        The file, for messages; lists of class names are searched for beside it.
     """
 
     def __init__(self, values: Mapping[str, Any], path: Path) -> None:
@@ -46,7 +46,7 @@ class Settings:
         path : Path
             A ``config.json``.
         changes : mapping, optional
-            Values by dotted name that count instead of those in the file.
+            Values by dotted name that override those in the file.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Settings:
         return cls(values, path)
 
     def get(self, *names: str) -> Any:
-        """The first of these that is there and not None; None if none is."""
+        """The first of these values that is present and not null; None if there is none."""
         for name in names:
             value: Any = self._values
             for part in name.split("."):
@@ -90,12 +90,12 @@ class Settings:
         return None
 
     def number(self, *names: str, default: int | None = None) -> int:
-        """That as a whole number.
+        """The first of these values that is present, as a whole number.
 
         Raises
         ------
         CheckpointError
-            If it is not there and there is no default, or it is not a number.
+            If none is present and there is no default, or it is not a number.
         """
         value = self.get(*names)
         if value is None:
@@ -111,7 +111,7 @@ class Settings:
             ) from error
 
     def real(self, name: str, *, default: float) -> float:
-        """That as a number with decimals; not there, or null: the default.
+        """A value as a floating-point number; the default if it is missing or null.
 
         Raises
         ------
@@ -131,32 +131,32 @@ class Settings:
         return number
 
     def missing(self, name: str) -> CheckpointError:
-        """The error that tells how to give what is not there."""
+        """The error for a missing setting, with the option that gives it."""
         return CheckpointError(f"{self.path} does not say {name}; give it with --set {name}=VALUE")
 
     @property
     def task(self) -> str:
-        """The authors' name of what the model does."""
+        """The authors' name of the task."""
         return str(self.get("task.name") or "")
 
     @property
     def segments(self) -> bool:
-        """Whether it writes masks; others detect objects."""
+        """Whether the model segments; others detect objects."""
         return self.task in _TASKS
 
     @property
     def first_frame_only(self) -> bool:
-        """Whether it sees the first frame of a window and writes masks of all."""
+        """Whether the model sees the first frame of a window and segments all of them."""
         return self.task == "static_video_segmentation"
 
     @property
     def n_frames(self) -> int:
-        """N, the frames of a mask."""
+        """N, the number of frames of a window."""
         return self.number("dataset.length") if self.task in _VIDEO_TASKS else 1
 
     @property
     def image_size(self) -> int:
-        """The side of what the network sees, in pixels."""
+        """The side of the network's input, in pixels."""
         value = self.get("model.image_size")
         sides = [int(side) for side in value] if isinstance(value, list) else [self._side()]
         if len(set(sides)) != 1:
@@ -171,9 +171,9 @@ class Settings:
 
     @property
     def patch(self) -> int:
-        """P, the side of the patches it was trained on, before they became what it sees."""
-        rows = self._of_data("patch_height")
-        cols = self._of_data("patch_width") or rows
+        """Side of the training patches in pixels, before they are resized for the network."""
+        rows = self._dataset_number("patch_height")
+        cols = self._dataset_number("patch_width") or rows
         if rows != cols:
             raise CheckpointError(
                 f"{self.path} has patches of {rows} x {cols} pixels, and windows are square here; "
@@ -181,25 +181,25 @@ class Settings:
             )
         return rows or self.image_size
 
-    def _of_data(self, name: str) -> int:
+    def _dataset_number(self, name: str) -> int:
         return self.number(f"dataset.train.{name}", f"dataset.eval.{name}", default=0)
 
     def bn_eval(self) -> Literal["moving", "batch"]:
         """What batch normalisation uses in evaluation.
 
-        The authors' code has moving averages where the backbone was frozen, and else the statistics
-        of the batch. Google's, which detects, has moving averages.
+        The authors' code uses moving averages if the backbone was frozen, and otherwise the
+        statistics of the batch. Google's code for detection uses moving averages.
         """
         frozen = any(self.number(f"train.{name}", default=0) for name in _FREEZES_BACKBONE)
         return "moving" if frozen or not self.segments else "batch"
 
     def class_names(self) -> tuple[str, ...]:
-        """Names of the foreground classes, as far as there are any.
+        """Names of the foreground classes.
 
         Raises
         ------
         CheckpointError
-            If not even their number is known.
+            If the settings give neither names nor their number.
         """
         named = self.get("dataset.class_names")
         if isinstance(named, list) and named:
@@ -215,9 +215,9 @@ class Settings:
         )
 
     def window_spec(self) -> WindowSpec:
-        """The windows it reads: patches as large as what the network sees."""
+        """The windows of the model: patches of the size of the network's input."""
         side, patch, n_frames = self.image_size, self.patch, self.n_frames
-        sides = [self._of_data(name) for name in ("resize", "resize_x", "resize_y")]
+        sides = [self._dataset_number(name) for name in ("resize", "resize_x", "resize_y")]
         resized = max(sides) * side // patch or None
         if side != patch and resized is None:
             raise CheckpointError(
@@ -238,14 +238,14 @@ class Settings:
     def tokenizer(
         self, class_names: tuple[str, ...], *, vocab_size: int
     ) -> tuple[Tokenizer, PublishedLayout]:
-        """The tokenizer it was trained with, and where its ids lie; `vocab_size` is V of a head.
+        """The tokenizer of the model, and the layout of its ids; `vocab_size` is V of a head.
 
         Raises
         ------
         SchemeError
             If its choices do not go together.
         """
-        subsample = self._of_data("subsample") or 1
+        subsample = self._dataset_number("subsample") or 1
         layout = PublishedLayout(
             starts_offset=self.number("model.coord_vocab_shift"),
             lengths_offset=self.number("model.len_vocab_shift"),
@@ -262,7 +262,7 @@ class Settings:
             "vid_len": self.n_frames,
             "mhd": self.task.startswith("mhd"),
             "subsample": subsample,
-            "max_length": self._of_data("max_length"),
+            "max_length": self._dataset_number("max_length"),
             "flat_order": params["flat_order"] or "C",
         }
         plain = published_tokenizer(params)

@@ -1,8 +1,8 @@
 """TensorFlow 2 checkpoints, read without TensorFlow.
 
 ``ckpt-N.index`` is a sorted table in LevelDB's format: blocks of (key, value), each block with a
-checksum, and a footer that says where the index of the blocks lies. The value of a key is a small
-protocol buffer: type, shape, and the place and checksum of the bytes in ``ckpt-N.data-*``.
+checksum, and a footer with the position of the index of the blocks. The value of a key is a small
+protocol buffer: type, shape, and the offset, size and checksum of the bytes in ``ckpt-N.data-*``.
 """
 
 import re
@@ -28,7 +28,7 @@ _DTYPES[_BFLOAT16] = "<u2"  # the upper half of a float32
 
 @dataclass(frozen=True, kw_only=True)
 class _Entry:
-    """What the index says of a variable."""
+    """Type, shape and position of a variable, as the index has it."""
 
     dtype: int
     shape: tuple[int, ...]
@@ -47,13 +47,13 @@ def read_tf_checkpoint(prefix: str | Path, *, under: str = "") -> dict[str, np.n
         ``ckpt-N``, its ``.index`` or a ``.data-*`` file, or the folder, whose file ``checkpoint``
         names the newest.
     under : str
-        Only keys that begin so; ``"model/"`` leaves out the optimizer.
+        Read only keys with this prefix; ``"model/"`` leaves out the optimizer.
 
     Returns
     -------
     dict of str to array
-        Without the suffix that all variables share. bfloat16 comes as float32; strings, such as
-        the graph of the objects, are left out.
+        Keys lack the suffix that all variables share. bfloat16 is converted to float32; strings,
+        such as the graph of the objects, are left out.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def read_tf_checkpoint(prefix: str | Path, *, under: str = "") -> dict[str, np.n
 
 
 def find_index(prefix: str | Path) -> Path:
-    """The ``.index`` file of a checkpoint, given as to `read_tf_checkpoint`.
+    """The ``.index`` file of a checkpoint, given as for `read_tf_checkpoint`.
 
     Raises
     ------
@@ -128,12 +128,13 @@ def _read_index(path: Path) -> tuple[int, dict[str, _Entry]]:
             "or choose a ckpt-N.index file"
         )
     try:
-        _, at = _place(data, len(data) - _FOOTER)  # of extra data, which checkpoints do not have
-        root, _ = _place(data, at)
+        # the first handle is that of extra data, which checkpoints do not have
+        _, at = _block_handle(data, len(data) - _FOOTER)
+        root, _ = _block_handle(data, at)
         header: dict[int, list[int | bytes]] = {}
         entries: dict[str, _Entry] = {}
         for _, leaf in _records(_block(data, *root)):
-            for key, value in _records(_block(data, *_place(leaf, 0)[0])):
+            for key, value in _records(_block(data, *_block_handle(leaf, 0)[0])):
                 if key:
                     entries[key.decode()] = _entry(value)
                 else:
@@ -182,7 +183,7 @@ def _array(name: str, entry: _Entry, raw: bytes) -> np.ndarray:
     values = np.frombuffer(raw, dtype).reshape(entry.shape)
     if entry.dtype == _BFLOAT16:
         return (values.astype(np.uint32) << 16).view(np.float32)
-    return values.copy()  # of its own, and writable
+    return values.copy()  # writable, and independent of the bytes
 
 
 def _entry(value: bytes) -> _Entry:
@@ -201,7 +202,7 @@ def _entry(value: bytes) -> _Entry:
 
 
 def _block(data: bytes, start: int, size: int) -> bytes:
-    """The content of a block, its checksum compared."""
+    """The content of a block, after checking its checksum."""
     end = start + size
     if end + _TRAILER > len(data):
         raise ValueError(f"a block ends at byte {end}, after the end of the file")
@@ -214,7 +215,7 @@ def _block(data: bytes, start: int, size: int) -> bytes:
 
 
 def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of a block; a key says only where it differs from the one before."""
+    """Keys and values of a block; each key shares a prefix with the one before."""
     n_restarts = int.from_bytes(block[-4:], "little")
     end, at, key = len(block) - 4 * (n_restarts + 1), 0, b""
     while at < end:
@@ -228,7 +229,7 @@ def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _fields(message: bytes) -> dict[int, list[int | bytes]]:
-    """The fields of a protocol buffer by number, in the order they come."""
+    """The fields of a protocol buffer by number; values in the order of the message."""
     fields: dict[int, list[int | bytes]] = {}
     at = 0
     while at < len(message):
@@ -262,7 +263,7 @@ def _message(fields: dict[int, list[int | bytes]], number: int) -> bytes:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where it ends."""
+    """A number stored as seven bits a byte, and the offset after it."""
     number = shift = 0
     while True:
         byte = data[at]
@@ -273,8 +274,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _place(data: bytes, at: int) -> tuple[tuple[int, int], int]:
-    """Start and size of a block, and where this note of it ends."""
+def _block_handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
+    """Start and size of a block, and the offset after them."""
     start, at = _varint(data, at)
     size, at = _varint(data, at)
     return (start, size), at

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rleseg_core.model import ModelConfig, Pix2Seq
-from rleseg_core.published.weights import to_state_dict
+from rleseg_core.published import to_state_dict
 
 
 def tiny_reference(**changes: object) -> ModelConfig:

@@ -10,7 +10,7 @@ from torch import Tensor
 from rleseg_core.decoding import nucleus
 from rleseg_core.model import Pix2Seq
 from rleseg_core.model.positions import sincos_grid
-from rleseg_core.published.weights import to_parameters
+from rleseg_core.published import to_parameters
 
 from .golden import Golden, check_model, tiny_reference
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rleseg_core.model import Pix2Seq
-from rleseg_core.published.weights import to_parameters
+from rleseg_core.published import to_parameters
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.loss import token_loss, token_losses
 from rleseg_core.training.optim import begin_step, learning_rate, make_optimizer

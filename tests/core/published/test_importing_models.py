@@ -12,9 +12,8 @@ from rleseg_core.errors import CheckpointError, RlesegError
 from rleseg_core.inference import Segmenter
 from rleseg_core.model import ModelConfig
 from rleseg_core.model.config import Head
-from rleseg_core.published import import_checkpoint
+from rleseg_core.published import Settings, import_checkpoint
 from rleseg_core.published.importing import architecture
-from rleseg_core.published.settings import Settings
 
 NAMES = ("ipsc", "dfc")
 

@@ -9,8 +9,7 @@ import torch
 
 from rleseg_core.errors import CheckpointError
 from rleseg_core.model import ModelConfig, Pix2Seq, model_config
-from rleseg_core.published.tensorflow import read_tf_checkpoint
-from rleseg_core.published.weights import to_parameters, to_state_dict
+from rleseg_core.published import read_tf_checkpoint, to_parameters, to_state_dict
 
 TINY = ModelConfig(
     vocab_size=500,
@@ -94,7 +93,9 @@ def test_embeddings_that_are_not_shared_are_refused(weights):
 
 
 def test_other_models_are_refused(weights):
-    with pytest.raises(CheckpointError, match="no place for, model/diffusion/w; only models"):
+    with pytest.raises(
+        CheckpointError, match="unknown to our models, model/diffusion/w; only models"
+    ):
         to_state_dict(weights | {"model/diffusion/w": np.ones(2, np.float32)}, TINY)
     more = weights | {"model/decoder/decoder/dec_layers/2/self_ln/beta": np.ones(32, np.float32)}
     with pytest.raises(CheckpointError, match=r"has decoder.layers.2.self_norm.bias, unlike"):

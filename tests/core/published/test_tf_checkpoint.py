@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rleseg_core.errors import CheckpointError
-from rleseg_core.published.tensorflow import read_tf_checkpoint
+from rleseg_core.published import read_tf_checkpoint
 
 
 @pytest.fixture

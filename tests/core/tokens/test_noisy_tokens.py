@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rleseg_core.errors import DataError, SchemeError
-from rleseg_core.published.tokens import published_tokenizer, read_leniently
+from rleseg_core.published import published_tokenizer, read_leniently
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import (
     PRESETS,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rleseg_core.errors import DataError, SchemeError
-from rleseg_core.published.tokens import published_tokenizer, read_leniently
+from rleseg_core.published import published_tokenizer, read_leniently
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import PublishedLayout, Tokenizer, preset
 from rleseg_core.tokens.batch import encode_on_device

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rleseg_core.errors import SchemeError
-from rleseg_core.published.tokens import published_tokenizer, read_leniently
+from rleseg_core.published import published_tokenizer, read_leniently
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import PRESETS, PublishedLayout, Tokenizer, for_classes, preset
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rleseg_core.data import subsample_labels
-from rleseg_core.published.tokens import published_tokenizer, read_leniently
+from rleseg_core.published import published_tokenizer, read_leniently
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import PublishedLayout, Tokenizer
 from rleseg_core.tokens.flattening import TimeClass
