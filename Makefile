@@ -1,22 +1,29 @@
 # make demo : sets everything up, then segments the bundled time-lapse (and opens it in napari where there is a display)
-# make test : sets everything up, then runs the tests
+# make test : sets everything up, then checks style and types and runs the tests
+# make test-benchmarks : runs the tests of the programs in benchmarks/, which `make test` leaves out
 SHELL := /bin/bash
 VENV := .venv
 STAMP := $(VENV)/.stamp
 OUT ?= demo
 # a virtual screen where Linux has none
 XVFB = $(if $(DISPLAY)$(filter-out Linux,$(shell uname -s)),,xvfb-run -a -s '-screen 0 1600x1000x24')
+# a process of pytest for each core, up to four; `make test WORKERS=` runs the tests one after the other
+WORKERS = -n logical --maxprocesses 4 --dist worksteal
 # byte code is kept (imports are twice as fast), napari neither reads nor writes the user's settings,
-# torch's threads sleep while they wait (they share the cores with a software OpenGL)
+# torch's threads sleep while they wait (they share the cores with a software OpenGL); in tests it has one,
+# because a test runs on each core
 unexport PYTHONDONTWRITEBYTECODE QT_QPA_PLATFORM
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-benchmarks lint docs clean
 demo: $(STAMP)
 	$(VENV)/bin/rleseg demo --out $(OUT)
-test: export NAPARI_CONFIG :=
+test test-benchmarks: export NAPARI_CONFIG :=
+test test-benchmarks: export OMP_NUM_THREADS := 1
 test: lint
-	$(XVFB) $(VENV)/bin/python -m pytest -q
+	$(XVFB) $(VENV)/bin/python -m pytest -q $(WORKERS)
+test-benchmarks: $(STAMP)
+	$(XVFB) $(VENV)/bin/python -m pytest -q $(WORKERS) -m benchmark
 lint: $(STAMP)
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 docs: $(STAMP)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.benchmark
 pytest.importorskip("pycocotools", reason="the peer of the benchmarks is not installed")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_speeds_of_decoding_are_printed_beside_the_peers(tmp_path: Path) -> None:
     found = tmp_path / "decode.json"
     sizes = ["--lengths", "16", "--batches", "1", "2", "--frames", "2", "--device", "cpu"]

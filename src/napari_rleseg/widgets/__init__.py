@@ -1,0 +1,1 @@
+"""The panels of the dock and the controls that they share; they compute nothing."""
