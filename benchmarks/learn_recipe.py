@@ -9,12 +9,11 @@ from benchmarks.learn_data import Fields
 from rleseg_core.augment.config import AUGMENTATIONS, NO_AUGMENTATION, Augmentation
 from rleseg_core.checkpoints.build import new_model
 from rleseg_core.checkpoints.file import ModelInfo
-from rleseg_core.data import PatchSampler
 from rleseg_core.inference import StitchRule
 from rleseg_core.model import ModelConfig
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Scheme, for_classes, preset
-from rleseg_core.training import TrainConfig
+from rleseg_core.training import PatchSampler, SamplingOptions, TrainConfig
 
 WARM_UP = 0.05  # share of the steps, at most those of the recipe
 
@@ -125,10 +124,12 @@ class Recipe:
             fields.train if ids else [replace(stack, instances=None) for stack in fields.train],
             self.window_spec(fields),
             MaskSpec(size=mask_size, class_names=fields.class_names, n_frames=self.n_frames),
-            batch_size=config.batch_size,
-            seed=seed,
-            augment=self.augment,
-            subsample_rule=config.subsample_rule,
+            SamplingOptions(
+                batch_size=config.batch_size,
+                seed=seed,
+                augment=self.augment,
+                subsample_rule=config.subsample_rule,
+            ),
         )
 
 

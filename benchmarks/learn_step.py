@@ -23,8 +23,8 @@ from torch.optim.optimizer import (
 from benchmarks.learn_data import Fields
 from benchmarks.learn_recipe import Recipe
 from benchmarks.learn_train import COLD, Ours
-from rleseg_core.data import PatchSampler
 from rleseg_core.tokens import Tokenizer
+from rleseg_core.training.sampling import PatchSampler
 
 PARTS = ("encoding", "forward", "backward", "optimizer", "the rest")
 
@@ -72,7 +72,6 @@ class Stopwatch:
         """Take the time of everything that trains meanwhile."""
         replaced = [
             (PatchSampler, "batch", "sampling"),
-            (PatchSampler, "crops", "sampling"),
             (Tokenizer, "encode_batch", "encoding"),
             (torch.Tensor, "backward", "backward"),
         ]

@@ -17,14 +17,13 @@ from torch import Tensor, nn
 
 from benchmarks.learn_data import Fields
 from benchmarks.learn_recipe import Recipe, RivalRecipe
-from rleseg_core.augment.device import augment
-from rleseg_core.data import CropBatch, ImageStack, SampleBatch, resized_shape
+from rleseg_core.data import ImageStack, resized_shape
 from rleseg_core.data.windows import model_frame
 from rleseg_core.inference import Segmenter, StitchRule
 from rleseg_core.reports import product_of
 from rleseg_core.spec import WindowSpec
 from rleseg_core.training import Trainer
-from rleseg_core.training.batch import images_on
+from rleseg_core.training.sampling import DrawnBatch, patches_on
 
 PROBE, COLD = 20, 4  # steps whose cost says how many there will be; the first are not typical
 N_LINES = 40  # of progress
@@ -273,15 +272,12 @@ class Rival:
         )
         loss_of = DiceCELoss(to_onehot_y=True, softmax=True)
         net.train()
-        cut: Callable[[int], SampleBatch | CropBatch] = self.sampler.batch
-        if self.device.type == "cuda":
-            cut = self.sampler.crops  # varied on the device, as ours are
         with ThreadPoolExecutor(1, "patches") as pool:
-            coming = pool.submit(cut, 0)
+            coming = pool.submit(self.sampler.batch, 0)
             for step in range(n_steps):
                 images, masks = self._on_device(coming.result())
                 if step + 1 < n_steps:
-                    coming = pool.submit(cut, step + 1)
+                    coming = pool.submit(self.sampler.batch, step + 1)
                 with half_on(self.device):
                     logits = net(images)
                 loss = loss_of(logits.float(), masks)
@@ -293,11 +289,10 @@ class Rival:
                 yield float(loss.detach())
         return self._predict(net.eval())
 
-    def _on_device(self, samples: SampleBatch | CropBatch) -> tuple[Tensor, Tensor]:
+    def _on_device(self, drawn: DrawnBatch) -> tuple[Tensor, Tensor]:
         """Patches (B, C, P, P) in [0, 1] and their masks (B, 1, P, P)."""
-        seen = augment(samples, self.device) if isinstance(samples, CropBatch) else samples
-        masks = torch.as_tensor(seen.classes).to(self.device)
-        return images_on(seen.images, self.device)[:, 0, : self.n_channels], masks
+        seen = patches_on(drawn, self.device)
+        return seen.images[:, 0, : self.n_channels], seen.classes
 
     def _predict(self, net: nn.Module) -> Predict:
         from monai.inferers import sliding_window_inference

@@ -1,8 +1,7 @@
 """Images and labels: stacks read lazily, windows of them, label algebra, patches to train on."""
 
-from rleseg_core.augment.config import AUGMENTATIONS, Augmentation
 from rleseg_core.data.arrays import check_same_shape
-from rleseg_core.data.crops import CropBatch
+from rleseg_core.data.crops import CropBatch, cut_crops
 from rleseg_core.data.datasets import LabelledStack
 from rleseg_core.data.labels import (
     SubsampleRule,
@@ -14,7 +13,7 @@ from rleseg_core.data.labels import (
     upsample_labels,
 )
 from rleseg_core.data.masks import MaskStack
-from rleseg_core.data.sampling import PatchSampler, SampleBatch, grid_samples
+from rleseg_core.data.sampling import SampleBatch, WindowSource, grid_samples
 from rleseg_core.data.stack import ImageStack, LabelStack, open_labels
 from rleseg_core.data.synthetic import (
     CLASS_NAMES,
@@ -32,16 +31,13 @@ from rleseg_core.data.windows import (
 )
 
 __all__ = [
-    "AUGMENTATIONS",
     "CLASS_NAMES",
-    "Augmentation",
     "CropBatch",
     "ImageStack",
     "LabelReader",
     "LabelStack",
     "LabelledStack",
     "MaskStack",
-    "PatchSampler",
     "SampleBatch",
     "SubsampleRule",
     "SyntheticConfig",
@@ -49,9 +45,11 @@ __all__ = [
     "UpsampleRule",
     "Window",
     "WindowReader",
+    "WindowSource",
     "check_same_shape",
     "class_ids",
     "classes_from_instances",
+    "cut_crops",
     "grid_samples",
     "open_labels",
     "plan_windows",

@@ -1,125 +1,86 @@
-"""Windows that are drawn, not yet warped and lit: what a device needs to do that itself."""
+"""Squares of frames, cut with a margin around a patch."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from rleseg_core.augment.config import Augmentation
-from rleseg_core.augment.geometry import CELLS, View
-from rleseg_core.augment.intensity import Light
 from rleseg_core.data.frames import Frame
-from rleseg_core.data.labels import SubsampleRule
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnWindow:
-    """A training window: its frames, where it lies in them, and how it is lit."""
+    """A training window: its frames, and the first row and column of its patch in them."""
 
     frames: Sequence[Frame]
-    view: View
-    light: Light
+    start: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class CropBatch:
-    """Squares of frames that hold all that the windows of a batch see, and how they see it.
+    """Squares with a patch in their middle.
 
     Parameters
     ----------
     images : (B, N, Q, Q, C) uint8
-        In resized pixels; C is 1 where all stacks are grey.
+        In resized pixels, Q = P + 2 margins; C is 1 where all stacks are grey.
     classes : (B, N, Q, Q) uint8
         Class ids.
     instances : (B, N, Q, Q) int32 or None
         Ids of objects, where all stacks know them.
-    matrices : (B, 2, 2) float32
-        Of the views.
-    centres : (B, 2) float32
-        Of the patches in their squares; 0 is the centre of the first pixel.
-    bends : (B, 2, K, K) float32 or None
-        Of the views, zeros for those that have none.
-    lights : (6, B) float32
-        Fields of the `Light` of each window, in their order.
-    patch : int
-        P.
-    mask_size : (int, int)
-        S.
-    rule : {'corner', 'centre', 'max'}
-        How patches become masks.
-    seed : int
-        Of the noise.
     """
 
     images: np.ndarray
     classes: np.ndarray
     instances: np.ndarray | None
-    matrices: np.ndarray
-    centres: np.ndarray
-    bends: np.ndarray | None
-    lights: np.ndarray
-    patch: int
-    mask_size: tuple[int, int]
-    rule: SubsampleRule
-    seed: int
 
     def __len__(self) -> int:
         return len(self.images)
 
 
-def cut_crops(
-    drawn: Sequence[DrawnWindow],
-    augmentation: Augmentation,
-    mask_size: tuple[int, int],
-    rule: SubsampleRule,
-    seed: int,
-) -> CropBatch:
-    """Squares around drawn windows, large enough for whatever the augmentation may draw."""
-    patch = drawn[0].view.side
-    reach = math.ceil(_reach(augmentation, patch))
-    side = 2 * reach + 2
-    origins = np.array([np.floor(np.subtract(d.view.centre, 0.5)) - reach for d in drawn], int)
-    n_frames = len(drawn[0].frames)
-    channels = max(frame.image.shape[2] for window in drawn for frame in window.frames)
-    images = np.empty((len(drawn), n_frames, side, side, channels), np.uint8)
-    classes = np.empty(images.shape[:-1], np.uint8)
-    known = all(frame.instances is not None for window in drawn for frame in window.frames)
-    instances = np.empty(images.shape[:-1], np.int32) if known else None
-    for b, (window, origin) in enumerate(zip(drawn, origins, strict=True)):
+def cut_crops(windows: Sequence[DrawnWindow], patch: int, margin: int) -> CropBatch:
+    """Squares around the patches of windows.
+
+    Parameters
+    ----------
+    windows : sequence of DrawnWindow
+        B of them, of N frames each.
+    patch : int
+        P, the side of a patch.
+    margin : int
+        Pixels beyond the patch on each side. What lies beyond a frame is mirrored at its edge,
+        once; further out its first or last pixel is repeated.
+    """
+    side = patch + 2 * margin
+    every = [frame for window in windows for frame in window.frames]
+    channels = max(frame.image.shape[2] for frame in every)
+    shape = (len(windows), len(windows[0].frames), side, side)
+    images = np.empty((*shape, channels), np.uint8)
+    classes = np.empty(shape, np.uint8)
+    is_known = all(frame.instances is not None for frame in every)
+    instances = np.empty(shape, np.int32) if is_known else None
+    for b, window in enumerate(windows):
+        first = (window.start[0] - margin, window.start[1] - margin)
         for n, frame in enumerate(window.frames):
-            place = np.ix_(*map(_mirrored, origin, (side, side), frame.classes.shape))
-            images[b, n] = frame.image[place]  # grey goes to all channels
-            classes[b, n] = frame.classes[place]
+            images[b, n] = _square(frame.image, first, side)  # grey goes to all channels
+            classes[b, n] = _square(frame.classes, first, side)
             if instances is not None and frame.instances is not None:
-                instances[b, n] = frame.instances[place]
-    still = np.zeros((2, CELLS + 3, CELLS + 3), np.float32)
-    bends = [still if d.view.bend is None else d.view.bend for d in drawn]
-    return CropBatch(
-        images=images,
-        classes=classes,
-        instances=instances,
-        matrices=np.array([d.view.matrix for d in drawn], np.float32),
-        centres=(np.array([d.view.centre for d in drawn]) - 0.5 - origins).astype(np.float32),
-        bends=np.stack(bends) if augmentation.elastic else None,
-        lights=np.array([astuple(d.light) for d in drawn], np.float32).T.copy(),
-        patch=patch,
-        mask_size=mask_size,
-        rule=rule,
-        seed=seed,
-    )
+                instances[b, n] = _square(frame.instances, first, side)
+    return CropBatch(images, classes, instances)
 
 
-def _reach(augmentation: Augmentation, patch: int) -> float:
-    """How far from the centre, along an axis, a patch's pixels may lie in the frame."""
-    still = (patch - 1) / 2
-    if not augmentation.affine_probability:
-        return still
-    bent = still + augmentation.elastic * patch
-    return max(still, math.sqrt(2) * bent / augmentation.scale[0])
+def _square(frame: np.ndarray, first: tuple[int, int], side: int) -> np.ndarray:
+    """Square (side, side, ...) of a frame (Y, X, ...) whose first pixel is given."""
+    for axis, start in enumerate(first):
+        length = frame.shape[axis]
+        if 0 <= start <= length - side:  # a view; indices would copy
+            frame = frame[start : start + side] if axis == 0 else frame[:, start : start + side]
+        else:
+            frame = frame.take(mirrored(start, side, length), axis)
+    return frame
 
 
-def _mirrored(first: int, n: int, length: int) -> np.ndarray:
-    """Indices of n pixels of an axis, mirrored at its ends, as `View.places` does."""
+def mirrored(first: int, n: int, length: int) -> np.ndarray:
+    """Indices (n,) of pixels along an axis from `first` on, mirrored at the ends of the axis."""
     pixels = np.abs(np.arange(first, first + n))
     return np.clip(length - 1 - np.abs(length - 1 - pixels), 0, length - 1)

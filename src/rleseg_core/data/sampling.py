@@ -1,4 +1,4 @@
-"""Patches and their masks, at random for training and in a grid for validation."""
+"""Windows of labelled stacks: drawn at random for training, in a grid for validation."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -6,10 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rleseg_core.augment.config import AUGMENTATIONS, NO_AUGMENTATION, Augmentation
-from rleseg_core.augment.geometry import View, random_warp
-from rleseg_core.augment.intensity import random_light, relight
-from rleseg_core.data.crops import CropBatch, DrawnWindow, cut_crops
 from rleseg_core.data.datasets import LabelledStack
 from rleseg_core.data.frames import COARSE, Frame, Frames
 from rleseg_core.data.labels import SubsampleRule, subsample_labels
@@ -17,7 +13,8 @@ from rleseg_core.data.windows import Window, plan_windows, resized_shape
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec, WindowSpec
 
-_CACHE_BYTES = 1 << 30
+CACHE_BYTES = 1 << 30
+"""Memory for frames that are kept ready for training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,61 +39,45 @@ class SampleBatch:
         return len(self.images)
 
 
-class PatchSampler:
-    """Endless batches of patches at random places of labelled stacks.
+class WindowSource:
+    """Windows at random positions of labelled stacks, larger stacks more often.
 
     Parameters
     ----------
     stacks : sequence of LabelledStack
-        With the classes of `mask_spec`. Larger stacks are drawn from more often.
+        What is drawn from.
     window_spec : WindowSpec
         I, P and N; strides do not matter.
-    mask_spec : MaskSpec
-        S, which must divide P, and the classes.
-    batch_size : int
-        B.
-    seed : int
-        A batch depends on it, the step and the data alone, so that training resumes exactly.
-    augment : Augmentation or None
-        How patches are varied; None leaves them as they are.
+    frame_gap : (int, int)
+        Least and greatest distance of neighbouring frames of a window.
     foreground_share : float
-        Share of the patches centred near an object, its class drawn first, so that rare classes
-        are seen as often as common ones; the others are anywhere.
-    subsample_rule : {'corner', 'centre', 'max'}
-        How patches become masks; see `subsample_labels`.
+        Share of the windows centred near an object, 0 to 1; see `draw_start`.
+    replay : sequence of LabelledStack
+        Stacks that are drawn from with a share of their own.
+    replay_share : float
+        That share, from 0 to less than 1; 0 leaves `replay` out.
     cache_bytes : int
         Memory for frames that are kept ready.
-    replay : sequence of LabelledStack
-        Data learnt before, drawn from as well so that they are not forgotten.
-    replay_share : float
-        Share of the patches that are of `replay`.
 
     Raises
     ------
     DataError
-        If there is nothing to draw from, or the data do not fit the specs.
+        If there is nothing to draw from, or a share is out of its range.
     """
 
     def __init__(
         self,
         stacks: Sequence[LabelledStack],
         window_spec: WindowSpec,
-        mask_spec: MaskSpec,
         *,
-        batch_size: int = 16,
-        seed: int = 0,
-        augment: Augmentation | None = AUGMENTATIONS["standard"],
+        frame_gap: tuple[int, int] = (1, 1),
         foreground_share: float = 0.75,
-        subsample_rule: SubsampleRule = "centre",
-        cache_bytes: int = _CACHE_BYTES,
         replay: Sequence[LabelledStack] = (),
         replay_share: float = 0.25,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        if batch_size < 1 or not 0 <= foreground_share <= 1:
-            raise DataError(
-                "batch_size must be positive and foreground_share between 0 and 1, got "
-                f"{batch_size} and {foreground_share}"
-            )
+        if not 0 <= foreground_share <= 1:
+            raise DataError(f"the share of foreground must be from 0 to 1, got {foreground_share}")
         if not 0 <= replay_share < 1:
             raise DataError(
                 f"the share of replay data must be from 0 to less than 1, got {replay_share}"
@@ -104,94 +85,49 @@ class PatchSampler:
         if not replay_share:
             replay = ()
         stacks = [*stacks, *replay]
-        check_fit(stacks, window_spec, mask_spec)
-        self.window_spec, self.mask_spec = window_spec, mask_spec
-        self.batch_size, self.seed = batch_size, seed
-        self.augment = augment or NO_AUGMENTATION
-        self.foreground_share = foreground_share
-        self.subsample_rule = subsample_rule
-        self._starts = [
-            _starts(stack.frames, window_spec.n_frames, self.augment.frame_gap) for stack in stacks
-        ]
+        self._spec = window_spec
+        self._foreground_share = foreground_share
+        self._starts = [_starts(stack.frames, window_spec.n_frames, frame_gap) for stack in stacks]
         areas = [np.prod(resized_shape(stack.images.shape, window_spec)) for stack in stacks]
         weights = np.array(
             [len(starts) * area for starts, area in zip(self._starts, areas, strict=True)], float
         )
         if not weights[: len(weights) - len(replay)].sum():
-            gap = self.augment.frame_gap[0]
             raise DataError(
                 f"no stack has {window_spec.n_frames} labelled frames "
-                f"{'in a row' if gap == 1 else f'{gap} apart'} to learn from"
+                f"{'in a row' if frame_gap[0] == 1 else f'{frame_gap[0]} apart'} to learn from"
             )
         self._weights = _with_share(weights, len(replay), replay_share)
         self._frames = Frames(stacks, window_spec, cache_bytes)
 
-    def batch(self, step: int, rows: slice = slice(None)) -> SampleBatch:
-        """Batch of a step, or those `rows` of it; the same for the same step, whatever was before.
-
-        Each row is drawn on its own, so that several processes can share a batch.
-        """
-        rngs = self._rngs(step, rows)
-        return _collate([self._see(self._draw(rng), rng) for rng in rngs])
-
-    def crops(self, step: int, rows: slice = slice(None)) -> CropBatch:
-        """The same batch before it is turned, bent and lit, which a device can do.
-
-        What is drawn is the same as for `batch`, but the noise, which is drawn there.
-        """
-        rngs = self._rngs(step, rows)
-        return cut_crops(
-            [self._draw(rng) for rng in rngs],
-            self.augment,
-            self.mask_spec.size,
-            self.subsample_rule,
-            int(rngs[0].integers(1 << 62)),
-        )
-
-    def _rngs(self, step: int, rows: slice) -> list[np.random.Generator]:
-        chosen = range(self.batch_size)[rows]
-        return [np.random.default_rng((self.seed, step, row)) for row in chosen]
-
-    def __iter__(self) -> Iterator[SampleBatch]:
-        step = 0
-        while True:
-            yield self.batch(step)
-            step += 1
-
-    def _draw(self, rng: np.random.Generator) -> DrawnWindow:
+    def draw_frames(self, rng: np.random.Generator) -> list[Frame]:
+        """The frames of a random window, N of them."""
         stack = int(rng.choice(len(self._weights), p=self._weights))
         start, gaps = self._starts[stack][int(rng.integers(len(self._starts[stack])))]
         gap = gaps[int(rng.integers(len(gaps)))] if len(gaps) > 1 else gaps[0]
-        n_frames, patch = self.window_spec.n_frames, self.window_spec.patch
-        frames = [self._frames.get(stack, start + gap * index) for index in range(n_frames)]
-        matrix, bend = random_warp(self.augment, patch, rng)
-        centre = self._centre(frames[int(rng.integers(n_frames))], rng)
-        light = random_light(self.augment, rng)
-        return DrawnWindow(frames, View(matrix, centre, patch, bend), light)
+        return [
+            self._frames.get(stack, start + gap * index) for index in range(self._spec.n_frames)
+        ]
 
-    def _see(self, drawn: DrawnWindow, rng: np.random.Generator) -> "_Sample":
-        frames, view = drawn.frames, drawn.view
-        how = (self.mask_spec.size, self.subsample_rule)
-        return (
-            relight(np.stack([view.image(frame.image) for frame in frames]), drawn.light, rng),
-            np.stack([view.labels(frame.classes, *how) for frame in frames]),
-            [view.labels(f.instances, *how) for f in frames if f.instances is not None],
-        )
+    def draw_start(self, frames: Sequence[Frame], rng: np.random.Generator) -> tuple[int, int]:
+        """First row and column of a random patch that lies inside the frames.
 
-    def _centre(self, frame: Frame, rng: np.random.Generator) -> tuple[float, float]:
-        """Centre of a patch that lies inside the frame, on its pixel grid."""
-        patch = self.window_spec.patch
-        room = [length - patch for length in frame.classes.shape]
-        start = [int(rng.integers(most + 1)) for most in room]
-        if frame.foreground and rng.random() < self.foreground_share:
+        Some patches are centred near an object in one of the frames, its class drawn first, so that
+        rare classes are seen as often as common ones; the others are anywhere.
+        """
+        frame = frames[int(rng.integers(len(frames)))]
+        patch = self._spec.patch
+        last = [length - patch for length in frame.classes.shape]
+        start = [int(rng.integers(most + 1)) for most in last]
+        if frame.foreground and rng.random() < self._foreground_share:
             pixels = frame.foreground[int(rng.integers(len(frame.foreground)))]
-            place = int(pixels[int(rng.integers(len(pixels)))])
+            pixel = int(pixels[int(rng.integers(len(pixels)))])
             width = -(-frame.classes.shape[1] // COARSE)
             jitter = rng.integers(-(patch // 4), patch // 4 + 1, size=2)
-            for axis, coarse in enumerate(divmod(place, width)):
+            for axis, coarse in enumerate(divmod(pixel, width)):
                 first = coarse * COARSE + int(jitter[axis]) - patch // 2
-                start[axis] = min(max(first, 0), room[axis])
-        return start[0] + patch / 2, start[1] + patch / 2
+                start[axis] = min(max(first, 0), last[axis])
+        return start[0], start[1]
 
 
 def grid_samples(
@@ -208,7 +144,7 @@ def grid_samples(
     Parameters
     ----------
     stacks, window_spec, mask_spec
-        As of `PatchSampler`; strides count here.
+        What is cut, and how; the strides count. The mask size must divide P.
     batch_size : int
         B; the last batch may be smaller.
     subsample_rule : {'corner', 'centre', 'max'}
@@ -227,7 +163,7 @@ def grid_samples(
         If the data do not fit the specs.
     """
     check_fit(stacks, window_spec, mask_spec)
-    frames = Frames(stacks, window_spec, limit=_CACHE_BYTES // 4)
+    frames = Frames(stacks, window_spec, limit=CACHE_BYTES // 4)
     windows = [
         (index, window)
         for index, stack in enumerate(stacks)
@@ -293,13 +229,13 @@ _Sample = tuple[np.ndarray, np.ndarray, list[np.ndarray]]  # (N, P, P, C), (N, S
 def _cut(
     frames: Frames, stack: int, window: Window, size: tuple[int, int], rule: SubsampleRule
 ) -> _Sample:
-    place = (slice(*window.rows), slice(*window.cols))
+    box = (slice(*window.rows), slice(*window.cols))
     parts = [frames.get(stack, frame) for frame in range(*window.frames)]
     return (
-        np.stack([part.image[place] for part in parts]),
-        np.stack([subsample_labels(part.classes[place], size, rule) for part in parts]),
+        np.stack([part.image[box] for part in parts]),
+        np.stack([subsample_labels(part.classes[box], size, rule) for part in parts]),
         [
-            subsample_labels(part.instances[place], size, rule)
+            subsample_labels(part.instances[box], size, rule)
             for part in parts
             if part.instances is not None
         ],

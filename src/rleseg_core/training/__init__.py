@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         from_scratch,
     )
     from rleseg_core.training.replay import replay_stacks
+    from rleseg_core.training.sampling import PatchSampler, SamplingOptions
     from rleseg_core.training.start import FineTuneOptions, fine_tune, train
     from rleseg_core.training.trainer import Trainer
     from rleseg_core.training.transfer import image_weights, transfer_weights
@@ -30,8 +31,10 @@ __all__ = [
     "FINE_TUNING",
     "LAST",
     "FineTuneOptions",
+    "PatchSampler",
     "PresetName",
     "Recipe",
+    "SamplingOptions",
     "StepReport",
     "TrainConfig",
     "Trainer",
@@ -52,8 +55,10 @@ _MODULES = {
     "ENOUGH_TO_HOLD_OUT": "presets",
     "FINE_TUNING": "presets",
     "FineTuneOptions": "start",
+    "PatchSampler": "sampling",
     "PresetName": "presets",
     "Recipe": "presets",
+    "SamplingOptions": "sampling",
     "Trainer": "trainer",
     "TrainingData": "data",
     "count_windows": "presets",

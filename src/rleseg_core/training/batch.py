@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rleseg_core.augment.device import augment
-from rleseg_core.data import CropBatch, SampleBatch
+from rleseg_core.data import SampleBatch
 from rleseg_core.parallel.collectives import most_of_processes
 from rleseg_core.tokens import Tokenizer
 from rleseg_core.training.noise import corrupt, shuffle_runs
+from rleseg_core.training.sampling import DrawnBatch, patches_on
 
 Samples = TypeVar("Samples")
 
@@ -64,7 +64,7 @@ def prefetched(cut: Callable[[int], Samples], steps: range) -> Generator[Samples
 
 
 def tokenize(
-    samples: SampleBatch | CropBatch,
+    samples: SampleBatch | DrawnBatch,
     tokenizer: Tokenizer,
     budget: int,
     device: torch.device,
@@ -76,8 +76,8 @@ def tokenize(
 
     Parameters
     ----------
-    samples : SampleBatch or CropBatch
-        Patches and masks in host memory; crops are augmented on the device first.
+    samples : SampleBatch or DrawnBatch
+        Patches and masks in host memory; what is drawn is varied on the device first.
     tokenizer : Tokenizer
         Of the model that is trained.
     budget : int
@@ -93,7 +93,7 @@ def tokenize(
     TrainingBatch
         Cut to the longest sequence of the batch; inputs begin with bos, targets end with eos.
     """
-    seen = augment(samples, device) if isinstance(samples, CropBatch) else samples
+    seen = patches_on(samples, device) if isinstance(samples, DrawnBatch) else samples
     classes = _on(seen.classes, device)
     instances = None if seen.instances is None else _on(seen.instances, device)
     batch = tokenizer.encode_batch(classes, instances, budget=budget)

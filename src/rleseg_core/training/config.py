@@ -93,9 +93,6 @@ class TrainConfig:
         the one with the highest class id.
     augment : Augmentation
         How patches vary at random; `rleseg_core.augment.config.AUGMENTATIONS` has some by name.
-    augment_on : {'auto', 'host', 'device'}
-        Where patches are varied; auto: on the host when the model trains on the CPU, else on the
-        device.
     precision : {'auto', 'fp32', 'bf16', 'fp16'}
         Number format of the forward pass; auto: bf16 on a CUDA device that has it, fp16 on other
         CUDA devices, fp32 elsewhere.
@@ -149,7 +146,6 @@ class TrainConfig:
     rates: Mapping[str, float] = field(default_factory=dict)
     subsample_rule: Literal["corner", "centre", "max"] = "centre"
     augment: Augmentation = AUGMENTATIONS["standard"]
-    augment_on: Literal["auto", "host", "device"] = "auto"
     precision: Precision = "auto"
     validate_every: int = 200
     checkpoint_every: int = 200
@@ -212,6 +208,7 @@ class TrainConfig:
         settings = dict(values)
         for name in ("betas", "frozen"):
             settings[name] = tuple(settings.get(name, ()))  # type: ignore[arg-type]
+        settings.pop("augment_on", None)  # of version 0.1, which could vary patches in two ways
         if isinstance(augment := settings.get("augment"), Mapping):
             settings["augment"] = Augmentation.from_json(augment)
         return cls(**settings)  # type: ignore[arg-type]

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rleseg_core.checkpoints.file import ModelInfo
-from rleseg_core.data import LabelledStack, PatchSampler, SampleBatch, SubsampleRule, grid_samples
+from rleseg_core.data import LabelledStack, SampleBatch, SubsampleRule, grid_samples
 from rleseg_core.errors import TrainingError
 from rleseg_core.training.config import TrainConfig
+from rleseg_core.training.sampling import PatchSampler, SamplingOptions
 
 _VALIDATED_WINDOWS = 128  # a validation takes seconds, and is of all held-out frames
 
@@ -88,12 +89,14 @@ class TrainingData:
             self.stacks,
             info.window_spec,
             info.mask_spec,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            augment=config.augment,
-            subsample_rule=config.subsample_rule,
+            SamplingOptions(
+                batch_size=config.batch_size,
+                seed=config.seed,
+                augment=config.augment,
+                subsample_rule=config.subsample_rule,
+                replay_share=self.replay_share,
+            ),
             replay=self.replayed,
-            replay_share=self.replay_share,
         )
 
     def validation_batches(self, info: ModelInfo, rule: SubsampleRule) -> list[SampleBatch]:

@@ -1,7 +1,7 @@
 """The training loop: a generator of reports that leaves a model file."""
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rleseg_core.checkpoints.build import build_model, build_tokenizer
 from rleseg_core.checkpoints.file import ModelInfo, load_checkpoint, save_checkpoint
-from rleseg_core.data import CropBatch, PatchSampler, SampleBatch
+from rleseg_core.data import SampleBatch
 from rleseg_core.devices import choose_device
 from rleseg_core.errors import BudgetError, TrainingError
 from rleseg_core.files import remove_temporary_files
@@ -29,6 +29,7 @@ from rleseg_core.training.learner import DivergedError, Learner
 from rleseg_core.training.memory import is_out_of_memory
 from rleseg_core.training.reports import BEST, LAST, StepReport
 from rleseg_core.training.run_state import RunState, read_state, resumed_settings, save_run
+from rleseg_core.training.sampling import PatchSampler
 from rleseg_core.training.selection import BestScore, check_selected_class
 from rleseg_core.training.validation import validate
 
@@ -228,12 +229,8 @@ class Trainer:
     def _batches(self, learner: Learner, rows: slice) -> Generator[TrainingBatch, None, None]:
         """Rows of the batches from the current step on, until the run ends."""
         config, accelerator = self.config, learner.accelerator
-        on_host = config.augment_on == "host"
-        on_host |= config.augment_on == "auto" and accelerator.device.type == "cpu"
-        cut: Callable[[int, slice], SampleBatch | CropBatch]
-        cut = self.sampler.batch if on_host else self.sampler.crops
         steps = range(self.step, self.step if self.ended_early else config.n_steps)
-        for samples in prefetched(lambda step: cut(step, rows), steps):
+        for samples in prefetched(lambda step: self.sampler.batch(step, rows), steps):
             begin_random_step(config.seed, self.step, accelerator)
             yield tokenize(
                 samples,

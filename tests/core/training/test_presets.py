@@ -4,14 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rleseg_core.augment.config import NO_AUGMENTATION
 from rleseg_core.checkpoints.build import new_model
 from rleseg_core.checkpoints.file import ModelInfo, find_model, read_info
-from rleseg_core.data import ImageStack, LabelledStack, PatchSampler
+from rleseg_core.data import ImageStack, LabelledStack
 from rleseg_core.errors import DataError, TrainingError
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import (
     FINE_TUNING,
+    PatchSampler,
+    SamplingOptions,
     TrainConfig,
     TrainingData,
     count_windows,
@@ -42,10 +45,8 @@ def sampler(stacks, replay, share: float) -> PatchSampler:
         stacks,
         WindowSpec(patch=32, patch_stride=32),
         MaskSpec(size=(16, 16), class_names=NAMES),
-        batch_size=200,
-        augment=None,
+        SamplingOptions(batch_size=200, augment=NO_AUGMENTATION, replay_share=share),
         replay=replay,
-        replay_share=share,
     )
 
 
@@ -77,9 +78,9 @@ def test_windows_are_counted_at_the_size_they_are_seen_in():
 
 def test_replay_data_give_their_share_of_the_patches():
     new, replay = [flat(10, n_frames=8), flat(20)], [flat(200), flat(210, n_frames=5)]
-    greys = sampler(new, replay, 0.25).batch(0).images.mean(axis=(1, 2, 3, 4))
+    greys = sampler(new, replay, 0.25).batch(0).crops.images.mean(axis=(1, 2, 3, 4))
     assert 0.15 < np.mean(greys > 100) < 0.35
-    assert not (sampler(new, replay, 0.0).batch(0).images > 100).any()
+    assert not (sampler(new, replay, 0.0).batch(0).crops.images > 100).any()
 
 
 def test_all_patches_cannot_be_replay_data():

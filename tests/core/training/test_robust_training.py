@@ -15,10 +15,11 @@ import pytest
 import tifffile
 import torch
 
+from rleseg_core.augment.config import AUGMENTATIONS
 from rleseg_core.checkpoints.build import build_model, new_model
 from rleseg_core.checkpoints.file import load_checkpoint, read_info
 from rleseg_core.cli import main
-from rleseg_core.data import AUGMENTATIONS, ImageStack, LabelledStack
+from rleseg_core.data import ImageStack, LabelledStack
 from rleseg_core.errors import BudgetError, DataError, TrainingError
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset

@@ -1,3 +1,0 @@
-"""The frames of the training tests."""
-
-from ..training.conftest import sequence  # noqa: F401
