@@ -109,8 +109,8 @@ def bytes_per_step(model: Pix2Seq, length: int, batch: int) -> float:
     for layer in decoder.layers:  # keys and values of the image are computed once
         n_weights -= sum(p.numel() for p in layer.cross_attention.key_value.parameters())
     n_weights += sum(p.numel() for p in (*decoder.norm.parameters(), decoder.tokens.bias))
-    n_weights += config.vocab_size * config.decoder_dim
-    per_position = 2 * config.decoder_dim * config.decoder_layers
+    n_weights += config.tokens.vocab_size * config.decoder.dim
+    per_position = 2 * config.decoder.dim * config.decoder.n_layers
     n_cached = batch * per_position * ((length + 1) / 2 + POSITIONS)
     return (n_weights + n_cached) * decoder.positions.element_size()
 
@@ -120,7 +120,7 @@ def time_ours(
     model: BegunPix2Seq, memory: Memory, rules: GrammarTables, begun: int, n_steps: int
 ) -> float:
     """Seconds of a step of `decode_sequences`, on average over steps behind `begun` tokens."""
-    model.begun, model.capacity = begun, model.config.max_tokens
+    model.begun, model.capacity = begun, model.config.tokens.max_tokens
     if begun:
         model.new_cache(memory, begun)  # filling it is not timed
 

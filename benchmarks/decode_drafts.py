@@ -136,7 +136,7 @@ def time_drafts(
 
         def run() -> None:
             for one in decode_sequences(
-                model, movies.memories, rules, max_tokens=model.config.max_tokens,
+                model, movies.memories, rules, max_tokens=model.config.tokens.max_tokens,
                 n_slots=batch, drafts=None if source == "none" else guess,
             ):  # fmt: skip
                 written[one.index] = one.tokens

@@ -44,15 +44,15 @@ class Peer:
         torch.manual_seed(0)
         model = BartForConditionalGeneration(
             BartConfig(
-                vocab_size=config.vocab_size,
-                max_position_embeddings=config.max_tokens + 2,
-                d_model=config.decoder_dim,
+                vocab_size=config.tokens.vocab_size,
+                max_position_embeddings=config.tokens.max_tokens + 2,
+                d_model=config.decoder.dim,
                 encoder_layers=1,
-                encoder_attention_heads=config.decoder_heads,
+                encoder_attention_heads=config.decoder.n_heads,
                 encoder_ffn_dim=1,
-                decoder_layers=config.decoder_layers,
-                decoder_attention_heads=config.decoder_heads,
-                decoder_ffn_dim=config.decoder_ff,
+                decoder_layers=config.decoder.n_layers,
+                decoder_attention_heads=config.decoder.n_heads,
+                decoder_ffn_dim=config.decoder.mlp_dim,
                 pad_token_id=0,
                 bos_token_id=1,
                 decoder_start_token_id=1,

@@ -72,7 +72,7 @@ def paper_model(length: int, vocab_size: int, like: Tensor) -> BegunPix2Seq:
 
 def random_memory(batch: int, config: ModelConfig, like: Tensor) -> Memory:
     """What an encoder would leave of `batch` images."""
-    return Memory(torch.randn(batch, POSITIONS, config.decoder_dim).to(like))
+    return Memory(torch.randn(batch, POSITIONS, config.decoder.dim).to(like))
 
 
 def synchronize(device: torch.device) -> None:

@@ -93,12 +93,8 @@ class Recipe:
         )
         if ordinal_ranges is None:
             return info
-        return replace(
-            info,
-            model=replace(
-                ModelConfig.from_json(info.model), ordinal_ranges=ordinal_ranges
-            ).to_json(),
-        )
+        config = ModelConfig.from_json(info.model).with_changes(ordinal_ranges=ordinal_ranges)
+        return replace(info, model=config.to_json())
 
     def config(self, n_steps: int, seed: int) -> TrainConfig:
         """Settings of a run that ends when the time is over; nothing is validated in it."""

@@ -5,14 +5,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from rleseg_core.checkpoints.file import load_checkpoint
 from rleseg_core.errors import CheckpointError
-from rleseg_core.model import ModelConfig
+from rleseg_core.model import BackboneConfig, ModelConfig
 from rleseg_core.model.backbones.resnet import ResNet
 
 _WRAPPINGS = ("state_dict", "model")  # keys under which training programs keep the weights
@@ -40,8 +39,8 @@ _OF_TRANSFORMERS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backbone:
-    """Weights of a ResNet, and the shape they have.
+class PretrainedBackbone:
+    """The ResNet in a file.
 
     Parameters
     ----------
@@ -49,50 +48,38 @@ class Backbone:
         The file.
     weights : dict of str to Tensor
         By the names of `rleseg_core.model.backbones.resnet.ResNet`, float32.
-    kind : {'bottleneck', 'basic'}
-        `ModelConfig.backbone`.
-    widths, blocks : tuple of int
-        Filters and blocks of each stage.
-    norm : {'batch', 'group'}
-        `ModelConfig.backbone_norm`.
-    stem : {'published', 'torchvision'}
-        `ModelConfig.stem`.
+    shape : BackboneConfig
+        The shape that these weights have.
     """
 
     path: Path
     weights: dict[str, Tensor]
-    kind: Literal["bottleneck", "basic"]
-    widths: tuple[int, ...]
-    blocks: tuple[int, ...]
-    norm: Literal["batch", "group"]
-    stem: Literal["published", "torchvision"]
+    shape: BackboneConfig
 
-    def config(self, config: ModelConfig) -> ModelConfig:
-        """A model's shape with this backbone, less the last stages that it does not have.
+    def shape_for(self, config: ModelConfig) -> BackboneConfig:
+        """The shape of this backbone in a model, with as many stages as both have.
 
         Raises
         ------
         CheckpointError
-            If it begins with something else than a ResNet.
+            If the model begins with something other than a ResNet.
         """
-        if config.backbone not in _RESNETS:
+        if config.backbone.kind not in _RESNETS:
             raise CheckpointError(
-                f"{self.path} holds a ResNet, and the model begins with {config.backbone!r}; "
+                f"{self.path} holds a ResNet, and the model begins with {config.backbone.kind!r}; "
                 "choose another size"
             )
-        n = min(len(self.widths), len(config.backbone_widths))
+        n = min(len(self.shape.widths), len(config.backbone.widths))
         return replace(
-            config,
-            backbone=self.kind,
-            backbone_widths=self.widths[:n],
-            backbone_blocks=self.blocks[:n],
-            backbone_norm=self.norm,
-            stem=self.stem,
+            self.shape,
+            widths=self.shape.widths[:n],
+            blocks=self.shape.blocks[:n],
+            bn_eval=config.backbone.bn_eval,
             map_size=None,
         )
 
 
-def read_backbone(path: str | Path) -> Backbone:
+def read_backbone(path: str | Path) -> PretrainedBackbone:
     """The backbone in a file.
 
     Parameters
@@ -113,16 +100,8 @@ def read_backbone(path: str | Path) -> Backbone:
         return _of_our_model(path)
     weights = _with_our_names(path, tensors)
     widths, blocks = _shape(path, weights)
-    backbone = Backbone(
-        path=path,
-        weights=weights,
-        kind="bottleneck",
-        widths=widths,
-        blocks=blocks,
-        norm="batch",
-        stem="torchvision",
-    )
-    return replace(backbone, weights=_checked(backbone))
+    shape = BackboneConfig(widths=widths, blocks=blocks, stem="torchvision")
+    return _checked(PretrainedBackbone(path=path, weights=weights, shape=shape))
 
 
 def _tensors(path: Path) -> tuple[dict[str, Tensor], bool]:
@@ -153,28 +132,20 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], bool]:
     return {str(k): value for k, value in found.items() if isinstance(value, Tensor)}, False
 
 
-def _of_our_model(path: Path) -> Backbone:
+def _of_our_model(path: Path) -> PretrainedBackbone:
     checkpoint = load_checkpoint(path)
     config = ModelConfig.from_json(checkpoint.info.model)
-    if config.backbone not in _RESNETS:
+    if config.backbone.kind not in _RESNETS:
         raise CheckpointError(
-            f"{path} is a model that begins with {config.backbone!r}, expected one with a ResNet"
+            f"{path} is a model that begins with {config.backbone.kind!r}, expected one with a "
+            "ResNet"
         )
     weights = {
         name.removeprefix("backbone."): value
         for name, value in checkpoint.weights.items()
         if name.startswith("backbone.")
     }
-    backbone = Backbone(
-        path=path,
-        weights=weights,
-        kind=config.backbone,  # type: ignore[arg-type]
-        widths=config.backbone_widths,
-        blocks=config.backbone_blocks,
-        norm=config.backbone_norm,
-        stem=config.stem,
-    )
-    return replace(backbone, weights=_checked(backbone))
+    return _checked(PretrainedBackbone(path=path, weights=weights, shape=config.backbone))
 
 
 def _with_our_names(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -229,24 +200,14 @@ def _shape(path: Path, weights: Mapping[str, Tensor]) -> tuple[tuple[int, ...], 
     return tuple(widths), tuple(blocks)
 
 
-def _checked(backbone: Backbone) -> dict[str, Tensor]:
-    """The weights of a backbone if each is there, of its shape, and a number."""
-    config = ModelConfig(
-        vocab_size=1,
-        max_tokens=1,
-        image_size=32,
-        backbone=backbone.kind,
-        backbone_widths=backbone.widths,
-        backbone_blocks=backbone.blocks,
-        backbone_norm=backbone.norm,
-        stem=backbone.stem,
-    )
+def _checked(backbone: PretrainedBackbone) -> PretrainedBackbone:
+    """The backbone, if every weight is there, has its shape, and is finite."""
+    path, shape = backbone.path, backbone.shape
     with torch.device("meta"):
-        expected = ResNet(config).state_dict()
+        expected = ResNet(shape).state_dict()
     if surplus := sorted(backbone.weights.keys() - expected.keys()):
         raise CheckpointError(
-            f"{backbone.path} has {surplus[0]}, which no ResNet-50, 101 or 152 has; it is of "
-            "another kind"
+            f"{path} has {surplus[0]}, which no ResNet-50, 101 or 152 has; it is of another kind"
         )
     weights = {}
     for name, empty in expected.items():
@@ -256,12 +217,12 @@ def _checked(backbone: Backbone) -> dict[str, Tensor]:
         if value is None or value.shape != empty.shape:
             found = "is not there" if value is None else f"is {tuple(value.shape)}"
             raise CheckpointError(
-                f"{backbone.path} is no ResNet of widths {backbone.widths} and blocks "
-                f"{backbone.blocks}: {name} {found}, expected {tuple(empty.shape)}"
+                f"{path} is no ResNet of widths {shape.widths} and blocks {shape.blocks}: "
+                f"{name} {found}, expected {tuple(empty.shape)}"
             )
         if not value.isfinite().all():
             raise CheckpointError(
-                f"{backbone.path} is damaged: {name} has values that are no numbers; fetch it again"
+                f"{path} is damaged: {name} has values that are no numbers; fetch it again"
             )
         weights[name] = value
-    return weights
+    return replace(backbone, weights=weights)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rleseg_core.checkpoints.backbone_files import Backbone, read_backbone
+from rleseg_core.checkpoints.backbone_files import PretrainedBackbone, read_backbone
 from rleseg_core.checkpoints.build import build_model
 from rleseg_core.checkpoints.file import ModelInfo, model_folders, user_models
 from rleseg_core.download import Downloaded, download
@@ -141,7 +141,7 @@ def load_backbone(source: str | Path, config: ModelConfig) -> dict[str, Tensor]:
     source : str or Path
         As of `find_backbone`.
     config : ModelConfig
-        Of the model; `Backbone.config` gives one that fits.
+        Of the model; `PretrainedBackbone.shape_for` gives the backbone that fits.
 
     Returns
     -------
@@ -176,7 +176,8 @@ def with_backbone(
         If there is no such file, or it does not hold a backbone that the model could have.
     """
     backbone = read_backbone(find_backbone(source))
-    config = backbone.config(ModelConfig.from_json(info.model))
+    config = ModelConfig.from_json(info.model)
+    config = replace(config, backbone=backbone.shape_for(config))
     card = info.card | {"backbone": str(source) if str(source) in HOSTED else backbone.path.name}
     info = replace(info, model=config.to_json(), card=card)
     with torch.random.fork_rng(devices=[]):
@@ -185,16 +186,16 @@ def with_backbone(
     return info, fresh | _named(backbone, config)
 
 
-def _named(backbone: Backbone, config: ModelConfig) -> dict[str, Tensor]:
+def _named(backbone: PretrainedBackbone, config: ModelConfig) -> dict[str, Tensor]:
     """Weights of as many stages as the model has, if they are those of its backbone."""
-    fitting = backbone.config(config)
-    for name in ("backbone", "backbone_widths", "backbone_blocks", "backbone_norm", "stem"):
-        if getattr(fitting, name) != getattr(config, name):
+    fitting, shape = backbone.shape_for(config), config.backbone
+    for name in ("kind", "widths", "blocks", "norm", "stem"):
+        if getattr(fitting, name) != getattr(shape, name):
             raise CheckpointError(
                 f"{backbone.path} holds a backbone with {name}={getattr(fitting, name)!r}, and the "
-                f"model has {name}={getattr(config, name)!r}; make the model for this backbone"
+                f"model has {name}={getattr(shape, name)!r}; make the model for this backbone"
             )
-    last = len(config.backbone_widths)
+    last = len(config.backbone.widths)
     return {
         f"backbone.{name}": value
         for name, value in backbone.weights.items()

@@ -3,26 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from rleseg_core.checkpoints.file import ModelInfo
 from rleseg_core.errors import CheckpointError, SchemeError
 from rleseg_core.model import (
+    Fusion,
     Head,
     ModelConfig,
     Pix2Seq,
     is_published,
     model_config,
 )
+from rleseg_core.model.config import setting_name
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import PublishedLayout, Scheme, Tokenizer, for_classes
 from rleseg_core.tokens.fields import Length, LengthSymbol
-
-_BLIND = ("table", "codes")  # starts that do not look at the image
-
-Fusion = Literal["middle", "late", "early", "first"]
 
 
 def build_tokenizer(info: ModelInfo) -> Tokenizer:
@@ -45,7 +43,7 @@ def build_tokenizer(info: ModelInfo) -> Tokenizer:
             f"{info.path} has token ids that this version does not know ({error}); update "
             "napari-rleseg"
         ) from error
-    limit = ModelConfig.from_json(info.model).vocab_size
+    limit = ModelConfig.from_json(info.model).tokens.vocab_size
     return Tokenizer.build(scheme, info.mask_spec, vocab_limit=limit, layout=layout)
 
 
@@ -77,12 +75,10 @@ def new_model(
     mask_spec: MaskSpec,
     window_spec: WindowSpec,
     max_tokens: int,
-    fusion: Fusion | None = None,
-    dense_frames: int | None = None,
     card: Mapping[str, object] | None = None,
     **changes: Any,
 ) -> ModelInfo:
-    """Header of a model that is to be trained.
+    """Header of a model that has yet to be trained.
 
     Parameters
     ----------
@@ -93,18 +89,14 @@ def new_model(
     scheme : Scheme
         How masks become tokens.
     mask_spec, window_spec : MaskSpec, WindowSpec
-        What it writes and what it reads.
+        The masks it writes and the windows it reads.
     max_tokens : int
         L, tokens of the longest sequence, its end included; with `per_field` heads of each head.
-    fusion : {'middle', 'late', 'early', 'first'}, optional
-        How windows of several frames are joined; see `ModelConfig`. By default as the size says,
-        which is early in VideoSwin and else in the middle.
-    dense_frames : int, optional
-        Frames of a window that keep all their cells; see `ModelConfig`.
     card : mapping, optional
         What people should know of it.
     **changes : object
-        Other fields of `ModelConfig` that are to differ from the size's.
+        Settings of `ModelConfig` that differ from those of the size, by the names of
+        `ModelConfig.with_changes`, such as ``fusion='late'``; None keeps that of the size.
 
     Raises
     ------
@@ -119,11 +111,11 @@ def new_model(
         )
     tokenizer = Tokenizer.build(scheme, mask_spec)
     grid = tokenizer.start_grid
-    changes |= {"n_frames": mask_spec.n_frames, "dense_frames": dense_frames}
-    if fusion is not None:
-        changes["fusion"] = fusion
-    if grid is not None and not is_published(size) and changes.get("starts") not in _BLIND:
-        changes.setdefault("dense_classes", mask_spec.n_classes + 1)
+    changes = {setting_name(name): value for name, value in changes.items() if value is not None}
+    changes["frames.n_frames"] = mask_spec.n_frames
+    blind = changes.get("pointer.starts") in ("table", "codes")  # such starts do not see the image
+    if grid is not None and not is_published(size) and not blind:
+        changes.setdefault("pointer.dense_classes", mask_spec.n_classes + 1)
     config = model_config(
         size,
         **_of_tokens(tokenizer),
@@ -154,11 +146,10 @@ def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
     scheme = for_classes(Scheme.from_json(info.scheme), mask_spec.n_classes)
     tokenizer = Tokenizer.build(scheme, mask_spec)
     config = ModelConfig.from_json(info.model)
-    grid = tokenizer.start_grid if config.grid is not None else None
-    ordinal_ranges = length_ranges(tokenizer) if config.ordinal_ranges else ()
-    dense = mask_spec.n_classes + 1 if config.dense_classes else 0
-    config = replace(
-        config,
+    grid = tokenizer.start_grid if config.tokens.grid is not None else None
+    ordinal_ranges = length_ranges(tokenizer) if config.tokens.ordinal_ranges else ()
+    dense = mask_spec.n_classes + 1 if config.pointer.dense_classes else 0
+    config = config.with_changes(
         grid=grid,
         ordinal_ranges=ordinal_ranges,
         dense_classes=dense,
@@ -185,17 +176,19 @@ def as_video(
     Parameters
     ----------
     info : ModelInfo
-        Of the image model.
+        The header of the image model.
     path : Path
         Where the new one will be written.
     scheme : Scheme
         How masks of several frames become tokens.
     n_frames, frame_stride : int
-        N, and frames from one window to the next.
-    fusion, dense_frames
-        As of `new_model`.
+        N, and frames from the beginning of one window to that of the next, 1 to N.
+    fusion : {'middle', 'late', 'early', 'first'}
+        Where frames are joined; see `FramesConfig`.
+    dense_frames : int, optional
+        Frames of a window that keep all their features; see `FramesConfig`.
     max_tokens : int, optional
-        L, if not that of the image model.
+        L; that of the image model by default.
 
     Raises
     ------
@@ -206,16 +199,15 @@ def as_video(
     scheme = for_classes(scheme, mask_spec.n_classes)
     tokenizer = Tokenizer.build(scheme, mask_spec)
     config = ModelConfig.from_json(info.model)
-    grid = tokenizer.start_grid if config.starts != "table" else None
-    config = replace(
-        config,
+    grid = tokenizer.start_grid if config.pointer.starts != "table" else None
+    config = config.with_changes(
         **_of_tokens(tokenizer),
-        max_tokens=max_tokens or config.max_tokens,
-        starts="table" if grid is None else config.starts,
-        ends="table" if grid is None else config.ends,
-        dense_classes=0 if grid is None else config.dense_classes,
+        max_tokens=max_tokens or config.tokens.max_tokens,
+        starts="table" if grid is None else config.pointer.starts,
+        ends="table" if grid is None else config.pointer.ends,
+        dense_classes=0 if grid is None else config.pointer.dense_classes,
         grid=grid,
-        ordinal_ranges=length_ranges(tokenizer) if config.ordinal_ranges else (),
+        ordinal_ranges=length_ranges(tokenizer) if config.tokens.ordinal_ranges else (),
         n_frames=n_frames,
         fusion=fusion,
         dense_frames=dense_frames,

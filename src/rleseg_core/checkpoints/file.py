@@ -256,7 +256,7 @@ def model_facts(info: ModelInfo) -> dict[str, object]:
         "mask": "x".join(map(str, info.mask_spec.size)),
         "patch": info.window_spec.patch,
         "frames": info.mask_spec.n_frames,
-        "vocabulary": info.model.get("vocab_size"),
+        "vocabulary": _vocab_size(info),
         "steps": info.step,
         "source": str(info.card.get("source") or info.card.get("data") or ""),
         "licence": str(info.card.get("licence", "")),
@@ -265,6 +265,12 @@ def model_facts(info: ModelInfo) -> dict[str, object]:
         "card": info.card,
         "file": str(info.path),
     }
+
+
+def _vocab_size(info: ModelInfo) -> object:
+    """V; None where the header does not say."""
+    tokens = info.model.get("tokens")
+    return tokens.get("vocab_size") if isinstance(tokens, Mapping) else None
 
 
 def _scheme_name(info: ModelInfo) -> str:

@@ -5,18 +5,45 @@ reads, and nothing else knows the old ones.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 _PARTS = {"trunk": "backbone", "bridge": "projection", "cells": "mask_features"}
 _WEIGHTS = {"bridge.project": "projection.linear", **_PARTS}
 _MODEL = {
-    "trunk": "backbone",
-    "trunk_widths": "backbone_widths",
-    "trunk_blocks": "backbone_blocks",
-    "trunk_norm": "backbone_norm",
-    "ramps": "ordinal_ranges",
-    "cell_dim": "mask_dim",
+    "vocab_size": "tokens.vocab_size",
+    "max_tokens": "tokens.max_tokens",
+    "grid": "tokens.grid",
+    "ramps": "tokens.ordinal_ranges",
+    "heads": "tokens.heads",
+    "n_frames": "frames.n_frames",
+    "fusion": "frames.fusion",
+    "patch_frames": "frames.patch_frames",
+    "dense_frames": "frames.dense_frames",
+    "sparse_pool": "frames.sparse_pool",
+    "trunk": "backbone.kind",
+    "trunk_widths": "backbone.widths",
+    "trunk_blocks": "backbone.blocks",
+    "trunk_norm": "backbone.norm",
+    "stem": "backbone.stem",
+    "bn_eval": "backbone.bn_eval",
+    "map_size": "backbone.map_size",
+    "encoder_dim": "encoder.dim",
+    "encoder_layers": "encoder.n_layers",
+    "encoder_heads": "encoder.n_heads",
+    "encoder_ff": "encoder.mlp_dim",
+    "decoder_dim": "decoder.dim",
+    "decoder_layers": "decoder.n_layers",
+    "decoder_heads": "decoder.n_heads",
+    "decoder_ff": "decoder.mlp_dim",
+    "starts": "pointer.starts",
+    "ends": "pointer.ends",
+    "dense_classes": "pointer.dense_classes",
+    "cell_dim": "pointer.mask_dim",
 }
-_VALUES = {"starts": {"scan": "first_hit"}, "ends": {"scan": "first_hit"}}
+_VALUES = {
+    ("pointer.starts", "scan"): "first_hit",
+    ("pointer.ends", "scan"): "first_hit",
+}
 _STATE = {"best_dice": "best_score"}  # from before 0.1, when Dice was the only score
 _TRAINING = {
     "equalise": "class_balancing",
@@ -33,12 +60,21 @@ def weight_name(name: str) -> str:
 
 
 def model_settings(values: Mapping[str, object]) -> dict[str, object]:
-    """The present form of the settings of `rleseg_core.model.ModelConfig`."""
-    renamed = {_MODEL.get(name, name): value for name, value in values.items()}
-    for name, words in _VALUES.items():
-        if isinstance(value := renamed.get(name), str):
-            renamed[name] = words.get(value, value)
-    return renamed
+    """The present form of the settings of `rleseg_core.model.ModelConfig`, in parts.
+
+    Version 0.1 kept them in one flat table; a setting that is unknown stays where it is.
+    """
+    if not values.keys() & _MODEL.keys():
+        return dict(values)
+    settings: dict[str, object] = {}
+    for name, value in values.items():
+        dotted = _MODEL.get(name, name)
+        part, _, setting = dotted.rpartition(".")
+        table = settings
+        if part:
+            table = cast(dict[str, object], settings.setdefault(part, {}))
+        table[setting] = _VALUES.get((dotted, str(value)), value)
+    return settings
 
 
 def training_state(values: Mapping[str, object]) -> dict[str, object]:

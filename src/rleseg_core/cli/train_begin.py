@@ -9,7 +9,7 @@ from rleseg_core.cli.train_plan import Plan
 from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
-    from rleseg_core.checkpoints.build import Fusion
+    from rleseg_core.model import Fusion
     from rleseg_core.spec import WindowSpec
     from rleseg_core.tokens import Scheme
     from rleseg_core.training import StepReport

@@ -73,7 +73,7 @@ def decode_sequences(
         )
     if drafts is not None and sampling.top_p is not None:
         raise SchemeError("drafts are checked greedily; leave top_p out or give no drafts")
-    if model.config.heads:
+    if model.config.tokens.heads:
         yield from _decode_heads(model, memories, grammar, max_tokens, sampling)
         return
     queue = WindowQueue(memories)
@@ -91,7 +91,7 @@ def decode_sequences(
         sampling,
         static_shapes=can_be_static and (on_gpu if static_shapes is None else static_shapes),
     )
-    open_drafts = Drafts(drafts, model.config.vocab_size) if drafts is not None else None
+    open_drafts = Drafts(drafts, model.config.tokens.vocab_size) if drafts is not None else None
     interval = steps_between_checks(device)
     while len(slots):
         if open_drafts is None:

@@ -265,7 +265,7 @@ class Segmenter:
             self.model,
             memory,
             self._tables,
-            max_tokens=self.model.config.max_tokens,
+            max_tokens=self.model.config.tokens.max_tokens,
             sampling=sampling,
         )
         for step in steps:

@@ -122,7 +122,7 @@ class TokenSource:
             self._model,
             encoded(),
             self._tables,
-            max_tokens=self._model.config.max_tokens,
+            max_tokens=self._model.config.tokens.max_tokens,
             sampling=sampling,
             n_slots=n_slots,
             drafts=drafts[draft],
@@ -138,7 +138,7 @@ class TokenSource:
 
     def _encode_mask(self, mask: np.ndarray) -> np.ndarray:
         """Tokens of a mask (N, S, S), as many as the model could decode."""
-        return self._tokenizer.encode(mask, budget=self._model.config.max_tokens)
+        return self._tokenizer.encode(mask, budget=self._model.config.tokens.max_tokens)
 
 
 def _window_before(windows: Sequence[Window]) -> list[int]:

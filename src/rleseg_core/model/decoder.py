@@ -58,12 +58,12 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        dim, n_heads = config.decoder_dim, config.decoder_heads
+        dim, n_heads = config.decoder.dim, config.decoder.n_heads
         self.self_norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.self_attention = SelfAttention(dim, n_heads, causal=True)
         self.cross_norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.cross_attention = CrossAttention(dim, n_heads)
-        self.mlp = Mlp(dim, config.decoder_ff, config.dropout, config.drop_path)
+        self.mlp = Mlp(dim, config.decoder.mlp_dim, config.dropout, config.drop_path)
         self.drop_path = DropPath(config.drop_path)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -90,13 +90,15 @@ class Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        dim = config.decoder_dim
+        dim = config.decoder.dim
         self.tokens = TokenTable(config)
-        self.positions = embedding(config.max_tokens, dim)
-        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.positions = embedding(config.tokens.max_tokens, dim)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder.n_layers))
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        pointing = config.points and config.grid is not None
-        self.pointer = Pointer(config, config.grid) if pointing and config.grid else None
+        grid = config.tokens.grid
+        self.pointer = None
+        if config.pointer.reads_image and grid is not None:
+            self.pointer = Pointer(config, grid)
 
     def _stack(self) -> Iterable[DecoderLayer]:
         return cast(Iterable[DecoderLayer], self.layers)

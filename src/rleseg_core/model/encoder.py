@@ -17,11 +17,11 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        dim = config.encoder_dim
+        dim = config.encoder.dim
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.attention = SelfAttention(dim, config.encoder_heads, causal=False)
+        self.attention = SelfAttention(dim, config.encoder.n_heads, causal=False)
         self.drop_path = DropPath(config.drop_path)
-        self.mlp = Mlp(dim, config.encoder_ff, config.dropout, config.drop_path)
+        self.mlp = Mlp(dim, config.encoder.mlp_dim, config.dropout, config.drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, M, D) to the same."""
@@ -38,15 +38,15 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig, channels: int) -> None:
         super().__init__()
-        dim = config.encoder_dim
+        dim = config.encoder.dim
         self.dropout = nn.Dropout(config.dropout)
         # patches of a vision transformer have the right width already
-        self.stem = None if config.backbone == "vit" else nn.Linear(channels, dim)
+        self.stem = None if config.backbone.kind == "vit" else nn.Linear(channels, dim)
         self.stem_norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.positions = _learned_positions(config, dim)
-        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
-        self.sampling = SparseDense(config) if config.fusion in ("middle", "late") else None
-        self.fusion = MiddleFusion(config) if config.fusion == "middle" else None
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder.n_layers))
+        self.sampling = SparseDense(config) if config.frames.fusion in ("middle", "late") else None
+        self.fusion = MiddleFusion(config) if config.frames.fusion == "middle" else None
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -93,12 +93,12 @@ class Projection(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        dim = config.decoder_dim
-        self.linear = nn.Linear(config.encoder_dim, dim)
+        dim = config.decoder.dim
+        self.linear = nn.Linear(config.encoder.dim, dim)
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.positions = _learned_positions(config, dim)
-        self.sampling = SparseDense(config) if config.fusion == "late" else None
-        self.mlp = Mlp(dim, config.projection_ff, config.dropout, config.drop_path)
+        self.sampling = SparseDense(config) if config.frames.fusion == "late" else None
+        self.mlp = Mlp(dim, config.projection_mlp_dim, config.dropout, config.drop_path)
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """(B, M, D_encoder) of a grid (h, w) to (B, M, D_decoder)."""
@@ -113,10 +113,10 @@ class Projection(nn.Module):
 
 def _learned_positions(config: ModelConfig, dim: int) -> nn.Parameter | None:
     """A vector for each feature position of each frame; None where fixed codes suffice."""
-    if config.n_maps == 1:
+    if config.frames.n_maps == 1:
         return None
     height, width = config.feature_grid
-    return embedding(config.n_maps * height * width, dim)
+    return embedding(config.frames.n_maps * height * width, dim)
 
 
 def _position_codes(

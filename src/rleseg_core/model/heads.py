@@ -8,7 +8,7 @@ head has its own part.
 import torch
 from torch import Tensor
 
-from rleseg_core.model.config import Head
+from rleseg_core.model.config_parts import Head
 
 
 def to_rows(tokens: Tensor, heads: tuple[Head, ...]) -> Tensor:

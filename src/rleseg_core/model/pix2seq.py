@@ -1,7 +1,7 @@
 """Pix2Seq: an image goes in, a sequence of tokens comes out."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +19,18 @@ from rleseg_core.model.layers import initialise
 from rleseg_core.model.pointer import MaskFeatures
 
 _BACKGROUND = 2.0  # logit
-_BACKBONES: dict[str, Callable[[ModelConfig], ResNet | PatchBackbone | VideoSwin]] = {
-    "bottleneck": ResNet,
-    "basic": ResNet,
-    "vit": PatchBackbone,
-    "swin": VideoSwin,
-}
+
+
+def _new_backbone(config: ModelConfig) -> ResNet | PatchBackbone | VideoSwin:
+    match config.backbone.kind:
+        case "bottleneck" | "basic":
+            return ResNet(config.backbone)
+        case "vit":
+            return PatchBackbone(config)
+        case "swin":
+            return VideoSwin(config)
+        case kind:
+            assert_never(kind)
 
 
 class Pix2Seq(nn.Module):
@@ -39,17 +45,17 @@ class Pix2Seq(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = _BACKBONES[config.backbone](config)
+        self.backbone = _new_backbone(config)
         self.encoder = Encoder(config, self.backbone.channels[-1])
         self.projection = Projection(config)
         self.mask_features = (
-            MaskFeatures(config, config.grid, self.backbone.channels)
-            if config.points and config.grid is not None
+            MaskFeatures(config, config.tokens.grid, self.backbone.channels)
+            if config.pointer.reads_image and config.tokens.grid is not None
             else None
         )
         self.dense = (
-            nn.Linear(config.decoder_dim, config.n_frames * config.dense_classes)
-            if config.dense_classes
+            nn.Linear(config.decoder.dim, config.frames.n_frames * config.pointer.dense_classes)
+            if config.pointer.dense_classes
             else None
         )
         self.decoder = Decoder(config)
@@ -63,7 +69,7 @@ class Pix2Seq(nn.Module):
             if part is not None:
                 initialise(part)
         if self.dense is not None:  # nearly everything is background, before all learning
-            nn.init.constant_(self.dense.bias.view(config.n_frames, -1)[:, 0], _BACKGROUND)
+            nn.init.constant_(self.dense.bias.view(config.frames.n_frames, -1)[:, 0], _BACKGROUND)
 
     @property
     def n_parameters(self) -> int:
@@ -90,7 +96,7 @@ class Pix2Seq(nn.Module):
         """
         if images.ndim != 5 or images.shape[2] != 3:
             raise SchemeError(f"images must be (B, N, 3, P, P), got {tuple(images.shape)}")
-        n_frames = self.config.n_frames
+        n_frames = self.config.frames.n_frames
         if images.shape[1] != n_frames:
             reads = "one frame at a time" if n_frames == 1 else f"windows of {n_frames} frames"
             raise SchemeError(
@@ -119,7 +125,7 @@ class Pix2Seq(nn.Module):
         SchemeError
             If the model has no such head.
         """
-        grid = self.config.grid
+        grid = self.config.tokens.grid
         if grid is None or memory.dense is None:
             raise SchemeError("this model has no dense class head; use one made with dense_classes")
         logits = memory.dense.movedim(1, -1)  # (B, N, C + 1, G)
@@ -129,9 +135,9 @@ class Pix2Seq(nn.Module):
 
     def _features(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps, (B, C, h, w), or (B, F, C, h, w) where several frames are joined."""
-        if self.config.fusion == "early":
+        if self.config.frames.fusion == "early":
             return self.backbone(images)
-        if self.config.fusion in (None, "first"):
+        if self.config.frames.fusion in (None, "first"):
             return self.backbone(images[:, 0])
         folded = self.backbone(images.flatten(0, 1))
         return [maps.unflatten(0, images.shape[:2]) for maps in folded]
@@ -157,7 +163,7 @@ class Pix2Seq(nn.Module):
             If the sequence is longer than the model's positions.
         """
         self._check_capacity(tokens.shape[-1])
-        heads = self.config.heads
+        heads = self.config.tokens.heads
         if not heads:
             return self.decoder(memory, tokens)
         return to_heads(self.decoder(self._for_heads(memory), to_rows(tokens, heads)), heads)
@@ -171,21 +177,21 @@ class Pix2Seq(nn.Module):
             If that is more than the model's positions.
         """
         self._check_capacity(max_tokens)
-        if not self.config.heads:
+        if not self.config.tokens.heads:
             return self.decoder.new_cache(memory, max_tokens)
         cache = self.decoder.new_cache(self._for_heads(memory), max_tokens)
-        return replace(cache, n_heads=len(self.config.heads))
+        return replace(cache, n_heads=len(self.config.tokens.heads))
 
     def _for_heads(self, memory: Memory) -> Memory:
         """The same memory for each head of a window."""
         windows = torch.arange(len(memory), device=memory.context.device)
-        return memory.select(windows.repeat_interleave(len(self.config.heads)))
+        return memory.select(windows.repeat_interleave(len(self.config.tokens.heads)))
 
     def first_tokens(self, bos: int, n_windows: int, device: torch.device) -> Tensor:
         """What sequences begin with: (B,) bos, or (B, K) the prompts of several heads."""
-        if not self.config.heads:
+        if not self.config.tokens.heads:
             return torch.full((n_windows,), bos, device=device)
-        prompts = torch.tensor([head.prompt for head in self.config.heads], device=device)
+        prompts = torch.tensor([head.prompt for head in self.config.tokens.heads], device=device)
         return prompts.repeat(n_windows, 1)
 
     def extend(self, tokens: Tensor, cache: Cache, static_keys: int | None = None) -> Tensor:
@@ -204,7 +210,7 @@ class Pix2Seq(nn.Module):
             Keys to attend to, for shapes that stay the same from step to step; at least as many as
             the longest sequence has with the new tokens.
         """
-        heads = self.config.heads
+        heads = self.config.tokens.heads
         if not heads:
             return self.decoder.extend(tokens, cache, static_keys)
         return to_heads(self.decoder.extend(to_rows(tokens, heads), cache, static_keys), heads)
@@ -218,8 +224,9 @@ class Pix2Seq(nn.Module):
         return self.extend(tokens[..., None], cache)[..., 0, :]
 
     def _check_capacity(self, n_tokens: int) -> None:
-        if n_tokens > self.config.max_tokens:
+        capacity = self.config.tokens.max_tokens
+        if n_tokens > capacity:
             raise SchemeError(
-                f"{n_tokens} tokens do not fit this model, which has {self.config.max_tokens} "
-                "positions; use a smaller token budget, or a model made with a larger one"
+                f"{n_tokens} tokens do not fit this model, which has {capacity} positions; use a "
+                "smaller token budget, or a model made with a larger one"
             )

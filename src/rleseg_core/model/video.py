@@ -13,7 +13,7 @@ from rleseg_core.model.positions import sincos_grid
 
 def dense_frames(config: ModelConfig) -> tuple[int, ...]:
     """The frames that keep all their feature positions: evenly spread, the first among them."""
-    n, n_dense = config.n_frames, config.dense_frames or config.n_frames
+    n, n_dense = config.frames.n_frames, config.frames.dense_frames or config.frames.n_frames
     return tuple(k * n // n_dense for k in range(n_dense))
 
 
@@ -31,8 +31,8 @@ class SparseDense(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.dense, self.side = dense_frames(config), config.sparse_pool
-        self.n_frames = config.n_frames
+        self.dense, self.side = dense_frames(config), config.frames.sparse_pool
+        self.n_frames = config.frames.n_frames
 
     def split(self, x: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """(B, N, h * w, D) as dense (B, T_dense, h * w, D) and sparse (B, N - T_dense, m, D)."""
@@ -60,11 +60,11 @@ class MiddleFusion(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        dim = config.encoder_dim
+        dim = config.encoder.dim
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.attention = CrossAttention(dim, config.encoder_heads)
+        self.attention = CrossAttention(dim, config.encoder.n_heads)
         self.drop_path = DropPath(config.drop_path)
-        self.mlp = Mlp(dim, config.encoder_ff, config.dropout, config.drop_path)
+        self.mlp = Mlp(dim, config.encoder.mlp_dim, config.dropout, config.drop_path)
 
     def forward(self, frames: Sequence[Tensor]) -> Tensor:
         """N × (B, M, D), of which the first gives the result (B, M, D)."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,8 +13,16 @@ from torch import Tensor
 from rleseg_core.checkpoints.build import build_model
 from rleseg_core.checkpoints.file import ModelInfo, save_checkpoint
 from rleseg_core.errors import CheckpointError
-from rleseg_core.model import SIZES, ModelConfig
-from rleseg_core.model.config import Head
+from rleseg_core.model import (
+    SIZES,
+    BackboneConfig,
+    DecoderConfig,
+    EncoderConfig,
+    FramesConfig,
+    Head,
+    ModelConfig,
+    TokensConfig,
+)
 from rleseg_core.published.settings import Settings
 from rleseg_core.published.tensorflow import find_index, read_tf_checkpoint
 from rleseg_core.published.weights import to_state_dict
@@ -86,7 +94,7 @@ def import_checkpoint(
     variables = read_tf_checkpoint(index, under="model/")
     model = architecture(settings, variables)
     if bn_eval != "auto":
-        model = replace(model, bn_eval=bn_eval)
+        model = model.with_changes(bn_eval=bn_eval)
     weights = to_state_dict(variables, model)
     info = ModelInfo(
         path=out,
@@ -95,11 +103,11 @@ def import_checkpoint(
         mask_spec=MaskSpec(size=(1, 1), class_names=("object",)),
         window_spec=settings.window_spec(),
         step=_step(index),
-        card={"name": index.parent.name, "source": str(index), "bn_eval": model.bn_eval}
+        card={"name": index.parent.name, "source": str(index), "bn_eval": model.backbone.bn_eval}
         | dict(card or {}),
     )
     if settings.segments:
-        largest = max((head.size for head in model.heads), default=model.vocab_size)
+        largest = max((head.size for head in model.tokens.heads), default=model.tokens.vocab_size)
         names = class_names or settings.class_names()
         tokenizer, layout = settings.tokenizer(names, vocab_size=largest)
         info = replace(
@@ -126,38 +134,41 @@ def architecture(settings: Settings, variables: Mapping[str, np.ndarray]) -> Mod
     if heads:
         vocab_size = max(head.offset + head.size for head in heads)
     return ModelConfig(
-        vocab_size=vocab_size or settings.number("model.vocab_size"),
-        max_tokens=settings.number("model.max_seq_len"),
         image_size=settings.image_size,
-        heads=heads,
-        n_frames=settings.n_frames,
-        bn_eval=settings.bn_eval(),
-        encoder_dim=settings.number("model.dim_att"),
-        encoder_layers=settings.number("model.num_encoder_layers"),
-        encoder_heads=settings.number("model.num_heads"),
-        encoder_ff=settings.number("model.dim_mlp"),
-        decoder_dim=settings.number("model.dim_att_dec"),
-        decoder_layers=settings.number("model.num_decoder_layers"),
-        decoder_heads=settings.number("model.num_heads_dec"),
-        decoder_ff=settings.number("model.dim_mlp_dec"),
+        tokens=TokensConfig(
+            vocab_size=vocab_size or settings.number("model.vocab_size"),
+            max_tokens=settings.number("model.max_seq_len"),
+            heads=heads,
+        ),
+        frames=_frames(settings, variables),
+        backbone=_backbone(settings, variables),
+        encoder=EncoderConfig(
+            dim=settings.number("model.dim_att"),
+            n_layers=settings.number("model.num_encoder_layers"),
+            n_heads=settings.number("model.num_heads"),
+            mlp_dim=settings.number("model.dim_mlp"),
+        ),
+        decoder=DecoderConfig(
+            dim=settings.number("model.dim_att_dec"),
+            n_layers=settings.number("model.num_decoder_layers"),
+            n_heads=settings.number("model.num_heads_dec"),
+            mlp_dim=settings.number("model.dim_mlp_dec"),
+        ),
         dropout=settings.real("model.drop_units", default=0),
         drop_path=settings.real("model.drop_path", default=0),
-        **_backbone(settings, variables),
-        **_fusion(settings, variables),
     )
 
 
-def _backbone(settings: Settings, variables: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What turns pixels into cells."""
+def _backbone(settings: Settings, variables: Mapping[str, np.ndarray]) -> BackboneConfig:
+    """The network that turns pixels into feature maps."""
+    bn_eval = settings.bn_eval()
     if "model/encoder/stem_conv/kernel" in variables:
-        return {"backbone": "vit", "backbone_widths": (), "backbone_blocks": ()}
+        return BackboneConfig(kind="vit", widths=(), blocks=(), bn_eval=bn_eval)
     if any(key.startswith("model/encoder/backbone/") for key in variables):
         variant = settings.get("model.swin_variant")
         if f"swin-{variant}" not in SIZES:
             raise settings.missing("model.swin_variant")
-        size = SIZES[f"swin-{variant}"]
-        widths, blocks = size.backbone_widths, size.backbone_blocks
-        return {"backbone": "swin", "backbone_widths": widths, "backbone_blocks": blocks}
+        return replace(SIZES[f"swin-{variant}"].backbone, bn_eval=bn_eval)
     variant, depth = (
         str(settings.get("model.resnet_variant")),
         settings.number("model.resnet_depth"),
@@ -169,23 +180,25 @@ def _backbone(settings: Settings, variables: Mapping[str, np.ndarray]) -> dict[s
             f"'standard' and 'c4' of depths {', '.join(map(str, _BLOCKS))}"
         )
     width = 64 * settings.real("model.resnet_width_multiplier", default=1)
-    return {
-        "backbone_widths": tuple(round(width * 2**k) for k in range(n_stages)),
-        "backbone_blocks": _BLOCKS[depth][:n_stages],
-    }
+    return BackboneConfig(
+        widths=tuple(round(width * 2**k) for k in range(n_stages)),
+        blocks=_BLOCKS[depth][:n_stages],
+        bn_eval=bn_eval,
+    )
 
 
-def _fusion(settings: Settings, variables: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """How the frames of a window are joined."""
-    if settings.n_frames == 1:
-        return {}
+def _frames(settings: Settings, variables: Mapping[str, np.ndarray]) -> FramesConfig:
+    """The frames of a window, and how they are joined."""
+    n_frames = settings.n_frames
+    if n_frames == 1:
+        return FramesConfig()
     if settings.first_frame_only:
-        return {"fusion": "first"}
+        return FramesConfig(n_frames=n_frames, fusion="first")
     if any(key.startswith("model/encoder/backbone/") for key in variables):
-        patch_frames = settings.number("model.swin_patch_dim", default=0)
-        return {"fusion": "early", "patch_frames": patch_frames or None}
-    looks_across = any("/cross_mha/" in key for key in variables if "/enc_layers/" in key)
-    return {"fusion": "middle" if looks_across else "late"}
+        patch_frames = settings.number("model.swin_patch_dim", default=0) or None
+        return FramesConfig(n_frames=n_frames, fusion="early", patch_frames=patch_frames)
+    attends_across = any("/cross_mha/" in key for key in variables if "/enc_layers/" in key)
+    return FramesConfig(n_frames=n_frames, fusion="middle" if attends_across else "late")
 
 
 def _heads(variables: Mapping[str, np.ndarray]) -> tuple[Head, ...]:
@@ -214,7 +227,7 @@ def _base(
     side = max(1, model.image_size // 8)
     mask_spec = MaskSpec(size=(side, side), class_names=("object",))
     tokenizer = Tokenizer.build(preset("binary"), mask_spec)
-    model = replace(model, vocab_size=tokenizer.vocab.size)
+    model = model.with_changes(vocab_size=tokenizer.vocab.size)
     info = replace(
         info,
         model=model.to_json(),

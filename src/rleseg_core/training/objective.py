@@ -50,13 +50,13 @@ class Objective:
         self, tokenizer: Tokenizer, model: ModelConfig, config: TrainConfig, device: torch.device
     ) -> None:
         self.config = config
-        self._head_sizes = [head.size for head in model.heads]
+        self._head_sizes = [head.size for head in model.tokens.heads]
         self._of_each_token: dict[str, Any] = {
             "kind": config.loss,
             "label_smoothing": config.label_smoothing,
             "focal_gamma": config.focal_gamma,
         }
-        if model.heads and (config.class_balancing or config.ordinal_label_smoothing):
+        if model.tokens.heads and (config.class_balancing or config.ordinal_label_smoothing):
             raise TrainingError(
                 "class_balancing and ordinal_label_smoothing need one sequence, not one for each "
                 "field; leave them out"
@@ -153,11 +153,11 @@ def token_neighbours(model: ModelConfig) -> Tensor:
 
     Of a length one more and one less, of a start the cells around.
     """
-    found = torch.full((model.vocab_size, 4), -1)
-    for offset, size in model.ordinal_ranges:
+    found = torch.full((model.tokens.vocab_size, 4), -1)
+    for offset, size in model.tokens.ordinal_ranges:
         ids = torch.arange(offset, offset + size)
         found[ids[1:], 0], found[ids[:-1], 1] = ids[:-1], ids[1:]
-    grid = model.grid
+    grid = model.tokens.grid
     if grid is not None and grid.start == "coords":
         ids = torch.arange(grid.offset, grid.offset + grid.n_ids)
         found[ids[1:], 0], found[ids[:-1], 1] = ids[:-1], ids[1:]

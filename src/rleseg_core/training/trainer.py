@@ -80,7 +80,7 @@ class Trainer:
                 module.requires_grad_(False)
         self.device = choose_device(device)
         check_selected_class(config.select_class, info.mask_spec.class_names)
-        if config.shuffle_runs and self.model.config.starts == "first_hit":
+        if config.shuffle_runs and self.model.config.pointer.starts == "first_hit":
             raise TrainingError(
                 "first-hit starts come in ascending order and cannot learn shuffled runs; make the "
                 'model with starts="pointer", or leave out shuffle_runs'
@@ -235,7 +235,7 @@ class Trainer:
             yield tokenize(
                 samples,
                 self.tokenizer,
-                self.model.config.max_tokens,
+                self.model.config.tokens.max_tokens,
                 accelerator.device,
                 shuffled=config.shuffle_runs,
                 corruption=config.corruption,

@@ -47,7 +47,7 @@ def validate(
             for batch in batches:
                 memory = model.encode(images_on(batch.images, device))
                 sequences = generate_tokens(
-                    model, memory, tables, max_tokens=model.config.max_tokens
+                    model, memory, tables, max_tokens=model.config.tokens.max_tokens
                 )
                 for truth, tokens in zip(batch.classes, sequences, strict=True):
                     predicted = tokenizer.decode(tokens).classes

@@ -1,4 +1,5 @@
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from rleseg_core.checkpoints.build import build_model, new_model
 from rleseg_core.checkpoints.file import load_checkpoint, save_checkpoint
 from rleseg_core.cli import main
 from rleseg_core.errors import CheckpointError
-from rleseg_core.model import ModelConfig, model_config
+from rleseg_core.model import BackboneConfig, ModelConfig, model_config
 from rleseg_core.model.backbones.resnet import ResNet
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
@@ -148,7 +149,7 @@ def test_torchvision_resnet_50_gives_its_features(tmp_path):
     reference = torchvision_resnet((64, 128, 256, 512), (3, 4, 6, 3))
     path = tmp_path / "resnet50.safetensors"
     save_file(reference, path)
-    backbone = ResNet(config())
+    backbone = ResNet(config().backbone)
     loaded = load_backbone(path, config())
     backbone.load_state_dict(
         {name.removeprefix("backbone."): value for name, value in loaded.items()}
@@ -163,7 +164,9 @@ def test_torchvision_resnet_50_gives_its_features(tmp_path):
 def test_names_of_all_sources_mean_the_same(tmp_path, file):
     weights = torchvision_resnet()
     first = load_backbone(file, tiny_config())
-    assert set(first) == {f"backbone.{name}" for name in ResNet(tiny_config()).state_dict()}
+    assert set(first) == {
+        f"backbone.{name}" for name in ResNet(tiny_config().backbone).state_dict()
+    }
     save_file(as_transformers(weights), tmp_path / "transformers.safetensors")
     save_file(
         {f"backbone.body.{name}": value.half() for name, value in weights.items()},
@@ -186,17 +189,13 @@ def test_three_stages_take_the_first_three(file):
         "resnet-c", backbone_widths=WIDTHS[:3], backbone_blocks=BLOCKS[:3], stem="torchvision"
     )
     loaded = load_backbone(file, three)
-    assert set(loaded) == {f"backbone.{name}" for name in ResNet(three).state_dict()}
+    assert set(loaded) == {f"backbone.{name}" for name in ResNet(three.backbone).state_dict()}
 
 
 def test_new_model_takes_the_backbone_of_a_file(tmp_path, file):
     info, weights = with_backbone(header(tmp_path / "model.safetensors"), file, seed=3)
-    found = ModelConfig.from_json(info.model)
-    assert (found.backbone, found.backbone_widths, found.stem) == (
-        "bottleneck",
-        WIDTHS,
-        "torchvision",
-    )
+    found = ModelConfig.from_json(info.model).backbone
+    assert (found.kind, found.widths, found.stem) == ("bottleneck", WIDTHS, "torchvision")
     assert info.card["backbone"] == file.name
     model = build_model(info, weights)
     assert torch.equal(model.backbone.conv1.weight, torchvision_resnet()["conv1.weight"])
@@ -208,31 +207,21 @@ def test_new_model_takes_the_backbone_of_a_file(tmp_path, file):
 def test_backbone_of_our_model_keeps_its_stem(tmp_path, size):
     base = header(tmp_path / "base.safetensors", size="test")
     if size == "paper":
-        shape = ModelConfig.from_json(base.model).to_json() | {
-            "backbone": "bottleneck",
-            "backbone_norm": "batch",
-            "backbone_widths": WIDTHS,
-            "backbone_blocks": BLOCKS,
-        }
-        base.model.update(shape)
+        config = ModelConfig.from_json(base.model)
+        shape = BackboneConfig(kind="bottleneck", norm="batch", widths=WIDTHS, blocks=BLOCKS)
+        base.model.update(replace(config, backbone=shape).to_json())
     model = build_model(base)
     save_checkpoint(base, model.state_dict())
     info, weights = with_backbone(header(tmp_path / "new.safetensors", size="nano"), base.path)
     found, old = ModelConfig.from_json(info.model), ModelConfig.from_json(base.model)
-    assert (found.backbone, found.backbone_norm, found.stem) == (
-        old.backbone,
-        old.backbone_norm,
-        "published",
-    )
-    assert found.encoder_dim == 192
+    assert (found.backbone, found.backbone.stem) == (old.backbone, "published")
+    assert found.encoder.dim == 192
     for name, value in model.backbone.state_dict().items():
         assert torch.equal(build_model(info, weights).backbone.state_dict()[name], value)
 
 
 def test_misfitting_backbone_is_told(tmp_path, file):
-    with pytest.raises(
-        CheckpointError, match=r"backbone_widths=\(8, 16, 16, 24\), and the model has"
-    ):
+    with pytest.raises(CheckpointError, match=r"widths=\(8, 16, 16, 24\), and the model has"):
         load_backbone(file, config())
     with pytest.raises(CheckpointError, match="stem='torchvision', and the model has"):
         load_backbone(file, tiny_config(stem="published"))

@@ -20,7 +20,7 @@ from rleseg_core.spec import MaskSpec, WindowSpec
 def info(tmp_path):
     return ModelInfo(
         path=tmp_path / "models" / "mine.safetensors",
-        model={"vocab_size": 7},
+        model={"tokens": {"vocab_size": 7}},
         scheme={"order": "C"},
         mask_spec=MaskSpec(size=(8, 8), class_names=("cell",)),
         window_spec=WindowSpec(patch=16, patch_stride=8),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rleseg_core.model import ModelConfig, Pix2Seq
+from rleseg_core.model import SIZES, ModelConfig, Pix2Seq
 from rleseg_core.published import to_state_dict
 
 
@@ -19,15 +19,15 @@ def tiny_reference(**changes: object) -> ModelConfig:
         "image_size": 96,
         "backbone_widths": (8, 16, 32, 64),
         "encoder_dim": 48,
-        "encoder_layers": 2,
-        "encoder_heads": 4,
-        "encoder_ff": 96,
+        "encoder_n_layers": 2,
+        "encoder_n_heads": 4,
+        "encoder_mlp_dim": 96,
         "decoder_dim": 32,
-        "decoder_layers": 2,
-        "decoder_heads": 4,
-        "decoder_ff": 96,
+        "decoder_n_layers": 2,
+        "decoder_n_heads": 4,
+        "decoder_mlp_dim": 96,
     }
-    return ModelConfig(**(settings | changes))  # type: ignore[arg-type]
+    return SIZES["paper"].with_changes(**(settings | changes))
 
 
 class Golden:

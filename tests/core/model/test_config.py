@@ -17,10 +17,10 @@ def test_json_round_trip(size: str) -> None:
 
 
 def test_own_sizes_point_where_they_can_and_the_paper_does_not() -> None:
-    assert model_config("nano", **NUMBERS, grid=GRID).starts == "first_hit"
-    assert model_config("nano", **NUMBERS, grid=GRID, starts="codes").ends == "table"
-    assert model_config("nano", **NUMBERS).starts == "table"
-    assert model_config("paper", **NUMBERS, grid=GRID).starts == "table"
+    assert model_config("nano", **NUMBERS, grid=GRID).pointer.starts == "first_hit"
+    assert model_config("nano", **NUMBERS, grid=GRID, starts="codes").pointer.ends == "table"
+    assert model_config("nano", **NUMBERS).pointer.starts == "table"
+    assert model_config("paper", **NUMBERS, grid=GRID).pointer.starts == "table"
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,19 @@ def test_own_sizes_point_where_they_can_and_the_paper_does_not() -> None:
             {"ordinal_ranges": ((95, 6),)},
             "ordinal range takes the ids 95 to 100, outside the vocabulary of 100",
         ),
-        ({"decoder_dim": 30}, "decoder_dim must be a multiple of 4 and of decoder_heads"),
-        ({"encoder_heads": 5}, "got 16 and 5"),
+        ({"decoder_dim": 30}, r"decoder\.dim must be a multiple of 4 and of decoder\.n_heads"),
+        ({"encoder_n_heads": 5}, "got 16 and 5"),
+        ({"encoder.mlp_dim": 0}, r"encoder\.mlp_dim must be positive, got 0"),
+        ({"decoder.n_layers": 0}, r"decoder\.n_layers must be at least 1, got 0"),
+        ({"mask_dim": 0}, r"mask_dim must be positive"),
+        ({"ends": "first_hit"}, "need the image at mask resolution"),
+        ({"starts": "scan", "grid": GRID}, "no starts='scan'; use 'table', 'codes'"),
+        ({"backbone_kind": "vgg"}, "no backbone 'vgg'"),
+        ({"dropout": 1.0}, "dropout must be from 0 to below 1"),
         ({"backbone_widths": (8, 8)}, "3 or 4 stages"),
         ({"vocab_size": 0}, "must be positive"),
         ({"depth": 3}, "no such setting.*depth"),
+        ({"dim": 32}, r"several settings of a model are called 'dim': encoder\.dim, decoder\.dim"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:
@@ -47,6 +55,14 @@ def test_settings_that_do_not_fit_are_refused(changes: dict[str, object], messag
 def test_unknown_size_is_refused() -> None:
     with pytest.raises(SchemeError, match="no model size 'huge', only paper, resnet-c"):
         model_config("huge", **NUMBERS)
+
+
+@pytest.mark.parametrize("name", ["encoder.mlp_dim", "encoder_mlp_dim"])
+def test_changes_take_dotted_and_plain_names(name: str) -> None:
+    config = model_config("test", **NUMBERS)  # type: ignore[arg-type]
+    changed = config.with_changes(**{name: 48}, n_frames=3, fusion="late", drop_path=0.2)
+    assert (changed.encoder.mlp_dim, changed.frames.n_maps, changed.drop_path) == (48, 3, 0.2)
+    assert changed.with_changes(**{name: 32}, n_frames=1, fusion=None, drop_path=0.0) == config
 
 
 def test_settings_of_another_version_are_refused() -> None:

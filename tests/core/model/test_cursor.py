@@ -49,13 +49,13 @@ def by_hand(tokens: list[int], grid: StartGrid, lengths: dict[int, int]) -> list
 @pytest.mark.parametrize("start", KINDS)
 def test_states_are_those_found_token_by_token(start: str, order: str) -> None:
     config = config_of(start, order)
-    assert config.grid is not None
-    tracker = CursorTracker(config.grid, config)
+    assert config.tokens.grid is not None
+    tracker = CursorTracker(config.tokens.grid, config)
     generator = torch.Generator().manual_seed(3)
     tokens = torch.randint(0, VOCAB, (40, 17), generator=generator)
     lengths = {FIRST_LENGTH + n: n + 1 for n in range(MAX_LENGTH - 2)}
     states = tracker.advance(tokens, tracker.initial(40)).stacked()
-    expected = [by_hand(row.tolist(), config.grid, lengths) for row in tokens]
+    expected = [by_hand(row.tolist(), config.tokens.grid, lengths) for row in tokens]
     assert states.tolist() == [list(map(list, row)) for row in expected]
     # in parts
     before, parts = tracker.initial(40), []

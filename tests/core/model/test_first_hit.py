@@ -43,7 +43,7 @@ def test_rows_and_columns_are_as_probable_as_their_pixels(order: str) -> None:
     torch.manual_seed(0)
     pointer = Pix2Seq(config).decoder.pointer
     assert pointer is not None
-    grid = config.grid
+    grid = config.tokens.grid
     assert grid is not None
     odds = torch.randn(1, 2, 16, generator=torch.Generator().manual_seed(6))
     first, _ = first_start(odds, torch.zeros(1, 2, dtype=torch.int64))
@@ -90,7 +90,7 @@ def test_untrained_pointers_follow_the_dense_head() -> None:
     classes = torch.tensor([[0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1]])
     dense = 20 * torch.nn.functional.one_hot(classes, 2).float()[:, :, None]
     with torch.inference_mode():
-        dim = config.decoder_dim
+        dim = config.decoder.dim
         memory, nothing = pointer.remember(torch.zeros(1, 16, dim), dense), torch.zeros(1, 1, dim)
         assert memory.edges is not None
         begins = memory.edges[:, None, :, 0]

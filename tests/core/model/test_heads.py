@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rleseg_core.decoding import Sampling, generate, generate_tokens
 from rleseg_core.errors import SchemeError
-from rleseg_core.model import Head, ModelConfig, Pix2Seq
+from rleseg_core.model import Head, ModelConfig, Pix2Seq, model_config
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import Tokenizer, preset
 from rleseg_core.training.loss import heads_loss, token_loss
@@ -116,7 +116,7 @@ def test_windows_alone_are_as_in_a_batch(
 
 
 def test_steps_give_the_logits_of_the_whole(model: Pix2Seq, images: Tensor) -> None:
-    most = torch.tensor([head.size for head in model.config.heads])[:, None]
+    most = torch.tensor([head.size for head in model.config.tokens.heads])[:, None]
     tokens = torch.randint(0, 1000, (3, 4, 12)) % most
     with torch.inference_mode():
         memory = model.encode(images)
@@ -139,7 +139,7 @@ def test_selected_windows_keep_all_their_heads(model: Pix2Seq, images: Tensor) -
 
 
 def test_the_loss_is_the_mean_of_the_heads(model: Pix2Seq, images: Tensor) -> None:
-    heads = model.config.heads
+    heads = model.config.tokens.heads
     most = torch.tensor([head.size for head in heads])[:, None]
     tokens = torch.randint(0, 1000, (3, 4, 12)) % most
     logits = model(model.encode(images), tokens)
@@ -169,7 +169,7 @@ def test_a_published_model_has_as_many_parameters() -> None:
     heads = tuple(
         Head(offset=sum(sizes[:k]), size=size, prompt=k + 1) for k, size in enumerate(sizes)
     )
-    config = ModelConfig(vocab_size=280, max_tokens=768, image_size=640, heads=heads)
+    config = model_config("paper", vocab_size=280, max_tokens=768, image_size=640, heads=heads)
     with torch.device("meta"):
         assert Pix2Seq(config).n_parameters == 35_954_264
 

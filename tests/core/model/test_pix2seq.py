@@ -14,7 +14,7 @@ from .conftest import FIRST_START, GRID, VOCAB, tiny_config
 def test_shapes(model: Pix2Seq, images: Tensor, tokens: Tensor) -> None:
     memory = model.encode(images)
     assert memory.context.shape == (3, 4, 16)
-    assert (memory.mask_features is None) == (model.config.starts in ("table", "codes"))
+    assert (memory.mask_features is None) == (model.config.pointer.starts in ("table", "codes"))
     assert memory.mask_features is None or memory.mask_features.shape == (3, GRID.size, 16)
     assert model(memory, tokens).shape == (3, 20, VOCAB)
 
@@ -67,7 +67,7 @@ def test_later_tokens_do_not_matter(model: Pix2Seq, images: Tensor, tokens: Tens
 def test_a_start_looks_at_its_own_mask_pixel(order: str) -> None:
     torch.manual_seed(0)
     grid = StartGrid(offset=FIRST_START, rows=4, cols=8, order=order)  # type: ignore[arg-type]
-    model = Pix2Seq(tiny_config(grid=grid, ordinal_ranges=(), encoder_layers=0)).eval()
+    model = Pix2Seq(tiny_config(grid=grid, ordinal_ranges=(), encoder_n_layers=0)).eval()
     assert model.mask_features is not None
     features = [torch.randn(1, c, s, s) for c, s in zip((8, 8, 16, 16), (16, 8, 4, 2), strict=True)]
     encoded = torch.randn(1, 4, 16)

@@ -148,7 +148,7 @@ def test_fusions_that_do_not_fit_are_refused(changes: dict[str, object], message
 
 def test_windows_of_other_lengths_are_refused() -> None:
     model = Pix2Seq(tiny_config(n_frames=2))
-    assert model.config.fusion == "middle"
+    assert model.config.frames.fusion == "middle"
     with pytest.raises(SchemeError, match="reads windows of 2 frames, got windows of 3"):
         model.encode(clips(3))
     late = Pix2Seq(tiny_config(n_frames=2, fusion="late"))
@@ -157,7 +157,11 @@ def test_windows_of_other_lengths_are_refused() -> None:
 
 
 def swin(**changes: object) -> Pix2Seq:
-    settings: dict[str, object] = {"backbone": "swin", "fusion": "early", "backbone_norm": "batch"}
+    settings: dict[str, object] = {
+        "backbone_kind": "swin",
+        "fusion": "early",
+        "backbone_norm": "batch",
+    }
     settings |= {"backbone_widths": (32, 64, 128), "backbone_blocks": (2, 2, 2), "starts": "table"}
     torch.manual_seed(0)
     return Pix2Seq(tiny_config(**(settings | changes))).eval()
@@ -227,7 +231,7 @@ def test_larger_sizes_are_larger(size: str) -> None:
 def test_patches_become_cells() -> None:
     torch.manual_seed(0)
     model = Pix2Seq(
-        tiny_config(backbone="vit", backbone_widths=(), backbone_blocks=(), image_size=48)
+        tiny_config(backbone_kind="vit", backbone_widths=(), backbone_blocks=(), image_size=48)
     ).eval()
     with torch.inference_mode():
         memory = model.encode(clips(1, side=48))
@@ -237,7 +241,7 @@ def test_patches_become_cells() -> None:
 
 def test_pointers_go_with_video() -> None:
     grid = StartGrid(offset=3, rows=8, cols=8)
-    assert tiny_config(n_frames=2, grid=grid).starts == "first_hit"
+    assert tiny_config(n_frames=2, grid=grid).pointer.starts == "first_hit"
 
 
 @pytest.mark.parametrize("side", [7, 8, 9, 10])

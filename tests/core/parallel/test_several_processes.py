@@ -68,13 +68,14 @@ def data(tmp_path_factory) -> Path:
     """A folder with images and masks, and a backbone with batch normalisation."""
     from safetensors.torch import save_file
 
-    from rleseg_core.model import ModelConfig
+    from rleseg_core.model import model_config
     from rleseg_core.model.backbones.resnet import ResNet
 
     folder = tmp_path_factory.mktemp("data")
     size = ("--frames", "6", "--height", "96", "--width", "96", "--seed", "3")
     run_here("synth", str(folder), *size, "--quiet")
-    config = ModelConfig(
+    config = model_config(
+        "paper",
         vocab_size=1,
         max_tokens=1,
         image_size=64,
@@ -83,7 +84,7 @@ def data(tmp_path_factory) -> Path:
         stem="torchvision",
     )
     torch.manual_seed(0)
-    backbone = ResNet(config)
+    backbone = ResNet(config.backbone)
     for part in backbone.modules():
         if hasattr(part, "bn3"):
             torch.nn.init.ones_(part.bn3.weight)

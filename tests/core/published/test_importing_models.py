@@ -11,7 +11,7 @@ from rleseg_core.data import ImageStack
 from rleseg_core.errors import CheckpointError, RlesegError
 from rleseg_core.inference import Segmenter
 from rleseg_core.model import ModelConfig
-from rleseg_core.model.config import Head
+from rleseg_core.model.config_parts import Head
 from rleseg_core.published import Settings, import_checkpoint
 from rleseg_core.published.importing import architecture
 
@@ -68,7 +68,7 @@ def test_a_free_backbone_means_statistics_of_the_batch(published, out, golden, a
     if asked == "auto":
         rewrite(published, train__freeze_backbone=0)
     info = import_checkpoint(published, out, class_names=NAMES, bn_eval=asked)
-    assert ModelConfig.from_json(info.model).bn_eval == "batch"
+    assert ModelConfig.from_json(info.model).backbone.bn_eval == "batch"
     arrays = golden("static_tiny_batchstats")
     expected = torch.from_numpy(arrays["out:logits"])
     torch.testing.assert_close(logits_of(out, arrays), expected, atol=3e-4, rtol=0)
@@ -118,9 +118,9 @@ def test_one_class_needs_no_name(published, out):
         ({"model__resnet_width_multiplier": "many"}, "is not a number; give it with --set model.r"),
         ({"model__drop_path": [1]}, "is not a number; give it with --set model.drop_path"),
         ({"model__drop_units": -1}, "dropout must be from 0 to below 1"),
-        ({"model__dim_att": 0}, "encoder_dim must be positive"),
-        ({"model__num_heads_dec": 0}, "decoder_heads must be positive"),
-        ({"model__resnet_width_multiplier": -1}, "backbone_widths must be positive"),
+        ({"model__dim_att": 0}, "encoder.dim must be positive"),
+        ({"model__num_heads_dec": 0}, "decoder.n_heads must be positive"),
+        ({"model__resnet_width_multiplier": -1}, "backbone.widths must be positive"),
         ({"model__num_decoder_layers": 3}, "the checkpoint lacks decoder.layers.2"),
     ],
 )
@@ -153,7 +153,7 @@ def test_a_detector_becomes_a_base_to_train_from(published, out, golden):
     rewrite(published, task__name="object_detection", train__freeze_backbone=0)
     info = import_checkpoint(published, out)
     checkpoint = load_checkpoint(out)
-    assert ModelConfig.from_json(info.model).bn_eval == "moving"
+    assert ModelConfig.from_json(info.model).backbone.bn_eval == "moving"
     assert info.layout == {}
     assert "train it" in info.card["note"]
     model, tokenizer = build_model(info, checkpoint.weights), build_tokenizer(info)
@@ -235,7 +235,7 @@ def test_a_video_model_of_middle_fusion(golden, tiny_config, out, tmp_path, writ
     arrays = golden("video_tiny_middle_n2")
     folder = video_folder(tmp_path / "video", arrays, tiny_config, write_tf_checkpoint)
     info = import_checkpoint(folder, out, class_names=NAMES)
-    assert ModelConfig.from_json(info.model).fusion == "middle"
+    assert ModelConfig.from_json(info.model).frames.fusion == "middle"
     assert (info.mask_spec.n_frames, info.scheme["time"], info.step) == (2, "class", 77)
     assert (info.window_spec.n_frames, info.window_spec.frame_stride) == (2, 2)
     assert build_tokenizer(info).vocab.bos == 22
@@ -256,7 +256,7 @@ def test_a_video_model_of_late_fusion(golden, tiny_config, out, tmp_path, write_
         arrays[f"w:model/{name}.Svis_pos_embedding"] = table
     folder = video_folder(tmp_path / "video", arrays, tiny_config, write_tf_checkpoint)
     info = import_checkpoint(folder, out, class_names=NAMES)
-    assert ModelConfig.from_json(info.model).fusion == "late"
+    assert ModelConfig.from_json(info.model).frames.fusion == "late"
     projection = load_checkpoint(out).weights["projection.positions"]
     np.testing.assert_array_equal(projection, table.reshape(18, 32))
 
@@ -265,7 +265,7 @@ def test_static_video_sees_one_frame_and_writes_all(published, out):
     rewrite(published, task__name="static_video_segmentation", dataset__time_as_class=1)
     rewrite(published, dataset__length=2)
     info = import_checkpoint(published, out, class_names=NAMES)
-    assert ModelConfig.from_json(info.model).fusion == "first"
+    assert ModelConfig.from_json(info.model).frames.fusion == "first"
     assert build_tokenizer(info).vocab.bos == 24
     images = np.random.default_rng(0).integers(0, 255, (2, 96, 96), np.uint8)
     run = Segmenter.from_checkpoint(out, "cpu").predict(
@@ -283,11 +283,11 @@ def test_static_video_sees_one_frame_and_writes_all(published, out):
             {"backbone_widths": (8, 16, 32), "backbone_blocks": (3, 4, 6)},
         ),
         ({"resnet_depth": 101}, {}, {"backbone_blocks": (3, 4, 23, 3)}),
-        ({"resnet_variant": "c1"}, {"encoder/stem_conv/kernel": 1}, {"backbone": "vit"}),
+        ({"resnet_variant": "c1"}, {"encoder/stem_conv/kernel": 1}, {"backbone_kind": "vit"}),
         (
             {"swin_variant": "b"},
             {"encoder/backbone/patch_embed/norm/beta": 1},
-            {"backbone": "swin", "fusion": "early", "backbone_widths": (128, 256, 512, 1024)},
+            {"backbone_kind": "swin", "fusion": "early", "backbone_widths": (128, 256, 512, 1024)},
         ),
         (
             {"vocab_size": None},
@@ -330,7 +330,7 @@ def test_architectures_are_told_by_their_variables(tiny_config, tmp_path, change
         tiny_config["dataset"]["length"] = 8
     variables = {f"model/{key}": np.zeros(size, np.float32) for key, size in keys.items()}
     config = architecture(Settings(tiny_config, tmp_path / "config.json"), variables)
-    assert {name: getattr(config, name) for name in expected} == expected
+    assert config.with_changes(**expected) == config
 
 
 def test_a_model_with_heads(golden, tiny_config, out, tmp_path, write_tf_checkpoint):

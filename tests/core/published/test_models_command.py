@@ -62,7 +62,7 @@ def test_options_of_import(capfd, published, tmp_path):
     assert code == 0
     assert facts["scheme_name"] == "lac, order=F"
     info = read_info(tmp_path / "data/rleseg/models/log_seg_tiny.safetensors")
-    assert info.model["bn_eval"] == facts["card"]["bn_eval"] == "batch"
+    assert info.model["backbone"]["bn_eval"] == facts["card"]["bn_eval"] == "batch"
     assert facts["file"] == str(info.path)
 
 

@@ -53,7 +53,9 @@ def test_a_layout_of_a_newer_version_is_told(info):
 def test_other_classes_have_compact_ids(info):
     other = with_classes(info, ("a", "b", "c"))
     assert other.layout == {}
-    assert build_tokenizer(other).vocab.size == other.model["vocab_size"] == 3 + 64 + 8 + 3
+    assert (
+        build_tokenizer(other).vocab.size == other.model["tokens"]["vocab_size"] == 3 + 64 + 8 + 3
+    )
 
 
 @pytest.mark.parametrize("bias", [0.0, 3.0])

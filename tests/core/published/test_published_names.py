@@ -8,22 +8,23 @@ import pytest
 import torch
 
 from rleseg_core.errors import CheckpointError
-from rleseg_core.model import ModelConfig, Pix2Seq, model_config
+from rleseg_core.model import Pix2Seq, model_config
 from rleseg_core.published import read_tf_checkpoint, to_parameters, to_state_dict
 
-TINY = ModelConfig(
+TINY = model_config(
+    "paper",
     vocab_size=500,
     max_tokens=32,
     image_size=96,
     backbone_widths=(8, 16, 32, 64),
     encoder_dim=48,
-    encoder_layers=2,
-    encoder_heads=4,
-    encoder_ff=96,
+    encoder_n_layers=2,
+    encoder_n_heads=4,
+    encoder_mlp_dim=96,
     decoder_dim=32,
-    decoder_layers=2,
-    decoder_heads=4,
-    decoder_ff=96,
+    decoder_n_layers=2,
+    decoder_n_heads=4,
+    decoder_mlp_dim=96,
 )
 
 
@@ -148,7 +149,7 @@ def random(*shape):
 def test_patches_of_a_vision_transformer(weights):
     kernel, bias = random(16, 16, 3, 48), random(48)
     names = {"model/encoder/stem_conv/kernel": kernel, "model/encoder/stem_conv/bias": bias}
-    config = replace(TINY, backbone="vit", backbone_widths=(), backbone_blocks=())
+    config = TINY.with_changes(backbone_kind="vit", backbone_widths=(), backbone_blocks=())
     state = to_state_dict(without_backbone(weights) | names, config)
     np.testing.assert_array_equal(state["backbone.conv.weight"], kernel.transpose(3, 2, 0, 1))
     np.testing.assert_array_equal(state["backbone.conv.bias"], bias)
@@ -193,7 +194,7 @@ def test_video_swin(weights, patch_frames):
         places["model/proj.Svis_pos_embedding"] = random(2 * 144, 32)
     config = replace(
         TINY,
-        backbone="swin",
+        backbone_kind="swin",
         backbone_widths=(32, 64),
         backbone_blocks=(2, 1),
         fusion="early",
@@ -215,7 +216,7 @@ def test_video_swin(weights, patch_frames):
 def test_published_video_models_give_the_published_logits(golden, name):
     arrays = golden(name)
     fusion = name.split("_")[2]
-    config = replace(TINY, n_frames=2, fusion=fusion, map_size=(3, 2))
+    config = TINY.with_changes(n_frames=2, fusion=fusion, map_size=(3, 2))
     arrays["in:image"] = arrays["in:video"]
     expected = torch.from_numpy(arrays["out:logits"])
     state = to_state_dict(weights_of(arrays), config)

@@ -20,11 +20,11 @@ MOST_STEPS, LOOK_EVERY, SIDE = 199, 20, 8
 WIDER = {
     "backbone_widths": (16, 32, 32, 32),
     "encoder_dim": 32,
-    "encoder_ff": 64,
+    "encoder_mlp_dim": 64,
     "decoder_dim": 48,
-    "decoder_ff": 96,
-    "decoder_layers": 2,
-    "decoder_heads": 4,
+    "decoder_mlp_dim": 96,
+    "decoder_n_layers": 2,
+    "decoder_n_heads": 4,
 }
 
 

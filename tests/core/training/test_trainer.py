@@ -271,7 +271,7 @@ def test_an_interrupted_step_leaves_no_trace_in_running_averages(tmp_path, monke
     def begin(folder):
         info = tiny(folder / "model.safetensors")
         config = ModelConfig.from_json(info.model)
-        info = replace(info, model=replace(config, backbone_norm="batch").to_json())
+        info = replace(info, model=config.with_changes(backbone_norm="batch").to_json())
         settings = replace(CONFIG, checkpoint_every=0, validate_every=0)
         data = TrainingData(stacks=[labelled(0)])
         return train(info, data, settings, folder, device="cpu")

@@ -119,7 +119,7 @@ def test_a_video_model_can_begin_as_an_image_model(tmp_path):
         image_info, tmp_path / "video.safetensors", scheme=preset("tac"), n_frames=2, frame_stride=2
     )
     assert info.window_spec.n_frames == info.mask_spec.n_frames == 2
-    assert ModelConfig.from_json(info.model).fusion == "middle"
+    assert ModelConfig.from_json(info.model).frames.fusion == "middle"
     model = build_model(info, image_weights(base, info)).eval()
     image_model = build_model(image_info, base.weights).eval()
     images = torch.rand(1, 2, 3, 64, 64)
@@ -138,8 +138,12 @@ def test_a_video_model_can_begin_as_an_image_model(tmp_path):
 def test_other_classes_keep_the_frames(tmp_path):
     info = with_classes(header(tmp_path / "model.safetensors", "multihead", 2), ("a", "b", "c"))
     config = ModelConfig.from_json(info.model)
-    assert (config.n_frames, config.fusion, len(config.heads)) == (2, "middle", 5)
-    assert build_model(info).config.vocab_size == config.vocab_size
+    assert (config.frames.n_frames, config.frames.fusion, len(config.tokens.heads)) == (
+        2,
+        "middle",
+        5,
+    )
+    assert build_model(info).config.tokens.vocab_size == config.tokens.vocab_size
 
 
 @pytest.mark.parametrize(
@@ -190,5 +194,5 @@ def test_windows_of_frames_are_trained_from_the_command_line(tmp_path, capfd):
     run(tmp_path / "image.safetensors", *new)
     begun = ["--from", str(tmp_path / "image.safetensors"), "--frames", "2", "--fusion", "late"]
     _, info = run(tmp_path / "begun.safetensors", *begun)
-    assert info.model["fusion"] == "late"
+    assert info.model["frames"]["fusion"] == "late"
     assert info.card["base"] == "image"

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rleseg_core.model.config import ModelConfig
+from rleseg_core.model.config_parts import BackboneConfig
 from rleseg_core.parallel.collectives import mean_over_processes, n_processes
 
 Norm = Callable[[int], nn.Module]
@@ -31,8 +31,8 @@ class BatchNorm(nn.BatchNorm2d):
     channels : int
         C.
     evaluation : {'moving', 'batch'}
-        What it uses in evaluation; see `ModelConfig.bn_eval`. Nothing is updated there, while the
-        published implementation goes on updating the averages.
+        The statistics that evaluation uses; see `BackboneConfig.bn_eval`. Evaluation updates
+        nothing, while the published implementation goes on updating the averages.
     """
 
     def __init__(self, channels: int, evaluation: str = "moving") -> None:
@@ -84,9 +84,9 @@ class BatchNorm(nn.BatchNorm2d):
         return y, mean, var * ((n - 1) / n)
 
 
-def norm_of(config: ModelConfig) -> Norm:
+def norm_of(config: BackboneConfig) -> Norm:
     """What makes the normalisations of a backbone."""
-    if config.backbone_norm == "group":
+    if config.norm == "group":
         return group_norm
     return partial(BatchNorm, evaluation=config.bn_eval)
 
@@ -152,26 +152,24 @@ class ResNet(nn.Module):
 
     Parameters
     ----------
-    config : ModelConfig
-        'bottleneck': 7×7 stem and maximum pool, strides from 4, values as `ModelConfig.stem` says.
-        'basic': 3×3 stem, strides from 2, values centred.
+    config : BackboneConfig
+        'bottleneck': 7×7 stem and maximum pool, strides from 4, values as `BackboneConfig.stem`
+        says. 'basic': 3×3 stem, strides from 2, values centred.
     """
 
     _mean: Tensor
     _deviation: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
-        norm, width = norm_of(config), config.backbone_widths[0]
-        self.deep, self.stem = config.backbone == "bottleneck", config.stem
+        norm, width = norm_of(config), config.widths[0]
+        self.deep, self.stem = config.kind == "bottleneck", config.stem
         for name, values in (("_mean", IMAGENET_MEAN), ("_deviation", IMAGENET_DEVIATION)):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         self.conv1 = conv(3, width, 7 if self.deep else 3, 2)
         self.bn1 = norm(width)
         channels, outputs = width, []
-        for k, (width, n_blocks) in enumerate(
-            zip(config.backbone_widths, config.backbone_blocks, strict=True)
-        ):
+        for k, (width, n_blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
             stride = 1 if k == 0 else 2
             block = Bottleneck if self.deep else BasicBlock
             stage = nn.Sequential()

@@ -201,17 +201,17 @@ class VideoSwin(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        n_blocks = sum(config.backbone_blocks)
+        n_blocks = sum(config.backbone.blocks)
         rates = [2 * config.drop_path * k / max(1, n_blocks - 1) for k in range(n_blocks)]
-        self.patch_embed = PatchEmbed(config.backbone_widths[0], config.frames_of_patch)
+        self.patch_embed = PatchEmbed(config.backbone.widths[0], config.frames.frames_per_patch)
         self.layers = nn.ModuleList()
         for k, (width, n) in enumerate(
-            zip(config.backbone_widths, config.backbone_blocks, strict=True)
+            zip(config.backbone.widths, config.backbone.blocks, strict=True)
         ):
             own, rates = rates[:n], rates[n:]
-            last = k == len(config.backbone_widths) - 1
+            last = k == len(config.backbone.widths) - 1
             self.layers.append(SwinStage(width, own, halve=not last))
-        self.channels = (config.backbone_widths[-1],)
+        self.channels = (config.backbone.widths[-1],)
         self.register_buffer("places", _relative_places(), persistent=False)
         for part in self.modules():
             if isinstance(part, nn.Linear):

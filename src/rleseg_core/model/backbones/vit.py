@@ -10,9 +10,9 @@ class PatchBackbone(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        side = config.backbone_strides[-1]
-        self.conv = nn.Conv2d(3, config.encoder_dim, side, side)
-        self.channels = (config.encoder_dim,)
+        side = config.backbone.strides[-1]
+        self.conv = nn.Conv2d(3, config.encoder.dim, side, side)
+        self.channels = (config.encoder.dim,)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, P, P) in [0, 1] to one feature map (B, D, P / 16, P / 16)."""

@@ -44,10 +44,10 @@ class CursorTracker(nn.Module):
     def __init__(self, grid: StartGrid, config: ModelConfig) -> None:
         super().__init__()
         self.grid = grid
-        lengths = torch.zeros(config.vocab_size, dtype=torch.int64)
-        for offset, size in config.ordinal_ranges:
+        lengths = torch.zeros(config.tokens.vocab_size, dtype=torch.int64)
+        for offset, size in config.tokens.ordinal_ranges:
             lengths[offset : offset + size] = torch.arange(1, size + 1)
-        stops = torch.zeros(config.vocab_size, dtype=torch.bool)
+        stops = torch.zeros(config.tokens.vocab_size, dtype=torch.bool)
         for offset, size in grid.stops:
             stops[offset : offset + size] = True
         self.register_buffer("lengths", lengths, persistent=False)

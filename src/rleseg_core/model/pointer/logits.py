@@ -50,21 +50,21 @@ class Pointer(nn.Module):
 
     def __init__(self, config: ModelConfig, grid: StartGrid) -> None:
         super().__init__()
-        dim = config.decoder_dim
+        dim = config.decoder.dim
         self.grid = grid
-        self.first_hit = config.starts == "first_hit"
+        self.first_hit = config.pointer.starts == "first_hit"
         self.tracker = CursorTracker(grid, config)
-        self.lengths = tuple(config.ordinal_ranges)
+        self.lengths = tuple(config.tokens.ordinal_ranges)
         self.query = self.key = self.end_query = self.end_key = None
         if grid.start != "implied":
             self.query = nn.Linear(dim, dim)
             self.key = nn.Linear(dim, dim, bias=False)
         self.input = nn.Linear(dim, dim, bias=False)
-        if config.ends == "first_hit" and self.lengths:
+        if config.pointer.ends == "first_hit" and self.lengths:
             self.end_query = nn.Linear(dim, dim)
             self.end_key = nn.Linear(dim, dim, bias=False)
         # how far to trust the dense head about starts, ends and classes
-        trusts = config.dense_classes and self.first_hit
+        trusts = config.pointer.dense_classes and self.first_hit
         self.trust = nn.Parameter(torch.ones(3)) if trusts else None
 
     def remember(self, features: Tensor, dense: Tensor | None = None) -> PointerMemory:

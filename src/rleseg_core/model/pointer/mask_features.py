@@ -14,18 +14,18 @@ class MaskFeatures(nn.Module):
 
     def __init__(self, config: ModelConfig, grid: StartGrid, channels: tuple[int, ...]) -> None:
         super().__init__()
-        width = config.mask_dim
+        width = config.pointer.mask_dim
         self.size = (grid.rows, grid.cols)
         self.column_major = grid.order == "F"
         self.finest = _finest_stage(config, grid)
-        self.top = nn.Conv2d(config.encoder_dim, width, 1)
-        n = config.n_frames if config.fusion in ("middle", "late") else 1
+        self.top = nn.Conv2d(config.encoder.dim, width, 1)
+        n = config.frames.n_frames if config.frames.fusion in ("middle", "late") else 1
         self.laterals = nn.ModuleList(nn.Conv2d(n * c, width, 1) for c in channels[self.finest :])
         self.mix = nn.Sequential(
             group_norm(width), nn.GELU(), conv(width, width, 3), group_norm(width), nn.GELU(),
-            nn.Conv2d(width, config.decoder_dim, 3, padding=1),
+            nn.Conv2d(width, config.decoder.dim, 3, padding=1),
         )  # fmt: skip
-        self.norm = nn.LayerNorm(config.decoder_dim, eps=NORM_EPS)
+        self.norm = nn.LayerNorm(config.decoder.dim, eps=NORM_EPS)
 
     def forward(self, features: list[Tensor], encoded: Tensor) -> Tensor:
         """The features of the mask pixels in the order of their starts, (B, G, D).
@@ -54,7 +54,7 @@ class MaskFeatures(nn.Module):
 def _finest_stage(config: ModelConfig, grid: StartGrid) -> int:
     """The coarsest stage with at least one feature for each mask pixel, or else the first."""
     per_pixel = config.image_size / max(grid.rows, grid.cols)  # input pixels of a mask pixel
-    return max((k for k, s in enumerate(config.backbone_strides) if s <= per_pixel), default=0)
+    return max((k for k, s in enumerate(config.backbone.strides) if s <= per_pixel), default=0)
 
 
 def _resize(x: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -24,13 +24,13 @@ class TokenTable(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.rows = embedding(config.vocab_size, config.decoder_dim)
-        self.bias = embedding(config.vocab_size)
+        self.rows = embedding(config.tokens.vocab_size, config.decoder.dim)
+        self.bias = embedding(config.tokens.vocab_size)
         codes = _token_codes(config)
         self.register_buffer("codes", codes, persistent=False)
         self.project = None
         if codes.shape[1]:
-            self.project = nn.Linear(codes.shape[1], config.decoder_dim, bias=False)
+            self.project = nn.Linear(codes.shape[1], config.decoder.dim, bias=False)
             # about as loud as the learned rows
             nn.init.normal_(self.project.weight, std=0.03 / (2 * _N_RATES) ** 0.5)
 
@@ -48,19 +48,19 @@ def _token_codes(config: ModelConfig) -> Tensor:
     blocks: list[Tensor] = []
 
     def block(offset: int, codes: Tensor) -> Tensor:
-        return F.pad(codes, (0, 0, offset, config.vocab_size - offset - len(codes)))
+        return F.pad(codes, (0, 0, offset, config.tokens.vocab_size - offset - len(codes)))
 
-    grid = config.grid if config.starts != "table" else None
+    grid = config.tokens.grid if config.pointer.starts != "table" else None
     if grid is not None and grid.start == "flat":
         blocks.append(block(grid.offset, _grid_codes(grid)))
     elif grid is not None and grid.start == "coords":
         blocks.append(block(grid.offset, ordinal_codes(grid.n_ids, _N_RATES)))
-    for size in sorted({size for _, size in config.ordinal_ranges}):
+    for size in sorted({size for _, size in config.tokens.ordinal_ranges}):
         codes = ordinal_codes(size, _N_RATES)
-        offsets = [o for o, n in config.ordinal_ranges if n == size]
+        offsets = [o for o, n in config.tokens.ordinal_ranges if n == size]
         blocks.append(torch.stack([block(offset, codes) for offset in offsets]).sum(dim=0))
         blocks += [block(offset, torch.ones(size, 1)) for offset in offsets]
-    return torch.cat(blocks, dim=1) if blocks else torch.zeros(config.vocab_size, 0)
+    return torch.cat(blocks, dim=1) if blocks else torch.zeros(config.tokens.vocab_size, 0)
 
 
 def _grid_codes(grid: StartGrid) -> Tensor:
