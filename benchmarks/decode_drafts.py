@@ -9,8 +9,7 @@ import torch
 
 from benchmarks.decode_setup import race, seconds_of
 from benchmarks.report import number, table
-from rleseg_core.checkpoints.build import build_model, build_tokenizer
-from rleseg_core.checkpoints.file import find_model, load_checkpoint
+from rleseg_core.checkpoints import build_model, build_tokenizer, find_model, load_checkpoint
 from rleseg_core.data import (
     ImageStack,
     LabelReader,

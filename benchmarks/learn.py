@@ -30,7 +30,7 @@ from benchmarks.learn_recipe import CHANGES, Recipe, RivalRecipe, our_recipe
 from benchmarks.learn_score import measure
 from benchmarks.learn_step import step_table, time_steps
 from benchmarks.learn_train import Ours, Rival, Trained, count, segmented, train_for
-from rleseg_core.checkpoints.build import build_model
+from rleseg_core.checkpoints import build_model
 from rleseg_core.files import whole_file
 
 CONTENDERS = ("ours", "unet")

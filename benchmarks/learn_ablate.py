@@ -16,7 +16,7 @@ import torch
 from benchmarks.learn_data import DataName, Fields, load_fields
 from benchmarks.learn_recipe import CHANGES, Recipe
 from benchmarks.learn_train import Clock, Ours, train_for
-from rleseg_core.checkpoints.file import ModelInfo
+from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data import SampleBatch, grid_samples
 from rleseg_core.errors import RlesegError
 from rleseg_core.training.validation import validate

@@ -7,8 +7,7 @@ from typing import Any, Self
 
 from benchmarks.learn_data import Fields
 from rleseg_core.augment.config import AUGMENTATIONS, NO_AUGMENTATION, Augmentation
-from rleseg_core.checkpoints.build import new_model
-from rleseg_core.checkpoints.file import ModelInfo
+from rleseg_core.checkpoints import ModelInfo, new_model
 from rleseg_core.inference import StitchRule
 from rleseg_core.model import ModelConfig
 from rleseg_core.spec import MaskSpec, WindowSpec

@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.decode import machine
 from benchmarks.decode_setup import synchronize
 from benchmarks.report import number, table
-from rleseg_core.checkpoints.build import build_model, build_tokenizer, new_model
+from rleseg_core.checkpoints import build_model, build_tokenizer, new_model
 from rleseg_core.model import Pix2Seq
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset

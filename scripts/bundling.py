@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from rleseg_core.checkpoints.file import load_checkpoint, save_checkpoint
+from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
 from rleseg_core.devices import choose_device
 from rleseg_core.training import StepReport
 

@@ -21,8 +21,7 @@ import numpy as np
 import torch
 from benchmarks.learn_data import split_usiigaci
 
-from rleseg_core.checkpoints.build import new_model
-from rleseg_core.checkpoints.file import ModelInfo, find_model, read_info
+from rleseg_core.checkpoints import ModelInfo, find_model, new_model, read_info
 from rleseg_core.data import LabelledStack
 from rleseg_core.drawing.charts import Curve, save_curves
 from rleseg_core.evaluation.scores import confusion_matrix, score

@@ -65,7 +65,7 @@ def main() -> None:
 def photograph(folder: Path, model: str, size: list[int]) -> None:
     from napari.viewer import Viewer
 
-    from rleseg_core.checkpoints.file import find_model, read_info
+    from rleseg_core.checkpoints import find_model, read_info
 
     viewer = Viewer()
     viewer.window.resize(*size)

@@ -23,8 +23,7 @@ import torch
 from bundling import bundle, follow_training
 
 from rleseg_core.augment.config import AUGMENTATIONS
-from rleseg_core.checkpoints.build import new_model
-from rleseg_core.checkpoints.file import load_checkpoint
+from rleseg_core.checkpoints import load_checkpoint, new_model
 from rleseg_core.data import ImageStack, LabelledStack, varied_stack
 from rleseg_core.data.windows import model_frame, model_labels
 from rleseg_core.spec import MaskSpec, WindowSpec

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from bundling import bundle, follow_training
 
-from rleseg_core.checkpoints.build import new_model
+from rleseg_core.checkpoints import new_model
 from rleseg_core.data import varied_stack
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset

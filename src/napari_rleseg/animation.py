@@ -15,7 +15,7 @@ from napari_rleseg.preferences import preference
 from napari_rleseg.preview import WindowPreview
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
-from rleseg_core.checkpoints.file import ModelInfo
+from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data import Window, plan_windows, resized_shape
 from rleseg_core.drawing.animation import FrameWritten
 from rleseg_core.errors import DataError

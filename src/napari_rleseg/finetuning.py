@@ -14,7 +14,7 @@ from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import class_names_of, stack_shape
 from napari_rleseg.session import Session
 from napari_rleseg.tasks import TrainingSource
-from rleseg_core.checkpoints.file import ModelInfo, read_info
+from rleseg_core.checkpoints import ModelInfo, read_info
 from rleseg_core.data import plan_windows
 from rleseg_core.errors import DataError, RlesegError
 from rleseg_core.spec import WindowSpec

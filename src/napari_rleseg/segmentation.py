@@ -11,7 +11,7 @@ from napari_rleseg import tasks
 from napari_rleseg.jobs import Runner, show_failure
 from napari_rleseg.layers import class_names_of, notes, stack_shape
 from napari_rleseg.session import Session
-from rleseg_core.checkpoints.file import ModelInfo
+from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.errors import DataError
 
 REFRESH_MS = 100  # while windows come in, the layer is drawn anew and followed at most this often

@@ -14,7 +14,7 @@ import dask.array as da
 import numpy as np
 import zarr
 
-from rleseg_core.checkpoints.file import read_info
+from rleseg_core.checkpoints import read_info
 from rleseg_core.data import ImageStack, LabelledStack, LabelStack, open_labels
 from rleseg_core.data.formats.zarr import create_stack
 from rleseg_core.files import time_stamp, whole_file

@@ -13,7 +13,7 @@ GUI = ("qtpy", "napari", "magicgui", "superqt", "psygnal", "PyQt6", "PySide6", "
 LIGHT = (
     "rleseg_core",
     "rleseg_core.data",
-    "rleseg_core.checkpoints.file",
+    "rleseg_core.checkpoints",
     "rleseg_core.corrections",
 )
 LIGHT += ("rleseg_core.evaluation.scores", "rleseg_core.training", "rleseg_core.data.synthetic")

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
-from rleseg_core.checkpoints.file import ModelInfo
+from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data import SyntheticConfig, SyntheticSequence, synthesize
 
 from .leaks import PATIENCE_MS, Leaks
@@ -59,8 +59,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelInfo:
     """A model with random weights, of two classes, that segments a window in milliseconds."""
     import torch
 
-    from rleseg_core.checkpoints.build import build_model, new_model
-    from rleseg_core.checkpoints.file import save_checkpoint
+    from rleseg_core.checkpoints import build_model, new_model, save_checkpoint
     from rleseg_core.spec import MaskSpec, WindowSpec
     from rleseg_core.tokens import preset
 

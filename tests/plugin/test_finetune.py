@@ -8,7 +8,7 @@ from napari_rleseg.layers import show_labels
 from napari_rleseg.widgets.finetune import FinetuneWidget
 from napari_rleseg.widgets.recipes import estimate_text
 from napari_rleseg.widgets.segment import SegmentWidget
-from rleseg_core.checkpoints.file import list_models, read_info
+from rleseg_core.checkpoints import list_models, read_info
 from rleseg_core.corrections import CorrectionLog
 from rleseg_core.training import Recipe, StepReport, TrainConfig
 

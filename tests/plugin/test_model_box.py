@@ -4,8 +4,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_rleseg.widgets.choosers import ModelBox
-from rleseg_core.checkpoints.build import build_model
-from rleseg_core.checkpoints.file import model_facts, save_checkpoint, user_models
+from rleseg_core.checkpoints import build_model, model_facts, save_checkpoint, user_models
 
 pytestmark = pytest.mark.gui
 

@@ -9,7 +9,7 @@ import zarr
 from napari_rleseg.io import read_session
 from napari_rleseg.layers import class_names_of
 from napari_rleseg.widgets.segment import CURRENT, RANGE, SegmentWidget
-from rleseg_core.checkpoints.file import load_checkpoint, save_checkpoint
+from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
 from rleseg_core.corrections import CorrectionLog
 from rleseg_core.data import ImageStack
 from rleseg_core.inference import Segmenter

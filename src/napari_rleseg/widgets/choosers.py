@@ -12,7 +12,7 @@ from napari_rleseg.layers import notes
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
 from napari_rleseg.widgets.controls import narrow
-from rleseg_core.checkpoints.file import ModelInfo, list_models, model_facts, read_info
+from rleseg_core.checkpoints import ModelInfo, list_models, model_facts, read_info
 from rleseg_core.errors import RlesegError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from napari_rleseg.widgets.controls import clock, form_layout, text_label
 from napari_rleseg.widgets.corrected import CorrectedFrames
 from napari_rleseg.widgets.curves import TrainingCurves
 from napari_rleseg.widgets.recipes import RecipeBox
-from rleseg_core.checkpoints.file import list_models
+from rleseg_core.checkpoints import list_models
 from rleseg_core.errors import DataError, RlesegError
 from rleseg_core.training import StepReport, TrainConfig
 

@@ -22,7 +22,7 @@ from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import provenance_of, show_image, show_labels
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.widgets.controls import form_layout, text_label
-from rleseg_core.checkpoints.file import find_model, read_info
+from rleseg_core.checkpoints import find_model, read_info
 from rleseg_core.data import CLASS_NAMES, ImageStack, LabelStack
 from rleseg_core.data.formats.registry import dialog_filter
 from rleseg_core.errors import CheckpointError

@@ -9,7 +9,7 @@ from napari_rleseg.finetuning import Truth
 from napari_rleseg.forms import Form
 from napari_rleseg.preferences import preference
 from napari_rleseg.widgets.controls import Folded, form_layout, image_size_box, text_label
-from rleseg_core.checkpoints.file import ModelInfo, count_parameters
+from rleseg_core.checkpoints import ModelInfo, count_parameters
 from rleseg_core.training import FINE_TUNING, Recipe, TrainConfig
 
 SHOWN = ("n_steps", "batch_size", "learning_rate", "validate_every", "patience", "seed")

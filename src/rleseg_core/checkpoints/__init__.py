@@ -1,1 +1,77 @@
-"""Model files, the registry of installed models, and models built from them."""
+"""Model files, the registry of installed models, and models built from them.
+
+* `file`: one file, its header and its weights; `old_names` translates what version 0.1 wrote;
+* `registry`: the models installed here, by name;
+* `build`: from a header to a tokenizer and a model, and headers of new models;
+* `backbones`, `backbone_files`: pretrained backbones, found, fetched and read.
+
+Importing the package does not import torch, so that lists of models open at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from rleseg_core.checkpoints.file import (
+    Checkpoint,
+    ModelInfo,
+    count_parameters,
+    load_checkpoint,
+    read_info,
+    save_checkpoint,
+)
+from rleseg_core.checkpoints.registry import (
+    find_model,
+    list_models,
+    model_facts,
+    model_folders,
+    user_models,
+)
+
+if TYPE_CHECKING:
+    from rleseg_core.checkpoints.backbones import (
+        fetch_backbone,
+        find_backbone,
+        load_backbone,
+        with_backbone,
+    )
+    from rleseg_core.checkpoints.build import (
+        as_video,
+        build_model,
+        build_tokenizer,
+        length_ranges,
+        new_model,
+        token_heads,
+        with_classes,
+    )
+
+__all__ = [
+    "Checkpoint",
+    "ModelInfo",
+    "as_video",
+    "build_model",
+    "build_tokenizer",
+    "count_parameters",
+    "fetch_backbone",
+    "find_backbone",
+    "find_model",
+    "length_ranges",
+    "list_models",
+    "load_backbone",
+    "load_checkpoint",
+    "model_facts",
+    "model_folders",
+    "new_model",
+    "read_info",
+    "save_checkpoint",
+    "token_heads",
+    "user_models",
+    "with_backbone",
+    "with_classes",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "backbones" if name.endswith("_backbone") else "build"
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -221,75 +221,6 @@ def _state_name(name: str) -> str:
     return _AVERAGE + weight_name(name.removeprefix(_AVERAGE))
 
 
-def user_models() -> Path:
-    """Where the models that the user makes or fetches are kept."""
-    from platformdirs import user_data_path
-
-    return user_data_path("rleseg") / "models"
-
-
-def model_folders() -> list[Path]:
-    """Where models are looked for: ours, the user's, and those that RLESEG_MODELS names."""
-    named = [Path(part) for part in os.environ.get("RLESEG_MODELS", "").split(os.pathsep) if part]
-    return [Path(__file__).parent.parent / "models", user_models(), *named]
-
-
-def list_models() -> list[ModelInfo]:
-    """Installed models, the bundled ones first; files that cannot be read are left out."""
-    found = []
-    for folder in model_folders():
-        for path in sorted(folder.glob("*.safetensors")):
-            try:
-                found.append(read_info(path))
-            except CheckpointError:
-                continue
-    return found
-
-
-def model_facts(info: ModelInfo) -> dict[str, object]:
-    """What lists say of a model, as plain values: scheme, classes, sizes, source, licence."""
-    return {
-        "name": info.path.stem,
-        "title": info.name,
-        "scheme_name": _scheme_name(info),
-        "classes": ", ".join(info.mask_spec.class_names),
-        "mask": "x".join(map(str, info.mask_spec.size)),
-        "patch": info.window_spec.patch,
-        "frames": info.mask_spec.n_frames,
-        "vocabulary": _vocab_size(info),
-        "steps": info.step,
-        "source": str(info.card.get("source") or info.card.get("data") or ""),
-        "licence": str(info.card.get("licence", "")),
-        "ids": "published" if info.layout else "compact",
-        "scheme": info.scheme,
-        "card": info.card,
-        "file": str(info.path),
-    }
-
-
-def _vocab_size(info: ModelInfo) -> object:
-    """V; None where the header does not say."""
-    tokens = info.model.get("tokens")
-    return tokens.get("vocab_size") if isinstance(tokens, Mapping) else None
-
-
-def _scheme_name(info: ModelInfo) -> str:
-    """The preset that is nearest to the scheme, and what differs from it."""
-    from rleseg_core.tokens import PRESETS
-
-    def differences(name: str) -> dict[str, object]:
-        usual = PRESETS[name].to_json()
-        return {
-            key: value
-            for key, value in info.scheme.items()
-            if key != "max_length" and usual.get(key) != value
-        }
-
-    names = list(PRESETS) if info.mask_spec.n_frames == 1 else list(reversed(PRESETS))
-    nearest = min(names, key=lambda name: len(differences(name)))
-    return ", ".join([nearest, *(f"{k}={v}" for k, v in differences(nearest).items())])
-
-
 def count_parameters(path: Path) -> int:
     """Trainable values of a model file, from its table of contents."""
     from safetensors import safe_open
@@ -300,26 +231,6 @@ def count_parameters(path: Path) -> int:
             for name in file.keys()  # noqa: SIM118 not a mapping
             if name.startswith(_WEIGHTS) and not name.endswith(_BUFFERS)
         )
-
-
-def find_model(name: str | Path) -> Path:
-    """Path of a model given by its path or by the name of an installed one.
-
-    Raises
-    ------
-    CheckpointError
-        If there is neither; the message lists the installed names.
-    """
-    path = Path(name)
-    if path.is_file():
-        return path
-    models = {info.path.stem: info.path for info in reversed(list_models())}
-    if str(name) in models:
-        return models[str(name)]
-    raise CheckpointError(
-        f"there is no model file {name}, nor an installed model of that name "
-        f"(installed: {', '.join(sorted(models)) or 'none'})"
-    )
 
 
 def _os_error(error: Exception, path: Path) -> OSError:

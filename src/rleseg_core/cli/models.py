@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from rleseg_core.checkpoints.file import (
+from rleseg_core.checkpoints import (
     ModelInfo,
     count_parameters,
     list_models,

@@ -29,7 +29,7 @@ def new_run(
     backbone: str | None,
 ) -> Generator["StepReport", None, Path]:
     """The training of a new model, from scratch but for the backbone that `backbone` names."""
-    from rleseg_core.checkpoints.build import new_model
+    from rleseg_core.checkpoints import new_model
     from rleseg_core.spec import MaskSpec
     from rleseg_core.tokens import for_classes
     from rleseg_core.training import LAST, train
@@ -50,7 +50,7 @@ def new_run(
     )
     weights = None
     if backbone is not None and not (plan.resume and (plan.folder / LAST).is_file()):
-        from rleseg_core.checkpoints.backbones import with_backbone
+        from rleseg_core.checkpoints import with_backbone
 
         info, weights = with_backbone(info, backbone, config.seed)
     return train(
@@ -83,8 +83,7 @@ def video_run(
     DataError
         If the image model has other classes.
     """
-    from rleseg_core.checkpoints.build import as_video
-    from rleseg_core.checkpoints.file import find_model, load_checkpoint
+    from rleseg_core.checkpoints import as_video, find_model, load_checkpoint
     from rleseg_core.training import image_weights, train
 
     image_model, names = load_checkpoint(find_model(base)), plan.frames.class_names

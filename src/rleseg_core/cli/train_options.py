@@ -286,7 +286,7 @@ def check_unfinished(folder: Path) -> None:
     TrainingError
         If the last checkpoint of the folder is not that of a finished run.
     """
-    from rleseg_core.checkpoints.file import read_info
+    from rleseg_core.checkpoints import read_info
     from rleseg_core.training import LAST, TrainConfig
 
     last = folder / LAST

@@ -9,7 +9,7 @@ from rleseg_core.cli.train_options import named_split, settings
 from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
-    from rleseg_core.checkpoints.file import ModelInfo
+    from rleseg_core.checkpoints import ModelInfo
     from rleseg_core.data import LabelledStack
     from rleseg_core.training import PresetName, Recipe, TrainConfig, TrainingData
 
@@ -124,7 +124,7 @@ def with_preset(
     DataError
         If there is no base, or windows of several frames are asked for.
     """
-    from rleseg_core.checkpoints.file import find_model, read_info
+    from rleseg_core.checkpoints import find_model, read_info
     from rleseg_core.training import replay_stacks
 
     if base is None or n_frames > 1:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def watch_fetching(name: str, quiet: bool) -> None:
     """Have the weights of a backbone here, with a bar."""
-    from rleseg_core.checkpoints.backbones import fetch_backbone
+    from rleseg_core.checkpoints import fetch_backbone
 
     with progress_bar("fetch", quiet) as bar:
         product_of(fetch_backbone(name), bar.fetched)

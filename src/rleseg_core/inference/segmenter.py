@@ -10,8 +10,13 @@ from typing import Literal, Self, Unpack, cast
 import numpy as np
 import torch
 
-from rleseg_core.checkpoints.build import build_model, build_tokenizer
-from rleseg_core.checkpoints.file import ModelInfo, find_model, load_checkpoint
+from rleseg_core.checkpoints import (
+    ModelInfo,
+    build_model,
+    build_tokenizer,
+    find_model,
+    load_checkpoint,
+)
 from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows
 from rleseg_core.decoding import GREEDY, DecodedSequence, Sampling, generate
 from rleseg_core.devices import choose_device, is_out_of_memory

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from platformdirs import user_cache_path
 
-from rleseg_core.checkpoints.file import user_models
+from rleseg_core.checkpoints import user_models
 from rleseg_core.download import Downloaded, download
 from rleseg_core.errors import CheckpointError
 from rleseg_core.published.importing import BnEval, import_checkpoint

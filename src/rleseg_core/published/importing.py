@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rleseg_core.checkpoints.build import build_model
-from rleseg_core.checkpoints.file import ModelInfo, save_checkpoint
+from rleseg_core.checkpoints import ModelInfo, build_model, save_checkpoint
 from rleseg_core.errors import CheckpointError
 from rleseg_core.model import (
     SIZES,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rleseg_core.checkpoints.file import ModelInfo
+from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data import LabelledStack, SampleBatch, SubsampleRule, grid_samples
 from rleseg_core.errors import TrainingError
 from rleseg_core.training.config import TrainConfig

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rleseg_core.checkpoints.file import ModelInfo
+from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data import LabelledStack
 from rleseg_core.data.sampling import labelled_windows
 from rleseg_core.spec import WindowSpec

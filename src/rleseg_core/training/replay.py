@@ -1,6 +1,6 @@
 """Replay data: what a base model learned from, drawn again so that it does not forget."""
 
-from rleseg_core.checkpoints.file import ModelInfo, model_folders
+from rleseg_core.checkpoints import ModelInfo, model_folders
 from rleseg_core.data import LabelledStack, varied_stack
 
 _FIRST_SEED = 10_000  # neither of the demo's data nor of those held out for it

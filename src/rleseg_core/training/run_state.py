@@ -8,7 +8,7 @@ from typing import cast
 
 from torch import Tensor
 
-from rleseg_core.checkpoints.file import Checkpoint, ModelInfo, save_checkpoint
+from rleseg_core.checkpoints import Checkpoint, ModelInfo, save_checkpoint
 from rleseg_core.errors import CheckpointError
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.selection import BestScore

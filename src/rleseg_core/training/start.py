@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from rleseg_core.checkpoints.file import ModelInfo, find_model, load_checkpoint, read_info
+from rleseg_core.checkpoints import ModelInfo, find_model, load_checkpoint, read_info
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.data import TrainingData
 from rleseg_core.training.reports import LAST, StepReport, logged, with_message
@@ -108,7 +108,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
 ) -> Generator[StepReport, None, Path]:
-    """Train the model of a header (`rleseg_core.checkpoints.build.new_model`) on labelled stacks.
+    """Train the model of a header (`rleseg_core.checkpoints.new_model`) on labelled stacks.
 
     `info.path` is the file of the finished model; `weights` are those it starts from, fresh ones by
     default. The other parameters, reports and errors are those of `fine_tune`.

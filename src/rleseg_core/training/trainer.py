@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from rleseg_core.checkpoints.build import build_model, build_tokenizer
-from rleseg_core.checkpoints.file import ModelInfo, load_checkpoint, save_checkpoint
+from rleseg_core.checkpoints import (
+    ModelInfo,
+    build_model,
+    build_tokenizer,
+    load_checkpoint,
+    save_checkpoint,
+)
 from rleseg_core.data import SampleBatch
 from rleseg_core.devices import choose_device
 from rleseg_core.errors import BudgetError, TrainingError

@@ -5,8 +5,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from rleseg_core.checkpoints.build import build_model, build_tokenizer, with_classes
-from rleseg_core.checkpoints.file import Checkpoint, ModelInfo
+from rleseg_core.checkpoints import (
+    Checkpoint,
+    ModelInfo,
+    build_model,
+    build_tokenizer,
+    with_classes,
+)
 from rleseg_core.model import ModelConfig, from_image_model
 from rleseg_core.tokens import Vocabulary
 

@@ -8,15 +8,17 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from rleseg_core.checkpoints import backbones as pretrained
-from rleseg_core.checkpoints.backbone_files import read_backbone
-from rleseg_core.checkpoints.backbones import (
+from rleseg_core.checkpoints import (
+    build_model,
     fetch_backbone,
     find_backbone,
     load_backbone,
+    load_checkpoint,
+    new_model,
+    save_checkpoint,
     with_backbone,
 )
-from rleseg_core.checkpoints.build import build_model, new_model
-from rleseg_core.checkpoints.file import load_checkpoint, save_checkpoint
+from rleseg_core.checkpoints.backbone_files import read_backbone
 from rleseg_core.cli import main
 from rleseg_core.errors import CheckpointError
 from rleseg_core.model import BackboneConfig, ModelConfig, model_config

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rleseg_core.checkpoints.file import (
+from rleseg_core.checkpoints import (
     ModelInfo,
     find_model,
     list_models,

@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from rleseg_core.checkpoints.build import build_model
-from rleseg_core.checkpoints.file import find_model, load_checkpoint, read_info, save_checkpoint
+from rleseg_core.checkpoints import (
+    build_model,
+    find_model,
+    load_checkpoint,
+    read_info,
+    save_checkpoint,
+)
 from rleseg_core.checkpoints.old_names import training_state
 
 from .written_by_0_1.write import N_TOKENS, STARTS, images

@@ -403,7 +403,7 @@ def test_unknown_option_is_exit_code_2(capfd):
 
 
 def test_unfinished_run_is_not_begun_anew(capfd, synthetic, tmp_path):
-    from rleseg_core.checkpoints.file import load_checkpoint, save_checkpoint
+    from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
 
     arguments = [
         *("train", "--classes", "ipsc,dfc", synthetic / "images.tif", synthetic / "classes.tif"),

@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rleseg_core.checkpoints.build import build_model, new_model
-from rleseg_core.checkpoints.file import read_info, save_checkpoint
+from rleseg_core.checkpoints import build_model, new_model, read_info, save_checkpoint
 from rleseg_core.cli import main
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset

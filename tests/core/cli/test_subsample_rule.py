@@ -1,6 +1,6 @@
 import pytest
 
-from rleseg_core.checkpoints.file import read_info
+from rleseg_core.checkpoints import read_info
 from rleseg_core.cli import main
 
 

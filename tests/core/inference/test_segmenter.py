@@ -7,8 +7,7 @@ import tifffile
 import torch
 import zarr
 
-from rleseg_core.checkpoints.build import build_model, new_model
-from rleseg_core.checkpoints.file import save_checkpoint
+from rleseg_core.checkpoints import build_model, new_model, save_checkpoint
 from rleseg_core.data import ImageStack, SyntheticConfig, plan_windows, synthesize
 from rleseg_core.decoding import Sampling
 from rleseg_core.errors import BudgetError, DataError, RlesegError, SchemeError

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.checkpoints.build import build_model
-from rleseg_core.checkpoints.file import load_checkpoint, read_info
+from rleseg_core.checkpoints import build_model, load_checkpoint, read_info
 from rleseg_core.cli import main
 from rleseg_core.data import LabelledStack
 from rleseg_core.errors import TrainingError

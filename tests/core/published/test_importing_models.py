@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.checkpoints.build import build_model, build_tokenizer
-from rleseg_core.checkpoints.file import load_checkpoint, read_info
+from rleseg_core.checkpoints import build_model, build_tokenizer, load_checkpoint, read_info
 from rleseg_core.data import ImageStack
 from rleseg_core.errors import CheckpointError, RlesegError
 from rleseg_core.inference import Segmenter

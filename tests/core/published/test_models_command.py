@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rleseg_core.checkpoints.file import read_info
+from rleseg_core.checkpoints import read_info
 from rleseg_core.cli import main
 
 

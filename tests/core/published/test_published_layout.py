@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.checkpoints.build import build_model, build_tokenizer, with_classes
-from rleseg_core.checkpoints.file import ModelInfo, list_models, read_info, save_checkpoint
+from rleseg_core.checkpoints import (
+    ModelInfo,
+    build_model,
+    build_tokenizer,
+    list_models,
+    read_info,
+    save_checkpoint,
+    with_classes,
+)
 from rleseg_core.data import ImageStack
 from rleseg_core.decoding import generate_tokens
 from rleseg_core.errors import CheckpointError, SchemeError

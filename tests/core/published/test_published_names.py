@@ -1,7 +1,6 @@
 import csv
 import re
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,8 +191,7 @@ def test_video_swin(weights, patch_frames):
     if patch_frames == 2:
         places["model/encoder/rest.Svis_pos_embedding"] = random(2 * 144, 48)
         places["model/proj.Svis_pos_embedding"] = random(2 * 144, 32)
-    config = replace(
-        TINY,
+    config = TINY.with_changes(
         backbone_kind="swin",
         backbone_widths=(32, 64),
         backbone_blocks=(2, 1),

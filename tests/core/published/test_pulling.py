@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from rleseg_core import product_of
-from rleseg_core.checkpoints.file import list_models, read_info
+from rleseg_core.checkpoints import list_models, read_info
 from rleseg_core.download import download
 from rleseg_core.errors import CheckpointError
 from rleseg_core.published import ARCHIVES, cache_folder, pull, unpack

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rleseg_core.checkpoints.build import new_model
+from rleseg_core.checkpoints import new_model
 from rleseg_core.data import (
     ImageStack,
     LabelledStack,

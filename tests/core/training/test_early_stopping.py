@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from rleseg_core.checkpoints.file import read_info
+from rleseg_core.checkpoints import read_info
 from rleseg_core.errors import TrainingError
 from rleseg_core.training import LAST, TrainConfig
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rleseg_core.checkpoints.file import load_checkpoint, read_info, save_checkpoint
+from rleseg_core.checkpoints import load_checkpoint, read_info, save_checkpoint
 from rleseg_core.training import LAST, TrainConfig, trainer
 
 CONFIG = TrainConfig(n_steps=6, batch_size=2, warmup_steps=0, validate_every=0)

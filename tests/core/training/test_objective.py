@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.checkpoints.build import length_ranges
+from rleseg_core.checkpoints import length_ranges
 from rleseg_core.errors import TrainingError
 from rleseg_core.model import model_config
 from rleseg_core.spec import MaskSpec

@@ -21,8 +21,7 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.checkpoints.build import build_model, build_tokenizer
-from rleseg_core.checkpoints.file import load_checkpoint, read_info
+from rleseg_core.checkpoints import build_model, build_tokenizer, load_checkpoint, read_info
 from rleseg_core.checkpoints.old_names import training_state
 from rleseg_core.data import ImageStack, LabelledStack, grid_samples
 from rleseg_core.training import BEST, LAST, TrainConfig, TrainingData, read_reports, train

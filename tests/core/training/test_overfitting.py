@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.checkpoints.build import build_model, build_tokenizer, new_model
+from rleseg_core.checkpoints import build_model, build_tokenizer, new_model
 from rleseg_core.data import SampleBatch
 from rleseg_core.decoding import generate_tokens
 from rleseg_core.spec import MaskSpec, WindowSpec

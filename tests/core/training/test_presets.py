@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from rleseg_core.augment.config import NO_AUGMENTATION
-from rleseg_core.checkpoints.build import new_model
-from rleseg_core.checkpoints.file import ModelInfo, find_model, read_info
+from rleseg_core.checkpoints import ModelInfo, find_model, new_model, read_info
 from rleseg_core.data import ImageStack, LabelledStack
 from rleseg_core.errors import DataError, TrainingError
 from rleseg_core.spec import MaskSpec, WindowSpec

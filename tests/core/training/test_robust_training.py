@@ -16,8 +16,7 @@ import tifffile
 import torch
 
 from rleseg_core.augment.config import AUGMENTATIONS
-from rleseg_core.checkpoints.build import build_model, new_model
-from rleseg_core.checkpoints.file import load_checkpoint, read_info
+from rleseg_core.checkpoints import build_model, load_checkpoint, new_model, read_info
 from rleseg_core.cli import main
 from rleseg_core.data import ImageStack, LabelledStack
 from rleseg_core.errors import BudgetError, DataError, TrainingError

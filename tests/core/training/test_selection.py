@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from rleseg_core.checkpoints.file import read_info
+from rleseg_core.checkpoints import read_info
 from rleseg_core.cli.app import main
 from rleseg_core.errors import TrainingError
 from rleseg_core.evaluation.scores import score

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.checkpoints.build import build_model, build_tokenizer, new_model
-from rleseg_core.checkpoints.file import load_checkpoint, read_info, save_checkpoint
+from rleseg_core.checkpoints import (
+    build_model,
+    build_tokenizer,
+    load_checkpoint,
+    new_model,
+    read_info,
+    save_checkpoint,
+)
 from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, synthesize
 from rleseg_core.errors import CheckpointError, TrainingError
 from rleseg_core.model import ModelConfig

@@ -8,14 +8,15 @@ import pytest
 import tifffile
 import torch
 
-from rleseg_core.checkpoints.build import (
+from rleseg_core.checkpoints import (
+    Checkpoint,
     as_video,
     build_model,
     build_tokenizer,
+    load_checkpoint,
     new_model,
     with_classes,
 )
-from rleseg_core.checkpoints.file import Checkpoint, load_checkpoint
 from rleseg_core.cli import main
 from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, plan_windows, synthesize
 from rleseg_core.errors import SchemeError

@@ -1,0 +1,97 @@
+"""The installed models: the folders that hold them, a list of them, and one by its name."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from rleseg_core.checkpoints.file import ModelInfo, read_info
+from rleseg_core.errors import CheckpointError
+
+
+def user_models() -> Path:
+    """The folder of the models that the user trains or downloads."""
+    from platformdirs import user_data_path
+
+    return user_data_path("rleseg") / "models"
+
+
+def model_folders() -> list[Path]:
+    """The folders that hold models: the bundled ones, the user's, and those in RLESEG_MODELS."""
+    named = [Path(part) for part in os.environ.get("RLESEG_MODELS", "").split(os.pathsep) if part]
+    return [Path(__file__).parent.parent / "models", user_models(), *named]
+
+
+def list_models() -> list[ModelInfo]:
+    """Headers of the installed models, the bundled ones first; unreadable files are left out."""
+    found = []
+    for folder in model_folders():
+        for path in sorted(folder.glob("*.safetensors")):
+            try:
+                found.append(read_info(path))
+            except CheckpointError:
+                continue
+    return found
+
+
+def model_facts(info: ModelInfo) -> dict[str, object]:
+    """What a list of models shows of one, as plain values: scheme, classes, sizes, licence."""
+    return {
+        "name": info.path.stem,
+        "title": info.name,
+        "scheme_name": _scheme_name(info),
+        "classes": ", ".join(info.mask_spec.class_names),
+        "mask": "x".join(map(str, info.mask_spec.size)),
+        "patch": info.window_spec.patch,
+        "frames": info.mask_spec.n_frames,
+        "vocabulary": _vocab_size(info),
+        "steps": info.step,
+        "source": str(info.card.get("source") or info.card.get("data") or ""),
+        "licence": str(info.card.get("licence", "")),
+        "ids": "published" if info.layout else "compact",
+        "scheme": info.scheme,
+        "card": info.card,
+        "file": str(info.path),
+    }
+
+
+def _vocab_size(info: ModelInfo) -> object:
+    """V, or None where the header does not say it."""
+    tokens = info.model.get("tokens")
+    return tokens.get("vocab_size") if isinstance(tokens, Mapping) else None
+
+
+def _scheme_name(info: ModelInfo) -> str:
+    """The preset that is nearest to the scheme, and the settings that differ from it."""
+    from rleseg_core.tokens import PRESETS
+
+    def differences(name: str) -> dict[str, object]:
+        usual = PRESETS[name].to_json()
+        return {
+            key: value
+            for key, value in info.scheme.items()
+            if key != "max_length" and usual.get(key) != value
+        }
+
+    names = list(PRESETS) if info.mask_spec.n_frames == 1 else list(reversed(PRESETS))
+    nearest = min(names, key=lambda name: len(differences(name)))
+    return ", ".join([nearest, *(f"{k}={v}" for k, v in differences(nearest).items())])
+
+
+def find_model(name: str | Path) -> Path:
+    """Path of a model given by its path or by the name of an installed one.
+
+    Raises
+    ------
+    CheckpointError
+        If there is neither; the message lists the installed names.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    models = {info.path.stem: info.path for info in reversed(list_models())}
+    if str(name) in models:
+        return models[str(name)]
+    raise CheckpointError(
+        f"there is no model file {name}, nor an installed model of that name "
+        f"(installed: {', '.join(sorted(models)) or 'none'})"
+    )
