@@ -105,15 +105,15 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     viewer.dims.set_current_step(0, 3)
     bench.show_tab("Correct")
     correct = bench.correct
-    correct.start_button.click()
+    correct.start_page.start_button.click()
     camera.wait_until(lambda: correct.correction.recorder is not None)
     repair(session.result, viewer.layers["simulated cells truth"].data, frame=3)
     session.result.mode = "paint"
     camera.wait(1.5)
-    correct.compare_button.click()
+    correct.review.compare_button.click()
     camera.take("correct.png")
-    correct.compare_button.click()
-    correct.accept_button.click()
+    correct.review.compare_button.click()
+    correct.review.accept_button.click()
 
     bench.show_tab("Fine-tune")
     tune = bench.finetune

@@ -32,7 +32,7 @@ def widget(qtbot, session, masks):
 @pytest.fixture
 def begun(qtbot, widget, session):
     with qtbot.waitSignal(widget.correction.opened):
-        qtbot.mouseClick(widget.start_button, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(widget.start_page.start_button, Qt.MouseButton.LeftButton)
     session.viewer.dims.set_current_step(0, 0)
     yield widget
     widget.correction.finish()
@@ -56,7 +56,7 @@ def test_start_keeps_the_prediction_and_opens_a_copy(begun, session, masks):
     assert recorder.log.image_path == session.path_of(session.image)
     assert session.corrections is recorder.log
     assert begun.tools.isVisible()
-    assert not begun.start_button.isVisible()
+    assert not begun.start_page.start_button.isVisible()
 
 
 def test_painted_frame_is_saved_and_told(qtbot, begun, session):
@@ -66,8 +66,8 @@ def test_painted_frame_is_saved_and_told(qtbot, begun, session):
         paint(session.result, 0, 40, 20)
     assert told
     assert begun.status.text().startswith("1 frame corrected")
-    assert begun.undo_button.text() == "Undo (1)"
-    assert begun.revert_button.isEnabled()
+    assert begun.review.undo_button.text() == "Undo (1)"
+    assert begun.review.revert_button.isEnabled()
     again = CorrectionLog(session.corrections.folder)
     np.testing.assert_array_equal(again.replay(), session.result.data[:])
     again.close()
@@ -79,11 +79,11 @@ def test_undo_shows_the_frame(qtbot, begun, session, masks):
         paint(session.result, 2, 40, 20)
     session.viewer.dims.set_current_step(0, 0)
     qtbot.waitUntil(lambda: not begun.correction.recorder.pending)
-    begun.undo_button.click()
+    begun.review.undo_button.click()
     assert session.viewer.dims.current_step[0] == 2
     np.testing.assert_array_equal(session.result.data[:], masks.data)
-    assert not begun.undo_button.isEnabled()
-    begun.redo_button.click()
+    assert not begun.review.undo_button.isEnabled()
+    begun.review.redo_button.click()
     assert (session.result.data[2] != masks.data[2]).any()
 
 
@@ -91,15 +91,15 @@ def test_accepting_goes_to_the_next_frame_to_review(begun, session):
     dims = session.viewer.dims
     dims.set_current_step(0, 1)
     for expected in (2, 3, 0, 0):
-        begun.accept_button.click()
+        begun.review.accept_button.click()
         assert dims.current_step[0] == expected
     assert session.corrections.accepted_frames() == [0, 1, 2, 3]
     assert "every frame is reviewed" in begun.status.text()
-    assert begun.accept_button.isChecked()
-    begun.accept_button.click()
+    assert begun.review.accept_button.isChecked()
+    begun.review.accept_button.click()
     assert session.corrections.accepted_frames() == [1, 2, 3]
     dims.set_current_step(0, 2)
-    begun.next_button.click()
+    begun.review.next_button.click()
     assert dims.current_step[0] == 0
 
 
@@ -109,9 +109,9 @@ def test_corrected_frames_are_found_and_reverted(qtbot, begun, session, masks):
     with qtbot.waitSignal(begun.correction.changed):
         paint(session.result, 3, 40, 20)
     dims.set_current_step(0, 1)
-    begun.next_corrected.click()
+    begun.review.next_corrected.click()
     assert dims.current_step[0] == 3
-    begun.revert_button.click()
+    begun.review.revert_button.click()
     np.testing.assert_array_equal(session.result.data[:], masks.data)
     assert session.corrections.corrected_frames() == []
 
@@ -142,29 +142,29 @@ def test_keys_choose_classes_and_review(qtbot, begun, session):
     keys["A"](layer)
     assert session.corrections.accepted_frames() == [0]
     keys["I"](layer)
-    assert begun.compare_button.isChecked()
+    assert begun.review.compare_button.isChecked()
     begun.correction.finish()
     assert not layer.keymap
 
 
 def test_prediction_is_shown_over_the_masks(begun, session, masks):
-    begun.compare_button.click()
+    begun.review.compare_button.click()
     layer = session.viewer.layers["prediction"]
     assert layer.visible
     assert layer.contour
     np.testing.assert_array_equal(layer.data[:], masks.data)
     assert session.viewer.layers.selection.active is session.result
-    begun.compare_button.click()
+    begun.review.compare_button.click()
     assert not layer.visible
-    begun.finish_button.click()
+    begun.review.finish_button.click()
     assert "prediction" not in session.viewer.layers
-    assert begun.start_button.isVisible()
+    assert begun.start_page.start_button.isVisible()
 
 
 def test_strip_leads_to_its_frames(qtbot, begun, session):
     from qtpy.QtCore import QPoint
 
-    strip = begun.strip
+    strip = begun.review.strip
     assert strip.n_frames == 4
     qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=QPoint(strip.width() * 5 // 8, 5))
     assert session.viewer.dims.current_step[0] == 2
@@ -174,13 +174,13 @@ def test_earlier_corrections_are_resumed(qtbot, begun, session):
     with qtbot.waitSignal(begun.correction.changed):
         paint(session.result, 0, 40, 20)
     log = session.corrections
-    begun.finish_button.click()
+    begun.review.finish_button.click()
     session.viewer.layers.remove(session.result)
     log.labels[1, :5, :5] = 2  # as if napari had been killed between painting and recording
     expected = log.labels[:]
-    assert begun.earlier.count() == 1
+    assert begun.start_page.earlier.count() == 1
     with qtbot.waitSignal(begun.correction.opened):
-        begun.resume_button.click()
+        begun.start_page.resume_button.click()
     np.testing.assert_array_equal(session.result.data[:], expected)
     assert session.corrections.corrected_frames() == [0, 1]
     assert session.corrections.folder == log.folder
@@ -192,7 +192,7 @@ def test_removed_layer_ends_the_corrections(qtbot, begun, session):
     session.viewer.layers.remove(session.result)
     assert begun.correction.recorder is None
     assert log.n_changes == 1
-    assert begun.start_button.isVisible()
+    assert begun.start_page.start_button.isVisible()
 
 
 def test_hidden_panel_saves_at_once(qtbot, begun, session):
@@ -203,20 +203,20 @@ def test_hidden_panel_saves_at_once(qtbot, begun, session):
 
 def test_masks_that_do_not_fit_are_told(qtbot, widget, session):
     other = show_labels(session.viewer, np.zeros((2, 5, 6), np.uint8), NAMES, name="small")
-    widget.masks.layer = other
-    widget.start()
+    widget.start_page.masks.layer = other
+    widget.start_page.start()
     assert "(2, 5, 6), the image is (4, 96, 64)" in widget.status.text()
     assert not widget.correction.busy
 
 
 def test_classes_without_names_are_asked_for(qtbot, widget, session):
     session.viewer.add_labels(np.zeros((4, 96, 64), np.uint8), name="bare")
-    widget.masks.layer = session.viewer.layers["bare"]
-    widget.start()
+    widget.start_page.masks.layer = session.viewer.layers["bare"]
+    widget.start_page.start()
     assert "have no names" in widget.status.text()
-    widget.class_names.setText("cell")
+    widget.start_page.class_names.setText("cell")
     with qtbot.waitSignal(widget.correction.opened):
-        widget.start()
+        widget.start_page.start()
     assert session.corrections.class_names == ("cell",)
     widget.correction.finish()
 
@@ -226,7 +226,7 @@ def test_closed_panel_hears_nothing(qtbot, session, masks):
     panel = CorrectWidget(session)
     session.viewer.window.add_dock_widget(panel, name="Correct")
     with qtbot.waitSignal(panel.correction.opened):
-        panel.start()
+        panel.start_page.start()
     layer = session.result
     session.viewer.window.remove_dock_widget(panel)
     panel.deleteLater()

@@ -47,7 +47,7 @@ def test_segment_animate_correct_fine_tune_and_segment_again(session, cells, tin
     bench.show_tab("Correct")
     correct = bench.correct
     with qtbot.waitSignal(correct.correction.opened):
-        correct.start_button.click()
+        correct.start_page.start_button.click()
     viewer.dims.set_current_step(0, FRAME)
     viewer.reset_view()
     correct.tools.classes.button(2).click()
@@ -55,7 +55,7 @@ def test_segment_animate_correct_fine_tune_and_segment_again(session, cells, tin
         paint(viewer, qtbot)
     assert list(session.corrections.changed_pixels()) == [FRAME]
     assert (np.asarray(session.result.data[FRAME]) == 2).any()
-    correct.accept_button.click()
+    correct.review.accept_button.click()
 
     bench.show_tab("Fine-tune")
     tune = bench.finetune

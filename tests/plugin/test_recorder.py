@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -78,6 +79,20 @@ def test_strokes_in_quick_succession_are_one_change(qtbot, recorder, layer, log)
             stroke(layer, 1, 10, col, 2)
             qtbot.wait(50)
     assert log.n_changes == 1
+
+
+def test_strokes_that_do_not_cease_are_recorded_two_seconds_after_the_first(
+    recorder, layer, monkeypatch
+):
+    elapsed = [0]
+    monkeypatch.setattr(
+        recorder, "_waiting", SimpleNamespace(start=int, elapsed=lambda: elapsed[0])
+    )
+    for col, (since_first, wait) in enumerate(((0, 300), (1500, 300), (1900, 100), (2500, 0))):
+        elapsed[0] = since_first
+        stroke(layer, 1, 10, 5 * col, 2)
+        assert recorder._timer.interval() == wait
+        assert recorder._timer.isActive()
 
 
 def test_undo_and_redo_of_napari_are_recorded(qtbot, recorder, layer, log, prediction):

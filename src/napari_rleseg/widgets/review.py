@@ -1,71 +1,136 @@
-"""A bar with the state of every frame, to see what is done and to go there."""
+"""Controls to review corrected frames: accept, revert, go to the next, undo, compare."""
 
-from collections.abc import Collection
+from collections.abc import Callable
 
-import numpy as np
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from napari.layers import Labels
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
-TO_REVIEW, EDITED, ACCEPTED = (112, 118, 128), (230, 159, 0), (0, 158, 115)
-HEIGHT = 16
+from napari_rleseg.correction import MaskCorrection
+from napari_rleseg.recorder import CorrectionRecorder
+from napari_rleseg.widgets.review_strip import ReviewStrip
 
 
-class ReviewStrip(QWidget):
-    """One colour a frame: grey to be reviewed, orange changed, green accepted."""
+class ReviewControls(QWidget):
+    """Reviews the frames of a correction; the keys A, N, Shift-N and I press its buttons.
 
-    clicked = Signal(int)  # frame
+    Parameters
+    ----------
+    correction : MaskCorrection
+        What is reviewed.
+    parent : QWidget or None
+        Owner.
+    """
 
-    def __init__(self, parent: QWidget | None = None):
+    all_reviewed = Signal()  # there is no frame left to go to
+
+    def __init__(self, correction: MaskCorrection, parent: QWidget | None = None):
         super().__init__(parent)
-        self._colours = np.zeros((1, 0, 3), np.uint8)
-        self._frame = 0
-        self.setFixedHeight(HEIGHT)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("grey: to review · orange: changed · green: accepted\nclick to go there")
+        self._correction = correction
+        self.strip = ReviewStrip()
+        self.accept_button = _button("Accept frame (A)", "Mark this frame as correct (A)")
+        self.revert_button = _button("Revert frame", "Restore the prediction of this frame")
+        self.previous_button = _button(
+            "◀ To review (⇧N)", "Go to the previous frame that is not accepted (Shift-N)"
+        )
+        self.next_button = _button(
+            "To review ▶ (N)", "Go to the next frame that is not accepted (N)"
+        )
+        self.previous_corrected = _button("◀ Corrected", "Go to the previous corrected frame")
+        self.next_corrected = _button("Corrected ▶", "Go to the next corrected frame")
+        self.undo_button = _button("Undo", "Undo the last saved change, also of earlier sessions")
+        self.redo_button = _button("Redo", "Redo the change that was undone last")
+        self.compare_button = _button("Prediction (I)", "Show the outlines of the prediction (I)")
+        self.finish_button = _button("Finish", "Stop correcting; the corrected masks stay")
+        for button in (self.accept_button, self.compare_button):
+            button.setCheckable(True)
+        self._lay_out()
+        self._connect()
 
-    @property
-    def n_frames(self) -> int:
-        """Frames shown."""
-        return int(self._colours.shape[1])
+    def bind_keys(self, layer: Labels) -> None:
+        """Let the keys press the buttons while `layer` is active."""
+        for key, button in self._keys().items():
+            layer.bind_key(key, _presser(button), overwrite=True)
 
-    def show_states(
-        self, n_frames: int, edited: Collection[int], accepted: Collection[int], frame: int
-    ) -> None:
-        """Show which frames were changed and accepted, and mark the one that is shown."""
-        colours = np.empty((1, n_frames, 3), np.uint8)
-        colours[:] = TO_REVIEW
-        colours[0, list(edited)] = EDITED
-        colours[0, list(accepted)] = ACCEPTED
-        self._colours, self._frame = colours, frame
-        self.update()
+    def unbind_keys(self, layer: Labels) -> None:
+        """Give the keys of `layer` back."""
+        for key in self._keys():
+            layer.bind_key(key, None, overwrite=True)
 
-    def mark(self, frame: int) -> None:
-        """Mark the frame that is shown."""
-        self._frame = frame
-        self.update()
+    def show_state(self, recorder: CorrectionRecorder) -> None:
+        """Show what is recorded: the state of every frame, and how much can be undone."""
+        log = recorder.log
+        self.undo_button.setText(f"Undo ({log.n_changes})")
+        self.undo_button.setEnabled(log.n_changes > 0)
+        self.redo_button.setText(f"Redo ({log.n_undone})")
+        self.redo_button.setEnabled(log.n_undone > 0)
+        self.strip.show_states(
+            log.shape[0], list(log.changed_pixels()), log.accepted_frames(), recorder.frame
+        )
+        self.show_frame(recorder)
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw one tick a frame."""
-        n_frames = self.n_frames
-        if not n_frames:
-            return
-        painter = QPainter(self)
-        data = self._colours.tobytes()
-        image = QImage(data, n_frames, 1, 3 * n_frames, QImage.Format.Format_RGB888)
-        painter.drawImage(self.rect(), image)
-        width = self.width() / n_frames
-        if width >= 4:  # room for lines between the frames
-            painter.setPen(self.palette().window().color())
-            for frame in range(1, n_frames):
-                painter.drawLine(round(frame * width), 0, round(frame * width), HEIGHT)
-        painter.setPen(QColor("white"))
-        left = round(self._frame * width)
-        painter.drawRect(left, 0, max(2, round(width) - 1), HEIGHT - 1)
-        painter.end()
+    def show_frame(self, recorder: CorrectionRecorder) -> None:
+        """Show the state of the current frame."""
+        frame = recorder.frame
+        self.strip.mark(frame)
+        self.accept_button.setChecked(frame in recorder.log.accepted_frames())
+        self.revert_button.setEnabled(frame in recorder.log.changed_pixels())
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Go to the frame under the cursor."""
-        if self.n_frames and event.button() == Qt.MouseButton.LeftButton:
-            frame = int(event.pos().x() / max(1, self.width()) * self.n_frames)
-            self.clicked.emit(max(0, min(frame, self.n_frames - 1)))
+    def _lay_out(self) -> None:
+        grid = QGridLayout()
+        buttons = (
+            (self.accept_button, self.revert_button),
+            (self.previous_button, self.next_button),
+            (self.previous_corrected, self.next_corrected),
+            (self.undo_button, self.redo_button),
+            (self.compare_button, self.finish_button),
+        )
+        for row, pair in enumerate(buttons):
+            for column, button in enumerate(pair):
+                grid.addWidget(button, row, column)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.strip)
+        layout.addLayout(grid)
+
+    def _connect(self) -> None:
+        correction = self._correction
+        self.accept_button.clicked.connect(self._accept)
+        self.revert_button.clicked.connect(correction.revert)
+        self.previous_button.clicked.connect(lambda: self._go(-1))
+        self.next_button.clicked.connect(lambda: self._go(1))
+        self.previous_corrected.clicked.connect(lambda: correction.go_to_next(-1, corrected=True))
+        self.next_corrected.clicked.connect(lambda: correction.go_to_next(1, corrected=True))
+        self.undo_button.clicked.connect(correction.undo)
+        self.redo_button.clicked.connect(correction.redo)
+        self.compare_button.toggled.connect(correction.compare)
+        self.finish_button.clicked.connect(correction.finish)
+        self.strip.clicked.connect(correction.go_to)
+
+    def _accept(self) -> None:
+        accepted = self.accept_button.isChecked()
+        self._correction.accept(accepted)
+        if accepted:
+            self._go(1)
+
+    def _go(self, step: int) -> None:
+        if self._correction.go_to_next(step) is None:
+            self.all_reviewed.emit()
+
+    def _keys(self) -> dict[str, QPushButton]:
+        return {
+            "A": self.accept_button,
+            "N": self.next_button,
+            "Shift-N": self.previous_button,
+            "I": self.compare_button,
+        }
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    return button
+
+
+def _presser(button: QPushButton) -> Callable[[Labels], None]:
+    return lambda layer: button.click()
