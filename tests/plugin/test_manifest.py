@@ -6,6 +6,7 @@ from napari._app_model.constants import MenuId
 from npe2 import PluginManifest
 
 import napari_rleseg
+from napari_rleseg.panels import PANELS
 from rleseg_core.data.formats.registry import FORMATS, output_formats
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,3 +66,19 @@ def test_reader_leaves_images_to_napari(manifest):
     """A reader of ours for these would make napari ask which reader to take, file by file."""
     patterns = {p for reader in manifest.contributions.readers for p in reader.filename_patterns}
     assert not patterns & {f"*{suffix}" for one in FORMATS for suffix in one.suffixes}
+
+
+def test_every_panel_has_its_command_in_the_manifest(manifest):
+    expected = {
+        f"napari-rleseg.open_{panel.name}": (
+            panel.command,
+            f"napari_rleseg.commands:open_{panel.name}",
+        )
+        for panel in PANELS
+    }
+    found = {
+        command.id: (command.title, str(command.python_name))
+        for command in manifest.contributions.commands
+        if command.id.startswith("napari-rleseg.open_")
+    }
+    assert found == expected

@@ -6,6 +6,7 @@ import pytest
 from napari.settings import get_plugin_settings
 
 from napari_rleseg import commands
+from napari_rleseg.panels import PANELS, Panel
 from napari_rleseg.preferences import DEFAULTS, preference
 from napari_rleseg.session import Session
 
@@ -64,16 +65,35 @@ def test_two_viewers_have_two_sessions(make_napari_viewer, viewer):
 
 
 def test_commands_open_their_tab(viewer):
-    for command, title in (
-        (commands.open_load, "Load"),
-        (commands.open_segment, "Segment"),
-        (commands.open_animate, "Animate"),
-        (commands.open_correct, "Correct"),
-        (commands.open_finetune, "Fine-tune"),
-    ):
-        command(viewer)
+    for panel in PANELS:
+        getattr(commands, f"open_{panel.name}")(viewer)
         workbench = viewer.window.add_plugin_dock_widget("napari-rleseg", "Workbench")[1]
-        assert workbench.tabs.tabText(workbench.tabs.currentIndex()) == title
+        assert workbench.tabs.tabText(workbench.tabs.currentIndex()) == panel.title
+
+
+TOY_PANEL = """
+from qtpy.QtWidgets import QLabel
+
+class ToyWidget(QLabel):
+    def __init__(self, session):
+        super().__init__("a toy")
+        self.session = session
+"""
+
+
+def test_new_panel_is_one_file_and_one_line(viewer, monkeypatch, tmp_path):
+    (tmp_path / "toy_panel.py").write_text(TOY_PANEL)
+    monkeypatch.syspath_prepend(tmp_path)
+    toy = Panel("toy", "Toy", "toy_panel:ToyWidget", "Play with the toy")
+    try:
+        PANELS.append(toy)
+        commands.open_toy(viewer)
+        workbench = open_workbench(viewer)
+        assert workbench.tabs.tabText(workbench.tabs.currentIndex()) == "Toy"
+        assert workbench.panels["toy"].text() == "a toy"
+        assert workbench.panels["toy"].session is workbench.session
+    finally:
+        PANELS.remove(toy)
 
 
 def test_sample_of_the_file_menu_is_segmented_by_a_command(viewer, tiny_model, qtbot):

@@ -116,10 +116,6 @@ class SegmentWidget(QWidget):
         self.frames.setCurrentText(frames)
         self.start()
 
-    def reset_choices(self, event: object = None) -> None:
-        """Read the viewer's layers anew."""
-        self.image.reset_choices()
-
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         form = form_layout()

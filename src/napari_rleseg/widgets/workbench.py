@@ -1,4 +1,4 @@
-"""The dock: one tab for each step of the work."""
+"""The dock: one tab for each panel."""
 
 from typing import TYPE_CHECKING
 
@@ -6,50 +6,42 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
+from napari_rleseg.panels import PANELS
 from napari_rleseg.session import Session
-from napari_rleseg.widgets.animate import AnimateWidget
 from napari_rleseg.widgets.controls import scrolled
-from napari_rleseg.widgets.correct import CorrectWidget
-from napari_rleseg.widgets.finetune import FinetuneWidget
-from napari_rleseg.widgets.load import LoadWidget
-from napari_rleseg.widgets.segment import SegmentWidget
 
 if TYPE_CHECKING:
     import napari.viewer
 
 
 class Workbench(QWidget):
-    """Load, Segment, Animate, Correct and Fine-tune, over one session.
+    """All panels over one session; each is also an attribute by its name, such as ``segment``.
 
     Parameters
     ----------
     napari_viewer : Viewer
         The viewer to work in.
+
+    Attributes
+    ----------
+    panels : dict of str to QWidget
+        The panels by name.
     """
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer"):
         super().__init__()
         self.session = Session.of(napari_viewer)
         self._watched: QWidget | None = None
-        self.load = LoadWidget(self.session)
-        self.segment = SegmentWidget(self.session)
-        self.animate = AnimateWidget(self.session)
-        self.correct = CorrectWidget(self.session)
-        self.finetune = FinetuneWidget(self.session)
+        self.panels = {panel.name: panel.create(self.session) for panel in PANELS}
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.setUsesScrollButtons(False)  # the dock is no narrower than the titles
         self.tabs.setElideMode(Qt.TextElideMode.ElideNone)
         self.tabs.tabBar().setExpanding(True)
         self.tabs.tabBar().setDrawBase(False)
-        for title, panel in (
-            ("Load", self.load),
-            ("Segment", self.segment),
-            ("Animate", self.animate),
-            ("Correct", self.correct),
-            ("Fine-tune", self.finetune),
-        ):
-            self.tabs.addTab(scrolled(panel), title)
+        for panel in PANELS:
+            setattr(self, panel.name, self.panels[panel.name])
+            self.tabs.addTab(scrolled(self.panels[panel.name]), panel.title)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
         layout.addWidget(self.tabs)
@@ -60,12 +52,8 @@ class Workbench(QWidget):
         titles = [self.tabs.tabText(index) for index in range(self.tabs.count())]
         self.tabs.setCurrentIndex(titles.index(title))
 
-    def reset_choices(self, event: object = None) -> None:
-        """Napari's call when its layers change."""
-        self.segment.reset_choices()
-
     def showEvent(self, event: QShowEvent) -> None:
-        """Get the process of the models ready, and end the session with the window."""
+        """Start the inference process, and end the session with the window."""
         super().showEvent(event)
         self.session.inference.warm_up("rleseg_core.inference")
         self.session.reading.warm_up("pandas")  # which napari imports with the first layer
