@@ -1,4 +1,4 @@
-"""The fine-tuning of a model on what a session holds: data brought to disk, the job, the model."""
+"""The fine-tuning of a model on corrections and labels: data written to disk, job, new model."""
 
 import re
 from collections.abc import Sequence
@@ -13,14 +13,12 @@ from qtpy.QtCore import QObject, Signal
 from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import class_names_of, stack_shape
 from napari_rleseg.session import Session
-from napari_rleseg.tasks import TrainingSource
+from napari_rleseg.tasks import FineTuneSettings, TrainingSource, fine_tune
 from rleseg_core.checkpoints import ModelInfo, read_info
 from rleseg_core.data import plan_windows
 from rleseg_core.errors import DataError, RlesegError
 from rleseg_core.spec import WindowSpec
 from rleseg_core.training import LAST, Recipe
-
-TASK = "napari_rleseg.tasks:fine_tune"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +28,11 @@ class Truth:
     Parameters
     ----------
     corrected : tuple of int
-        Frames of the session's corrections.
+        Corrected frames of the session.
     labels : Labels or None
-        A layer that holds the truth of `image` in all frames.
+        A layer with the true masks of all frames of `image`.
     image : Image or None
-        What `labels` belong to, and what was corrected.
+        The image of `labels` and of the corrections.
     """
 
     corrected: tuple[int, ...] = ()
@@ -42,7 +40,7 @@ class Truth:
     image: Image | None = None
 
     def count(self, spec: WindowSpec) -> tuple[int, int]:
-        """Labelled frames, and windows in them, as far as the layers can be read."""
+        """Labelled frames and their windows; (0, 0) if the layers have other axes."""
         try:
             n_layer = 0 if self.labels is None else stack_shape(self.labels)[0]
             n_frames = len(self.corrected) + n_layer
@@ -51,12 +49,12 @@ class Truth:
                 return n_frames, 0
             shape = (spec.n_frames, *stack_shape(shown)[1:])
             return n_frames, len(plan_windows(shape, spec)) * (n_frames // spec.frame_stride)
-        except DataError:  # layers of other axes; said when it starts
+        except DataError:  # reported when the training is started
             return 0, 0
 
 
 class FineTuning(QObject):
-    """Runs `tasks.fine_tune` for a session and keeps the model that comes out."""
+    """Runs `tasks.fine_tune` for a session and keeps the new model."""
 
     started = Signal()
     progressed = Signal(list)  # of rleseg_core.training.StepReport
@@ -67,8 +65,8 @@ class FineTuning(QObject):
         self.running = False
         self.model: ModelInfo | None = None
         self._session = session
-        self._waiting = False  # for data to be on disk
-        self._arguments: tuple[object, ...] = ()  # of the last run
+        self._waiting = False  # until the layers are on disk
+        self._last_run: tuple[list[TrainingSource], FineTuneSettings] | None = None
         runner = session.training
         runner.reported.connect(self.progressed)
         runner.finished.connect(self._finish)
@@ -86,82 +84,95 @@ class FineTuning(QObject):
         device: str = "auto",
         image_size: int | None = None,
     ) -> None:
-        """Train `base` on with the truth, and write the new model under `name`.
+        """Fine-tune `base` on the truth, and write the new model under `name`.
 
         Parameters
         ----------
         base : ModelInfo
-            Model to begin with.
+            Model to start from.
         truth : Truth
             What to learn from.
         recipe : Recipe
-            How.
+            Training settings.
         name : str
-            Of the new model, which goes into the user's folder of models.
+            Name of the new model in the user's folder of models.
         device : str
-            'auto', 'cpu', 'cuda' or 'mps'.
+            Device to train on: 'auto', 'cpu', 'cuda' or 'mps'.
         image_size : int, optional
-            Longer side of a frame after resizing, if not as for the base.
+            Longer side of a frame after resizing, in pixels; that of the base by default.
 
         Raises
         ------
         DataError
-            If there is nothing to learn from, or another job is in the way.
+            If there is nothing to learn from, or another job is running.
         """
         session = self._session
         if self.running or session.training.busy or session.reading.busy:
             raise DataError("another job is running; stop it or wait for it")
         path = model_path(name)
-        sources: list[TrainingSource] = []
-        if truth.corrected and session.corrections is not None:
-            log = session.corrections
-            sources.append(
-                TrainingSource(
-                    images=None,
-                    labels=log.folder,
-                    class_names=log.class_names,
-                    frames=truth.corrected,
-                )
-            )
+        sources = self._corrections(truth)
         if truth.labels is None and not sources:
             raise DataError("there is nothing to learn from; correct a frame, or choose a layer")
-        labels, image = truth.labels, truth.image
-        frames: tuple[int, ...] = ()
-        if labels is not None:
-            frames = _check(labels, image)
-        run_dir = session.new_path(f"training-{datetime.now():%Y%m%d-%H%M%S}")
-        self.running, self.model, self._arguments = True, None, ()
+        frames = () if truth.labels is None else _labelled_frames(truth.labels, truth.image)
+        settings = FineTuneSettings(
+            base=base.path,
+            recipe=recipe,
+            run_dir=session.new_path(f"training-{datetime.now():%Y%m%d-%H%M%S}"),
+            path=path,
+            name=name,
+            device=device,
+            image_size=image_size,
+        )
+        self.running, self.model, self._last_run = True, None, None
         self.started.emit()
+        self._write_layers(truth, frames, sources, settings)
 
-        def go() -> None:
-            self._waiting = False
-            settings = (recipe, run_dir, path, name, device, image_size)
-            self._arguments = (base.path, sources, *settings)
-            session.training.start(TASK, *self._arguments)
+    def _corrections(self, truth: Truth) -> list[TrainingSource]:
+        """The corrected frames of the session as a source, if there are any."""
+        log = self._session.corrections
+        if not truth.corrected or log is None:
+            return []
+        corrected = TrainingSource(
+            images=None, labels=log.folder, class_names=log.class_names, frames=truth.corrected
+        )
+        return [corrected]
 
+    def _write_layers(
+        self,
+        truth: Truth,
+        frames: tuple[int, ...],
+        sources: list[TrainingSource],
+        settings: FineTuneSettings,
+    ) -> None:
+        """Start the training once the truth layer and its image are on disk."""
+        labels, image = truth.labels, truth.image
         if labels is None or image is None:
-            go()
+            self._train(sources, settings)
             return
 
-        def with_images(images: Path) -> None:
-            session.when_on_disk(labels, lambda masks: with_both(images, masks))
-
-        def with_both(images: Path, masks: Path) -> None:
+        def train(images: Path, masks: Path) -> None:
             names = class_names_of(labels)
-            sources.append(
-                TrainingSource(images=images, labels=masks, class_names=names, frames=frames)
-            )
-            go()
+            layer = TrainingSource(images=images, labels=masks, class_names=names, frames=frames)
+            self._train([*sources, layer], settings)
+
+        def write_labels(images: Path) -> None:
+            self._session.when_on_disk(labels, lambda masks: train(images, masks))
 
         self._waiting = True
-        session.when_on_disk(image, with_images)
+        self._session.when_on_disk(image, write_labels)
+
+    def _train(self, sources: list[TrainingSource], settings: FineTuneSettings) -> None:
+        self._waiting = False
+        self._last_run = (sources, settings)
+        self._session.training.start(fine_tune, sources, settings)
 
     @property
     def can_resume(self) -> bool:
         """Whether the last run was stopped and left a checkpoint to resume from."""
-        if self.running or self.model is not None or not self._arguments:
+        if self.running or self.model is not None or self._last_run is None:
             return False
-        return (Path(str(self._arguments[3])) / LAST).is_file()
+        _, settings = self._last_run
+        return (settings.run_dir / LAST).is_file()
 
     def resume(self) -> None:
         """Resume the run that was stopped; its losses are those of an uninterrupted run.
@@ -169,18 +180,18 @@ class FineTuning(QObject):
         Raises
         ------
         DataError
-            If there is none, or another job is in the way.
+            If there is none, or another job is running.
         """
         if self.running or self._session.training.busy:
             raise DataError("another job is running; stop it or wait for it")
-        if not self.can_resume:
+        if self._last_run is None or not self.can_resume:
             raise DataError("there is no stopped training to resume; start one")
         self.running = True
         self.started.emit()
-        self._session.training.start(TASK, *self._arguments, resume=True)
+        self._session.training.start(fine_tune, *self._last_run, resume=True)
 
     def cancel(self) -> None:
-        """Ask it to stop; its last checkpoint stays in the folder of the run."""
+        """Ask the training to stop; its last checkpoint stays in the run folder."""
         if self._waiting:
             self._session.reading.cancel()
         else:
@@ -216,7 +227,7 @@ class FineTuning(QObject):
 
 
 def model_path(name: str) -> Path:
-    """Where a model of that name goes.
+    """File of a new model of that name in the user's folder.
 
     Raises
     ------
@@ -232,8 +243,8 @@ def model_path(name: str) -> Path:
     return path
 
 
-def _check(labels: Labels, image: Image | None) -> tuple[int, ...]:
-    """Frames of the labels, if they can be learnt from."""
+def _labelled_frames(labels: Labels, image: Image | None) -> tuple[int, ...]:
+    """All frames of a truth layer; DataError if the layer cannot be trained on."""
     if image is None:
         raise DataError(f"choose the image that {labels.name!r} belongs to")
     if stack_shape(labels) != stack_shape(image):

@@ -37,15 +37,16 @@ class SegmentSettings:
     model : Path
         Model file.
     device : str
-        'auto', 'cpu', 'cuda', 'mps', …
+        Device that the model runs on: 'auto', 'cpu', 'cuda', 'mps', …
     stitch : {'centre', 'last', 'vote'}
-        What counts where windows overlap.
+        Which prediction is kept where windows overlap.
     top_p : float or None
-        Nucleus sampling with this mass; None takes the likeliest token.
+        Probability mass of the tokens that are sampled from, 0 to 1; None takes the most likely
+        token.
     batch_size : int or None
-        Windows at once; None for as many as fit.
+        Windows per batch; None for as many as fit into memory.
     image_size : int or None
-        Longer side of a frame after resizing; None for that of the model.
+        Longer side of a frame after resizing, in pixels; None for that of the model.
     """
 
     model: Path
@@ -58,7 +59,23 @@ class SegmentSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentReport:
-    """Windows done; their masks are in the result already."""
+    """Progress of a segmentation; the masks of the windows done are in the result already.
+
+    Parameters
+    ----------
+    n_done, n_windows : int
+        Windows done, and windows in all.
+    frame : int
+        First frame of the last window.
+    n_tokens : int
+        Tokens generated so far.
+    seconds : float
+        Time since the first window was begun.
+    batch_size : int
+        Windows per batch.
+    device : str
+        Device that the model runs on.
+    """
 
     n_done: int
     n_windows: int
@@ -78,15 +95,46 @@ class TrainingSource:
     images, labels : Path
         Stacks of the same (T, Y, X); or, with `images` None, `labels` is a folder of corrections.
     class_names : tuple of str
-        Of the labels.
+        Names of the labels 1, 2, …
     frames : tuple of int
-        Which frames to learn from.
+        Frames to train on.
     """
 
     images: Path | None
     labels: Path
     class_names: tuple[str, ...]
     frames: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneSettings:
+    """Which model is fine-tuned, how, and where the new one is written.
+
+    Parameters
+    ----------
+    base : Path
+        Model file to start from.
+    recipe : Recipe
+        Training settings, share of validation frames, share of replay data.
+    run_dir : Path
+        Folder of the run: checkpoints and reports.
+    path : Path
+        File of the new model.
+    name : str
+        Name of the new model, as lists show it.
+    device : str
+        Device to train on: 'auto', 'cpu', 'cuda' or 'mps'.
+    image_size : int or None
+        Longer side of a frame after resizing, in pixels; None for that of the base.
+    """
+
+    base: Path
+    recipe: "Recipe"
+    run_dir: Path
+    path: Path
+    name: str
+    device: str = "auto"
+    image_size: int | None = None
 
 
 def segmenter(model: Path, device: str = "auto") -> "Segmenter":
@@ -195,26 +243,20 @@ def save_stack(
 
 
 def fine_tune(
-    base: Path,
-    sources: Sequence[TrainingSource],
-    recipe: "Recipe",
-    run_dir: Path,
-    path: Path,
-    name: str,
-    device: str = "auto",
-    image_size: int | None = None,
-    resume: bool = False,
+    sources: Sequence[TrainingSource], settings: FineTuneSettings, *, resume: bool = False
 ) -> Generator["StepReport", None, Path]:
-    """Train a model further on corrected frames and on labels; returns `path`, the new model.
+    """Fine-tune a model on corrected frames and on labels; returns the path of the new model.
 
-    With `resume` the run in `run_dir` goes on where it stopped.
+    With `resume` the run in the run folder is resumed where it stopped.
     """
     from rleseg_core import training
 
+    recipe = settings.recipe
     stacks = [labelled_stack(source) for source in sources]
     replay: list[LabelledStack] = []
     if recipe.replay_share:
-        replay = training.replay_stacks(read_info(base), stacks[0].class_names, image_size)
+        base, names = read_info(settings.base), stacks[0].class_names
+        replay = training.replay_stacks(base, names, settings.image_size)
     data = training.TrainingData(
         stacks=stacks,
         validation_share=recipe.validation_share,
@@ -223,18 +265,21 @@ def fine_tune(
     )
     n_frames = sum(len(source.frames) for source in sources)
     card: dict[str, object] = {
-        "name": name,
+        "name": settings.name,
         "data": f"{n_frames} frames corrected or labelled in napari",
         "date": time_stamp(),
     }
+    options = training.FineTuneOptions(
+        path=settings.path, image_size=settings.image_size, card=card
+    )
     return (
         yield from training.fine_tune(
-            base,
+            settings.base,
             data,
             recipe.config,
-            run_dir,
-            options=training.FineTuneOptions(path=path, image_size=image_size, card=card),
-            device=device,
+            settings.run_dir,
+            options=options,
+            device=settings.device,
             resume=resume,
         )
     )
