@@ -31,7 +31,7 @@ from qtpy.QtWidgets import QApplication
 from benchmarks.decode import machine, table
 from napari_rleseg.layers import labels_layer, show_labels
 from napari_rleseg.session import Session
-from napari_rleseg.widgets.main import Workbench
+from napari_rleseg.widgets.workbench import Workbench
 from rleseg_core.checkpoints import model_folders, read_info
 from rleseg_core.data import SyntheticConfig, synthesize
 
