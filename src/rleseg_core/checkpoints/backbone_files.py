@@ -1,4 +1,4 @@
-"""The ResNet in a file: its weights by our names, whoever wrote it."""
+"""Read the ResNet of a file, whichever program wrote it, by our names."""
 
 import pickle
 import re
@@ -80,14 +80,14 @@ class PretrainedBackbone:
 
 
 def read_backbone(path: str | Path) -> PretrainedBackbone:
-    """The backbone in a file.
+    """The ResNet in a file.
 
     Parameters
     ----------
     path : str or Path
-        A model file of ours, or weights of a ResNet with bottleneck blocks (50, 101, 152) by the
-        names of torchvision, timm or transformers, as safetensors or of `torch.save`. Names may
-        have a prefix, and other parts of a network may be beside them.
+        A model file of ours, or a ResNet with bottleneck blocks (50, 101, 152) by the names of
+        torchvision, timm or transformers, in safetensors or from `torch.save`. Names may have a
+        prefix, and the file may hold other parts of a network.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def read_backbone(path: str | Path) -> PretrainedBackbone:
 
 
 def _tensors(path: Path) -> tuple[dict[str, Tensor], bool]:
-    """All tensors of a file, none of one of our model files, and whether it is one."""
+    """All tensors of a file and False, or none and True for one of our model files."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -149,7 +149,7 @@ def _of_our_model(path: Path) -> PretrainedBackbone:
 
 
 def _with_our_names(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a ResNet by torchvision's names, which are ours, without what comes before."""
+    """Tensors of a ResNet by torchvision's names, which are ours, without a prefix."""
     stems = [
         (name.removesuffix(stem), stem)
         for name in tensors
@@ -164,10 +164,10 @@ def _with_our_names(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tens
             f"has {what}{first}; give weights of a ResNet-50, 101 or 152"
         )
     prefix, stem = stems[0]
-    own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    short = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
     return {
         renamed: value.float() if value.is_floating_point() else value
-        for name, value in own.items()
+        for name, value in short.items()
         if re.match(r"(conv1|bn1|layer\d+)\.", renamed := _renamed(name, stem))
     }
 

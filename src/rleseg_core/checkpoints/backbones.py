@@ -1,4 +1,4 @@
-"""Backbones that have learned from other images: files of other programs, or models of ours.
+"""Pretrained backbones: found on disk, downloaded, and put into a model.
 
 A backbone is the ResNet at the bottom of a model. Its weights are read by the names of torchvision
 (timm has the same), by those of transformers, or from a model file of ours. The file decides the
@@ -26,16 +26,16 @@ _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 @dataclass(frozen=True, kw_only=True)
 class Hosted:
-    """Weights on the web.
+    """Weights that can be downloaded.
 
     Parameters
     ----------
     repository, revision, file : str
-        Of Hugging Face.
+        Where the file lies on Hugging Face.
     sha256 : str
         Checksum of the file.
     megabytes : int
-        Its size.
+        Size of the file, in MB.
     """
 
     repository: str
@@ -46,7 +46,7 @@ class Hosted:
 
     @property
     def url(self) -> str:
-        """Where it is fetched."""
+        """The address of the file."""
         return f"https://huggingface.co/{self.repository}/resolve/{self.revision}/{self.file}"
 
 
@@ -63,7 +63,7 @@ HOSTED = {
 
 
 def find_backbone(source: str | Path) -> Path:
-    """File of a backbone given by its path or by a name; nothing is fetched.
+    """File of a backbone given by its path or by a name; nothing is downloaded.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def find_backbone(source: str | Path) -> Path:
     Raises
     ------
     CheckpointError
-        If it is nowhere; the message says how to come by it.
+        If there is no such file; the message says how to get it.
     """
     path, name = Path(source), str(source)
     if path.is_file():
@@ -111,17 +111,17 @@ def _in_cache(repository: str) -> Path | None:
 
 
 def fetch_backbone(source: str | Path) -> Generator[Downloaded, None, Path]:
-    """The file of `find_backbone`; fetched into the user's folder if it is only on the web.
+    """The file of `find_backbone`, downloaded into the user's folder if it is not on this machine.
 
     Yields
     ------
     Downloaded
-        While it comes.
+        Progress of the download.
 
     Raises
     ------
     CheckpointError
-        If it is neither here nor known, cannot be fetched, or has another checksum.
+        If the name is unknown, the download fails, or the checksum differs.
     """
     try:
         return find_backbone(source)
@@ -129,9 +129,9 @@ def fetch_backbone(source: str | Path) -> Generator[Downloaded, None, Path]:
         if str(source) not in HOSTED:
             raise
     hosted = HOSTED[str(source)]
-    place = user_models() / f"{source}.safetensors"
+    path = user_models() / f"{source}.safetensors"
     instead = "give the file with --backbone"
-    return (yield from download(hosted.url, place, sha256=hosted.sha256, instead=instead))
+    return (yield from download(hosted.url, path, sha256=hosted.sha256, instead=instead))
 
 
 def load_backbone(source: str | Path, config: ModelConfig) -> dict[str, Tensor]:
@@ -140,9 +140,9 @@ def load_backbone(source: str | Path, config: ModelConfig) -> dict[str, Tensor]:
     Parameters
     ----------
     source : str or Path
-        As of `find_backbone`.
+        As in `find_backbone`.
     config : ModelConfig
-        Of the model; `PretrainedBackbone.shape_for` gives the backbone that fits.
+        Config of the model; `PretrainedBackbone.shape_for` gives the backbone that fits.
 
     Returns
     -------
@@ -160,16 +160,17 @@ def load_backbone(source: str | Path, config: ModelConfig) -> dict[str, Tensor]:
 def with_backbone(
     info: ModelInfo, source: str | Path, seed: int = 0
 ) -> tuple[ModelInfo, dict[str, Tensor]]:
-    """Header and weights of a new model that begins with a backbone.
+    """Header and weights of a new model with a pretrained backbone.
 
     Parameters
     ----------
     info : ModelInfo
-        Of `rleseg_core.checkpoints.build.new_model`; its backbone becomes that of the file.
+        The header that `rleseg_core.checkpoints.new_model` gave; its backbone becomes that of the
+        file.
     source : str or Path
-        As of `find_backbone`.
+        As in `find_backbone`.
     seed : int
-        Of the weights of everything else.
+        Seed of the weights of all other parts.
 
     Raises
     ------
@@ -188,7 +189,7 @@ def with_backbone(
 
 
 def _named(backbone: PretrainedBackbone, config: ModelConfig) -> dict[str, Tensor]:
-    """Weights of as many stages as the model has, if they are those of its backbone."""
+    """Weights of as many stages as the model has, by its names, if the shapes agree."""
     fitting, shape = backbone.shape_for(config), config.backbone
     for name in ("kind", "widths", "blocks", "norm", "stem"):
         if getattr(fitting, name) != getattr(shape, name):

@@ -29,7 +29,7 @@ def build_tokenizer(info: ModelInfo) -> Tokenizer:
     Raises
     ------
     CheckpointError
-        If the header says token ids that this version does not know.
+        If the header names a token layout that this version does not know.
     SchemeError
         If its scheme does not fit its masks.
     """
@@ -137,10 +137,10 @@ def new_model(
 
 
 def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
-    """Header of the same model for other classes: another vocabulary, everything else alike.
+    """Header of the same model for other classes: only the vocabulary changes.
 
-    Runs of a single class say no class, so LAC becomes binary there, and binary LAC elsewhere; see
-    `for_classes`. Published token ids become compact ones.
+    Runs of a single class carry no class, so LAC becomes binary for one class, and binary becomes
+    LAC for several; see `for_classes`. Published token ids become compact ones.
     """
     mask_spec = replace(info.mask_spec, class_names=class_names)
     scheme = for_classes(Scheme.from_json(info.scheme), mask_spec.n_classes)
@@ -171,14 +171,14 @@ def as_video(
     dense_frames: int | None = None,
     max_tokens: int | None = None,
 ) -> ModelInfo:
-    """Header of a model like that of an image model, for windows of several frames.
+    """Header of a video model with the shape of an image model.
 
     Parameters
     ----------
     info : ModelInfo
         The header of the image model.
     path : Path
-        Where the new one will be written.
+        The file of the video model.
     scheme : Scheme
         How masks of several frames become tokens.
     n_frames, frame_stride : int
@@ -226,7 +226,7 @@ def as_video(
 
 
 def _of_tokens(tokenizer: Tokenizer) -> dict[str, Any]:
-    """The settings of a model that its tokens decide: the vocabulary, and the heads."""
+    """The settings of a model that follow from its tokens: the vocabulary and the heads."""
     heads = token_heads(tokenizer)
     return {
         "vocab_size": heads[-1].offset + heads[-1].size if heads else tokenizer.vocab.size,
@@ -235,7 +235,7 @@ def _of_tokens(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def token_heads(tokenizer: Tokenizer) -> tuple[Head, ...]:
-    """A head for each field of a run, one after the other; none where there is one sequence."""
+    """A head for each field of a run, one after the other; empty where there is one sequence."""
     vocab = tokenizer.vocab
     if not vocab.per_field:
         return ()

@@ -28,7 +28,7 @@ _BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What a model file says of itself; read without torch.
+    """The header of a model file, which is read without torch.
 
     Parameters
     ----------
@@ -37,15 +37,15 @@ class ModelInfo:
     model, scheme : dict
         JSON forms of `rleseg_core.model.ModelConfig` and `rleseg_core.tokens.Scheme`.
     mask_spec : MaskSpec
-        Size, frames and class names of the masks it writes.
+        Size, frames and class names of the masks that the model writes.
     window_spec : WindowSpec
-        The windows it reads.
+        The windows that it reads.
     step : int
-        Optimizer steps it was trained for.
+        Optimizer steps that it was trained for.
     card : dict
-        For people: name, data, recipe, figures, licence, base model.
+        Information for people: name, data, recipe, scores, licence, base model.
     training : dict
-        What a run needs to go on: its settings and counters; empty in a released model.
+        Settings and counters that a run needs to resume; empty in a released model.
     layout : dict
         JSON form of the `rleseg_core.tokens.PublishedLayout` of its token ids; empty: compact ids.
     """
@@ -66,7 +66,7 @@ class ModelInfo:
         return str(self.card.get("name") or self.path.stem)
 
     def provenance(self, **settings: object) -> dict[str, object]:
-        """What is kept with masks of this model: classes, model, our version, date, `settings`."""
+        """What is stored with masks of this model: classes, model, version, date, `settings`."""
         return {
             "class_names": list(self.mask_spec.class_names),
             "model": self.name,
@@ -90,16 +90,16 @@ class Checkpoint:
 def save_checkpoint(
     info: ModelInfo, weights: Mapping[str, "Tensor"], state: Mapping[str, "Tensor"] | None = None
 ) -> Path:
-    """Write a model file whole, or leave the older one.
+    """Write a model file completely, or leave the older one in place.
 
     Parameters
     ----------
     info : ModelInfo
-        The header; `info.path` says where.
+        The header; `info.path` is the file to write.
     weights : mapping of str to Tensor
         The model's state dict, any dtype and device.
     state : mapping of str to Tensor, optional
-        Optimizer moments and random generators, for a run that is to go on.
+        Optimizer moments and random generators, so that a run can resume.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def save_checkpoint(
 
 
 def read_info(path: str | Path) -> ModelInfo:
-    """What a model file says of itself, without reading its weights.
+    """The header of a model file, without reading its weights.
 
     Raises
     ------
@@ -183,12 +183,12 @@ def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
     path : str or Path
         The file.
     device : str
-        Where the weights go.
+        Device of the weights.
 
     Returns
     -------
     Checkpoint
-        Weights stored as float16 come as float32.
+        Weights stored as float16 become float32; names of version 0.1 become the present ones.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def _state_name(name: str) -> str:
 
 
 def count_parameters(path: Path) -> int:
-    """Trainable values of a model file, from its table of contents."""
+    """Number of trainable values of a model file, from its table of contents."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
@@ -234,7 +234,7 @@ def count_parameters(path: Path) -> int:
 
 
 def _os_error(error: Exception, path: Path) -> OSError:
-    """The error of the operating system of which safetensors tells in words."""
+    """The operating system's error that a message of safetensors contains."""
     number = re.search(r"os error (\d+)", str(error))
     if number is None:
         return OSError(errno.EIO, str(error), str(path))

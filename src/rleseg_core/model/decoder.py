@@ -168,10 +168,10 @@ class Decoder(nn.Module):
         state = self._advance(tokens, cache, new)
         positions = F.embedding(new.indices, self.positions)
         x = self._embed(tokens, cache.table, state, cache.pointer, positions)
-        for layer, own, (keys, values) in zip(
+        for layer, past, (keys, values) in zip(
             self._stack(), cache.self_attention, cache.context, strict=True
         ):
-            x = layer.extend(x, keys, values, own, new)
+            x = layer.extend(x, keys, values, past, new)
         cache.positions = cache.positions + tokens.shape[1]
         cache.longest = min(cache.longest + tokens.shape[1], cache.capacity)
         return self._logits(x, cache.table, state, cache.pointer)

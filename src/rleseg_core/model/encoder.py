@@ -84,7 +84,7 @@ class Encoder(nn.Module):
         return x
 
     def _each(self, x: Tensor) -> Tensor:
-        """The layers on each frame of (B, F, M, D) by itself."""
+        """Run the layers on each frame of (B, F, M, D) by itself."""
         return self._stack(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 

@@ -1,8 +1,8 @@
-"""Several heads: the fields of runs in sequences of their own (Fig. 19).
+"""Several heads: each field of a run has a sequence of its own (Fig. 19).
 
-Heads share the decoder, positions included, and differ in their tokens alone. So they are rows of
-one batch: a token of head h is the token ``offset of h + id`` of one table, and of the logits each
-head has its own part.
+Heads share the decoder with its positions and differ only in their tokens. So they are rows of one
+batch: token t of a head is row ``head.offset + t`` of a common table, and each head reads its part
+of the logits.
 """
 
 import torch
@@ -12,15 +12,15 @@ from rleseg_core.model.config_parts import Head
 
 
 def to_rows(tokens: Tensor, heads: tuple[Head, ...]) -> Tensor:
-    """Tokens of heads (B, K, L), by the ids of each, as rows (B * K, L) of the common table."""
+    """Tokens (B, K, L) of each head's ids as rows (B * K, L) of ids of the common table."""
     offsets = torch.tensor([head.offset for head in heads], device=tokens.device)
     return (tokens + offsets[:, None]).flatten(0, 1)
 
 
 def to_heads(logits: Tensor, heads: tuple[Head, ...]) -> Tensor:
-    """Logits of rows (B * K, L, V of the table) by the ids of each head, (B, K, L, V).
+    """Logits (B, K, L, V) of each head's ids, from those of the common table (B * K, L, V_table).
 
-    V is that of the largest head; ids that a head does not have are at minus infinity.
+    V is that of the largest head; ids that a head does not have get minus infinity.
     """
     most = max(head.size for head in heads)
     by_head = logits.unflatten(0, (-1, len(heads)))
@@ -31,6 +31,6 @@ def to_heads(logits: Tensor, heads: tuple[Head, ...]) -> Tensor:
 
 
 def rows_of(windows: Tensor, n_heads: int) -> Tensor:
-    """Rows (B' * K,) of the heads of some windows (B',)."""
-    own = torch.arange(n_heads, device=windows.device)
-    return (windows[:, None] * n_heads + own).flatten()
+    """Rows (B' * K,) of all heads of some windows (B',)."""
+    heads = torch.arange(n_heads, device=windows.device)
+    return (windows[:, None] * n_heads + heads).flatten()

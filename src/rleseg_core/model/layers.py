@@ -15,7 +15,7 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x` (B, …) with some samples 0 and the others scaled up."""
+        """`x` (B, …), in training with some samples set to 0 and the others scaled up."""
         if not self.training or self.rate == 0:
             return x
         keep = x.new_empty((len(x),) + (1,) * (x.ndim - 1)).bernoulli_(1 - self.rate)
@@ -34,7 +34,7 @@ class Mlp(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x` plus what the MLP makes of it."""
+        """(B, L, D) to the same: `x` plus the MLP's output."""
         hidden = self.dropout(F.gelu(self.up(self.norm(x))))
         return x + self.drop_path(self.down(hidden))
 
@@ -56,7 +56,7 @@ class SelfAttention(nn.Module):
         return q, k, v
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, L, D) to the same; each position sees all, or those up to itself if causal."""
+        """(B, L, D) to the same; each position attends to all, or up to itself if causal."""
         q, k, v = self.project(x)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         return self.out(mixed.transpose(1, 2).flatten(2))
@@ -80,7 +80,7 @@ class CrossAttention(nn.Module):
         return k, v
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """(B, L, D) to the same, with what `context` gave."""
+        """(B, L, D) to the same; `keys` and `values` come from `context`."""
         b, n, d = x.shape
         q = self.query(x).view(b, n, self.n_heads, d // self.n_heads).transpose(1, 2)
         mixed = F.scaled_dot_product_attention(q, keys, values)
@@ -97,5 +97,5 @@ def initialise(module: nn.Module) -> None:
 
 
 def embedding(*shape: int) -> nn.Parameter:
-    """A learned table, truncated normal of 0.02."""
+    """A learned table, initialised by a truncated normal distribution of deviation 0.02."""
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02, a=-0.04, b=0.04))

@@ -39,7 +39,7 @@ class Pix2Seq(nn.Module):
     Parameters
     ----------
     config : ModelConfig
-        Its shape.
+        Shape of the model.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -77,17 +77,17 @@ class Pix2Seq(nn.Module):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def encode(self, images: Tensor) -> Memory:
-        """Read windows.
+        """Encode windows, once for all their tokens.
 
         Parameters
         ----------
         images : (B, N, 3, P, P) float tensor
-            Patches in [0, 1].
+            Patches, values in [0, 1].
 
         Returns
         -------
         Memory
-            What decoding needs of them.
+            Everything that decoding needs of the windows.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class Pix2Seq(nn.Module):
         Parameters
         ----------
         memory : Memory
-            Of B windows.
+            The encoded B windows.
         tokens : (B, L) int64 tensor, or (B, K, L) of several heads
             bos and then the sequence without its last token; padding at the end is harmless.
 
@@ -188,7 +188,7 @@ class Pix2Seq(nn.Module):
         return memory.select(windows.repeat_interleave(len(self.config.tokens.heads)))
 
     def first_tokens(self, bos: int, n_windows: int, device: torch.device) -> Tensor:
-        """What sequences begin with: (B,) bos, or (B, K) the prompts of several heads."""
+        """The first token of each sequence: (B,) bos, or (B, K) the prompts of several heads."""
         if not self.config.tokens.heads:
             return torch.full((n_windows,), bos, device=device)
         prompts = torch.tensor([head.prompt for head in self.config.tokens.heads], device=device)

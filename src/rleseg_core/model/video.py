@@ -26,7 +26,7 @@ class SparseDense(nn.Module):
     Parameters
     ----------
     config : ModelConfig
-        `dense_frames` and `sparse_pool`.
+        Its `frames` part gives T_dense and the pooling.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -46,9 +46,9 @@ class SparseDense(nn.Module):
 
     def in_order(self, dense: Tensor, sparse: Tensor | None) -> list[Tensor]:
         """The N frames one after the other, (B, h * w or m, D) each."""
-        rest = iter(()) if sparse is None else iter(sparse.unbind(1))
-        own = iter(dense.unbind(1))
-        return [next(own) if k in self.dense else next(rest) for k in range(self.n_frames)]
+        coarse = iter(()) if sparse is None else iter(sparse.unbind(1))
+        fine = iter(dense.unbind(1))
+        return [next(fine) if k in self.dense else next(coarse) for k in range(self.n_frames)]
 
     def joined(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """The features that are left of (B, N, h * w, D), frame by frame: (B, M, D)."""
@@ -78,7 +78,7 @@ class MiddleFusion(nn.Module):
 def from_image_model(
     weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor], config: ModelConfig
 ) -> dict[str, Tensor]:
-    """Weights of a video model that begins as an image model.
+    """Initial weights of a video model, from those of an image model.
 
     Parameters
     ----------
@@ -87,15 +87,15 @@ def from_image_model(
     fresh : mapping of str to Tensor
         State dict of the new video model.
     config : ModelConfig
-        Of the video model.
+        Config of the video model.
 
     Returns
     -------
     dict of str to Tensor
-        Whatever has the same name and shape is taken over. The rest of middle fusion begins with
+        Weights of the same name and shape are copied. The layers of middle fusion start with
         outputs of zero, so that the model does what the image model does with the first frame (the
-        published one begins at random); learned codes of late fusion begin as the fixed codes of
-        the image model, the same for all frames. Tokens, and a VideoSwin backbone, stay fresh.
+        published one starts at random). The learned codes of late fusion start as the fixed codes
+        of the image model, the same for all frames. Tokens and a VideoSwin backbone stay fresh.
     """
     filled = {}
     for name, value in fresh.items():
@@ -111,7 +111,7 @@ def from_image_model(
             filled[name] = torch.zeros_like(value)
             filled[name][:, : trained.shape[1]] = trained  # the first frame's channels come first
         elif trained is not None and name in ("dense.weight", "dense.bias"):
-            n_frames = len(value) // len(trained)  # all frames are taken for the first at first
+            n_frames = len(value) // len(trained)  # each frame starts with the classes of the first
             filled[name] = trained.repeat(n_frames, *(1,) * (trained.ndim - 1))
         else:
             filled[name] = value

@@ -1,1 +1,1 @@
-"""Image backbones: ResNet, Swin, patches."""
+"""Backbones, from pixels to feature maps: ResNet, VideoSwin, patches of a vision transformer."""

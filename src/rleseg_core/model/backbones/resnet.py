@@ -60,7 +60,7 @@ class BatchNorm(nn.BatchNorm2d):
         return y
 
     def _by_all_batches(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same by the statistics of the batches of all processes, which are as large."""
+        """`_by_batch` with the statistics over all processes, whose batches are of one size."""
         assert self.running_mean is not None
         var, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
         off = mean - self.running_mean  # small: its square takes no digits from the variance
@@ -71,7 +71,7 @@ class BatchNorm(nn.BatchNorm2d):
         return y.to(x.dtype), mean, var
 
     def _by_batch(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The batch by its own statistics, its mean, and its biased variance."""
+        """The batch normalised with its own statistics, its mean, and its biased variance."""
         if x.device.type == "cpu" and x.dtype == self.weight.dtype:
             # the fused kernel below is faster, and less exact
             var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
@@ -85,7 +85,7 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def norm_of(config: BackboneConfig) -> Norm:
-    """What makes the normalisations of a backbone."""
+    """The constructor of a backbone's normalisation layers."""
     if config.norm == "group":
         return group_norm
     return partial(BatchNorm, evaluation=config.bn_eval)

@@ -1,4 +1,4 @@
-"""VideoSwin: frames are joined from the first layer on, with attention in shifted 3-D windows.
+"""VideoSwin: joins frames from the first layer on, with attention in shifted 3-D windows.
 
 Parameters have the names of the public PyTorch implementation.
 """
@@ -15,17 +15,17 @@ from rleseg_core.model.layers import DropPath
 
 WINDOW = (8, 7, 7)
 _EPS = 1e-5
-_CELL = 4  # pixels of a patch's side
+_PATCH = 4  # side of a patch in pixels
 _HEAD_DIM = 32
 
 Sides = tuple[int, int, int]
 
 
-def _relative_places() -> Tensor:
-    """Row of the bias table for each pair of cells of a window, (n, n) integers."""
+def _relative_positions() -> Tensor:
+    """Row of the bias table for each pair of positions of a window, (n, n) integers."""
     axes = [torch.arange(side) for side in WINDOW]
-    places = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)  # (3, n)
-    apart = places[:, :, None] - places[:, None]
+    positions = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)  # (3, n)
+    apart = positions[:, :, None] - positions[:, None]
     rows = torch.zeros_like(apart[0])
     for difference, side in zip(apart, WINDOW, strict=True):
         rows = rows * (2 * side - 1) + difference + side - 1
@@ -33,7 +33,7 @@ def _relative_places() -> Tensor:
 
 
 def _clipped(sides: Sides) -> tuple[Sides, Sides]:
-    """Window and shift for a feature map: no larger than it, and not shifted where all is seen."""
+    """Window and shift for a feature map: no larger than the map, no shift where it covers it."""
     window = cast(Sides, tuple(min(w, s) for w, s in zip(WINDOW, sides, strict=True)))
     shift = tuple(0 if s <= w else w // 2 for w, s in zip(WINDOW, sides, strict=True))
     return window, cast(Sides, shift)
@@ -49,18 +49,20 @@ def _to_windows(x: Tensor, window: Sides) -> Tensor:
 
 
 def _from_windows(x: Tensor, window: Sides, sides: Sides) -> Tensor:
-    """What `_to_windows` took apart, (B, F, h, w, C)."""
-    f, h, w = (side // own for side, own in zip(sides, window, strict=True))
+    """The inverse of `_to_windows`, (B, F, h, w, C)."""
+    f, h, w = (side // of_window for side, of_window in zip(sides, window, strict=True))
     x = x.view(len(x), f, h, w, *window, x.shape[-1])
     return x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(len(x), *sides, x.shape[-1])
 
 
 def _shift_mask(sides: Sides, window: Sides, shift: Sides, like: Tensor) -> Tensor:
-    """What keeps cells apart that only the shift brought into one window, (W, 1, n, n)."""
+    """Bias that separates positions which only the shift brought together, (W, 1, n, n)."""
     region = torch.zeros(sides, device=like.device)
-    for axis, (side, own, by) in enumerate(zip(sides, window, shift, strict=True)):
-        place = torch.arange(side, device=like.device)
-        part = (place >= side - own).float() + (place >= side - by) if by else place * 0.0
+    for axis, (side, of_window, by) in enumerate(zip(sides, window, shift, strict=True)):
+        index = torch.arange(side, device=like.device)
+        part = index * 0.0
+        if by:
+            part = (index >= side - of_window).float() + (index >= side - by)
         region = 3 * region + part.view([-1 if k == axis else 1 for k in range(3)])
     regions = _to_windows(region[None, ..., None], window)[0, :, :, 0]  # (W, n)
     apart = regions[:, None] != regions[:, :, None]
@@ -68,26 +70,26 @@ def _shift_mask(sides: Sides, window: Sides, shift: Sides, like: Tensor) -> Tens
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention inside windows, with a learned bias for each relative place."""
+    """Multi-head attention inside windows, with a learned bias for each relative position."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.n_heads = dim // _HEAD_DIM
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
-        n_places = math.prod(2 * side - 1 for side in WINDOW)
-        self.relative_position_bias_table = nn.Parameter(torch.zeros(n_places, self.n_heads))
+        n_relative = math.prod(2 * side - 1 for side in WINDOW)
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(n_relative, self.n_heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
-    def forward(self, x: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         """(B, W, n, C) to the same.
 
-        `places` (n, n) are the rows of the bias table; `mask` (W, 1, n, n) is added.
+        `positions` (n, n) are the rows of the bias table; `mask` (W, 1, n, n) is added.
         """
         b, n_windows, n, _ = x.shape
         qkv = self.qkv(x).view(b, n_windows, n, 3, self.n_heads, _HEAD_DIM)
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)  # each (B, W, H, n, D)
-        bias = self.relative_position_bias_table[places].permute(2, 0, 1)  # (H, n, n)
+        bias = self.relative_position_bias_table[positions].permute(2, 0, 1)  # (H, n, n)
         bias = (bias if mask is None else bias + mask).to(q.dtype)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.proj(mixed.transpose(2, 3).flatten(3))
@@ -118,15 +120,15 @@ class SwinBlock(nn.Module):
         self.mlp = SwinMlp(dim)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """(B, F, h, w, C) to the same."""
-        x = x + self.drop_path(self._attend(self.norm1(x), places))
+        x = x + self.drop_path(self._attend(self.norm1(x), positions))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
-    def _attend(self, x: Tensor, places: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, positions: Tensor) -> Tensor:
         f, h, w = x.shape[1:4]
         window, shift = _clipped((f, h, w))
-        missing = [-side % own for side, own in zip((f, h, w), window, strict=True)]
+        missing = [-side % n for side, n in zip((f, h, w), window, strict=True)]
         x = F.pad(x, (0, 0, 0, missing[2], 0, missing[1], 0, missing[0]))
         sides = cast(Sides, tuple(x.shape[1:4]))
         mask = None
@@ -134,7 +136,7 @@ class SwinBlock(nn.Module):
             x = x.roll([-by for by in shift], (1, 2, 3))
             mask = _shift_mask(sides, window, shift, x)
         n = math.prod(window)
-        x = self.attn(_to_windows(x, window), places[:n, :n], mask)
+        x = self.attn(_to_windows(x, window), positions[:n, :n], mask)
         x = _from_windows(x, window, sides)
         if mask is not None:
             x = x.roll(shift, (1, 2, 3))
@@ -142,7 +144,7 @@ class SwinBlock(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Four neighbouring cells become one of twice the width."""
+    """Four neighbouring positions become one of twice the width."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -157,7 +159,7 @@ class PatchMerging(nn.Module):
 
 
 class SwinStage(nn.Module):
-    """Blocks of one resolution, every second one shifted, and then half of it."""
+    """Blocks of one resolution, every second one shifted, then a merge to half the resolution."""
 
     def __init__(self, dim: int, rates: list[float], *, halve: bool) -> None:
         super().__init__()
@@ -166,10 +168,10 @@ class SwinStage(nn.Module):
         )
         self.downsample = PatchMerging(dim) if halve else None
 
-    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """(B, F, h, w, C) to the same, or to half of the sides and twice the width."""
         for block in self.blocks:
-            x = block(x, places)
+            x = block(x, positions)
         return x if self.downsample is None else self.downsample(x)
 
 
@@ -178,12 +180,12 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, dim: int, n_frames: int) -> None:
         super().__init__()
-        self.proj = nn.Conv3d(3, dim, (n_frames, _CELL, _CELL), (n_frames, _CELL, _CELL))
+        self.proj = nn.Conv3d(3, dim, (n_frames, _PATCH, _PATCH), (n_frames, _PATCH, _PATCH))
         self.norm = nn.LayerNorm(dim, eps=_EPS)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, N, 3, P, P) to (B, F, P / 4, P / 4, C)."""
-        missing = [-side % _CELL for side in images.shape[-2:]]
+        missing = [-side % _PATCH for side in images.shape[-2:]]
         images = F.pad(images, (0, missing[1], 0, missing[0]))
         return self.norm(self.proj(images.transpose(1, 2)).permute(0, 2, 3, 4, 1))
 
@@ -194,10 +196,10 @@ class VideoSwin(nn.Module):
     Parameters
     ----------
     config : ModelConfig
-        Widths and blocks of the stages, N, and the frames of a patch.
+        `backbone` gives the stages, `frames` the frames of a patch.
     """
 
-    places: Tensor
+    positions: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -208,11 +210,11 @@ class VideoSwin(nn.Module):
         for k, (width, n) in enumerate(
             zip(config.backbone.widths, config.backbone.blocks, strict=True)
         ):
-            own, rates = rates[:n], rates[n:]
+            of_stage, rates = rates[:n], rates[n:]
             last = k == len(config.backbone.widths) - 1
-            self.layers.append(SwinStage(width, own, halve=not last))
+            self.layers.append(SwinStage(width, of_stage, halve=not last))
         self.channels = (config.backbone.widths[-1],)
-        self.register_buffer("places", _relative_places(), persistent=False)
+        self.register_buffer("positions", _relative_positions(), persistent=False)
         for part in self.modules():
             if isinstance(part, nn.Linear):
                 nn.init.trunc_normal_(part.weight, std=0.02)
@@ -223,5 +225,5 @@ class VideoSwin(nn.Module):
         """Windows (B, N, 3, P, P) in [0, 1] to one feature map (B, F, C, P / 32, P / 32)."""
         x = self.patch_embed(images)
         for layer in self.layers:
-            x = layer(x, self.places)
+            x = layer(x, self.positions)
         return [x.permute(0, 1, 4, 2, 3)]
