@@ -17,7 +17,7 @@ from rleseg_core.model.config_parts import (
 )
 from rleseg_core.spec import StartGrid
 
-PARTS = {
+_PARTS = {
     "tokens": TokensConfig,
     "frames": FramesConfig,
     "backbone": BackboneConfig,
@@ -143,13 +143,13 @@ class ModelConfig:
             If the values are not those of a model of this version.
         """
         try:
-            parts = {name: dict(values[name]) for name in PARTS if name in values}
+            parts = {name: dict(values[name]) for name in _PARTS if name in values}
             tokens = parts["tokens"]
             if tokens.get("grid") is not None:
                 tokens["grid"] = StartGrid(**tokens["grid"])
             tokens["heads"] = tuple(Head(**head) for head in tokens.get("heads", ()))
             own = {name: value for name, value in values.items() if name not in parts}
-            return cls(**own, **{name: PARTS[name](**part) for name, part in parts.items()})
+            return cls(**own, **{name: _PARTS[name](**part) for name, part in parts.items()})
         except (KeyError, TypeError, ValueError) as error:
             raise SchemeError(
                 f"these are not the settings of a model of this version ({error})"
@@ -180,8 +180,8 @@ def setting_name(name: str) -> str:
     )
 
 
-_DOTTED = [f"{part}.{each.name}" for part, config in PARTS.items() for each in fields(config)]
-_DOTTED += [each.name for each in fields(ModelConfig) if each.name not in PARTS]
+_DOTTED = [f"{part}.{each.name}" for part, config in _PARTS.items() for each in fields(config)]
+_DOTTED += [each.name for each in fields(ModelConfig) if each.name not in _PARTS]
 _ENDINGS = Counter(dotted.rpartition(".")[2] for dotted in _DOTTED)
 _NAMES = {
     **{end: name for name in _DOTTED if _ENDINGS[end := name.rpartition(".")[2]] == 1},
