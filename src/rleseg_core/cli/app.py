@@ -1,52 +1,107 @@
-"""The commands put together, and how their errors are told."""
+"""The commands put together, and how they end."""
 
 import os
 import signal
 import sys
 import threading
 from importlib.metadata import version
-from typing import Annotated
 
-import typer
+from cyclopts import App, Parameter
+from cyclopts.exceptions import CycloptsError
 
-from rleseg_core.cli import demo, evaluate, fidelity, models, predict, synth, tokens, train
-from rleseg_core.cli.console import err, out
+from rleseg_core.cli.console import err
+from rleseg_core.cli.errors import refuse_fractions, text_of
+from rleseg_core.cli.options import Reporting, default_text
+from rleseg_core.cli.retired import with_present_names
 from rleseg_core.errors import RlesegError
 from rleseg_core.parallel.processes import PEER_IS_GONE, says_peer_is_gone, tell_launcher
 
-app = typer.Typer(
+app = App(
     name="rleseg",
     help="Segment time-lapse images with a model that writes masks as run-length tokens.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    version=lambda: version("napari-rleseg"),
+    default_parameter=Parameter(negative=(), allow_repeating=True, show_default=default_text),
+    config=refuse_fractions,
 )
-app.command("demo")(demo.demo)
-app.command("synth")(synth.synth)
-app.command("train")(train.train)
-app.command("predict")(predict.predict)
-app.command("evaluate")(evaluate.evaluate)
-tokens.app.command("fidelity")(fidelity.fidelity)
-app.add_typer(tokens.app, name="tokens")
-app.add_typer(models.app, name="models")
+tokens = App(
+    name="tokens",
+    help="Show the vocabularies of schemes and the tokens of masks, and count them.",
+    sort_key=6,
+)
+models = App(
+    name="models",
+    help="List the installed models, and add those that the authors published.",
+    sort_key=7,
+)
+app.command(tokens)
+app.command(models)
+
+_COMMANDS = (
+    (app, "demo:demo", "Segment a synthetic time-lapse with the bundled model, and look at it."),
+    (
+        app,
+        "synth:synth",
+        "Make a synthetic phase-contrast time-lapse of two cell classes, with its true masks.",
+    ),
+    (
+        app,
+        "train:train",
+        "Train a model on images and masks, from scratch or from another model.",
+    ),
+    (app, "predict:predict", "Segment a stack, and write its masks to a file."),
+    (
+        app,
+        "evaluate:evaluate",
+        "Score masks against the truth: Dice, IoU, precision and recall of each class.",
+    ),
+    (
+        tokens,
+        "tokens.vocab:vocab",
+        "Print the vocabulary of a scheme, or compare those of several (Tables 7 to 10).",
+    ),
+    (tokens, "tokens.encode:encode", "Encode a mask and show its tokens."),
+    (
+        tokens,
+        "tokens.stats:stats",
+        "Count the tokens that schemes take for masks (the paper's Tables 3 to 6).",
+    ),
+    (
+        tokens,
+        "tokens.recommend:recommend",
+        "Recommend a scheme, S and N for masks, with the reasons.",
+    ),
+    (
+        tokens,
+        "tokens.fidelity:fidelity",
+        "Measure what subsampling, tokens and token budgets leave of masks (Table 11).",
+    ),
+    (
+        models,
+        "models.list:list_models",
+        "List the installed models: scheme, classes, sizes, where they come from, licence.",
+    ),
+    (
+        models,
+        "models.convert:import_model",
+        "Make a model file from a checkpoint of the published implementation.",
+    ),
+    (
+        models,
+        "models.pull:pull_model",
+        "Fetch one of the authors' published models, and make a model file of it.",
+    ),
+)
+for order, (parent, path, line) in enumerate(_COMMANDS):
+    # modules are imported when their command runs; a test holds these lines to their docstrings
+    name = path.partition(":")[2].removesuffix("_model").removesuffix("_models")
+    parent.command(f"rleseg_core.cli.{path}", name=name, help=line, sort_key=order)
 
 
-def _tell_version(asked: bool) -> None:
-    if asked:
-        out.print(version("napari-rleseg"), highlight=False)
-        raise typer.Exit
+@models.default
+def _models(reporting: Reporting = Reporting()) -> None:
+    from rleseg_core.cli.models.list import list_models
 
-
-@app.callback()
-def _common(
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_tell_version, is_eager=True, help="Print the version and exit."
-        ),
-    ] = False,
-) -> None:
-    pass
+    list_models(reporting)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -58,10 +113,13 @@ def main(arguments: list[str] | None = None) -> None:
     # as Ctrl-C: drafts are removed, and a training run leaves its last checkpoint
     older = signal.signal(signal.SIGTERM, _interrupt) if in_main_thread else None
     try:
-        app(arguments, obj=sys.argv[1:] if arguments is None else list(arguments))
-    except (RlesegError, OSError) as error:
-        if not tell_launcher(_text(error)):
-            err.print(f"[bold red]error:[/] {_sentence(error)}", soft_wrap=True, highlight=False)
+        _run(with_present_names(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (RlesegError, OSError, CycloptsError) as error:
+        if not tell_launcher(text_of(error)):
+            err.print("[bold red]error:[/] ", end="")
+            err.print(text_of(error), soft_wrap=True, highlight=False, markup=False)
         sys.exit(2)
     except RuntimeError as error:
         if not says_peer_is_gone(error):
@@ -72,16 +130,13 @@ def main(arguments: list[str] | None = None) -> None:
             signal.signal(signal.SIGTERM, older)
 
 
+def _run(arguments: list[str]) -> None:
+    """Run a command; one that starts itself again, in other processes, asks for its `arguments`."""
+    command, bound, unparsed = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    command(*bound.args, **bound.kwargs, **dict.fromkeys(unparsed, arguments))
+    asked_for_nothing = command == app.help_print and not {*app.help_flags} & {*arguments}
+    sys.exit(2 if asked_for_nothing else 0)
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def _text(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:  # folders that cannot be written, full disks
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
-
-
-def _sentence(error: Exception) -> str:
-    """What an error says, as text in which rich sees no markup."""
-    return _text(error).replace("[", r"\[")

@@ -5,9 +5,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,12 +20,6 @@ from rich.progress import (
 if TYPE_CHECKING:
     from rleseg_core.download import Downloaded
 
-Device = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, … or mps.", show_default=True)
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no tables.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-
 out = Console()
 err = Console(stderr=True)
 
@@ -34,6 +27,11 @@ err = Console(stderr=True)
 def print_json(value: object) -> None:
     """One JSON document on stdout, nothing else."""
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def print_plain(text: str) -> None:
+    """A line on stdout as it is: never cut, coloured or read as markup."""
+    out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -3,62 +3,129 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.table import Table
 
-from rleseg_core.cli.console import (
-    AsJson,
-    Device,
-    Quiet,
-    err,
-    has_display,
-    out,
-    print_json,
-    progress_bar,
-)
+from rleseg_core.cli.console import err, has_display, out, print_json, progress_bar
+from rleseg_core.cli.options import POSITIVE, Device, Reporting
 from rleseg_core.evaluation.scores import confusion_matrix, plain_number, score
 from rleseg_core.files import whole_file
 from rleseg_core.reports import product_of
 
+if TYPE_CHECKING:
+    from rleseg_core.data import ImageStack
+    from rleseg_core.inference import Segmenter, WindowResult
+    from rleseg_core.inference.output import PredictionSummary
+
 SEED = 20_261_121
-"""Of the demo's cells; the bundled model was trained on other seeds."""
+"""Seed of the demo's cells; the bundled model was trained on other seeds."""
+
+_FILES = ("images.tif", "truth.tif", "masks.tif", "masks.zarr", "overlay.png", "tokens.gif")
 
 
-def demo(
-    folder: Annotated[Path, typer.Option("--out", help="Where the results go.")] = Path("demo"),
-    model: Annotated[str, typer.Option("--model", "-m", help="A model file or name.")] = "demo",
-    frames: Annotated[int, typer.Option(help="Frames of the time-lapse.", min=1)] = 16,
-    side: Annotated[int, typer.Option(help="Rows and columns.", min=64)] = 256,
-    seed: Annotated[int, typer.Option(help="Same seed, same cells.")] = SEED,
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """What is segmented, and where the results go.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder to write the results to.
+    model : str
+        A model file, or the name of an installed model.
+    frames : int
+        Number of frames of the time-lapse.
+    side : int
+        Rows and columns of a frame in pixels, 64 or more.
+    seed : int
+        The same seed gives the same cells.
+    show : bool or None
+        Open the result in napari.
+    """
+
+    folder: Annotated[Path, Parameter(name="--out")] = Path("demo")
+    model: Annotated[str, Parameter(alias="-m")] = "demo"
+    frames: Annotated[int, POSITIVE] = 16
+    side: Annotated[int, Parameter(validator=Number(gte=64))] = 256
+    seed: int = SEED
     show: Annotated[
         bool | None,
-        typer.Option(
-            "--open/--no-open", help="Open the result in napari.", show_default="with a display"
-        ),
-    ] = None,
-    device: Device = "auto",
-    quiet: Quiet = False,
-    as_json: AsJson = False,
-) -> None:
-    """Segment a synthetic time-lapse with the bundled model, and look at it."""
-    from rleseg_core.data import ImageStack, SyntheticConfig, WindowReader, synthesize
-    from rleseg_core.data.formats.writers import write_labels
-    from rleseg_core.drawing.animation import render_animation
-    from rleseg_core.drawing.overlay import save_overlay
-    from rleseg_core.inference import Segmenter, WindowResult, predict_to_file
+        Parameter(name="--open", negative="--no-open", show_default="where there is a display"),
+    ] = None
+    device: Device = "auto"
 
-    segmenter = Segmenter.from_checkpoint(model, device)
-    sequence = synthesize(SyntheticConfig(n_frames=frames, size=(side, side), seed=seed))
+
+def demo(options: DemoOptions = DemoOptions(), reporting: Reporting = Reporting()) -> None:
+    """Segment a synthetic time-lapse with the bundled model, and look at it.
+
+    Parameters
+    ----------
+    options : DemoOptions
+        What is segmented, and where the results go.
+    reporting : Reporting
+        What is printed.
+    """
+    import zarr
+
+    from rleseg_core.data import ImageStack, SyntheticConfig, synthesize
+    from rleseg_core.data.formats.writers import write_labels
+    from rleseg_core.inference import Segmenter
+
+    folder, size = options.folder, (options.side, options.side)
+    segmenter = Segmenter.from_checkpoint(options.model, options.device)
+    sequence = synthesize(SyntheticConfig(n_frames=options.frames, size=size, seed=options.seed))
     write_labels(folder / "images.tif", sequence.images)
     write_labels(folder / "truth.tif", sequence.classes, sequence.class_names)
     stack = ImageStack.open(folder / "images.tif")
+    run, longest = _segment(segmenter, stack, folder, reporting.quiet)
+    labels = zarr.open_array(folder / "masks.zarr", mode="r")[:]
+    write_labels(folder / "masks.tif", labels, segmenter.class_names)
+    _draw(folder, sequence.images, labels)
+    if longest is not None:
+        _animate(folder, segmenter, stack, longest)
+    names = segmenter.class_names
+    scores = score(confusion_matrix(sequence.classes, labels, len(names)), names)
+    summary = {
+        "frames": run.frames,
+        "windows": run.windows,
+        "tokens": run.tokens,
+        "tokens_per_s": round(run.tokens_per_s, 1),
+        "seconds": round(run.seconds, 2),
+        "dice": {row.name: plain_number(row.dice) for row in scores.classes},
+        "mean_dice": plain_number(scores.mean_dice),
+        "device": run.device,
+        "model": segmenter.info.name,
+        "seed": options.seed,
+        "out": str(folder),
+    }
+    with whole_file(folder / "summary.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=2))
+    if reporting.as_json:
+        print_json(summary)
+    elif not reporting.quiet:
+        out.print(_table(summary, {row.name: row.dice for row in scores.classes}))
+        out.print("written: " + ", ".join(str(folder / name) for name in _FILES))
+    wanted = options.show
+    if wanted or (wanted is None and has_display() and not reporting.as_json):
+        _open_in_napari(folder)
+
+
+def _segment(
+    segmenter: "Segmenter", stack: "ImageStack", folder: Path, quiet: bool
+) -> "tuple[PredictionSummary, WindowResult | None]":
+    """Write masks.zarr; what the run came to, and its window of most tokens."""
+    from rleseg_core.inference import predict_to_file
+
     longest: WindowResult | None = None
 
-    def keep_longest(result: WindowResult) -> None:
+    def keep_longest(result: "WindowResult") -> None:
         nonlocal longest
         if longest is None or result.tokens.size > longest.tokens.size:
             longest = result
@@ -66,48 +133,28 @@ def demo(
 
     with progress_bar("segment", quiet) as bar:
         run = predict_to_file(segmenter, stack, folder / "masks.zarr")
-        figures = product_of(run, keep_longest)
-    import zarr
+        return product_of(run, keep_longest), longest
 
-    labels = zarr.open_array(folder / "masks.zarr", mode="r")[:]
-    write_labels(folder / "masks.tif", labels, segmenter.class_names)
-    scores = score(
-        confusion_matrix(sequence.classes, labels, len(segmenter.class_names)),
-        segmenter.class_names,
+
+def _draw(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write overlay.png: the masks over four of the frames."""
+    from rleseg_core.drawing.overlay import save_overlay
+
+    shown = np.unique(np.linspace(0, len(images) - 1, 4).astype(int)).tolist()
+    save_overlay(folder / "overlay.png", images, labels, shown)
+
+
+def _animate(
+    folder: Path, segmenter: "Segmenter", stack: "ImageStack", result: "WindowResult"
+) -> None:
+    """Write tokens.gif: how the tokens of a window become its mask."""
+    from rleseg_core.data import WindowReader
+    from rleseg_core.drawing.animation import render_animation
+
+    patch = WindowReader(stack, segmenter.info.window_spec).read(result.window)
+    render_animation(
+        patch.transpose(0, 2, 3, 1), segmenter.tokenizer, result.tokens, folder / "tokens.gif"
     )
-    shown = np.unique(np.linspace(0, frames - 1, 4).astype(int)).tolist()
-    save_overlay(folder / "overlay.png", sequence.images, labels, shown)
-    if longest is not None:
-        patch = WindowReader(stack, segmenter.info.window_spec).read(longest.window)
-        render_animation(
-            patch.transpose(0, 2, 3, 1),
-            segmenter.tokenizer,
-            longest.tokens,
-            folder / "tokens.gif",
-        )
-    summary = {
-        "frames": figures.frames,
-        "windows": figures.windows,
-        "tokens": figures.tokens,
-        "tokens_per_s": round(figures.tokens_per_s, 1),
-        "seconds": round(figures.seconds, 2),
-        "dice": {row.name: plain_number(row.dice) for row in scores.classes},
-        "mean_dice": plain_number(scores.mean_dice),
-        "device": figures.device,
-        "model": segmenter.info.name,
-        "seed": seed,
-        "out": str(folder),
-    }
-    with whole_file(folder / "summary.json") as temporary:
-        temporary.write_text(json.dumps(summary, indent=2))
-    if as_json:
-        print_json(summary)
-    elif not quiet:
-        out.print(_table(summary, {row.name: row.dice for row in scores.classes}))
-        names = ("images.tif", "truth.tif", "masks.tif", "masks.zarr", "overlay.png", "tokens.gif")
-        out.print("written: " + ", ".join(str(folder / name) for name in names))
-    if show or (show is None and has_display() and not as_json):
-        _open_in_napari(folder)
 
 
 def _table(summary: dict[str, object], dice: dict[str, float]) -> Table:

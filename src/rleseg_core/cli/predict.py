@@ -1,115 +1,109 @@
 """``rleseg predict``: segment a stack with a model."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+from cyclopts import Group, Parameter
 
-from rleseg_core.cli.console import (
-    AsJson,
-    Device,
-    Quiet,
-    out,
-    print_json,
-    progress_bar,
-)
+from rleseg_core.cli.console import out, print_json, progress_bar
+from rleseg_core.cli.options import POSITIVE, Device, ImageSize, Reporting
+from rleseg_core.cli.values import frames_of
 from rleseg_core.data.formats.registry import input_kinds, output_suffixes
-from rleseg_core.errors import DataError
 from rleseg_core.reports import product_of
 
-Frames = Annotated[
-    str | None,
-    typer.Option("--frames", help="Such as 0-9,15; the others stay background. All by default."),
-]
+SPEED = Group("Speed", sort_key=50)
 
-ImageSize = Annotated[
-    int | None,
-    typer.Option(min=1, help="I: frames are resized so that the longer side is this."),
-]
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PredictArguments:
+    """What is segmented, with what, and how.
+
+    Parameters
+    ----------
+    output : Path
+        The masks to write.
+    model : str
+        A model file, or the name of an installed model; `rleseg models` lists them.
+    stitch : {'centre', 'last', 'vote'}
+        Which window decides where several overlap: the one whose centre is nearest, the last one,
+        or the majority.
+    sampling : {'greedy', 'nucleus'}
+        How the next token is chosen: the most likely one, or at random among the likely ones.
+    frames : str or None
+        Frames to segment, such as 0-9,15, counted from 0; the others stay background.
+    batch_size : int or None
+        Windows that are decoded at once.
+    draft : {'none', 'frame', 'dense'}
+        What guesses tokens that the model then checks: nothing, the frame before, or the dense
+        head. The masks stay the same and take fewer passes.
+    preview : bool
+        Take the masks of the dense head, without tokens: much faster and less exact.
+    """
+
+    output: Annotated[
+        Path,
+        Parameter(name=("--out", "-o"), help=f"The masks to write: a new {output_suffixes()}."),
+    ]
+    model: Annotated[str, Parameter(alias="-m")] = "cells"
+    stitch: Literal["centre", "last", "vote"] = "centre"
+    sampling: Literal["greedy", "nucleus"] = "greedy"
+    frames: Annotated[str | None, Parameter(metavar="LIST", show_default="all")] = None
+    image_size: ImageSize = None
+    batch_size: Annotated[
+        int | None, POSITIVE, Parameter(group=SPEED, show_default="as many as fit")
+    ] = None
+    draft: Annotated[Literal["none", "frame", "dense"], Parameter(group=SPEED)] = "none"
+    preview: Annotated[bool, Parameter(group=SPEED, negative="--no-preview")] = False
+    device: Annotated[Device, Parameter(group=SPEED)] = "auto"
 
 
 def predict(
-    stack: Annotated[Path, typer.Argument(help=f"One of: {input_kinds()}.")],
-    output: Annotated[
-        Path, typer.Option("--out", "-o", help=f"The masks: a new {output_suffixes()}.")
-    ],
-    model: Annotated[str, typer.Option("--model", "-m", help="A model file or name.")] = "cells",
-    stitch: Annotated[
-        Literal["centre", "last", "vote"],
-        typer.Option(help="Where windows overlap: the nearest centre, the last one or the most."),
-    ] = "centre",
-    sampling: Annotated[
-        Literal["greedy", "nucleus"], typer.Option(help="How the next token is chosen.")
-    ] = "greedy",
-    frames: Frames = None,
-    image_size: ImageSize = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Windows at once; automatic by default.", min=1)
-    ] = None,
-    draft: Annotated[
-        Literal["none", "frame", "dense"],
-        typer.Option(
-            help="Guess from the frame before, or from the dense head; same masks, fewer passes."
-        ),
-    ] = "none",
-    preview: Annotated[
-        bool, typer.Option(help="Masks of the dense head, without tokens: much faster, less exact.")
-    ] = False,
-    device: Device = "auto",
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    stack: Annotated[Path, Parameter(help=f"One of: {input_kinds()}.")],
+    /,
+    options: PredictArguments,
+    reporting: Reporting = Reporting(),
 ) -> None:
-    """Segment a stack, and write its masks to a file."""
+    """Segment a stack, and write its masks to a file.
+
+    Parameters
+    ----------
+    stack : Path
+        The images.
+    options : PredictArguments
+        What is segmented, with what, and how.
+    reporting : Reporting
+        What is printed.
+    """
     from rleseg_core.data import ImageStack
     from rleseg_core.data.formats.writers import check_output
     from rleseg_core.decoding import Sampling
     from rleseg_core.inference import Segmenter, predict_to_file
 
-    check_output(output)
+    check_output(options.output)
     images = ImageStack.open(stack)
-    chosen = parse_frames(frames, images.n_frames)
-    segmenter = Segmenter.from_checkpoint(model, device)
+    frames = frames_of(options.frames, images.n_frames)
+    segmenter = Segmenter.from_checkpoint(options.model, options.device)
     run = predict_to_file(
         segmenter,
         images,
-        output,
-        frames=chosen,
-        stitch=stitch,
-        sampling=Sampling(top_p=None if sampling == "greedy" else 0.4),
-        batch_size=batch_size,
-        image_size=image_size,
-        draft=draft,
-        preview=preview,
+        options.output,
+        frames=frames,
+        stitch=options.stitch,
+        sampling=Sampling(top_p=None if options.sampling == "greedy" else 0.4),
+        batch_size=options.batch_size,
+        image_size=options.image_size,
+        draft=options.draft,
+        preview=options.preview,
     )
-    with progress_bar("segment", quiet) as bar:
-        figures = product_of(run, lambda result: bar.update(result.n_done, result.n_windows))
-    if as_json:
-        print_json(figures.to_json())
-    elif not quiet:
+    with progress_bar("segment", reporting.quiet) as bar:
+        summary = product_of(run, lambda result: bar.update(result.n_done, result.n_windows))
+    if reporting.as_json:
+        print_json(summary.to_json())
+    elif not reporting.quiet:
         out.print(
-            f"{figures.frames} frames, {figures.windows} windows, {figures.tokens} tokens "
-            f"({figures.tokens_per_s:.0f}/s) in {figures.seconds:.1f} s: {output}",
+            f"{summary.frames} frames, {summary.windows} windows, {summary.tokens} tokens "
+            f"({summary.tokens_per_s:.0f}/s) in {summary.seconds:.1f} s: {options.output}",
             soft_wrap=True,
         )
-
-
-def parse_frames(text: str | None, n_frames: int) -> list[int] | None:
-    """Frame numbers of a text such as '0-9,15'; None for all.
-
-    Raises
-    ------
-    DataError
-        If the text is not such a list, or names a frame that is not there.
-    """
-    if text is None:
-        return None
-    frames: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        last = last if dash else first
-        if not first.isdecimal() or not last.isdecimal() or int(first) > int(last):
-            raise DataError(f"frames are given like 0-9,15; got {text!r}")
-        if int(last) >= n_frames:
-            raise DataError(f"the stack has frames 0 to {n_frames - 1}, got {text!r}")
-        frames += range(int(first), int(last) + 1)
-    return sorted(set(frames))

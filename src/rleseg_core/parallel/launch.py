@@ -10,7 +10,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -21,7 +20,7 @@ import torch
 import torch.distributed as dist
 
 from rleseg_core.errors import TrainingError
-from rleseg_core.parallel.processes import OURS, PEER_IS_GONE
+from rleseg_core.parallel.processes import OURS, PEER_IS_GONE, Cluster
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -30,51 +29,6 @@ if TYPE_CHECKING:
 _CHILD = "from rleseg_core.cli import main; main()"
 _PATIENCE = timedelta(minutes=30)  # of a process for the others: one of them validates and saves
 Product = TypeVar("Product")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """Processes that are to be started.
-
-    Parameters
-    ----------
-    n_devices : int
-        Processes of each machine, one a device.
-    n_nodes : int
-        Machines; the command is given on each of them.
-    node : int
-        Which of them this is, from 0.
-    master : str
-        HOST:PORT of machine 0, where all find each other; not needed by one machine.
-
-    Raises
-    ------
-    TrainingError
-        If these do not go together.
-    """
-
-    n_devices: int = 1
-    n_nodes: int = 1
-    node: int = 0
-    master: str = ""
-
-    def __post_init__(self) -> None:
-        if min(self.n_devices, self.n_nodes) < 1 or not 0 <= self.node < self.n_nodes:
-            raise TrainingError(
-                "there must be at least one device and one node, and nodes count from 0, got "
-                f"{self.n_devices} devices and node {self.node} of {self.n_nodes}"
-            )
-        host, colon, port = self.master.rpartition(":")
-        if (self.n_nodes > 1 or self.master) and not (host and colon and port.isdigit()):
-            raise TrainingError(
-                f"{self.n_nodes} nodes find each other at HOST:PORT of node 0, such as "
-                f"node01:29500, got {self.master!r} for --master"
-            )
-
-    @property
-    def n_processes(self) -> int:
-        """Of all machines."""
-        return self.n_devices * self.n_nodes
 
 
 def launch(arguments: Sequence[str], cluster: Cluster, *, device: str = "auto") -> None:

@@ -51,8 +51,8 @@ def test_preset_decides_what_the_user_does_not(capfd, data, base, tmp_path):
     out = tmp_path / "m.safetensors"
     how = ("--classes", "ipsc,dfc", "--from", base, "--preset", "thorough", "--out", out)
     parts = ("--freeze", "backbone", "--lr-of", "encoder=0.5", "--lr-of", "projection=2")
-    code, told, _ = run(capfd, "train", *data, *how, *FEW, *parts)
-    assert code == 0
+    code, told, err = run(capfd, "train", *data, *how, *FEW, *parts)
+    assert code == 0, err
     assert json.loads(told)["validation_dice"] is not None  # one of six frames is held out
     config = config_of(tmp_path / "m")
     assert (config["n_steps"], config["batch_size"], config["frozen"]) == (3, 2, ["backbone"])
@@ -81,3 +81,11 @@ def test_preset_is_for_a_model_to_begin_with(capfd, data, tmp_path):
     code, told, err = run(capfd, "train", *data, *how, *FEW)
     assert (code, told) == (2, "")
     assert "give it with --from" in err
+
+
+def test_parts_may_be_called_as_in_version_0_1(capfd, data, base, tmp_path):
+    how = ("--classes", "ipsc,dfc", "--from", base, "--out", tmp_path / "m.safetensors", *FEW)
+    code, _, err = run(capfd, "train", *data, *how, "--freeze", "trunk", "--lr-of", "bridge=2")
+    assert code == 0, err
+    config = config_of(tmp_path / "m")
+    assert (config["frozen"], config["rates"]) == (["backbone"], {"projection": 2.0})

@@ -1,4 +1,4 @@
-"""What ``rleseg train`` tells, step by step and at the end."""
+"""What ``rleseg train`` prints, step by step and at the end."""
 
 import math
 from collections.abc import Generator, Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rleseg_core.cli.console import Bar, err, out, print_json, progress_bar
+from rleseg_core.cli.options import Reporting
 from rleseg_core.reports import product_of
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ def watch_training(run: Generator["StepReport", None, Path], quiet: bool) -> Pat
         return product_of(run, lambda report: _show(report, bar, quiet))
 
 
-def tell_result(path: Path, folder: Path, select: str, *, quiet: bool, as_json: bool) -> None:
+def print_result(path: Path, folder: Path, select: str, reporting: Reporting) -> None:
     """Say what came of the run of a folder, whose best model was chosen by `select`."""
     from rleseg_core.training import read_reports
 
     reports = read_reports(folder)
     last, selected = reports[-1], _best(reports, "selected")
-    if as_json:
+    if reporting.as_json:
         print_json(
             {
                 "model": str(path),
@@ -44,9 +45,9 @@ def tell_result(path: Path, folder: Path, select: str, *, quiet: bool, as_json: 
                 "losses": [report.loss for report in reports],
             }
         )
-    elif not quiet:
-        told = "" if selected is None else f", best validation {select} {selected:.3f}"
-        out.print(f"{path}: {last.step} steps, loss {last.loss:.3f}{told}")
+    elif not reporting.quiet:
+        score = "" if selected is None else f", best validation {select} {selected:.3f}"
+        out.print(f"{path}: {last.step} steps, loss {last.loss:.3f}{score}")
 
 
 def _best(reports: "Sequence[StepReport]", score: str) -> float | None:

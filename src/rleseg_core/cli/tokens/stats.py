@@ -1,141 +1,155 @@
 """``rleseg tokens stats``: how long the token sequences of masks are."""
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import Parameter
 from rich.table import Table
 
-from rleseg_core.cli.console import AsJson, Quiet, out, print_json, progress_bar
-from rleseg_core.cli.predict import ImageSize
-from rleseg_core.cli.token_options import (
-    Classes,
-    Frames,
-    FrameStride,
-    InstanceIds,
-    Instances,
+from rleseg_core.cli.console import out, print_json
+from rleseg_core.cli.masks import (
+    WINDOWS,
+    GivenWriting,
+    MaskOptions,
     MaskPaths,
-    Order,
-    Patch,
-    Rule,
     Schemes,
-    Start,
-    Stride,
-    numbers,
-    open_masks,
-    scheme_names,
+    SubsampleRule,
 )
+from rleseg_core.cli.options import FLAT, POSITIVE, ImageSize, Reporting
+from rleseg_core.cli.tokens.counting import mask_sizes, usable_schemes, watch
+from rleseg_core.cli.values import numbers_of, schemes_of
 from rleseg_core.errors import DataError, SchemeError
 from rleseg_core.files import check_writable
-from rleseg_core.reports import product_of
-from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import Scheme
+from rleseg_core.spec import WindowSpec
 
 if TYPE_CHECKING:
-    from rleseg_core.analysis.lengths import TokenStatistics, WindowCounted
-    from rleseg_core.data import MaskStack
+    from rleseg_core.analysis.lengths import TokenStatistics
+
+
+@Parameter(name="*", group=WINDOWS)
+@dataclass(frozen=True, kw_only=True)
+class WindowOptions:
+    """Which windows of the masks are counted, and in which sizes.
+
+    Parameters
+    ----------
+    patch : int or None
+        P, the side of a patch in pixels.
+    stride : int or None
+        Step between neighbouring patches, in pixels.
+    subsample : str
+        Factors P / S by which patches become masks, such as 4,8; each must divide P.
+    frames : str
+        N, the numbers of frames of a window, such as 1,2,4.
+    frame_stride : int
+        Step between the first frames of neighbouring windows, at most N.
+    """
+
+    patch: Annotated[int | None, POSITIVE, Parameter(show_default="whole frames")] = None
+    stride: Annotated[int | None, POSITIVE, Parameter(show_default="P")] = None
+    subsample: Annotated[str, Parameter(metavar="LIST")] = "8"
+    subsample_rule: SubsampleRule = "centre"
+    image_size: ImageSize = None
+    frames: Annotated[str, Parameter(metavar="LIST")] = "1"
+    frame_stride: Annotated[int, POSITIVE] = 1
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class StatsOptions:
+    """What is counted, and what it is compared with.
+
+    Parameters
+    ----------
+    thresholds : str or None
+        Token budgets to compare the sequences with, such as 512,1024.
+    plot : Path or None
+        Draw the histograms of the lengths to this .png.
+    """
+
+    thresholds: Annotated[str | None, Parameter(metavar="LIST", show_default="powers of two")] = (
+        None
+    )
+    plot: Path | None = None
+    masks: MaskOptions = MaskOptions()
+    scheme: Schemes = ("lac",)
+    writing: Annotated[GivenWriting, FLAT] = field(default_factory=dict)
+    windows: WindowOptions = WindowOptions()
 
 
 def stats(
     masks: MaskPaths,
-    scheme: Schemes = ["lac"],  # noqa: B006 typer copies it
-    patch: Patch = None,
-    subsample: Annotated[str, typer.Option(help="P / S, as 4,8; S must come out whole.")] = "8",
-    frames: Frames = "1",
-    image_size: ImageSize = None,
-    stride: Stride = None,
-    frame_stride: FrameStride = 1,
-    order: Order = None,
-    start: Start = None,
-    subsample_rule: Rule = "centre",
-    classes: Classes = None,
-    instances: Instances = False,
-    instance_ids: InstanceIds = None,
-    thresholds: Annotated[
-        str | None, typer.Option(help="Token budgets to compare with, as 512,1024.")
-    ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="Draw the histograms to this .png, too.")
-    ] = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    /,
+    options: StatsOptions = StatsOptions(),
+    reporting: Reporting = Reporting(),
 ) -> None:
-    """Count the tokens that schemes take for masks (the paper's Tables 3 to 6)."""
-    from rleseg_core.analysis.lengths import THRESHOLDS, count_tokens, whole_frame
+    """Count the tokens that schemes take for masks (the paper's Tables 3 to 6).
 
-    names, factors = scheme_names(scheme), numbers(subsample, "--subsample")
-    lengths = numbers(frames, "--frames")
-    budgets = numbers(thresholds, "--thresholds") if thresholds else list(THRESHOLDS)
-    if picture is not None and picture.suffix.lower() != ".png":
-        raise DataError(f"a picture's name must end in .png, got {picture}")
-    if picture is not None:
-        check_writable(picture)
-    stacks = open_masks(masks, classes, instances, instance_ids)
-    side = patch or whole_frame(stacks, image_size, factors)
-    window = WindowSpec(patch=side, patch_stride=stride or side, image_size=image_size)
-    counted: list[TokenStatistics] = []
-    left_out: dict[str, str] = {}
-    for n_frames in lengths:
-        spec = replace(window, n_frames=n_frames, frame_stride=min(frame_stride, n_frames))
-        usable, unusable = usable_schemes(stacks, names, n_frames, order=order, start=start)
-        left_out |= {f"{name}, N = {n_frames}": reason for name, reason in unusable.items()}
-        if usable:
-            run = count_tokens(stacks, spec, usable, mask_sizes(side, factors), rule=subsample_rule)
-            counted += watch(run, f"count N = {n_frames}", quiet)
-    if not counted:
-        raise SchemeError("; ".join(dict.fromkeys(left_out.values())))
-    if picture is not None:
-        draw(picture, counted, budgets)
-    if as_json:
+    Parameters
+    ----------
+    masks : list of Path
+        Stacks of masks.
+    options : StatsOptions
+        What is counted, and what it is compared with.
+    reporting : Reporting
+        What is printed.
+    """
+    from rleseg_core.analysis.lengths import THRESHOLDS
+
+    _check_plot(options.plot)
+    thresholds = options.thresholds
+    budgets = numbers_of(thresholds, "--thresholds") if thresholds else list(THRESHOLDS)
+    counted, left_out = _count(masks, options, reporting.quiet)
+    if options.plot is not None:
+        draw(options.plot, counted, budgets)
+    if reporting.as_json:
         print_json(_json(masks, counted, left_out, budgets))
-    elif not quiet:
+    elif not reporting.quiet:
         for title, columns in _groups(counted):
             print_columns(title, columns, budgets)
         for name, reason in left_out.items():
             out.print(f"without {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
 
 
-def usable_schemes(
-    stacks: Sequence["MaskStack"],
-    names: Sequence[str],
-    n_frames: int,
-    *,
-    order: str | None,
-    start: str | None = None,
-) -> tuple[dict[str, Scheme], dict[str, str]]:
-    """Schemes for windows of so many frames, and why others are left out; see `schemes_for`."""
-    from rleseg_core.analysis.lengths import schemes_for
-
-    spec = MaskSpec(size=(1, 1), class_names=stacks[0].class_names, n_frames=n_frames)
-    known = stacks[0].instances is not None
-    return schemes_for(names, spec, instances=known, order=order, start=start)
+def _check_plot(plot: Path | None) -> None:
+    """Raise the error of a plot that cannot be written before the counting, not after it."""
+    if plot is None:
+        return
+    if plot.suffix.lower() != ".png":
+        raise DataError(f"the name of a plot must end in .png, got {plot}")
+    check_writable(plot)
 
 
-def watch(
-    run: Generator["WindowCounted", None, list["TokenStatistics"]], what: str, quiet: bool
-) -> list["TokenStatistics"]:
-    """What was counted in the end, with a progress bar until then."""
-    with progress_bar(what, quiet) as bar:
-        return product_of(run, lambda report: bar.update(report.n_done, report.n_windows))
+def _count(
+    masks: Sequence[Path], options: StatsOptions, quiet: bool
+) -> tuple[list["TokenStatistics"], dict[str, str]]:
+    """Statistics of each scheme, size and number of frames, and why others are left out."""
+    from rleseg_core.analysis.lengths import count_tokens, whole_frame
 
-
-def mask_sizes(patch: int, factors: Sequence[int]) -> list[int]:
-    """S for each subsampling, the finest first.
-
-    Raises
-    ------
-    DataError
-        If a factor does not divide the patch.
-    """
-    for factor in factors:
-        if patch % factor:
-            raise DataError(
-                f"a patch of {patch} cannot be subsampled by {factor}; choose a factor that "
-                "divides it"
-            )
-    return [patch // factor for factor in factors]
+    windows, names = options.windows, schemes_of(options.scheme)
+    factors = numbers_of(windows.subsample, "--subsample")
+    lengths = numbers_of(windows.frames, "--frames")
+    stacks = options.masks.open(masks)
+    side = windows.patch or whole_frame(stacks, windows.image_size, factors)
+    window = WindowSpec(
+        patch=side, patch_stride=windows.stride or side, image_size=windows.image_size
+    )
+    counted: list[TokenStatistics] = []
+    left_out: dict[str, str] = {}
+    for n_frames in lengths:
+        stride = min(windows.frame_stride, n_frames)
+        spec = replace(window, n_frames=n_frames, frame_stride=stride)
+        usable, unusable = usable_schemes(stacks, names, n_frames, **options.writing)
+        left_out |= {f"{name}, N = {n_frames}": reason for name, reason in unusable.items()}
+        if usable:
+            sizes = mask_sizes(side, factors)
+            run = count_tokens(stacks, spec, usable, sizes, rule=windows.subsample_rule)
+            counted += watch(run, f"count N = {n_frames}", quiet)
+    if not counted:
+        raise SchemeError("; ".join(dict.fromkeys(left_out.values())))
+    return counted, left_out
 
 
 def print_columns(title: str, columns: Sequence["TokenStatistics"], budgets: Sequence[int]) -> None:

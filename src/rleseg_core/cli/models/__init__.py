@@ -1,0 +1,1 @@
+"""The commands ``rleseg models …``, a module each."""

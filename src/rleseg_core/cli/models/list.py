@@ -1,0 +1,40 @@
+"""``rleseg models list``: the installed models."""
+
+from rich.table import Table
+
+from rleseg_core.checkpoints import list_models as installed_models
+from rleseg_core.checkpoints import model_folders
+from rleseg_core.cli.console import out, print_json
+from rleseg_core.cli.models.facts import facts_of, in_millions, text_of
+from rleseg_core.cli.options import Reporting
+
+
+def list_models(reporting: Reporting = Reporting()) -> None:
+    """List the installed models: scheme, classes, sizes, where they come from, licence.
+
+    Parameters
+    ----------
+    reporting : Reporting
+        What is printed.
+    """
+    rows = [facts_of(info) for info in installed_models()]
+    if reporting.as_json:
+        print_json(rows)
+        return
+    if reporting.quiet:
+        return
+    table = Table("name", "scheme", "classes", "S", "P", "N", "V", "parameters", "steps")
+    keys = ("name", "scheme_name", "classes", "mask", "patch", "frames", "vocabulary")
+    for row in rows:
+        table.add_row(
+            *(text_of(row[key]) for key in keys),
+            in_millions(row["parameters"]),
+            text_of(row["steps"]),
+        )
+    out.print(table)
+    for row in rows:
+        about = f"{row['name']}: {row['source'] or 'source unknown'}"
+        about += f"; licence: {row['licence'] or 'none given'}"
+        out.print(about, soft_wrap=True, highlight=False, markup=False)
+    folders = ", ".join(str(folder) for folder in model_folders())
+    out.print(f"looked in: {folders}", soft_wrap=True, highlight=False, markup=False)
