@@ -7,11 +7,12 @@ import pytest
 import zarr
 
 from napari_rleseg.io import read_session
-from napari_rleseg.layers import class_names_of
+from napari_rleseg.layers import class_names_of, labels_attributes
 from napari_rleseg.widgets.segment import CURRENT, RANGE, SegmentWidget
 from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
 from rleseg_core.corrections import CorrectionLog
 from rleseg_core.data import ImageStack
+from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.inference import Segmenter
 
 pytestmark = pytest.mark.gui
@@ -97,6 +98,21 @@ def test_image_size_gives_more_windows(panel, qtbot):
     panel.advanced.image_size.setValue(192)
     finish(panel, qtbot)
     assert int(panel.status.text().split()[0]) > int(usual.split()[0])
+
+
+def test_masks_from_outside_the_session_are_never_written_over(panel, session, qtbot, tmp_path):
+    """They have the shape and the classes of a result, but they are somebody else's file."""
+    finish(panel, qtbot)
+    own = session.result
+    path = write_labels(
+        tmp_path / "foreign.zarr", np.full(own.data.shape, 2, np.uint8), ("ipsc", "dfc")
+    )
+    foreign = zarr.open_array(path, mode="r+")
+    session.result = session.viewer.add_labels(foreign, **labels_attributes(("ipsc", "dfc"), path))
+    theirs = session.result
+    assert finish(panel, qtbot) == "finished"
+    assert session.result not in (own, theirs)
+    assert (zarr.open_array(path)[:] == 2).all()
 
 
 def test_same_layer_is_used_again_until_it_is_corrected(panel, session, qtbot):

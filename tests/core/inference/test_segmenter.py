@@ -9,6 +9,7 @@ import zarr
 
 from rleseg_core.checkpoints import build_model, new_model, save_checkpoint
 from rleseg_core.data import ImageStack, SyntheticConfig, plan_windows, synthesize
+from rleseg_core.data.labels import upsample_labels
 from rleseg_core.decoding import Sampling
 from rleseg_core.errors import BudgetError, DataError, RlesegError, SchemeError
 from rleseg_core.inference import PredictOptions, Segmenter, predict_to_file
@@ -59,6 +60,15 @@ def test_results_painted_one_by_one_give_the_product(segmenter, stack, stitch, i
     assert np.array_equal(painted, labels)
     assert [result.n_done for result in results] == list(range(1, len(results) + 1))
     assert len(results) == results[0].n_windows
+
+
+def test_masks_are_enlarged_smoothly(segmenter, stack):
+    one = ImageStack.from_array(np.asarray(stack.data[:1, :64, :64, 0]))
+    (result,), labels = product(segmenter.predict(one))
+    mask = segmenter.tokenizer.decode(result.tokens).classes
+    smooth, blocky = (upsample_labels(mask, (64, 64), rule) for rule in ("smooth", "nearest"))
+    assert not np.array_equal(smooth, blocky)
+    np.testing.assert_array_equal(labels, smooth)
 
 
 def test_batch_size_does_not_change_the_result(segmenter, stack):
