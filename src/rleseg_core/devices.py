@@ -1,4 +1,4 @@
-"""Which device computes, and what to do when its memory is full."""
+"""The devices of this machine, and their memory."""
 
 import os
 
@@ -18,7 +18,7 @@ def available_devices() -> list[str]:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; 'auto' is CUDA where there is one, then Apple's, then the CPU.
+    """The device of that name; 'auto' takes CUDA if there is one, else Apple's GPU, else the CPU.
 
     Raises
     ------
@@ -37,17 +37,17 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device (of the host for the CPU and for Apple's GPU)."""
+    """Free memory of a device in bytes (that of the host for the CPU and for Apple's GPU)."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # not on macOS and Windows
+    except (ValueError, OSError, AttributeError):  # macOS and Windows do not say
         return 4 << 30
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is full; torch says it in several ways."""
+    """Whether an error means that memory ran out; torch raises several kinds."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     signs = ("out of memory", "not enough memory", "can't allocate memory")
@@ -55,7 +55,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory(device: torch.device) -> None:
-    """Hand back what torch keeps in reserve on a device."""
+    """Return the memory that torch keeps in reserve on a device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

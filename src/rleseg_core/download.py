@@ -1,6 +1,6 @@
-"""Files from the web: whole or not there, taken up where they were cut off, the same each time.
+"""Downloads: complete or absent, resumed where they were cut off, checked by their checksums.
 
-Processes that want the same file take turns: the first fetches it, the others find it.
+Processes that want the same file take turns: the first downloads it, the others find it.
 """
 
 import hashlib
@@ -21,14 +21,22 @@ from rleseg_core.errors import CheckpointError
 from rleseg_core.files import whole_file
 
 _CHUNK = 2**20
-_TIMEOUT = 30.0
-_TURN = 1.0  # seconds between two reports while another process fetches the file
+_TIMEOUT = 30.0  # seconds
+_POLL = 1.0  # seconds between two reports while another process downloads the file
 _NO_CONNECTION = (urllib.error.URLError, ConnectionError, TimeoutError, SSLError, HTTPException)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Downloaded:
-    """How far a download is: bytes there, and in all (None where the server does not say)."""
+    """Progress of a download.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Bytes on the disk.
+    n_total : int or None
+        Bytes of the whole file; None if the server does not say.
+    """
 
     n_bytes: int
     n_total: int | None
@@ -41,27 +49,27 @@ def download(
     sha256: str | None = None,
     instead: str = "give the file with --archive",
 ) -> Generator[Downloaded, None, Path]:
-    """Fetch a file, unless it is there; while another process fetches it, wait.
+    """Download a file unless it exists; wait if another process is downloading it.
 
-    Closing the generator keeps what has come beside `path`; the next call goes on from there, if
-    the file on the server is still the same. The checksum of a complete file is written beside it
-    and compared whenever the file is asked for again.
+    Closing the generator keeps the bytes received so far beside `path`; the next call resumes
+    there, if the file on the server is still the same. The checksum of a complete file is written
+    beside it, and compared whenever the file is asked for again.
 
     Parameters
     ----------
     url : str
-        Where it is.
+        Address of the file.
     path : Path
-        Where it goes, under its name only when it is complete.
+        Where to save it; the name appears when the file is complete.
     sha256 : str, optional
         Its checksum, if known beforehand.
     instead : str
-        What to do with a file that was fetched elsewhere, for messages.
+        How to use a file that was downloaded elsewhere, for messages.
 
     Yields
     ------
     Downloaded
-        After every MiB, and every second of waiting.
+        After every MiB, and after every second of waiting.
 
     Returns
     -------
@@ -71,51 +79,51 @@ def download(
     Raises
     ------
     CheckpointError
-        If there is no connection, no such file, it is not the file of the checksum, or the address
-        is not one of the web.
+        If there is no connection or no such file, the checksum differs, or the address is not one
+        of the web.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise CheckpointError(f"{url} is no address of the web; it must begin with https://")
     if path.is_file():
-        return _found(path, sha256)
+        return _existing(path, sha256)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    with (yield from _turn(path, part)):
+    with (yield from _lock(path, part)):
         if path.is_file():
-            return _found(path, sha256)
+            return _existing(path, sha256)
         try:
             with _open(url, part) as response:
                 yield from _receive(response, part)
         except urllib.error.HTTPError as error:
-            raise CheckpointError(_refusal(url, error, instead)) from error
+            raise CheckpointError(_http_failure(url, error, instead)) from error
         except _NO_CONNECTION as error:
             reason = getattr(error, "reason", None) or error
             raise CheckpointError(
                 f"{urlsplit(url).netloc} cannot be reached ({reason}); run this again when there "
-                f"is a network, or fetch {url} elsewhere and {instead}"
+                f"is a network, or download {url} elsewhere and {instead}"
             ) from error
         if sha256 is not None:
             _compare(part, sha256)
         os.replace(part, path)
         _identity(part).unlink(missing_ok=True)
-        _remember(path)
+        _record_checksum(path)
     return path
 
 
-def _turn(path: Path, part: Path) -> Generator[Downloaded, None, AcquireReturnProxy]:
-    """What holds all other processes off `path` until it is left; waited for if one has it."""
-    # a generator may be closed by another thread than began it
+def _lock(path: Path, part: Path) -> Generator[Downloaded, None, AcquireReturnProxy]:
+    """Lock that keeps other processes from downloading `path`; waits while one of them has it."""
+    # a generator may be closed by another thread than the one that started it
     lock = FileLock(path.with_name(f"{path.name}.lock"), thread_local=False)
     while True:
         try:
-            return lock.acquire(timeout=_TURN)
+            return lock.acquire(timeout=_POLL)
         except Timeout:
             n_bytes = part.stat().st_size if part.is_file() else 0
             yield Downloaded(n_bytes=n_bytes, n_total=None)
 
 
 def _open(url: str, part: Path) -> HTTPResponse:
-    """The answer to a request for what is still missing."""
+    """Response to a request for the bytes that are missing."""
     n_had = part.stat().st_size if part.is_file() else 0
     headers = {"User-Agent": "napari-rleseg", "Accept-Encoding": "identity"}
     if n_had and _identity(part).is_file():
@@ -125,7 +133,7 @@ def _open(url: str, part: Path) -> HTTPResponse:
     try:
         return urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # nothing is left of it, or it is shorter now
+        if error.code != 416:  # nothing is missing, or the file is shorter now
             raise
         error.close()
         part.unlink()
@@ -133,14 +141,14 @@ def _open(url: str, part: Path) -> HTTPResponse:
 
 
 def _receive(response: HTTPResponse, part: Path) -> Generator[Downloaded, None, None]:
-    goes_on = response.status == 206
-    n_bytes = part.stat().st_size if goes_on else 0
+    resumed = response.status == 206
+    n_bytes = part.stat().st_size if resumed else 0
     length = response.headers.get("Content-Length")
     n_total = n_bytes + int(length) if length is not None else None
-    if not goes_on:
+    if not resumed:
         _identity(part).unlink(missing_ok=True)
-    with part.open("ab" if goes_on else "wb") as file:
-        # only a file that can be told from another version of it is gone on with
+    with part.open("ab" if resumed else "wb") as file:
+        # only a file whose version is known can be resumed
         identity = response.headers.get("ETag") or response.headers.get("Last-Modified")
         if identity and not identity.startswith("W/"):
             _identity(part).write_text(json.dumps(identity))
@@ -155,7 +163,7 @@ def _receive(response: HTTPResponse, part: Path) -> Generator[Downloaded, None, 
         raise ConnectionError(f"the connection ended after {n_bytes:,} of {n_total:,} bytes")
 
 
-def _refusal(url: str, error: urllib.error.HTTPError, instead: str) -> str:
+def _http_failure(url: str, error: urllib.error.HTTPError, instead: str) -> str:
     what = f"{urlsplit(url).netloc} answers {error.code} {error.reason} for {url}"
     if error.code == 404:
         return f"{what}; it may have moved: look there, and {instead}"
@@ -163,7 +171,7 @@ def _refusal(url: str, error: urllib.error.HTTPError, instead: str) -> str:
 
 
 def _identity(part: Path) -> Path:
-    """Where it is noted which version of the file has begun to come."""
+    """File with the version of what was received so far, as the server names it."""
     return part.with_name(f"{part.name}.version")
 
 
@@ -172,22 +180,22 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _found(path: Path, sha256: str | None) -> Path:
-    """A file that is there, if it has the checksum that is known or was noted."""
-    note = _note(path)
-    known = sha256 or (note.read_text().split()[0] if note.is_file() else None)
-    _compare(path, known or _remember(path))
+def _existing(path: Path, sha256: str | None) -> Path:
+    """An existing file, after comparing it with the known or recorded checksum."""
+    record = _checksum_file(path)
+    known = sha256 or (record.read_text().split()[0] if record.is_file() else None)
+    _compare(path, known or _record_checksum(path))
     return path
 
 
-def _note(path: Path) -> Path:
-    """Where the checksum of a file is noted."""
+def _checksum_file(path: Path) -> Path:
+    """File with the recorded checksum."""
     return path.with_name(f"{path.name}.sha256")
 
 
-def _remember(path: Path) -> str:
+def _record_checksum(path: Path) -> str:
     checksum = _sha256(path)
-    with whole_file(_note(path)) as temporary:
+    with whole_file(_checksum_file(path)) as temporary:
         temporary.write_text(f"{checksum}  {path.name}\n")
     return checksum
 

@@ -1,4 +1,4 @@
-"""What can go wrong in a way the user can mend: each message is one sentence to show as it is."""
+"""Errors that a user can mend; each message is one sentence, to be shown as it is."""
 
 
 class RlesegError(Exception):
@@ -18,8 +18,8 @@ class CheckpointError(RlesegError):
 
 
 class BudgetError(RlesegError):
-    """A task that does not fit: too many tokens, or too little memory even for a batch of one."""
+    """A task that is too large: too many tokens, or too little memory for a batch of one."""
 
 
 class TrainingError(RlesegError):
-    """Training that cannot start or go on; the last good checkpoint is kept."""
+    """Training that cannot start or continue; the last good checkpoint is kept."""

@@ -10,7 +10,7 @@ Product = TypeVar("Product")
 def product_of(
     run: Generator[Report, None, Product], each: Callable[[Report], None] | None = None
 ) -> Product:
-    """What a generator of reports returns, when it is done.
+    """Run a generator of reports to its end, and return its product.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def product_of(
     Returns
     -------
     object
-        The generator's return value. On an error, in it or in `each`, the generator is closed.
+        The generator's return value. The generator is closed on an error, in it or in `each`.
     """
     try:
         while True:

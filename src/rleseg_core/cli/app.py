@@ -14,7 +14,7 @@ from rleseg_core.cli.errors import refuse_fractions, text_of
 from rleseg_core.cli.options import Reporting, default_text
 from rleseg_core.cli.retired import with_present_names
 from rleseg_core.errors import RlesegError
-from rleseg_core.parallel.processes import PEER_IS_GONE, says_peer_is_gone, tell_launcher
+from rleseg_core.parallel.processes import PEER_IS_GONE, is_peer_failure, report_to_launcher
 
 app = App(
     name="rleseg",
@@ -117,12 +117,12 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except (RlesegError, OSError, CycloptsError) as error:
-        if not tell_launcher(text_of(error)):
+        if not report_to_launcher(text_of(error)):
             err.print("[bold red]error:[/] ", end="")
             err.print(text_of(error), soft_wrap=True, highlight=False, markup=False)
         sys.exit(2)
     except RuntimeError as error:
-        if not says_peer_is_gone(error):
+        if not is_peer_failure(error):
             raise
         sys.exit(PEER_IS_GONE)  # the launcher tells why the other one has ended
     finally:

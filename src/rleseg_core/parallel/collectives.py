@@ -1,4 +1,4 @@
-"""Values of all processes that train together; with a single one they stay as they are."""
+"""Collective operations over the processes of a run; a single process keeps its own values."""
 
 import torch
 import torch.distributed as dist
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def n_processes() -> int:
-    """Processes that have joined; 1 before they do."""
+    """Number of processes that have joined the run; 1 before they join."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -29,14 +29,13 @@ def _mean(value: Tensor) -> Tensor:
 def mean_over_processes(value: Tensor) -> Tensor:
     """Mean of a tensor over all processes; gradients flow through it.
 
-    All processes must get here in the same order, so nothing that one of them does alone may call
-    it.
+    All processes must call it in the same order, so work that only one of them does must not.
     """
     return _Mean.apply(value) if n_processes() > 1 else value
 
 
-def most_of_processes(value: Tensor) -> Tensor:
-    """Largest of a tensor over all processes, without gradient; see `mean_over_processes`."""
+def max_over_processes(value: Tensor) -> Tensor:
+    """Elementwise maximum over all processes, without gradient; see `mean_over_processes`."""
     if n_processes() > 1:
         value = value.clone()
         dist.all_reduce(value, op=dist.ReduceOp.MAX)

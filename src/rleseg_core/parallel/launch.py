@@ -1,7 +1,7 @@
-"""Training by several processes: how they start, share a batch, and end.
+"""Training in several processes: how they start, share a batch, and end.
 
 Each process takes its share of the windows of every step, and the loss is normalised over all of
-them, so that as many steps lead to the same model whatever the number of processes.
+them, so the same number of steps gives the same model, whatever the number of processes.
 """
 
 import logging
@@ -20,33 +20,36 @@ import torch
 import torch.distributed as dist
 
 from rleseg_core.errors import TrainingError
-from rleseg_core.parallel.processes import OURS, PEER_IS_GONE, Cluster
+from rleseg_core.parallel.processes import LAUNCHED_BY_US, PEER_IS_GONE, Cluster
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-_CHILD = "from rleseg_core.cli import main; main()"
-_PATIENCE = timedelta(minutes=30)  # of a process for the others: one of them validates and saves
+_TIMEOUT = timedelta(minutes=30)  # the others wait while one process validates and saves
 Product = TypeVar("Product")
 
 
-def launch(arguments: Sequence[str], cluster: Cluster, *, device: str = "auto") -> None:
-    """Run a command of `rleseg` in several processes, and wait until all have ended well.
+def launch(
+    arguments: Sequence[str], cluster: Cluster, *, entry_point: str, device: str = "auto"
+) -> None:
+    """Run a program in several processes, and wait until all have ended without an error.
 
     Parameters
     ----------
     arguments : sequence of str
-        Of the command line, such as ``["train", "images.tif", …]``.
+        Command-line arguments of each process, such as ``["train", "images.tif", …]``.
     cluster : Cluster
-        How many, and where.
+        How many processes, and where.
+    entry_point : str
+        The program, as ``module:function``.
     device : str
         'auto', 'cpu' or 'cuda'.
 
     Raises
     ------
     TrainingError
-        If one of them fails; the others are ended. The message is its own, where it left one.
+        If a process fails; the others are stopped. Its own message is used if it left one.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -54,9 +57,11 @@ def launch(arguments: Sequence[str], cluster: Cluster, *, device: str = "auto") 
 
     _check_devices(cluster.n_devices, device)
     for name in logging.root.manager.loggerDict:
-        if name.startswith("torch.distributed.elastic"):  # each has a level of its own
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told below
-    os.environ[OURS] = "1"
+        if name.startswith("torch.distributed.elastic"):  # each sets its own level
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # the error below says it
+    os.environ[LAUNCHED_BY_US] = "1"
+    module, _, function = entry_point.partition(":")
+    child = f"from {module} import {function}; {function}()"
     n_threads = max(1, _cores() // cluster.n_devices)
     os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
     one = cluster.n_nodes == 1
@@ -71,21 +76,21 @@ def launch(arguments: Sequence[str], cluster: Cluster, *, device: str = "auto") 
             rdzv_configs={"timeout": 900} if one else {"timeout": 900, "rank": cluster.node},
             local_addr="localhost" if one else None,
             max_restarts=0,
-            # what the first process of a machine says is shown, what others say is kept for errors
+            # the first process of a machine writes to the terminal, the others to log files
             logs_specs=DefaultLogsSpecs(
                 log_dir=folder, redirects=dict.fromkeys(range(1, cluster.n_devices), Std.ALL)
             ),
         )
         try:
-            elastic_launch(config, sys.executable)("-c", _CHILD, *arguments)
+            elastic_launch(config, sys.executable)("-c", child, *arguments)
         except ChildFailedError as error:
-            raise TrainingError(_told(error, cluster, Path(folder))) from error
+            raise TrainingError(_failure_message(error, cluster, Path(folder))) from error
         except SignalException as error:
             raise KeyboardInterrupt from error
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -97,22 +102,22 @@ def _check_devices(n_devices: int, device: str) -> None:
         return
     if device not in ("auto", "cuda"):
         raise TrainingError(
-            f"several processes choose their devices themselves, got --device {device}; use cpu or "
+            f"with several processes each takes its own device, got --device {device}; use cpu or "
             "cuda"
         )
     if n_devices > n_cuda:
         raise TrainingError(f"this machine has {n_cuda} CUDA devices, got --devices {n_devices}")
 
 
-def _told(error: "ChildFailedError", cluster: Cluster, folder: Path) -> str:
-    """One sentence on why the processes ended."""
+def _failure_message(error: "ChildFailedError", cluster: Cluster, folder: Path) -> str:
+    """One sentence that says why the processes ended."""
     failures = sorted(error.failures.items(), key=lambda item: item[1].timestamp)
     first = next((f for f in failures if f[1].exitcode != PEER_IS_GONE), failures[0])
     rank, failure = first
     if failure.exitcode == PEER_IS_GONE:
         return (
-            "a process on another machine has ended, and those of this one with it; see what it "
-            "says there; the last checkpoint is whole: go on with --resume"
+            "a process on another machine has ended, and those of this one with it; see its "
+            "message there; the last checkpoint is complete: continue with --resume"
         )
     if Path(failure.error_file).is_file():
         return failure.message
@@ -126,35 +131,35 @@ def _told(error: "ChildFailedError", cluster: Cluster, folder: Path) -> str:
         why = last or f"exit code {failure.exitcode}"
     return (
         f"process {rank} of {cluster.n_processes} has ended ({why}), and the others with it; the "
-        "last checkpoint is whole: go on with --resume"
+        "last checkpoint is complete: continue with --resume"
     )
 
 
 def join(mixed_precision: str, *, cpu: bool) -> "Accelerator":
-    """The accelerator of this process, which knows the others if there are any."""
+    """The accelerator of this process, connected to the others if there are any."""
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
     handlers = [
-        InitProcessGroupKwargs(timeout=_PATIENCE),
+        InitProcessGroupKwargs(timeout=_TIMEOUT),
         DistributedDataParallelKwargs(static_graph=True),  # some parameters may go unused
     ]
     return Accelerator(mixed_precision=mixed_precision, cpu=cpu, kwargs_handlers=handlers)
 
 
 def leave() -> None:
-    """Part from the other processes, when nothing is left to do."""
+    """Leave the process group, when all work is done."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
 def share_of_batch(batch_size: int, accelerator: "Accelerator") -> slice:
-    """Rows of a step's batch that are this process's.
+    """Rows of a step's batch that this process computes.
 
     Raises
     ------
     TrainingError
-        If the processes cannot share it evenly.
+        If the number of processes does not divide the batch.
     """
     n, rank = accelerator.num_processes, accelerator.process_index
     if batch_size % n:
@@ -167,27 +172,27 @@ def share_of_batch(batch_size: int, accelerator: "Accelerator") -> slice:
 
 
 def check_same_step(step: int, accelerator: "Accelerator") -> None:
-    """Check that all processes go on from the same step.
+    """Check that all processes resume from the same step.
 
     Raises
     ------
     TrainingError
-        If not.
+        If they do not; the message lists the steps.
     """
     if accelerator.num_processes > 1:
         steps: list[int] = [0] * accelerator.num_processes
         dist.all_gather_object(steps, step)
         if len(set(steps)) > 1:
             raise TrainingError(
-                f"the processes would go on from different steps ({', '.join(map(str, steps))}); "
+                f"the processes would resume from different steps ({', '.join(map(str, steps))}); "
                 "the run folder must be one that all of them see, such as a shared disk"
             )
 
 
 def begin_random_step(seed: int, step: int, accelerator: "Accelerator") -> None:
-    """Seed what is random in a step, differently for each process; a single one goes on as it is.
+    """Seed the random numbers of a step, differently in each process; a single one is left alone.
 
-    A run of several processes thus goes on to the same losses without the state of each.
+    A resumed run of several processes thus repeats its losses without the saved state of each.
     """
     if accelerator.num_processes > 1:
         mixed = np.random.SeedSequence((seed, step, accelerator.process_index))
@@ -195,7 +200,7 @@ def begin_random_step(seed: int, step: int, accelerator: "Accelerator") -> None:
 
 
 def from_first(product: Callable[[], Product], accelerator: "Accelerator") -> Product:
-    """What the first process makes, told to all of them."""
+    """The product of the first process, sent to all of them."""
     if accelerator.num_processes == 1:
         return product()
     made = [product() if accelerator.is_main_process else None]

@@ -1,4 +1,4 @@
-"""Several processes that train together, and which of them this is; without torch."""
+"""The processes of a run: which of them this is, and its messages to the launcher; no torch."""
 
 import json
 import os
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from rleseg_core.errors import TrainingError
 
-OURS = "RLESEG_PROCESS"  # set in the processes that `rleseg train --devices` starts
+LAUNCHED_BY_US = "RLESEG_PROCESS"  # set in the processes that `rleseg train --devices` starts
 PEER_IS_GONE = 75  # exit code of a process that ends because another one did
 _GONE = ("Connection closed by peer", "Connection reset", "Broken pipe", "remote process exited")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Processes that train together.
+    """The processes that train together.
 
     Parameters
     ----------
@@ -24,14 +24,14 @@ class Cluster:
     n_nodes : int
         Machines, 1 or more; the same command is given on each of them.
     node : int
-        Which of the machines this is, counted from 0.
+        Rank of this machine, from 0.
     master : str
         HOST:PORT of machine 0, where the others find it; a single machine needs none.
 
     Raises
     ------
     TrainingError
-        If these do not go together.
+        If a number is out of range, or several machines have no `master`.
     """
 
     n_devices: int = 1
@@ -54,27 +54,27 @@ class Cluster:
 
     @property
     def n_processes(self) -> int:
-        """Of all machines."""
+        """Number of processes on all machines."""
         return self.n_devices * self.n_nodes
 
 
 def process_rank() -> int:
-    """Number of this process among those that train together, 0 for the one that writes files."""
+    """Rank of this process in the run, from 0; the process of rank 0 writes the files."""
     return int(os.environ.get("RANK", "0"))
 
 
-def is_started_as_one_of_several() -> bool:
-    """Whether a launcher (ours, torchrun, a scheduler's script) has told who is who."""
+def is_one_of_several() -> bool:
+    """Whether a launcher (ours, torchrun, a scheduler) started this process among others."""
     return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def tell_launcher(message: str) -> bool:
-    """Leave word of an error with whoever started this process; whether that was us."""
+def report_to_launcher(message: str) -> bool:
+    """Write an error where the launcher looks for it; return whether the launcher is ours."""
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
-    return OURS in os.environ and "RANK" in os.environ
+    return LAUNCHED_BY_US in os.environ and "RANK" in os.environ
 
 
-def says_peer_is_gone(error: BaseException) -> bool:
-    """Whether an error only tells that another process of the run has ended."""
-    return is_started_as_one_of_several() and any(words in str(error) for words in _GONE)
+def is_peer_failure(error: BaseException) -> bool:
+    """Whether an error only means that another process of the run has ended."""
+    return is_one_of_several() and any(words in str(error) for words in _GONE)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rleseg_core.data import SampleBatch
-from rleseg_core.parallel.collectives import most_of_processes
+from rleseg_core.parallel.collectives import max_over_processes
 from rleseg_core.tokens import Tokenizer
 from rleseg_core.training.noise import corrupt, shuffle_runs
 from rleseg_core.training.sampling import DrawnBatch, patches_on
@@ -98,7 +98,7 @@ def tokenize(
     instances = None if seen.instances is None else _on(seen.instances, device)
     batch = tokenizer.encode_batch(classes, instances, budget=budget)
     # the one host sync of a step, for half of the work
-    longest = int(most_of_processes(batch.n_tokens.max()))
+    longest = int(max_over_processes(batch.n_tokens.max()))
     targets = batch.tokens[..., :longest]
     if shuffled:
         targets = shuffle_runs(targets, batch.n_tokens, tokenizer)

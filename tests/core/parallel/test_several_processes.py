@@ -18,12 +18,16 @@ from rleseg_core.cli import main
 from rleseg_core.data import LabelledStack
 from rleseg_core.errors import TrainingError
 from rleseg_core.parallel.launch import (
-    Cluster,
     begin_random_step,
     launch,
     share_of_batch,
 )
-from rleseg_core.parallel.processes import PEER_IS_GONE, says_peer_is_gone, tell_launcher
+from rleseg_core.parallel.processes import (
+    PEER_IS_GONE,
+    Cluster,
+    is_peer_failure,
+    report_to_launcher,
+)
 from rleseg_core.training import BEST, LAST, TrainingData, read_reports, train
 from rleseg_core.training.run_state import resumed_settings
 
@@ -103,7 +107,7 @@ def test_two_processes_of_any_launcher_come_to_the_losses_of_one(data):
     ]
     run_here(*command(data, "one", *more))
     for process in both:
-        out, _ = process.communicate(timeout=120)
+        out, _ = process.communicate(timeout=600)
         assert (process.returncode, out) == (0, "")
     assert len(losses(data / "one")) == 12
     np.testing.assert_allclose(losses(data / "two"), losses(data / "one"), rtol=0, atol=1e-5)
@@ -129,16 +133,16 @@ def child_of_rank(parent: int, rank: int) -> int:
 def test_run_of_two_whose_second_is_killed_goes_on_alone(data):
     steps = ("--steps", 400, "--checkpoint-every", 2)
     run = start(command(data, "killed", *steps, "--devices", 2))
-    folder, patience = data / "killed", time.monotonic() + 60
-    while len(losses(folder)) < 5:
+    folder = data / "killed"
+    while len(losses(folder)) < 5:  # ends in any case: the run has 400 steps
         assert run.poll() is None, run.communicate()[1]
-        assert time.monotonic() < patience
         time.sleep(0.05)
     os.kill(child_of_rank(run.pid, 1), signal.SIGKILL)
-    out, told = run.communicate(timeout=60)
+    out, message = run.communicate(timeout=600)
     assert (run.returncode, out) == (2, "")
-    assert len(told.strip().splitlines()) == 1
-    assert re.match("error: process 1 of 2 has ended .SIGKILL, as when memory is full.*--res", told)
+    assert len(message.strip().splitlines()) == 1
+    expected = "error: process 1 of 2 has ended .SIGKILL, as when memory is full.*--resume"
+    assert re.match(expected, message)
 
     checkpoint = load_checkpoint(folder / LAST)
     build_model(checkpoint.info, checkpoint.weights)
@@ -192,8 +196,8 @@ def test_impossible_clusters_are_told():
     for master in ("", "node01", ":29500", "node01:port"):
         with pytest.raises(TrainingError, match="HOST:PORT of node 0, such as node01:29500, got"):
             Cluster(n_nodes=2, master=master)
-    with pytest.raises(TrainingError, match="choose their devices themselves, got --device cuda:1"):
-        launch(["train"], Cluster(n_devices=2), device="cuda:1")
+    with pytest.raises(TrainingError, match="each takes its own device, got --device cuda:1"):
+        launch(["train"], Cluster(n_devices=2), entry_point="a:main", device="cuda:1")
 
 
 def test_nodes_find_each_other_at_the_master(monkeypatch):
@@ -210,37 +214,39 @@ def test_nodes_find_each_other_at_the_master(monkeypatch):
     launch(
         ["train", "-q"],
         Cluster(n_devices=4, n_nodes=2, node=1, master="node01:29500"),
+        entry_point="program.cli:main",
         device="cpu",
     )
     config, entrypoint, arguments = launched[0]
     assert (config.min_nodes, config.max_nodes, config.nproc_per_node) == (2, 2, 4)
     assert (config.rdzv_backend, config.rdzv_endpoint) == ("static", "node01:29500")
     assert config.rdzv_configs["rank"] == 1
-    assert (entrypoint, arguments[2:]) == (sys.executable, ("train", "-q"))
+    child = "from program.cli import main; main()"
+    assert (entrypoint, arguments) == (sys.executable, ("-c", child, "train", "-q"))
 
 
 def test_more_gpus_than_there_are_is_told(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(TrainingError, match="this machine has 1 CUDA devices, got --devices 2"):
-        launch(["train"], Cluster(n_devices=2), device="auto")
+        launch(["train"], Cluster(n_devices=2), entry_point="a:main", device="auto")
 
 
 def test_process_leaves_its_error_to_the_launcher(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
-    assert not tell_launcher("said by torchrun too")
+    assert not report_to_launcher("said by torchrun too")
     monkeypatch.setenv("RLESEG_PROCESS", "1")
     monkeypatch.setenv("RANK", "1")
-    assert tell_launcher("told once")
+    assert report_to_launcher("told once")
     assert json.loads((tmp_path / "error.json").read_text())["message"] == "told once"
 
 
 def test_end_of_another_process_is_no_error_of_its_own(monkeypatch):
     gone = RuntimeError("[gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]")
-    assert not says_peer_is_gone(gone)
+    assert not is_peer_failure(gone)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert says_peer_is_gone(gone)
-    assert not says_peer_is_gone(RuntimeError("something else"))
+    assert is_peer_failure(gone)
+    assert not is_peer_failure(RuntimeError("something else"))
     assert PEER_IS_GONE not in (0, 1, 2)
 
 

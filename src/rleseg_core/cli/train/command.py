@@ -11,7 +11,7 @@ from rleseg_core.cli.options import Reporting
 from rleseg_core.cli.train.options import RunOptions, TrainOptions
 from rleseg_core.data.formats.registry import input_kinds
 from rleseg_core.errors import DataError
-from rleseg_core.parallel.processes import Cluster, is_started_as_one_of_several, process_rank
+from rleseg_core.parallel.processes import Cluster, is_one_of_several, process_rank
 
 
 def train(
@@ -37,7 +37,7 @@ def train(
         The whole command line, for the processes of several devices.
     """
     _check(options)
-    several = is_started_as_one_of_several()
+    several = is_one_of_several()
     reporting = replace(reporting, quiet=reporting.quiet or process_rank() > 0)
     from rleseg_core.cli.train import report
 
@@ -47,7 +47,7 @@ def train(
     if cluster.n_processes > 1 and not several:
         from rleseg_core.parallel.launch import launch
 
-        launch(arguments, cluster, device=options.run.device)
+        launch(arguments, cluster, entry_point="rleseg_core.cli:main", device=options.run.device)
         return
     from rleseg_core.cli.train.begin import begin
     from rleseg_core.cli.train.plan import check_unfinished, plan_run
