@@ -8,15 +8,15 @@ import numpy as np
 from rleseg_core.errors import DataError
 
 PointRule = Literal["corner", "centre"]
-"""Which pixel speaks for a cell of a coarser grid."""
+"""Which source pixel decides the class of a mask pixel."""
 
 SubsampleRule = Literal["corner", "centre", "max"]
-"""Which class a cell of a coarser grid takes; see `subsample_labels`."""
+"""Which class a mask pixel takes; see `subsample_labels`."""
 
 UpsampleRule = Literal["nearest", "smooth"]
 """How a mask is brought to a finer grid; see `upsample_labels`."""
 
-_HALVES = {"corner": 0, "centre": 1}  # of a cell, from its start to the pixel
+_HALVES = {"corner": 0, "centre": 1}  # of a coarse pixel, from its start to the source pixel
 _GREY_LEVELS = {2: (255,), 3: (128, 255)}  # by ids in all, background included
 _GREY_TOLERANCE = 2  # video codecs round
 
@@ -54,7 +54,7 @@ def classes_from_instances(
 
 
 def class_ids(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    """Labels as class ids, grey levels of pictures of masks mapped to ids where need be.
+    """Labels as class ids, grey levels of masks saved as images mapped to ids where need be.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def class_ids(labels: np.ndarray, n_classes: int) -> np.ndarray:
     )
 
 
-def cell_index(size: int, source_size: int, rule: PointRule = "centre") -> np.ndarray:
+def pixel_index(size: int, source_size: int, rule: PointRule = "centre") -> np.ndarray:
     """Index (size,) intp of the source pixel under the start or centre of each of `size` pixels."""
     # integers: no rounding can send a centre to the wrong pixel
     return (2 * np.arange(size, dtype=np.intp) + _HALVES[rule]) * source_size // (2 * size)
@@ -130,15 +130,15 @@ def resize_labels(
     """
     if labels.shape[-2:] == tuple(size):
         return labels
-    rows = cell_index(size[0], labels.shape[-2], rule)
-    cols = cell_index(size[1], labels.shape[-1], rule)
+    rows = pixel_index(size[0], labels.shape[-2], rule)
+    cols = pixel_index(size[1], labels.shape[-1], rule)
     return labels[..., rows[:, None], cols]
 
 
 def subsample_labels(
     labels: np.ndarray, size: tuple[int, int], rule: SubsampleRule = "centre"
 ) -> np.ndarray:
-    """Class of each cell of a coarser grid laid over a label patch.
+    """Class of each mask pixel of a coarser grid laid over a label patch.
 
     Parameters
     ----------
@@ -147,12 +147,13 @@ def subsample_labels(
     size : (int, int)
         Rows and columns of the mask, in mask pixels; each must divide P.
     rule : {'corner', 'centre', 'max'}
-        A cell takes the class of its top left pixel, of its centre pixel (of an even cell, the one
-        below and right of the centre), or the highest class in it. With 'corner' and 'centre' thin
-        objects can vanish, with 'corner' everything also moves by half a cell once it is enlarged
-        again; with 'max' nothing vanishes, but objects grow, gaps close, and higher classes win
-        over lower ones. Of instance ids 'max' takes the highest number: where objects share a cell,
-        the one that happens to be numbered last. docs/fidelity.md gives the cost of each.
+        A mask pixel takes the class of its top left patch pixel, of its centre pixel (where the
+        centre lies between pixels, the one below and right of it), or the highest class in it. With
+        'corner' and 'centre' thin objects can vanish; with 'corner' everything also moves by half a
+        mask pixel once it is enlarged again. With 'max' nothing vanishes, but objects grow, gaps
+        close, and higher classes win over lower ones. Of instance ids 'max' takes the highest
+        number: where objects share a mask pixel, the one that happens to be numbered last.
+        docs/fidelity.md gives the cost of each.
 
     Returns
     -------
@@ -196,10 +197,10 @@ def upsample_labels(
     size : (int, int)
         Rows and columns of the result; any.
     rule : {'nearest', 'smooth'}
-        Replicate cells (the published `supersample_mask`), or interpolate the plane of each class
-        linearly between the cells' centre pixels and take the class with the highest value, on ties
-        that of the cell, so that objects neither grow nor shrink. Smooth edges have no steps of a
-        cell's size; a lone cell shrinks to three fifths of its area.
+        Replicate mask pixels (the published `supersample_mask`), or interpolate the plane of each
+        class linearly between their centre pixels and take the class with the highest value, on
+        ties that of the mask pixel, so that objects neither grow nor shrink. Smooth edges have no
+        steps of a mask pixel's size; a single mask pixel shrinks to three fifths of its area.
 
     Returns
     -------
@@ -224,13 +225,14 @@ def upsample_labels(
 
 
 def _linear(size: int, source_size: int) -> np.ndarray:
-    """Weights (size, source_size) float32 that interpolate linearly between the cells' samples.
+    """Weights (size, source_size) float32 that interpolate linearly between mask pixels.
 
-    A cell's sample lies in the pixel that `subsample_labels` takes, half a pixel off the centre of
-    an even cell; interpolating between the centres would shift masks by that.
+    The sample of a mask pixel is the patch pixel that `subsample_labels` takes, which lies half a
+    pixel off the centre where a mask pixel is an even number of patch pixels wide; interpolating
+    between the centres would shift masks by that.
     """
     if size >= source_size:
-        samples = cell_index(source_size, size).astype(float)
+        samples = pixel_index(source_size, size).astype(float)
     else:
         samples = (np.arange(source_size) + 0.5) * size / source_size - 0.5
     pixels = np.arange(size)

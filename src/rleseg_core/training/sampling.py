@@ -13,7 +13,7 @@ from rleseg_core.augment.geometry import draw_warp, margin
 from rleseg_core.augment.intensity import draw_jitter
 from rleseg_core.data import CropBatch, LabelledStack, SubsampleRule, WindowSource, cut_crops
 from rleseg_core.data.crops import DrawnWindow
-from rleseg_core.data.labels import cell_index
+from rleseg_core.data.labels import pixel_index
 from rleseg_core.data.sampling import CACHE_BYTES, check_fit
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -225,7 +225,7 @@ def _subsampled(labels: Tensor, batch: DrawnBatch) -> Tensor:
         blocks = labels.unflatten(3, (cols, -1)).unflatten(2, (rows, -1))
         return blocks.amax(dim=(3, 5))
     down, right = (
-        torch.from_numpy(cell_index(length, batch.patch, batch.rule)).to(labels.device)
+        torch.from_numpy(pixel_index(length, batch.patch, batch.rule)).to(labels.device)
         for length in batch.mask_size
     )
     return labels[:, :, down[:, None], right]

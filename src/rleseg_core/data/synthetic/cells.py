@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from rleseg_core.data.synthetic.config import SyntheticConfig
+
 IPSC, DFC = 1, 2
 
 N_ANGLES = 256
@@ -112,47 +114,26 @@ class Population:
 
     Parameters
     ----------
-    size : (int, int)
-        Rows and columns of the scene, in source pixels.
-    n_cells : int
-        Cells in the first frame.
-    ipsc_share : float
-        Share of them of class ipsc, in [0, 1].
-    cell_radius : float
-        Radius of a typical ipsc cell.
-    division_rate, death_rate : float
-        Probability of each event per cell and frame.
-    speed : float
-        Mean displacement per frame in cell radii.
+    config : SyntheticConfig
+        Size of the scene, and number, classes, size, speed and events of the cells.
     rng : Generator
         Source of all randomness.
     """
 
-    def __init__(
-        self,
-        *,
-        size: tuple[int, int],
-        n_cells: int,
-        ipsc_share: float,
-        cell_radius: float,
-        division_rate: float,
-        death_rate: float,
-        speed: float,
-        rng: np.random.Generator,
-    ) -> None:
-        self._size = np.array(size, dtype=float)
-        self._radius = cell_radius
-        self._division_rate = division_rate
-        self._death_rate = death_rate
-        self._speed = speed * cell_radius
+    def __init__(self, config: SyntheticConfig, rng: np.random.Generator) -> None:
+        self._size = np.array(config.size, dtype=float)
+        self._radius = config.cell_radius
+        self._division_rate = config.division_rate
+        self._death_rate = config.death_rate
+        self._speed = config.speed * config.cell_radius
         self._rng = rng
         self._next_id = 1
         self.cells: list[Cell] = []
         self.parents: dict[int, int] = {}
-        n_ipsc = round(n_cells * ipsc_share)
-        for index in range(n_cells):
+        n_ipsc = round(config.n_first_cells * config.ipsc_share)
+        for index in range(config.n_first_cells):
             kind = IPSC if index < n_ipsc else DFC
-            cell = self._new_cell(kind, self._free_place(kind))
+            cell = self._new_cell(kind, self._free_position(kind))
             cell.age = int(rng.integers(4, 60))
             self.cells.append(cell)
         for _ in range(25):
@@ -187,8 +168,8 @@ class Population:
         self._next_id += 1
         return cell
 
-    def _free_place(self, kind: int) -> np.ndarray:
-        """Of a few random places the one farthest from other cells, or a place beside a friend."""
+    def _free_position(self, kind: int) -> np.ndarray:
+        """Of a few random positions the farthest from other cells, or one beside a neighbour."""
         rng = self._rng
         friends = [cell for cell in self.cells if cell.kind == IPSC]
         if kind == IPSC and friends and rng.random() < 0.65:
@@ -196,12 +177,12 @@ class Population:
             angle = rng.uniform(-np.pi, np.pi)
             beside = friend.position + 2 * self._radius * np.array([np.sin(angle), np.cos(angle)])
             return np.clip(beside, 0, self._size - 1)
-        places = rng.random((8, 2)) * (self._size - 1)
+        positions = rng.random((8, 2)) * (self._size - 1)
         if not self.cells:
-            return places[0]
+            return positions[0]
         others = np.stack([cell.position for cell in self.cells])
-        nearest = np.linalg.norm(places[:, None] - others[None], axis=-1).min(axis=1)
-        return places[nearest.argmax()]
+        nearest = np.linalg.norm(positions[:, None] - others[None], axis=-1).min(axis=1)
+        return positions[nearest.argmax()]
 
     def _crawl(self, cell: Cell) -> None:
         activity = self._speed * (0.6 if cell.kind == IPSC else 1.0)
@@ -234,10 +215,10 @@ class Population:
         """Part cells that overlap, and let ipsc cells that are close draw near."""
         if len(self.cells) < 2:
             return
-        places = np.stack([cell.position for cell in self.cells])
+        positions = np.stack([cell.position for cell in self.cells])
         radii = np.array([cell.radius for cell in self.cells])
         kinds = np.array([cell.kind for cell in self.cells])
-        apart = places[:, None] - places[None]  # (n, n, 2)
+        apart = positions[:, None] - positions[None]  # (n, n, 2)
         distance = np.linalg.norm(apart, axis=-1) + 1e-6
         gap = distance - 0.93 * (radii[:, None] + radii[None])
         friends = (kinds[:, None] == IPSC) & (kinds[None] == IPSC) & (gap < self._radius)
@@ -245,8 +226,9 @@ class Population:
         np.fill_diagonal(pull, 0)
         push = -(pull / distance)[..., None] * apart
         moves = np.clip(push.sum(axis=1), -0.15 * self._radius, 0.15 * self._radius)
-        for cell, place in zip(self.cells, np.clip(places + moves, 0, self._size - 1), strict=True):
-            cell.position = place
+        moved = np.clip(positions + moves, 0, self._size - 1)
+        for cell, position in zip(self.cells, moved, strict=True):
+            cell.position = position
 
     def _live_and_die(self) -> list[Cell]:
         area = sum(np.pi * cell.radius**2 for cell in self.cells)
@@ -276,9 +258,9 @@ class Population:
         axis = np.array([np.sin(angle), np.cos(angle)])
         daughters = []
         for side in (-1, 1):
-            place = mother.position + side * 0.62 * mother.radius * axis
-            place = np.clip(place, 0, self._size - 1)
-            daughter = self._new_cell(mother.kind, place, mother)
+            position = mother.position + side * 0.62 * mother.radius * axis
+            position = np.clip(position, 0, self._size - 1)
+            daughter = self._new_cell(mother.kind, position, mother)
             daughter.roundness = 0.9
             daughter.heading = angle
             daughter.velocity = side * 0.5 * self._speed * axis

@@ -8,7 +8,8 @@ import numpy as np
 from rleseg_core.data.datasets import LabelledStack
 from rleseg_core.data.labels import classes_from_instances
 from rleseg_core.data.stack import ImageStack
-from rleseg_core.data.synthetic.sequence import CLASS_NAMES, SyntheticConfig, synthesize
+from rleseg_core.data.synthetic.config import SyntheticConfig
+from rleseg_core.data.synthetic.sequence import CLASS_NAMES, synthesize
 
 LOOKS: Mapping[str, tuple[float, float]] = {
     "ipsc_share": (0.3, 0.7),
@@ -18,7 +19,7 @@ LOOKS: Mapping[str, tuple[float, float]] = {
     "contrast": (0.8, 1.3),
     "illumination": (0.0, 0.2),
 }
-"""From what to what the looks vary that the demo model knows; drawn in this order."""
+"""Lowest and highest values of the looks that the demo model has seen, drawn in this order."""
 
 
 def varied_stack(
@@ -34,13 +35,13 @@ def varied_stack(
     Parameters
     ----------
     seed : int
-        Of its looks and of its cells.
+        The same seed gives the same looks and the same cells.
     n_frames, side : int
-        Frames, and pixels of each of their sides.
+        Number of frames, and rows and columns of each.
     class_names : tuple of str
-        Of one name, all cells are of this class.
+        Names of the classes; with a single name, all cells are of this class.
     looks : mapping of str to (float, float)
-        From what to what settings of `SyntheticConfig` are drawn.
+        Lowest and highest value of each setting of `SyntheticConfig` that is drawn.
 
     Returns
     -------

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from rleseg_core.data.synthetic.cells import IPSC, N_ANGLES, Cell
+from rleseg_core.data.synthetic.config import SyntheticConfig
 
 _TILE = 128  # side of the periodic textures; a power of two
 
@@ -102,46 +103,31 @@ class Microscope:
 
     Parameters
     ----------
-    size : (int, int)
-        Rows and columns of a frame.
-    scale : float
-        Cell radius over 17 px; all optical lengths grow with it.
-    contrast, halo, illumination, noise, blur, debris : float
-        As in `SyntheticConfig`.
+    config : SyntheticConfig
+        Size of a frame, and strength of each optical effect.
     rng : Generator
         Source of all randomness.
     """
 
-    def __init__(
-        self,
-        *,
-        size: tuple[int, int],
-        scale: float,
-        contrast: float,
-        halo: float,
-        illumination: float,
-        noise: float,
-        blur: float,
-        debris: float,
-        rng: np.random.Generator,
-    ) -> None:
+    def __init__(self, config: SyntheticConfig, rng: np.random.Generator) -> None:
+        size, scale = config.size, config.scale
         self._size = size
         self._scale = scale
         self._rng = rng
-        self._contrast = contrast * rng.uniform(0.8, 1.2)
-        self._halo = halo * rng.uniform(0.85, 1.15)
-        self._noise = noise * rng.uniform(0.7, 1.3)
-        self._blur = blur * rng.uniform(0.7, 1.3)
+        self._contrast = config.contrast * rng.uniform(0.8, 1.2)
+        self._halo = config.halo * rng.uniform(0.85, 1.15)
+        self._noise = config.noise * rng.uniform(0.7, 1.3)
+        self._blur = config.blur * rng.uniform(0.7, 1.3)
         tile = (_TILE, _TILE)
         self._grain = _smooth_noise(rng, tile, 1.1 * scale)
         self._vesicles = _dots(rng, tile, 0.010 / scale**2, 1.0 * scale)
-        self._field = self._draw_field(illumination)
-        self._dirt = self._draw_dirt(debris)
-        n_specks = rng.poisson(debris * 3.5e-5 * size[0] * size[1] / scale**2)
+        self._field = self._draw_field(config.illumination)
+        self._dirt = self._draw_dirt(config.debris)
+        n_specks = rng.poisson(config.debris * 3.5e-5 * size[0] * size[1] / scale**2)
         self._specks = [self._new_speck(rng.random(2) * size) for _ in range(n_specks)]
 
     def expose(self, cells: list[Cell]) -> tuple[np.ndarray, np.ndarray]:
-        """The picture of the cells and their label map.
+        """The image of the cells and their label map.
 
         Returns
         -------
@@ -163,16 +149,16 @@ class Microscope:
         near = ndimage.gaussian_filter(phase, 1.8 * self._scale, truncate=2.5)
         near *= np.where(owner == 0, np.float32(3.6), np.float32(1.0))  # the halo lies outside
         far = ndimage.gaussian_filter(phase, 5.5 * self._scale, truncate=2.5)
-        picture = self._contrast * (self._halo * (0.72 * near + 0.30 * far) - phase + detail)
-        picture += self._dirt
-        picture += 100
-        picture *= self._field * np.float32(1 + self._rng.normal(0, 0.006))
+        image = self._contrast * (self._halo * (0.72 * near + 0.30 * far) - phase + detail)
+        image += self._dirt
+        image += 100
+        image *= self._field * np.float32(1 + self._rng.normal(0, 0.006))
         if self._blur > 0:
-            picture = ndimage.gaussian_filter(picture, self._blur, truncate=3)
-        shot = np.sqrt(np.maximum(picture, 0) / 100)  # shot noise grows with the root of the light
-        picture += self._noise * shot * self._rng.standard_normal(self._size, dtype=np.float32)
-        picture += 0.4 * self._noise * self._rng.standard_normal(self._size, dtype=np.float32)
-        return np.clip(np.rint(picture), 0, 255).astype(np.uint8), owner
+            image = ndimage.gaussian_filter(image, self._blur, truncate=3)
+        shot = np.sqrt(np.maximum(image, 0) / 100)  # shot noise grows with the root of the light
+        image += self._noise * shot * self._rng.standard_normal(self._size, dtype=np.float32)
+        image += 0.4 * self._noise * self._rng.standard_normal(self._size, dtype=np.float32)
+        return np.clip(np.rint(image), 0, 255).astype(np.uint8), owner
 
     def drift(self, vanished: list[Cell]) -> None:
         """Move the debris by one frame; vanished cells leave a speck behind."""
@@ -203,13 +189,13 @@ class Microscope:
         """Grey offsets of the dish: a faint texture and small dark blotches that never move."""
         rng, scale = self._rng, self._scale
         texture = 1.6 * _smooth_noise(rng, self._size, 2.2 * scale)
-        places = ndimage.gaussian_filter(
+        blotches = ndimage.gaussian_filter(
             (rng.random(self._size) < debris * 2.5e-4 / scale**2).astype(np.float32),
             2.6 * scale,
             truncate=3,
         ) * np.float32(2 * np.pi * (2.6 * scale) ** 2)
         rough = _smooth_noise(rng, self._size, 1.0 * scale)
-        return texture - 26 * np.clip(places * (0.35 + rough), 0, 1)
+        return texture - 26 * np.clip(blotches * (0.35 + rough), 0, 1)
 
     def _draw_cell(self, patch: _Patch, margin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Phase delay and grey offsets of one cell in its box, both (rows, cols) float32."""

@@ -6,104 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rleseg_core.data.synthetic.cells import Population
+from rleseg_core.data.synthetic.config import SyntheticConfig
 from rleseg_core.data.synthetic.optics import Microscope
-from rleseg_core.errors import DataError
 
 CLASS_NAMES: tuple[str, str] = ("ipsc", "dfc")
-
-_TYPICAL_RADIUS = 17.0
-_TYPICAL_COVER = 0.166  # 12 cells of the typical radius on 256 × 256 pixels
-
-
-@dataclass(frozen=True, kw_only=True)
-class SyntheticConfig:
-    """What a synthetic time-lapse shows.
-
-    Parameters
-    ----------
-    n_frames : int
-        Frames of the sequence.
-    size : (int, int)
-        Rows and columns of a frame, in pixels; each side must hold one cell.
-    seed : int
-        The same config gives the same arrays; a shorter sequence is the beginning of a longer one.
-    n_cells : int or None
-        Cells in the first frame; None chooses about 12 per 256 × 256 pixels at the default radius.
-    ipsc_share : float
-        Share of ipsc cells among them, in [0, 1]; the others are dfc.
-    cell_radius : float
-        Radius of a typical ipsc cell in pixels, at least 4; dfc cells are a bit larger.
-    speed : float
-        Typical displacement per frame, in cell radii.
-    division_rate, death_rate : float
-        Probability, per cell and frame, to begin to divide or to die; divisions cease as cells
-        fill the frame.
-    contrast, halo : float
-        Strength of the cells' phase contrast, and of the bright rim around them; 1 is typical.
-    illumination : float
-        Relative unevenness of the light; 0 is even.
-    noise : float
-        Standard deviation of the shot noise at the grey level of the background.
-    blur : float
-        Standard deviation of the defocus blur in pixels.
-    debris : float
-        Amount of floating specks and of dirt on the dish; 1 is typical, 0 none.
-
-    Raises
-    ------
-    DataError
-        If a number is out of its range, or the cells do not fit in the frame.
-    """
-
-    n_frames: int = 16
-    size: tuple[int, int] = (256, 256)
-    seed: int = 0
-    n_cells: int | None = None
-    ipsc_share: float = 0.5
-    cell_radius: float = _TYPICAL_RADIUS
-    speed: float = 0.08
-    division_rate: float = 0.01
-    death_rate: float = 0.004
-    contrast: float = 1.0
-    halo: float = 1.0
-    illumination: float = 0.10
-    noise: float = 2.5
-    blur: float = 0.7
-    debris: float = 1.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "size", tuple(int(side) for side in self.size))
-        if self.n_frames < 1:
-            raise DataError(f"a sequence needs at least one frame, got {self.n_frames}")
-        if self.seed < 0:
-            raise DataError(f"a seed must not be negative, got {self.seed}")
-        if not self.cell_radius >= 4:
-            raise DataError(f"cell_radius must be at least 4 pixels, got {self.cell_radius}")
-        if len(self.size) != 2 or min(self.size) < 2 * self.cell_radius:
-            raise DataError(
-                f"a frame of {self.size} pixels cannot hold a cell of radius {self.cell_radius}; "
-                f"it needs two sides of at least {2 * self.cell_radius:g}"
-            )
-        for name in ("ipsc_share", "division_rate", "death_rate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise DataError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
-        for name in ("speed", "contrast", "halo", "illumination", "noise", "blur", "debris"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise DataError(f"{name} must not be negative, got {getattr(self, name)}")
-        room = max(1, int(0.7 * self.size[0] * self.size[1] / (np.pi * self.cell_radius**2)))
-        if self.n_cells is not None and not 0 <= self.n_cells <= room:
-            raise DataError(
-                f"n_cells must lie between 0 and {room}, the cells of radius {self.cell_radius} "
-                f"that fit in {self.size} pixels, got {self.n_cells}"
-            )
-
-    @property
-    def n_first_cells(self) -> int:
-        """Cells in the first frame."""
-        if self.n_cells is not None:
-            return self.n_cells
-        area = self.size[0] * self.size[1]
-        return max(1, round(_TYPICAL_COVER * area / (np.pi * self.cell_radius**2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,30 +75,11 @@ def frames(config: SyntheticConfig) -> Iterator[SyntheticFrame]:
     SyntheticFrame
         ``config.n_frames`` of them.
     """
-    life, light = (
+    life, optics = (
         np.random.default_rng(seed) for seed in np.random.SeedSequence(config.seed).spawn(2)
     )
-    population = Population(
-        size=config.size,
-        n_cells=config.n_first_cells,
-        ipsc_share=config.ipsc_share,
-        cell_radius=config.cell_radius,
-        division_rate=config.division_rate,
-        death_rate=config.death_rate,
-        speed=config.speed,
-        rng=life,
-    )
-    microscope = Microscope(
-        size=config.size,
-        scale=config.cell_radius / _TYPICAL_RADIUS,
-        contrast=config.contrast,
-        halo=config.halo,
-        illumination=config.illumination,
-        noise=config.noise,
-        blur=config.blur,
-        debris=config.debris,
-        rng=light,
-    )
+    population = Population(config, life)
+    microscope = Microscope(config, optics)
     for index in range(config.n_frames):
         n_known = len(population.parents)
         if index:
