@@ -12,7 +12,7 @@ from rleseg_core.inference import Segmenter
 from rleseg_core.model import ModelConfig
 from rleseg_core.model.config_parts import Head
 from rleseg_core.published import Settings, import_checkpoint
-from rleseg_core.published.importing import architecture
+from rleseg_core.published.architecture import architecture
 
 NAMES = ("ipsc", "dfc")
 
