@@ -3,40 +3,40 @@ import os
 import weakref
 
 import pytest
+from napari.components import ViewerModel
+from napari.plugins import _initialize_plugins
 from napari.settings import get_plugin_settings
 
 from napari_rleseg import commands
 from napari_rleseg.panels import PANELS, Panel
 from napari_rleseg.preferences import DEFAULTS, preference
 from napari_rleseg.session import Session
+from napari_rleseg.widgets.workbench import Workbench
 
 pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
-def viewer(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer(show=True)
-    yield viewer
-    Session.of(viewer).close()
-    qtbot.wait(200)
+def workbench(session, qtbot):
+    """The workbench by itself, without a window."""
+    widget = Workbench(session.viewer)
+    qtbot.addWidget(widget)
+    return widget
 
 
-def open_workbench(viewer):
-    return viewer.window.add_plugin_dock_widget("napari-rleseg", "Workbench")[1]
+def open_workbench(session):
+    return session.viewer.window.add_plugin_dock_widget("napari-rleseg", "Workbench")[1]
 
 
-def test_dock_has_a_tab_for_each_step_at_300_pixels(viewer):
-    workbench = open_workbench(viewer)
-    tabs = workbench.tabs
+@pytest.mark.window
+def test_dock_has_a_whole_tab_for_each_step_at_300_pixels(session, qtbot):
+    tabs = open_workbench(session).tabs
     titles = [tabs.tabText(index) for index in range(tabs.count())]
     assert titles == ["Load", "Segment", "Animate", "Correct", "Fine-tune"]
     for index in range(tabs.count()):
         panel = tabs.widget(index).widget()
         assert panel.minimumSizeHint().width() <= 330, titles[index]
-
-
-def test_titles_of_the_tabs_are_never_cut(viewer, qtbot):
-    bar = open_workbench(viewer).tabs.tabBar()
+    bar = tabs.tabBar()
     qtbot.waitUntil(lambda: bar.width() >= 300)
     assert not bar.usesScrollButtons()
     for index in range(bar.count()):
@@ -50,24 +50,24 @@ def test_time_axis_has_a_name(viewer):
     assert viewer.dims.axis_labels == ("t", "y", "x")
 
 
-def test_a_model_chosen_in_one_tab_is_that_of_all(viewer, tiny_model):
-    workbench = open_workbench(viewer)
+def test_a_model_chosen_in_one_tab_is_that_of_all(workbench, tiny_model):
     workbench.session.model = tiny_model
     for panel in (workbench.segment, workbench.animate):
         assert panel.model.model.path == tiny_model.path
     assert workbench.finetune.base.model.path == tiny_model.path
 
 
-def test_two_viewers_have_two_sessions(make_napari_viewer, viewer):
-    other = make_napari_viewer()
-    assert Session.of(viewer) is not Session.of(other)
-    assert Session.of(viewer) is open_workbench(viewer).session
+def test_two_viewers_have_two_sessions(session, workbench):
+    other = ViewerModel()
+    assert Session.of(other) is not session
+    assert workbench.session is session
 
 
-def test_commands_open_their_tab(viewer):
+@pytest.mark.window
+def test_commands_open_their_tab(session):
     for panel in PANELS:
-        getattr(commands, f"open_{panel.name}")(viewer)
-        workbench = viewer.window.add_plugin_dock_widget("napari-rleseg", "Workbench")[1]
+        getattr(commands, f"open_{panel.name}")(session.viewer)
+        workbench = open_workbench(session)
         assert workbench.tabs.tabText(workbench.tabs.currentIndex()) == panel.title
 
 
@@ -81,14 +81,15 @@ class ToyWidget(QLabel):
 """
 
 
-def test_new_panel_is_one_file_and_one_line(viewer, monkeypatch, tmp_path):
+@pytest.mark.window
+def test_new_panel_is_one_file_and_one_line(session, monkeypatch, tmp_path):
     (tmp_path / "toy_panel.py").write_text(TOY_PANEL)
     monkeypatch.syspath_prepend(tmp_path)
     toy = Panel("toy", "Toy", "toy_panel:ToyWidget", "Play with the toy")
     try:
         PANELS.append(toy)
-        commands.open_toy(viewer)
-        workbench = open_workbench(viewer)
+        commands.open_toy(session.viewer)
+        workbench = open_workbench(session)
         assert workbench.tabs.tabText(workbench.tabs.currentIndex()) == "Toy"
         assert workbench.panels["toy"].text() == "a toy"
         assert workbench.panels["toy"].session is workbench.session
@@ -96,10 +97,12 @@ def test_new_panel_is_one_file_and_one_line(viewer, monkeypatch, tmp_path):
         PANELS.remove(toy)
 
 
-def test_sample_of_the_file_menu_is_segmented_by_a_command(viewer, tiny_model, qtbot):
+@pytest.mark.window
+def test_sample_of_the_file_menu_is_segmented_by_a_command(session, tiny_model, qtbot):
+    viewer = session.viewer
     viewer.open_sample("napari-rleseg", "cells")
-    workbench = open_workbench(viewer)
-    workbench.session.model = tiny_model
+    workbench = open_workbench(session)
+    session.model = tiny_model
     commands.segment_frame(viewer)
     with qtbot.waitSignal(workbench.segment.segmentation.stopped) as how:
         assert workbench.segment.segmentation.running
@@ -109,7 +112,8 @@ def test_sample_of_the_file_menu_is_segmented_by_a_command(viewer, tiny_model, q
 
 def test_closing_the_window_ends_the_processes(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
-    session = open_workbench(viewer).session
+    session = Session.of(viewer)
+    open_workbench(session)
     qtbot.waitUntil(lambda: session.inference._child is not None)
     process = session.inference._child.process
     viewer.close()
@@ -118,7 +122,8 @@ def test_closing_the_window_ends_the_processes(make_napari_viewer, qtbot):
         os.kill(process.pid, 0)
 
 
-def test_preferences_have_the_defaults_that_are_written_down(viewer):
+def test_preferences_have_the_defaults_that_are_written_down():
+    _initialize_plugins()
     for (section, name), value in DEFAULTS.items():
         assert preference(section, name) == value
     settings = get_plugin_settings("napari-rleseg")
@@ -126,8 +131,6 @@ def test_preferences_have_the_defaults_that_are_written_down(viewer):
 
 
 def test_session_of_a_closed_viewer_is_forgotten():
-    from napari.components import ViewerModel
-
     model = ViewerModel()
     session = weakref.ref(Session.of(model))
     del model
