@@ -71,19 +71,18 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--patches", type=int, nargs="+", default=[96, 128])
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"milliseconds a batch of {options.batch_size}, torch {torch.__version__}")
-    print(f"{'augmentation':<14}{'patch':>6}{'draw':>8}{'augment':>9}{'total':>8}")
-    for patch in (96, 128):
+    print(f"Milliseconds a batch of {options.batch_size}, torch {torch.__version__}\n")
+    print("| augmentation | patch | draw | augment | together |\n|---|---|---|---|---|")
+    for patch in options.patches:
         for strength in AUGMENTATIONS:
             speed = measure(strength, patch, options.batch_size, options.rounds)
-            total = speed.draw + speed.augment
-            print(
-                f"{strength:<14}{patch:>6}{speed.draw:>8.2f}{speed.augment:>9.2f}{total:>8.2f}",
-                flush=True,
-            )
+            times = (speed.draw, speed.augment, speed.draw + speed.augment)
+            shown = " | ".join(f"{milliseconds:.2f}" for milliseconds in times)
+            print(f"| {strength} | {patch} | {shown} |", flush=True)
 
 
 if __name__ == "__main__":
