@@ -140,7 +140,7 @@ class Tasks:
                 name="truth",
                 image=self.session.image,
             )
-        form = panel.how.form
+        form = panel.recipe_box.form
         form.value = replace(form.value, n_steps=self.n_steps, batch_size=2, validate_every=3)
         panel.name.setText(f"tuned-{next(self._numbers)}")
         panel.button.click()

@@ -18,7 +18,7 @@ from rleseg_core.errors import RlesegError
 
 FLUSH_S = 0.016  # reports go out at most this often: a signal a token would freeze the viewer
 
-# ("reports", list), and last ("finished", product), ("failed", sentence, traceback), ("cancelled",)
+# ("reports", list), and last ("finished", product), ("failed", message, traceback), ("cancelled",)
 Message = tuple[object, ...]
 
 
@@ -39,7 +39,7 @@ def warm_up(*modules: str) -> Generator[str, None, None]:
 
 
 def failure(error: BaseException) -> Message:
-    """The message of a job that failed: a sentence, and a traceback of what was not foreseen."""
+    """The message of a job that failed: its error, and a traceback if that was unexpected."""
     if isinstance(error, RlesegError):
         return ("failed", str(error), "")
     text = "".join(traceback.format_exception(error))

@@ -24,7 +24,7 @@ from rleseg_core.corrections import (
 from rleseg_core.errors import DataError
 
 FOLDER = "corrections"
-OUTLINE = 2  # pixels, of the prediction drawn over the corrected masks
+OUTLINE = 2  # width of the outlines of the prediction, in pixels
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class MaskCorrection(QObject):
     Attributes
     ----------
     recorder : CorrectionRecorder or None
-        Of the corrections under way.
+        Records the corrections; None while none are open.
     """
 
     started = Signal()
@@ -137,7 +137,7 @@ class MaskCorrection(QObject):
         ]
 
     def accept(self, accepted: bool = True) -> None:
-        """Record that the frame that is shown is right (or is to be looked at again)."""
+        """Record that the current frame is correct (or is to be reviewed again)."""
         if self.recorder is not None:
             self.recorder.accept(self.recorder.frame, accepted)
 
@@ -147,12 +147,12 @@ class MaskCorrection(QObject):
             self.recorder.revert(self.recorder.frame)
 
     def undo(self) -> None:
-        """Take back what was recorded last, and show where."""
+        """Undo the last recorded change, and go to its frame."""
         if self.recorder is not None:
             self.go_to(self.recorder.undo())
 
     def redo(self) -> None:
-        """Do again what was taken back last, and show where."""
+        """Redo the change that was undone last, and go to its frame."""
         if self.recorder is not None:
             self.go_to(self.recorder.redo())
 
@@ -183,7 +183,7 @@ class MaskCorrection(QObject):
         return frame
 
     def compare(self, visible: bool) -> None:
-        """Draw the outlines of the prediction over the corrected masks, or no longer."""
+        """Show or hide the outlines of the prediction over the corrected masks."""
         if self.recorder is None:
             return
         layers = self._session.viewer.layers

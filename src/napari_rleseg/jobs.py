@@ -25,7 +25,7 @@ Job = str | Callable[..., Generator[object, None, object]]
 
 
 class JobFailed(Exception):
-    """What a job raised; its text holds the traceback of the place where it ran."""
+    """An unexpected error of a job; its text holds the traceback from where the job ran."""
 
 
 def default_threads() -> int:
@@ -33,13 +33,13 @@ def default_threads() -> int:
     return max(1, (os.cpu_count() or 2) - 1)
 
 
-def show_failure(sentence: str, details: str) -> None:
-    """Tell the user that a job failed; `details` is the traceback of what was not foreseen."""
+def show_failure(message: str, details: str) -> None:
+    """Show the user that a job failed; `details` is the traceback of an unexpected error."""
     if details:
-        error = JobFailed(f"{sentence}\n\n{details}")
+        error = JobFailed(f"{message}\n\n{details}")
         notification_manager.receive_error(JobFailed, error, error.__traceback__)
     else:
-        show_error(sentence)
+        show_error(message)
 
 
 @dataclass
@@ -58,12 +58,12 @@ class _Run:
 
 
 class Runner(QObject):
-    """What runs one job at a time and tells about it: a `ProcessRunner` or an `InProcessRunner`.
+    """Runs one job at a time and reports by signals: a `ProcessRunner` or an `InProcessRunner`.
 
     Parameters
     ----------
     title : str
-        What the jobs do, as napari names it when it is closed while one runs.
+        Name of the jobs in napari's question when it is closed while one runs.
     parent : QObject or None
         Owner.
     """
@@ -71,7 +71,7 @@ class Runner(QObject):
     started = Signal()
     reported = Signal(list)
     finished = Signal(object)
-    failed = Signal(str, str)  # a sentence, and a traceback or nothing
+    failed = Signal(str, str)  # message, and a traceback or nothing
     cancelled = Signal()
     stopped = Signal()  # after any of the last three
 
@@ -188,7 +188,7 @@ class ProcessRunner(Runner):
     Parameters
     ----------
     title : str
-        What the jobs do, as napari names it when it is closed while one runs.
+        Name of the jobs in napari's question when it is closed while one runs.
     threads : int or None
         Threads of torch and numpy there, from the next start on; None leaves a core to the viewer.
     keep : bool

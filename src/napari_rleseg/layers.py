@@ -1,4 +1,4 @@
-"""Arrays ⇄ napari layers: names, colours, scale, and where the data are from."""
+"""Arrays ⇄ napari layers: names, colours, scale, and provenance."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,16 +84,16 @@ def labels_attributes(
     path: Path | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
-    """Attributes of a labels layer of class masks: colours, names, and where it is from.
+    """Attributes of a labels layer of class masks: colours, names and provenance.
 
     Parameters
     ----------
     class_names : sequence of str
         Names of the classes 1, 2, …
     path : Path, optional
-        Where the masks lie.
+        File of the masks.
     provenance : mapping, optional
-        What made them.
+        Model and settings that made the masks.
     """
     return {
         "colormap": class_colormap(class_names),
@@ -121,13 +121,13 @@ def show_image(
     Parameters
     ----------
     viewer : Viewer
-        Where.
+        The viewer to add the layer to.
     stack : ImageStack
         (T, Y, X, C); grey for one channel, colour for three or four.
     limits : (float, float), optional
         Contrast limits; without them napari reads a frame to find some.
     scale : sequence of float, optional
-        Of the axes (T, Y, X).
+        Size of a pixel along the axes (T, Y, X).
     """
     data, colour = stack.data, stack.shape[3] >= 3
     return viewer.add_image(
@@ -160,13 +160,13 @@ def labels_layer(
     class_names : sequence of str
         Names of the classes 1, 2, …
     name : str
-        Of the layer.
+        Name of the layer.
     image : Image, optional
-        The layer that the masks belong to; they take its scale and place.
+        The layer that the masks belong to; they take its scale and translation.
     path : Path, optional
-        Where `data` lie.
+        File of `data`.
     provenance : mapping, optional
-        What made the masks.
+        Model and settings that made the masks.
     """
     return Labels(
         data,

@@ -101,7 +101,7 @@ class TokenPlayer(QObject):
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """What the events are read with."""
+        """Tokenizer of the events; None when nothing is loaded."""
         return self._tokenizer
 
     def event_at(self, index: int) -> Event:
@@ -141,14 +141,14 @@ class TokenPlayer(QObject):
         *,
         live: bool = False,
     ) -> None:
-        """Begin anew, paused before the first event.
+        """Load a new sequence, paused before the first event.
 
         Parameters
         ----------
         tokenizer : Tokenizer
-            What the events come from.
+            Tokenizer of the events.
         layer : Labels
-            (N, S, S) uint8; emptied.
+            (N, S, S) uint8; it is cleared.
         events : iterable of Event
             Taken a few at a time.
         live : bool

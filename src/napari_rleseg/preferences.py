@@ -1,4 +1,4 @@
-"""What the user chose in napari's Preferences, under RLE Seg."""
+"""Values of napari's Preferences, under RLE Seg."""
 
 from napari.settings import get_plugin_settings
 

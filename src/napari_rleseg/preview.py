@@ -1,4 +1,4 @@
-"""The two layers that show a window being written: its mask so far, and its outline."""
+"""The two layers that show a window during an animation: its mask so far, and its outline."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 MASK, OUTLINE = "tokens", "window"
-OURS = {"preview": True}  # what boxes of layers do not offer
+OURS = {"preview": True}  # layer boxes do not offer it
 
 
 class WindowPreview:
@@ -28,7 +28,7 @@ class WindowPreview:
     Parameters
     ----------
     viewer : Viewer
-        Where.
+        The viewer to show them in.
     """
 
     def __init__(self, viewer: "Viewer"):
@@ -46,37 +46,37 @@ class WindowPreview:
         """Whether a layer is one of the two."""
         return layer is self._mask or layer is self._outline
 
-    def show(self, spec: MaskSpec, place: dict[str, tuple[float, ...]]) -> Labels:
+    def show(self, spec: MaskSpec, transform: dict[str, tuple[float, ...]]) -> Labels:
         """Show an empty mask with its outline.
 
         Parameters
         ----------
         spec : MaskSpec
-            Of the mask.
-        place : dict
-            'scale' and 'translate' of its cells.
+            Size and classes of the mask.
+        transform : dict
+            'scale' and 'translate' of its mask pixels.
         """
-        mask = self._show_mask(spec, place)
-        self._show_outline(spec, place)
+        mask = self._show_mask(spec, transform)
+        self._show_outline(spec, transform)
         self._shown = True
         return mask
 
     def hide(self) -> None:
-        """Show neither any longer."""
+        """Hide both layers."""
         self._shown = False
         for layer in (self._mask, self._outline):
             if layer is not None and layer in self._viewer.layers:
                 layer.visible = False
 
     def forget(self, layer: Layer) -> None:
-        """Take note that a layer was removed by somebody."""
+        """Drop a layer that was removed from the viewer."""
         if layer is self._mask:
             self._mask = None
             self.hide()
         elif layer is self._outline:
             self._outline = None
 
-    def _show_mask(self, spec: MaskSpec, place: dict[str, tuple[float, ...]]) -> Labels:
+    def _show_mask(self, spec: MaskSpec, transform: dict[str, tuple[float, ...]]) -> Labels:
         colours: dict[int | None, str] = {None: "#000000", 0: "transparent"}
         colours |= {label: class_colour(label) for label in range(1, spec.n_classes + 1)}
         colours[spec.n_classes + 1] = OPEN_COLOUR
@@ -90,18 +90,18 @@ class WindowPreview:
                 colormap=colormap,
                 opacity=0.75,
                 metadata={NOTES: dict(OURS)},
-                **place,
+                **transform,
             )
         else:
             self._mask.data = data
             if notes(self._mask).get("class_names") != spec.class_names:
                 self._mask.colormap = colormap
-            self._reveal(self._mask, place)
+            self._reveal(self._mask, transform)
         notes(self._mask)["class_names"] = spec.class_names
         self._mask.editable = False
         return self._mask
 
-    def _show_outline(self, spec: MaskSpec, place: dict[str, tuple[float, ...]]) -> None:
+    def _show_outline(self, spec: MaskSpec, transform: dict[str, tuple[float, ...]]) -> None:
         rows, cols = spec.size
         corners = np.array([[0, 0], [0, cols], [rows, cols], [rows, 0]]) - 0.5
         data = [np.insert(corners, 0, frame, axis=1) for frame in range(spec.n_frames)]
@@ -113,16 +113,16 @@ class WindowPreview:
                 edge_color=HIGHLIGHT_COLOUR,
                 edge_width=0.4,
                 face_color="transparent",
-                **place,
+                **transform,
             )
         else:
             self._outline.data = data
-            self._reveal(self._outline, place)
+            self._reveal(self._outline, transform)
         self._outline.editable = False
 
-    def _reveal(self, layer: Layer, place: dict[str, tuple[float, ...]]) -> None:
-        """Show a hidden layer at its new place, above all others."""
-        layer.scale, layer.translate = place["scale"], place["translate"]
+    def _reveal(self, layer: Layer, transform: dict[str, tuple[float, ...]]) -> None:
+        """Show a hidden layer at its new position, above all others."""
+        layer.scale, layer.translate = transform["scale"], transform["translate"]
         layers = self._viewer.layers
         layers.move(layers.index(layer), len(layers))
         layer.visible = True

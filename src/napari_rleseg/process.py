@@ -56,7 +56,7 @@ class ChildProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs and has not been told to end."""
+        """Whether the process runs and has not been asked to end."""
         return not self._ended and self.process.poll() is None
 
     def connect(self) -> None:

@@ -1,4 +1,4 @@
-"""What a person paints, written to the log of corrections while they work."""
+"""Painted changes, recorded in the correction log while the user works."""
 
 import collections
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from napari_rleseg.jobs import InProcessRunner
 from napari_rleseg.signals import listen
 from rleseg_core.corrections import Correction, CorrectionLog, FrameRecorded, record_changes
 
-QUIET_MS = 300  # after the last stroke
-PATIENCE_MS = 2000  # after the first, if the strokes do not cease
+QUIET_MS = 300  # without a stroke, then changes are recorded
+PATIENCE_MS = 2000  # after the first stroke at the latest, however fast others follow
 HISTORY = 100  # strokes that napari can undo
 
 
 class CorrectionRecorder(QObject):
-    """Compares a labels layer with its log whenever something was painted, and records what is new.
+    """Compares a labels layer with its log after each stroke, and records what changed.
 
     The layer's events only say that something changed: strokes where the viewer is, an undo or redo
     in any of the frames that were painted last. Frames are read, compared and written in a thread.
@@ -28,17 +28,15 @@ class CorrectionRecorder(QObject):
     layer : Labels
         (T, Y, X), its data the `labels` of the log, so that what is painted is on disk at once.
     log : CorrectionLog
-        Where changes go; its `prediction` is what they are changes of.
+        Records the changes, relative to its `prediction`.
     dims : Dims
-        Of the viewer: which frame is shown.
+        Dims of the viewer: the current frame.
     parent : QObject or None
         Owner.
     """
 
     saved = Signal()  # something was recorded
-    failed = Signal(
-        str, str
-    )  # a sentence, and a traceback or nothing; tried again at the next stroke
+    failed = Signal(str, str)  # message, traceback or nothing; tried again at the next stroke
 
     def __init__(
         self, layer: Labels, log: CorrectionLog, dims: Dims, parent: QObject | None = None
@@ -54,7 +52,7 @@ class CorrectionRecorder(QObject):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._flush)
         self._runner = InProcessRunner("RLE Seg: saving corrections", self)
-        self._runner.reported.connect(self._tell)
+        self._runner.reported.connect(self._report)
         self._runner.failed.connect(self._fail)
         self._runner.finished.connect(self._wrote)
         listen(layer.events.paint, self._painted, self)
@@ -74,7 +72,7 @@ class CorrectionRecorder(QObject):
 
     @property
     def status(self) -> str:
-        """What is recorded, as a sentence."""
+        """What is recorded, for the status line."""
         changed = self.log.changed_pixels()
         frames = f"{len(changed)} frame" + ("s" if len(changed) != 1 else "")
         when = f"saved {self.log.saved[11:19]}" if self.log.saved else "nothing to save yet"
@@ -90,24 +88,24 @@ class CorrectionRecorder(QObject):
             self.saved.emit()
 
     def undo(self) -> int | None:
-        """Take the last recorded change back; the frame it was in, or None."""
+        """Undo the last recorded change; returns its frame, or None."""
         self.flush()
         return self._show(self.log.undo())
 
     def redo(self) -> int | None:
-        """Do the last undone change again; the frame it was in, or None."""
+        """Redo the change that was undone last; returns its frame, or None."""
         self.flush()
         return self._show(self.log.redo())
 
     def revert(self, frame: int) -> None:
-        """Give a frame its prediction back; this can be undone."""
+        """Restore the prediction of a frame; this can be undone."""
         self.flush()
         self.log.accept(frame, False)
         self.log.record(frame, np.asarray(self.log.prediction[frame]))
         self._write(frame)
 
     def accept(self, frame: int, accepted: bool = True) -> None:
-        """Record that a frame is right, changed or not (or is to be looked at again)."""
+        """Record that a frame is correct, changed or not (or is to be reviewed again)."""
         self.flush()
         self.log.accept(frame, accepted)
         self.saved.emit()
@@ -129,7 +127,7 @@ class CorrectionRecorder(QObject):
             self._mark([self.frame])
 
     def _drawn(self) -> None:
-        # napari tells of an undo only by drawing anew; it may be in a frame that is not shown
+        # napari announces an undo only by a redraw; it may be in a frame that is not shown
         if self._strokes:
             self._mark(set(self._strokes))
 
@@ -149,7 +147,7 @@ class CorrectionRecorder(QObject):
         self._writing, self._dirty = self._dirty, set()
         self._runner.start(record_changes, self.log, self.layer.data, sorted(self._writing))
 
-    def _tell(self, reports: list[FrameRecorded]) -> None:
+    def _report(self, reports: list[FrameRecorded]) -> None:
         if any(report.n_pixels for report in reports):
             self.saved.emit()
 
@@ -157,10 +155,10 @@ class CorrectionRecorder(QObject):
         self._writing.clear()
         self._flush()
 
-    def _fail(self, sentence: str, details: str) -> None:
+    def _fail(self, message: str, details: str) -> None:
         self._dirty |= self._writing
         self._writing.clear()
-        self.failed.emit(f"The corrections are not saved: {sentence}", details)
+        self.failed.emit(f"The corrections are not saved: {message}", details)
 
     def _show(self, correction: Correction | None) -> int | None:
         if correction is None:

@@ -1,4 +1,4 @@
-"""The segmentation of a session's image: the job, and its masks in the viewer as they come."""
+"""The segmentation of a session's image: the job, and its masks in the viewer as they arrive."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -14,15 +14,15 @@ from napari_rleseg.session import Session
 from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.errors import DataError
 
-REFRESH_MS = 100  # while windows come in, the layer is drawn anew and followed at most this often
-STEP_MS = 10  # between the steps of beginning, for the viewer to draw
+REFRESH_MS = 100  # least time between two redraws of the layer while windows arrive
+STEP_MS = 10  # between the steps before the job, for the viewer to draw
 
 
 class Segmentation(QObject):
     """Runs `tasks.segment` and shows what it writes.
 
     The process writes the masks into the zarr array that the result layer shows; here the layer is
-    only drawn anew, so that no array is touched in the viewer's thread.
+    only redrawn, so that no array is touched in the viewer's thread.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Segmentation(QObject):
         self._step_timer.setSingleShot(True)
         self._step_timer.setInterval(STEP_MS)
         self._step_timer.timeout.connect(self._next_step)
-        self._runner: Runner | None = None  # which of the two works for us
+        self._runner: Runner | None = None  # the one that runs our job
         for runner in (session.reading, session.inference):
             runner.cancelled.connect(functools.partial(self._stop, runner))
             runner.failed.connect(functools.partial(self._fail, runner))
@@ -75,8 +75,8 @@ class Segmentation(QObject):
     ) -> None:
         """Segment frames of the session's image, all by default.
 
-        The result of before is written over in these frames, unless it was corrected or is another
-        model's: then a new layer is made.
+        An earlier result is overwritten in these frames; if it was corrected, or has other classes,
+        a new layer is made.
 
         Raises
         ------
@@ -105,14 +105,14 @@ class Segmentation(QObject):
         self._step_timer.start()
 
     def cancel(self) -> None:
-        """Ask it to stop; the masks that are done stay."""
+        """Ask the job to stop; finished masks stay."""
         if self.running:
             self.cancelling = True
             self._session.reading.cancel()
             self._session.inference.cancel()
 
     def _next_step(self) -> None:
-        """Do one thing of those that come before the job; the viewer draws between them."""
+        """Take one of the steps before the job; the viewer draws between them."""
         if self.cancelling:
             self._end("cancelled")
             return
@@ -141,7 +141,7 @@ class Segmentation(QObject):
     def _begin(self, settings: tasks.SegmentSettings, frames: Sequence[int] | None) -> None:
         session = self._session
         if session.image is None or self._layer is None:
-            self._end("cancelled")  # the image was taken out of the viewer
+            self._end("cancelled")  # the image was removed from the viewer
             return
         self._layer.editable = False  # nobody paints where the model writes
         result = Path(str(notes(self._layer)["path"]))
@@ -210,14 +210,14 @@ class Segmentation(QObject):
         self.stopped.emit(how)
 
     def _refresh(self) -> None:
-        """Draw the layer anew if something came into the frame that is shown; follow the newest."""
+        """Redraw the layer if the current frame changed; follow the newest frame."""
         dims = self._session.viewer.dims
         axis = dims.ndim - 3
         here = int(dims.point[axis] / max(dims.range[axis].step, 1e-9)) if axis >= 0 else 0
         if self.follow and self._shown is not None and here != self._shown:
             self.follow = False  # the user looks elsewhere
         if self.running and self.follow and axis >= 0 and self._dirty and here != self._newest:
-            dims.set_current_step(axis, self._newest)  # draws the layer anew as well
+            dims.set_current_step(axis, self._newest)  # redraws the layer as well
             here = self._newest
         elif self._layer is not None and here in self._dirty and self._layer.visible:
             self._layer.refresh(thumbnail=False, highlight=False, extent=False)

@@ -1,4 +1,4 @@
-"""What one viewer works on: image, model, result, corrections, and the processes that compute."""
+"""State of one viewer: image, model, result, corrections, and the runners of its jobs."""
 
 import weakref
 from collections.abc import Callable
@@ -40,17 +40,17 @@ class Session:
     Attributes
     ----------
     image : Image or None
-        The time-lapse at work.
+        The current time-lapse.
     result : Labels or None
-        Its masks, as the model writes them and a person corrects them.
+        Its masks, as the model writes them and the user corrects them.
     model : ModelInfo or None
         The model to segment with.
     image_size : int or None
         Longer side of a frame after resizing, in pixels; None for that of the model.
     corrections : CorrectionLog or None
-        What was corrected in `result`.
+        Log of the corrections of `result`.
     inference, training, reading : Runner
-        Where jobs run: one process that keeps its model, one process a training, and a thread.
+        Runners of the jobs: a process that keeps its model, a process per training, a thread.
     """
 
     image_changed = Signal(object)
@@ -58,7 +58,7 @@ class Session:
     model_changed = Signal(object)
     window_spec_changed = Signal(object)
     corrections_changed = Signal()
-    models_changed = Signal()  # a new model was written or found
+    models_changed = Signal()  # the set of installed models
 
     def __init__(self, viewer: "Viewer"):
         self._viewer = weakref.ref(viewer)
@@ -104,7 +104,7 @@ class Session:
 
     @property
     def image(self) -> Image | None:
-        """The time-lapse at work."""
+        """The current time-lapse."""
         return self._image
 
     @image.setter
@@ -158,7 +158,7 @@ class Session:
 
     @property
     def corrections(self) -> "CorrectionLog | None":
-        """What was corrected in `result`."""
+        """Log of the corrections of `result`; None if there are none."""
         return self._corrections
 
     @corrections.setter
@@ -168,12 +168,12 @@ class Session:
 
     @property
     def runners(self) -> tuple[Runner, ...]:
-        """All that may be busy."""
+        """All runners of the session."""
         return (self.reading, self.inference, self.training)
 
     @property
     def folder(self) -> Path:
-        """Where what belongs to `image` is kept; a new folder for each image of each session."""
+        """Folder of the results for `image`; a new one for each image of each session."""
         if self._folder is None:
             name = "".join(c if c.isalnum() or c in "-_" else "-" for c in self._name())
             stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -186,7 +186,7 @@ class Session:
         self._folder = Path(path)
 
     def new_path(self, name: str) -> Path:
-        """A path in the session's folder that is not there yet: ``name``, ``name-2`` and so on."""
+        """A new path in the session's folder: ``name``, or ``name-2`` and so on if it is taken."""
         stem, suffix = Path(name).stem, Path(name).suffix
         path, number = self.folder / name, 1
         while path.exists():
@@ -221,7 +221,7 @@ class Session:
     def when_on_disk(self, layer: Image | Labels, then: Callable[[Path], None]) -> None:
         """Call `then` with the path of a layer, after writing it into the session if it has none.
 
-        The writing is a job of `reading`, which can be cancelled; its signals tell of failure.
+        The writing is a job of `reading`, which can be cancelled; its signals report failures.
         """
 
         def go(path: Path) -> None:
@@ -257,7 +257,7 @@ class Session:
         write_record(self.folder, {"image": str(path), "name": image.name, "scale": scale})
 
     def close(self) -> None:
-        """Stop all jobs and give back their processes."""
+        """Stop all jobs and end their processes."""
         for runner in self.runners:
             runner.close()
         if self._corrections is not None:
@@ -275,5 +275,5 @@ class Session:
 
 
 def sessions_folder() -> Path:
-    """Where the sessions of this user are kept."""
+    """Folder of this user's sessions."""
     return user_data_path("rleseg") / "sessions"

@@ -21,8 +21,8 @@ def panel(session, cells, tiny_model, qtbot) -> FinetuneWidget:
     widget = FinetuneWidget(session)
     qtbot.addWidget(widget)
     widget.name.setText("tuned")
-    widget.how.form.value = replace(
-        widget.how.form.value, n_steps=4, batch_size=2, validate_every=2, warmup_steps=1
+    widget.recipe_box.form.value = replace(
+        widget.recipe_box.form.value, n_steps=4, batch_size=2, validate_every=2, warmup_steps=1
     )
     return widget
 
@@ -95,7 +95,7 @@ def test_nothing_to_learn_from_is_told(panel, qtbot):
 
 def test_stop_ends_the_training_and_keeps_a_checkpoint(panel, session, truth, qtbot):
     panel.truth.layer = truth
-    panel.how.form.value = replace(panel.how.form.value, n_steps=100_000)
+    panel.recipe_box.form.value = replace(panel.recipe_box.form.value, n_steps=100_000)
     with qtbot.waitSignal(panel.finetuning.progressed):
         panel.button.click()
     assert panel.button.text() == "Stop"
@@ -108,7 +108,7 @@ def test_stop_ends_the_training_and_keeps_a_checkpoint(panel, session, truth, qt
 
 def test_stopped_training_goes_on_where_it_was(panel, session, truth, qtbot):
     panel.truth.layer = truth
-    panel.how.form.value = replace(panel.how.form.value, n_steps=40)
+    panel.recipe_box.form.value = replace(panel.recipe_box.form.value, n_steps=40)
     assert not panel.finetuning.can_resume
     with qtbot.waitSignal(panel.finetuning.progressed):
         panel.button.click()
@@ -139,33 +139,31 @@ def test_preset_fills_the_form_for_the_frames_at_hand(session, cells, tiny_model
     session.model = tiny_model
     panel = FinetuneWidget(session)
     qtbot.addWidget(panel)
-    assert panel.how.estimate.text().endswith(
-        "Correct a frame to begin with, or choose a truth layer."
-    )
+    assert panel.recipe_box.estimate.text().endswith("Correct a frame, or choose a truth layer.")
     panel.truth.layer = truth
-    few = panel.how.recipe
+    few = panel.recipe_box.recipe
     assert few.validation_share == 0
-    assert "All 4 frames teach" in panel.how.estimate.text()
-    panel.how.preset.setCurrentIndex(1)
-    assert panel.how.recipe.config.n_steps > few.config.n_steps
-    assert str(panel.how.recipe.config.n_steps) in panel.how.estimate.text()
+    assert "All 4 frames are used for training" in panel.recipe_box.estimate.text()
+    panel.recipe_box.preset.setCurrentIndex(1)
+    assert panel.recipe_box.recipe.config.n_steps > few.config.n_steps
+    assert str(panel.recipe_box.recipe.config.n_steps) in panel.recipe_box.estimate.text()
 
 
 def test_own_numbers_stay_until_another_preset_is_chosen(panel, truth):
     panel.truth.layer = truth
-    assert panel.how.form.value.n_steps == 4
-    panel.how.preset.setCurrentIndex(1)
-    assert panel.how.form.value.n_steps > 4
+    assert panel.recipe_box.form.value.n_steps == 4
+    panel.recipe_box.preset.setCurrentIndex(1)
+    assert panel.recipe_box.form.value.n_steps > 4
 
 
-def test_promise_says_time_frames_and_what_measures():
+def test_estimate_gives_time_frames_and_validation():
     config = TrainConfig(n_steps=300, batch_size=8, patience=4)
     recipe = Recipe(config=config, validation_share=0.2, replay_share=0)
     told = estimate_text(recipe, 10, 0.1)
     assert told.startswith("300 steps, about 4 min on a CPU. One frame in five is held out")
-    assert "ends the training when it gets no better" in told
+    assert "training stops when the score no longer improves" in told
     one = estimate_text(replace(recipe, validation_share=0.0), 1, 0.01)
-    assert one.startswith("300 steps, less than a minute on a CPU. The frame teaches")
+    assert one.startswith("300 steps, less than a minute on a CPU. The frame is used")
 
 
 def test_best_dice_and_early_end_are_told(panel, tiny_model):
@@ -181,7 +179,7 @@ def test_best_dice_and_early_end_are_told(panel, tiny_model):
     panel.finetuning.started.emit()
     panel.finetuning.progressed.emit([report])
     assert "best Dice 0.500, at step 2" in panel.status.text()
-    assert panel.how.seconds_per_window == 2.0  # 4 s for one step of 2 windows
+    assert panel.recipe_box.seconds_per_window == 2.0  # 4 s for one step of 2 windows
     panel.finetuning.progressed.emit([replace(report, step=4, message="stopped at step 4: why")])
     panel.finetuning.model = tiny_model
     panel.finetuning.stopped.emit("finished")

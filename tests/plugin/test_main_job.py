@@ -61,7 +61,9 @@ def test_segment_animate_correct_fine_tune_and_segment_again(session, cells, tin
     tune = bench.finetune
     assert tune.base.model.path == tiny_model.path
     assert tune.frames.ticked() == (FRAME,)
-    tune.how.form.value = replace(tune.how.form.value, n_steps=20, batch_size=2, validate_every=10)
+    tune.recipe_box.form.value = replace(
+        tune.recipe_box.form.value, n_steps=20, batch_size=2, validate_every=10
+    )
     with qtbot.waitSignal(tune.finetuning.stopped) as how:
         tune.button.click()
     assert how.args == ["finished"]

@@ -8,6 +8,7 @@ import zarr
 
 from napari_rleseg.io import read_session
 from napari_rleseg.layers import class_names_of, labels_attributes
+from napari_rleseg.widgets.load import LoadWidget
 from napari_rleseg.widgets.segment import CURRENT, RANGE, SegmentWidget
 from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
 from rleseg_core.corrections import CorrectionLog
@@ -181,6 +182,19 @@ def test_session_can_be_opened_again(panel, session, cells, qtbot):
     np.testing.assert_array_equal(np.asarray(images[0]), cells.images)
     np.testing.assert_array_equal(np.asarray(masks[0]), np.asarray(session.result.data))
     assert masks[1]["features"]["class"] == ["background", "ipsc", "dfc"]
+
+
+def test_opened_session_has_the_image_size_it_was_segmented_at(panel, session, tiny_model, qtbot):
+    panel.advanced.image_size.setValue(48)
+    finish(panel, qtbot)
+    panel.advanced.image_size.setValue(0)
+    load = LoadWidget(session)
+    qtbot.addWidget(load)
+    with qtbot.waitSignal(load.loaded):
+        load.open_session(session.folder)
+    assert session.image_size == panel.advanced.image_size.value() == 48
+    assert session.model is tiny_model
+    assert "simulated" not in load.info.text()
 
 
 def test_viewer_follows_the_frames_until_the_user_moves(panel, session, qtbot):

@@ -1,4 +1,4 @@
-"""The settings of a segmentation that few people change."""
+"""The settings of a segmentation that are rarely changed."""
 
 from pathlib import Path
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from napari.layers import Labels
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -151,8 +152,14 @@ class AnimateWidget(QWidget):
             return
         for window in windows:
             (top, bottom), (left, right) = window.rows, window.cols
-            text = f"frame {window.frames[0]}, rows {top}–{bottom}, columns {left}–{right}"
+            text = f"rows {top}–{bottom}, cols {left}–{right}"  # the panel is narrow
             self.window_box.addItem(text, window)
+            first, last = window.frames[0], window.frames[1] - 1
+            frames = f"frame {first}" if first == last else f"frames {first}–{last}"
+            tip = f"{frames}, {text}, in pixels of the resized frame"
+            self.window_box.setItemData(
+                self.window_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole
+            )
         self.window_box.setCurrentIndex(chosen if 0 < chosen <= len(windows) else 0)
 
     def _show_window(self) -> None:

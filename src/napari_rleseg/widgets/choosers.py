@@ -25,9 +25,9 @@ class LayerBox(QComboBox):
     Parameters
     ----------
     viewer : Viewer
-        Whose layers.
+        The viewer whose layers are offered.
     kind : type of Layer
-        Which of them.
+        Type of the layers that are offered.
     none : str or None
         Entry for no layer at all; without it the first layer is chosen.
     parent : QWidget or None
@@ -51,7 +51,7 @@ class LayerBox(QComboBox):
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             listen(event, self.reset_choices, self)
-        self.currentIndexChanged.connect(self._tell)
+        self.currentIndexChanged.connect(self._emit_chosen)
         self.reset_choices()
 
     @property
@@ -66,7 +66,7 @@ class LayerBox(QComboBox):
             self.setCurrentIndex(index)
 
     def reset_choices(self, event: object = None) -> None:
-        """Read the layers anew; what was chosen stays so if it is still there."""
+        """Read the layers again; the choice stays if its layer still exists."""
         kept = self.layer
         self.blockSignals(True)
         self.clear()
@@ -77,9 +77,9 @@ class LayerBox(QComboBox):
                 self.addItem(layer.name, layer)
         self.layer = kept
         self.blockSignals(False)
-        self._tell()
+        self._emit_chosen()
 
-    def _tell(self) -> None:
+    def _emit_chosen(self) -> None:
         if self.layer is not self._last:
             self._last = self.layer
             self.chosen.emit(self._last)
@@ -91,7 +91,7 @@ class ModelBox(QComboBox):
     Parameters
     ----------
     session : Session
-        Whose model is shown whenever it is another.
+        Its model is shown whenever it changes.
     parent : QWidget or None
         Owner.
     """
@@ -111,7 +111,7 @@ class ModelBox(QComboBox):
 
     @property
     def model(self) -> ModelInfo | None:
-        """What the chosen model says of itself."""
+        """Header of the chosen model."""
         return self.currentData()
 
     @model.setter
@@ -127,7 +127,7 @@ class ModelBox(QComboBox):
         self._last = index
 
     def reset_choices(self) -> None:
-        """Look for installed models anew."""
+        """Look for installed models again; the choice stays."""
         kept, had = self.model, self.count() > 0
         self.clear()
         installed = list_models()

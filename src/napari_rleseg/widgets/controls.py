@@ -1,4 +1,4 @@
-"""What several panels share to lay out and connect their controls."""
+"""Controls and layouts that several panels share."""
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -44,8 +44,8 @@ def image_size_box() -> QSpinBox:
     box.setRange(0, 16384)
     box.setSpecialValueText("as the model")
     box.setToolTip(
-        "Longer side of a frame after resizing: choose it so that objects are about as large as "
-        "those the model was trained on"
+        "Longer side of a frame after resizing, in pixels: choose it so that objects are about as "
+        "large as those in the training data"
     )
     return box
 
@@ -61,7 +61,7 @@ def scrolled(widget: QWidget) -> QScrollArea:
 
 
 class Folded(QWidget):
-    """Controls that few people need, hidden until their box is ticked."""
+    """Controls that are rarely needed, hidden until their box is ticked."""
 
     def __init__(self, title: str, inner: QWidget, parent: QWidget | None = None):
         super().__init__(parent)
@@ -75,6 +75,6 @@ class Folded(QWidget):
 
 
 def clock(seconds: float) -> str:
-    """A time as people say it: ``12 s`` or ``3:05``."""
+    """A duration as text: ``12 s`` or ``3:05``."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"

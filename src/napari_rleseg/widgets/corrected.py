@@ -9,12 +9,12 @@ from napari_rleseg.widgets.controls import text_label
 
 
 class CorrectedFrames(QWidget):
-    """Frames that were corrected in the session; the ticked ones are learnt from.
+    """Frames that were corrected in the session; the ticked ones are used for training.
 
     Parameters
     ----------
     session : Session
-        Whose corrections.
+        Holds the correction log.
     parent : QWidget or None
         Owner.
     """
@@ -39,12 +39,12 @@ class CorrectedFrames(QWidget):
         self.read()
 
     def ticked(self) -> tuple[int, ...]:
-        """Frames to learn from."""
+        """Frames to train on."""
         ticked = Qt.CheckState.Checked
         return tuple(int(item.text()) for item in self._items() if item.checkState() == ticked)
 
     def read(self) -> None:
-        """Read anew which frames were corrected; ticks stay."""
+        """Read the corrected frames from the log again; ticks stay."""
         log = self._session.corrections
         frames = [] if log is None else log.corrected_frames()
         changed = {} if log is None else log.changed_pixels()

@@ -1,4 +1,4 @@
-"""The live picture of a training: loss of the steps, and Dice of the held-out windows."""
+"""Live plots of a training: loss of each step, Dice on the validation windows."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class TrainingCurves(QWidget):
     Parameters
     ----------
     viewer : Viewer
-        Whose colours the plots take.
+        Its theme gives the colours of the plots.
     parent : QWidget or None
         Owner.
     """
@@ -68,12 +68,12 @@ class TrainingCurves(QWidget):
 
     @property
     def best(self) -> tuple[int, float] | None:
-        """(step, Dice) of the highest mean of all classes so far, None where none is known."""
+        """(step, Dice) of the highest mean of all classes so far, None before the first."""
         known = [(step, dice) for step, dice in self._dice.get(MEAN, []) if math.isfinite(dice)]
         return max(known, key=lambda point: point[1], default=None)
 
     def clear(self, n_steps: int) -> None:
-        """Begin anew, with an axis for that many steps."""
+        """Clear the plots, with an axis for `n_steps` steps."""
         self._losses.clear()
         self._dice.clear()
         for line in self._lines.values():
@@ -84,7 +84,7 @@ class TrainingCurves(QWidget):
         self._loss_plot.setXRange(0, n_steps)
 
     def add(self, reports: "Sequence[StepReport]") -> None:
-        """Draw further steps."""
+        """Plot further steps."""
         self._losses += [(report.step, report.loss) for report in reports]
         self._loss_line.setData(*zip(*self._losses, strict=True))
         for report in reports:

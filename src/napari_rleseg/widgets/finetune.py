@@ -1,4 +1,4 @@
-"""The panel that trains a model further on what was corrected."""
+"""The panel that fine-tunes a model on corrected frames."""
 
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import (
@@ -24,12 +24,12 @@ from rleseg_core.training import StepReport, TrainConfig
 
 
 class FinetuneWidget(QWidget):
-    """Trains the chosen model on corrected frames or on a labels layer, and offers the new one.
+    """Fine-tunes the chosen model on corrected frames or on a labels layer.
 
     Parameters
     ----------
     session : Session
-        What the viewer works on.
+        Image, corrections, model and runners.
     parent : QWidget or None
         Owner.
     """
@@ -40,13 +40,15 @@ class FinetuneWidget(QWidget):
         self.finetuning = FineTuning(session, self)
         self.base = ModelBox(session)
         self.name = QLineEdit()
-        self._suggested = self._told = ""
+        self._suggested = self._message = ""
         self._config = TrainConfig()  # of the run
         self._resumed_at: int | None = None  # last step of the run before
         self.frames = CorrectedFrames(session)
         self.truth = LayerBox(session.viewer, Labels, none="none")
-        self.truth.setToolTip("A layer of true masks of the image, to learn from all its frames")
-        self.how = RecipeBox()
+        self.truth.setToolTip(
+            "A layer with true masks of the image; all frames are used for training"
+        )
+        self.recipe_box = RecipeBox()
         self.button = QPushButton("Start training")
         self.progress = QProgressBar()
         self.progress.setFormat("%v of %m steps")
@@ -62,7 +64,7 @@ class FinetuneWidget(QWidget):
         self.base.chosen.connect(self._suggest_name)
         listen(session.model_changed, self._suggest_name, self)
         for signal in (
-            self.how.changed,
+            self.recipe_box.changed,
             self.base.chosen,
             self.truth.chosen,
             self.frames.ticked_changed,
@@ -73,7 +75,7 @@ class FinetuneWidget(QWidget):
         self.button.clicked.connect(self._press)
         self.use.clicked.connect(self.use_model)
         self.resume_button.clicked.connect(self.resume)
-        listen(session.corrections_changed, self._forget_complaint, self)
+        listen(session.corrections_changed, self._clear_status, self)
         self.finetuning.started.connect(self._show_started)
         self.finetuning.progressed.connect(self._show_progress)
         self.finetuning.stopped.connect(self._show_stopped)
@@ -81,14 +83,14 @@ class FinetuneWidget(QWidget):
         self._match_defaults()
 
     def start(self) -> None:
-        """Begin to train; what stands against it is told."""
+        """Start the training; errors appear in the status line."""
         model = self.base.model
         try:
             if model is None:
                 raise DataError("no model is installed; choose a model file to begin with")
             device = str(preference("inference", "device"))
-            size = self.how.image_size.value() or None
-            name, recipe = self.name.text(), self.how.recipe
+            size = self.recipe_box.image_size.value() or None
+            name, recipe = self.name.text(), self.recipe_box.recipe
             self.finetuning.start(model, self._truth(), recipe, name, device, size)
         except RlesegError as error:
             self.status.setText(str(error))
@@ -101,7 +103,7 @@ class FinetuneWidget(QWidget):
             self.status.setText(str(error))
 
     def use_model(self) -> None:
-        """Segment with the new model from now on."""
+        """Make the new model the model of the session."""
         if self.finetuning.model is not None:
             self._session.model = self.finetuning.model
             self.status.setText(f"{self.finetuning.model.name} is now the model of the Segment tab")
@@ -117,9 +119,9 @@ class FinetuneWidget(QWidget):
 
     def _match_defaults(self, *_: object) -> None:
         if self.base.model is not None:
-            self.how.match_defaults(self.base.model, self._truth())
+            self.recipe_box.match_defaults(self.base.model, self._truth())
 
-    def _forget_complaint(self, *_: object) -> None:
+    def _clear_status(self, *_: object) -> None:
         if not self.finetuning.running:
             self.status.clear()
 
@@ -138,9 +140,9 @@ class FinetuneWidget(QWidget):
         self.progress.setRange(0, 0)
         self.progress.show()
         self.curves.show()
-        self._config = self.how.recipe.config
+        self._config = self.recipe_box.recipe.config
         self.curves.clear(self._config.n_steps)
-        self._told, self._resumed_at = "", None
+        self._message, self._resumed_at = "", None
         self.status.setText("Starting…")
 
     def _show_progress(self, reports: list[StepReport]) -> None:
@@ -150,14 +152,14 @@ class FinetuneWidget(QWidget):
         self.curves.add(reports)
         if self._resumed_at is None:
             self._resumed_at = reports[0].step - 1
-        pace = last.seconds / (last.step - self._resumed_at)
-        left = pace * (last.n_steps - last.step)
+        seconds_per_step = last.seconds / (last.step - self._resumed_at)
+        left = seconds_per_step * (last.n_steps - last.step)
         best = self.curves.best
         dice = "" if best is None else f"best Dice {best[1]:.3f}, at step {best[0]} · "
         text = f"{dice}loss {last.loss:.3f} · {clock(left)} left"
-        self._told = next((r.message for r in reversed(reports) if r.message), self._told)
-        self.status.setText(f"{text}\n{self._told}" if self._told else text)
-        self.how.seconds_per_window = pace / self._config.batch_size
+        self._message = next((r.message for r in reversed(reports) if r.message), self._message)
+        self.status.setText(f"{text}\n{self._message}" if self._message else text)
+        self.recipe_box.seconds_per_window = seconds_per_step / self._config.batch_size
 
     def _show_stopped(self, how: str) -> None:
         self.button.setText("Start training")
@@ -166,8 +168,8 @@ class FinetuneWidget(QWidget):
         self.resume_button.setVisible(self.finetuning.can_resume)
         model = self.finetuning.model
         if how == "finished" and model is not None:
-            told = f" {self._told[0].upper()}{self._told[1:]}." if self._told else ""
-            self.status.setText(f"{model.name} is trained and installed.{told}")
+            note = f" {self._message[0].upper()}{self._message[1:]}." if self._message else ""
+            self.status.setText(f"{model.name} is trained and installed.{note}")
             self.use.setText(f"Use {model.name}")
             self.use.show()
             self._suggested = self.name.text()  # taken now
@@ -191,7 +193,7 @@ class FinetuneWidget(QWidget):
         form.addRow("New name", self.name)
         form.addRow("Truth layer", self.truth)
         layout.addLayout(form)
-        for part in (self.frames, self.how, self.button, self.progress):
+        for part in (self.frames, self.recipe_box, self.button, self.progress):
             layout.addWidget(part)
         for part in (self.curves, self.status, self.use, self.resume_button):
             layout.addWidget(part)

@@ -36,7 +36,7 @@ class LoadWidget(QWidget):
     Parameters
     ----------
     session : Session
-        What the viewer works on.
+        The opened image becomes its image.
     parent : QWidget or None
         Owner.
     """
@@ -59,7 +59,7 @@ class LoadWidget(QWidget):
         self.class_names.setPlaceholderText("of masks, e.g. ipsc, dfc")
         self.busy = QProgressBar(minimum=0, maximum=0)
         self.busy.hide()
-        self.info = text_label("Open a time-lapse, or take the sample.")
+        self.info = text_label("Open a time-lapse or the sample.")
         self._lay_out()
         self.image_file.clicked.connect(self._ask_image_file)
         self.image_folder.clicked.connect(self._ask_image_folder)
@@ -191,7 +191,7 @@ class LoadWidget(QWidget):
             self.open_session(name)
 
     def open_session(self, path: str | Path) -> None:
-        """Show the image and the newest masks of an earlier session, and go on in its folder."""
+        """Show the image and the newest masks of an earlier session, and continue in its folder."""
         self._open("napari_rleseg.tasks:open_session", path)
 
     def _lay_out(self) -> None:

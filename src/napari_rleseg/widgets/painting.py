@@ -21,12 +21,15 @@ from napari_rleseg.signals import listen
 from rleseg_core.drawing.palette import class_colour
 
 MODES = {  # as napari calls them: what the button says, what it does
-    "pan_zoom": ("Move", "Move the camera (Z, or hold Space)"),
-    "paint": ("Paint", "Paint with the chosen class (P)"),
+    "pan_zoom": ("Move", "Pan and zoom (Z, or hold Space)"),
+    "paint": ("Paint", "Paint with the current class (P)"),
     "erase": ("Erase", "Paint with the background (E)"),
-    "fill": ("Fill", "Give a whole region the chosen class (F)"),
-    "polygon": ("Polygon", "Click the corners, double-click or Enter to close"),
-    "pick": ("Pick", "Choose the class under the cursor (L)"),
+    "fill": ("Fill", "Fill a connected region with the current class (F)"),
+    "polygon": (
+        "Polygon",
+        "Click the corners; double-click or press Enter to close the polygon",
+    ),
+    "pick": ("Pick", "Select the class under the cursor (L)"),
 }
 MAX_BRUSH = 100
 N_KEYS = 9

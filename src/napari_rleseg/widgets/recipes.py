@@ -1,4 +1,4 @@
-"""The choice of how to train: a preset with what it promises, and its numbers folded away."""
+"""The choice of how to train: a preset, an estimate of its duration, and advanced settings."""
 
 from dataclasses import replace
 
@@ -24,15 +24,15 @@ OPTIONS: dict[str, dict[str, object]] = {
     "seed": {"min": 0, "max": 2**31 - 1},
 }
 AIMS = {
-    "quick": "A first improvement, from one corrected frame on",
-    "thorough": "As good as your frames allow",
+    "quick": "A first improvement, from a single corrected frame",
+    "thorough": "The best that your frames allow",
 }
 CPU_SECONDS = 2e-8
 """Seconds for a window and a parameter of the model, measured on one core of a 2.5 GHz Xeon."""
 
 
 class RecipeBox(QWidget):
-    """Chooses a preset, tells what it will do with the frames at hand, and lets its numbers be set.
+    """Chooses a preset, estimates its training on the frames at hand, and lets its numbers be set.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class RecipeBox(QWidget):
         Owner.
     """
 
-    changed = Signal()  # of preset or image size, which `match_defaults` has to be told again
+    changed = Signal()  # preset or image size; `match_defaults` is called in return
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
@@ -50,7 +50,7 @@ class RecipeBox(QWidget):
         self.estimate = text_label()
         self.form = Form(TrainConfig(), SHOWN, labels=LABELS, options=OPTIONS)
         self.image_size = image_size_box()
-        self.seconds_per_window: float | None = None  # seconds a window, of an earlier run
+        self.seconds_per_window: float | None = None  # measured in an earlier run
         self._matched = self.form.value
         self._recipe = Recipe(config=self._matched, validation_share=0.2, replay_share=0.0)
         self._lay_out()
@@ -59,15 +59,15 @@ class RecipeBox(QWidget):
 
     @property
     def recipe(self) -> Recipe:
-        """What the preset decides, with the numbers of the form."""
+        """The recipe of the preset, with the numbers of the form."""
         return replace(self._recipe, config=self.form.value)
 
     def match_defaults(self, base: ModelInfo, truth: Truth) -> None:
-        """Make the preset's numbers fit a model and what it is to learn from.
+        """Set the preset's numbers for a model and its training data.
 
         Numbers that the user has changed stay, until another preset is chosen.
         """
-        if not base.path.is_file():  # said when it starts
+        if not base.path.is_file():  # reported when the training is started
             return
         size = self.image_size.value() or base.window_spec.image_size
         n_frames, n_windows = truth.count(replace(base.window_spec, image_size=size))
@@ -77,9 +77,9 @@ class RecipeBox(QWidget):
         if self.form.value == self._matched:
             self.form.value = self._recipe.config
             self._matched = self.form.value
-        pace = self.seconds_per_window or CPU_SECONDS * count_parameters(base.path)
+        seconds = self.seconds_per_window or CPU_SECONDS * count_parameters(base.path)
         aim = AIMS[self.preset.currentData()]
-        self.estimate.setText(f"{aim}. {estimate_text(self.recipe, n_frames, pace)}")
+        self.estimate.setText(f"{aim}. {estimate_text(self.recipe, n_frames, seconds)}")
 
     def _choose(self) -> None:
         self._matched = self.form.value  # the numbers of the new preset, whatever was changed
@@ -99,26 +99,26 @@ class RecipeBox(QWidget):
             layout.addWidget(part)
 
 
-def estimate_text(recipe: Recipe, n_frames: int, pace: float) -> str:
-    """One or two sentences on what a training will do.
+def estimate_text(recipe: Recipe, n_frames: int, seconds_per_window: float) -> str:
+    """One or two sentences on the length and the validation of a training.
 
     Parameters
     ----------
     recipe : Recipe
-        What is to be done.
+        The training.
     n_frames : int
-        Labelled frames.
-    pace : float
-        Seconds a window.
+        Number of labelled frames.
+    seconds_per_window : float
+        Training time per window.
     """
     if not n_frames:
-        return "Correct a frame to begin with, or choose a truth layer."
+        return "Correct a frame, or choose a truth layer."
     config = recipe.config
-    minutes = pace * config.n_steps * config.batch_size / 60
+    minutes = seconds_per_window * config.n_steps * config.batch_size / 60
     time = "less than a minute" if minutes < 1 else f"about {minutes:.0f} min"
-    told = f"{config.n_steps} steps, {time} on a CPU."
+    text = f"{config.n_steps} steps, {time} on a CPU."
     if recipe.validation_share:
-        early = " and ends the training when it gets no better" if config.patience else ""
-        return f"{told} One frame in five is held out; it measures the progress{early}."
-    frames = "The frame teaches" if n_frames == 1 else f"All {n_frames} frames teach"
-    return f"{told} {frames}; none is held out to measure the progress."
+        early = "; training stops when the score no longer improves" if config.patience else ""
+        return f"{text} One frame in five is held out for validation{early}."
+    frames = "The frame is" if n_frames == 1 else f"All {n_frames} frames are"
+    return f"{text} {frames} used for training; none is held out for validation."

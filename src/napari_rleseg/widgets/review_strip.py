@@ -1,4 +1,4 @@
-"""A bar with the state of every frame, to see what is done and to go there."""
+"""A bar with the review state of every frame; a click goes to a frame."""
 
 from collections.abc import Collection
 
@@ -12,7 +12,7 @@ HEIGHT = 16
 
 
 class ReviewStrip(QWidget):
-    """One colour a frame: grey to be reviewed, orange changed, green accepted."""
+    """One colour per frame: grey to review, orange corrected, green accepted."""
 
     clicked = Signal(int)  # frame
 
@@ -22,7 +22,9 @@ class ReviewStrip(QWidget):
         self._frame = 0
         self.setFixedHeight(HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("grey: to review · orange: changed · green: accepted\nclick to go there")
+        self.setToolTip(
+            "grey: to review · orange: corrected · green: accepted\nclick to go to a frame"
+        )
 
     @property
     def n_frames(self) -> int:

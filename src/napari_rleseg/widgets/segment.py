@@ -37,7 +37,7 @@ class SegmentWidget(QWidget):
     Parameters
     ----------
     session : Session
-        What the viewer works on.
+        Image, model and runners.
     parent : QWidget or None
         Owner.
     """
@@ -78,7 +78,7 @@ class SegmentWidget(QWidget):
 
     @property
     def settings(self) -> SegmentSettings:
-        """What the controls say.
+        """Settings of the controls.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class SegmentWidget(QWidget):
         return None
 
     def start(self) -> None:
-        """Begin to segment; errors appear in the status line."""
+        """Start the segmentation; errors appear in the status line."""
         try:
             settings = self.settings
             model = self.model.model
@@ -112,7 +112,7 @@ class SegmentWidget(QWidget):
             self.status.setText(str(error))
 
     def start_with(self, frames: str) -> None:
-        """Begin to segment 'All frames' or the 'Current frame'."""
+        """Segment 'All frames' or the 'Current frame'."""
         self.frames.setCurrentText(frames)
         self.start()
 
@@ -170,7 +170,7 @@ class SegmentWidget(QWidget):
         self.status.setText(
             {
                 "finished": f"{total} windows segmented in {spent}",
-                "cancelled": f"Cancelled after {max(done, 0)} of {total} windows; these are kept",
+                "cancelled": f"Cancelled after {max(done, 0)} of {total} windows, which are kept",
                 "failed": "Failed; see the notification",
             }[how]
         )
