@@ -191,7 +191,7 @@ CHANGES: dict[str, Change] = {
         train=NO_DENSE,
     ),
     "pointer": Change(
-        what="starts look at the image at their cell, and at no other",
+        what="starts look at the image at their mask pixel, and at no other",
         model={"starts": "pointer"},
     ),
     "no-end-pointer": Change(

@@ -151,7 +151,7 @@ def class_weights(classes: Tensor, targets: Tensor, power: float) -> Tensor:
 def token_neighbours(model: ModelConfig) -> Tensor:
     """For each token those that say nearly the same, (V, 4) int64; -1 where there are fewer.
 
-    Of a length one more and one less, of a start the cells around.
+    For a length one more and one less; for a start the mask pixels around it.
     """
     found = torch.full((model.tokens.vocab_size, 4), -1)
     for offset, size in model.tokens.ordinal_ranges:
