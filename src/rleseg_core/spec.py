@@ -133,7 +133,7 @@ class StartGrid:
         Pixel s is at row ``s // cols`` in C order, and at row ``s % rows`` in F order.
     start : {'flat', 'coords', 'implied'}
         By one token (1D), by a row and a column of the same ids (2D), or by none: runs tile the
-        mask.
+        mask once, from its first pixel to its last.
     stops : tuple of (int, int)
         Offset and size of the ids that say that no further run comes: the end, and class tokens
         that close a block, after which runs begin at the first pixel again.

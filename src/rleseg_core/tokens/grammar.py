@@ -146,19 +146,20 @@ class Grammar:
         from torch import as_tensor
 
         reach = np.where(self.allowed, self.start + self.slack[:, None], _NEVER).astype(np.int32)
+        of_start = np.asarray(self.start.any(axis=1))
+        of_start[[0, self.first_state]] = True
+        fits = np.where(of_start[:, None] & (self.length == 0), self.start + 1, 0).astype(np.int32)
         for state in range(len(reach)):
             tokens = [self.eos, self.pad]
             if state == 0:
                 tokens += np.flatnonzero(self.closes).tolist()
             for token in tokens:
                 if self.allowed[state, token] and not self.length[state, token]:
-                    reach[state, token] = _ALWAYS
-        fits = None
-        if self.rules.from_cursor and self.start.any():
-            fits = np.where(self.allowed & self.start.any(axis=1, keepdims=True), self.start + 1, 0)
+                    reach[state, token], fits[state, token] = _ALWAYS, 0
+        bounded = self.rules.from_cursor and bool((fits * self.allowed).any())
         return GrammarTables(
             reach=as_tensor(reach, device=device),
-            fits=None if fits is None else as_tensor(fits.astype(np.int32), device=device),
+            fits=as_tensor(fits, device=device) if bounded else None,
             starts=as_tensor(self.start, device=device),
             lengths=as_tensor(self.length, device=device),
             deltas=as_tensor(self.delta, device=device),

@@ -114,16 +114,6 @@ def scheme(request):
     return request.param
 
 
-@pytest.fixture(
-    scope="module",
-    params=[scheme for scheme in LEGAL if (scheme.order, scheme.lines) == ("C", "joined")],
-    ids=_name,
-)
-def plain_scheme(request):
-    """One of them, leaving out those that differ in the order or the ends of lines only."""
-    return request.param
-
-
 @pytest.fixture(scope="session")
 def build():
     """Builds the tokenizer of a scheme for small masks; without numbers, the fewest it takes."""

@@ -6,15 +6,12 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch._subclasses import FakeTensorMode
 
 from rleseg_core.errors import SchemeError
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import RunPainted, Tokenizer
-from rleseg_core.tokens.batch import encode_on_device
 
 
 def runs_in(tokenizer, tokens):
@@ -124,63 +121,3 @@ def test_no_run_is_cut_by_a_budget(scheme, cases, seen_pixels, data):
             assert sorted(kept_lengths) == sorted(lengths)[len(runs) - len(kept_runs) :]
         else:
             assert kept_lengths == lengths[: len(kept_runs)]
-
-
-@given(data=st.data())
-@settings(max_examples=2, deadline=None)
-def test_batches_are_encoded_like_their_masks(scheme, cases, masks_of, data):
-    tokenizer, classes, instances = data.draw(cases(scheme, most_frames=4))
-    several = masks_of(tokenizer.spec, seed=classes.size)
-    batch = np.stack([classes, *several[0]]), np.stack([instances, *several[1]])
-    tensors = [torch.as_tensor(ids) for ids in batch]
-    counts = [tokenizer.count(*mask) for mask in zip(*batch, strict=True)]
-    most = max(count.n_tokens for count in counts)
-    for drop in drops(scheme):
-        for budget in (data.draw(st.integers(1, most)), most + 2):
-            made = (
-                encode_on_device(tokenizer, *tensors, budget, drop),
-                tokenizer.encode_batch(*tensors, budget=budget, drop=drop),
-            )
-            assert all(some.tokens.dtype == torch.int64 for some in made)
-            assert all(some.tokens.shape[-1] == budget for some in made)
-            for row, mask in enumerate(zip(*batch, strict=True)):
-                alone = tokenizer.encode(*mask, budget=budget, drop=drop)
-                n_tokens = alone.shape[-1]
-                *_, end = tokenizer.events(alone.T.tolist())
-                for some in made:
-                    assert int(some.n_tokens[row]) == n_tokens
-                    tokens = some.tokens[row].numpy()
-                    np.testing.assert_array_equal(tokens[..., :n_tokens], alone)
-                    assert (tokens[..., n_tokens:] == tokenizer.vocab.pad).all()
-                    assert int(some.n_dropped_runs[row]) == counts[row].n_runs - end.n_runs
-
-
-@given(data=st.data())
-@settings(max_examples=2, deadline=None)
-def test_shuffled_runs_say_the_same_mask(scheme, cases, data):
-    tokenizer, classes, instances = data.draw(cases(scheme))
-    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
-    if scheme.runs != "foreground":
-        with pytest.raises(SchemeError, match=f"runs='{scheme.runs}' cannot be shuffled.*; use"):
-            tokenizer.encode(classes, instances, rng=rng)
-        with pytest.raises(SchemeError, match=f"'{scheme.runs}' cannot be dropped by length.*; us"):
-            tokenizer.encode(classes, instances, budget=9, drop="shortest")
-        return
-    tokens = tokenizer.encode(classes, instances)
-    shuffled = tokenizer.encode(classes, instances, rng=rng)
-    assert sorted(shuffled.T.tolist()) == sorted(tokens.T.tolist())
-    decoded, again = (tokenizer.decode(said, strict=True) for said in (tokens, shuffled))
-    np.testing.assert_array_equal(again.classes, classes)
-    if scheme.blocks == "instance":
-        np.testing.assert_array_equal(again.instances, decoded.instances)
-
-
-def test_batch_is_encoded_without_looking_at_it(plain_scheme, build):
-    # fake tensors have shapes but no values: whatever the host would wait for raises
-    tokenizer = build(plain_scheme)
-    with FakeTensorMode():
-        classes = torch.zeros((3, *tokenizer.spec.shape), dtype=torch.uint8)
-        instances = torch.zeros(classes.shape, dtype=torch.int32)
-        for drop in drops(plain_scheme):
-            batch = tokenizer.encode_batch(classes, instances, budget=12, drop=drop)
-            assert batch.tokens.shape[-1] == 12

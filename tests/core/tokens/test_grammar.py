@@ -3,8 +3,7 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from rleseg_core.errors import SchemeError
-from rleseg_core.tokens import GrammarTables, PublishedLayout, Tokenizer
+from rleseg_core.tokens import Tokenizer
 
 
 def most_steps(tokenizer: Tokenizer) -> int:
@@ -36,70 +35,6 @@ def walk(tokenizer: Tokenizer, batch: int, end_weight: float, seed: int) -> np.n
         steps.append(tokens)
     assert (state[:, 0] == k).all()  # the end
     return torch.stack(steps, 1).numpy()
-
-
-def in_turns(tokens: np.ndarray) -> np.ndarray:
-    """Tokens (B, L·K) of sequences (B, L), or of K heads (B, K, L), in the grammar's order."""
-    return tokens.swapaxes(1, -1).reshape(len(tokens), -1)
-
-
-def by_head(tokenizer: Tokenizer, tokens: np.ndarray) -> np.ndarray:
-    """A sequence (L,), or those of K heads (K, L), of tokens (L·K,) in the grammar's order."""
-    if not tokenizer.vocab.per_field:
-        return tokens
-    k = tokenizer.tokens_per_run
-    return tokens[: tokens.size - tokens.size % k].reshape(-1, k).T
-
-
-def assert_accepted(tables: GrammarTables, tokens: np.ndarray, k: int) -> None:
-    """Every token of (B, L) is allowed, and they lead to the end, state K."""
-    state = tables.start(len(tokens))
-    for column in torch.as_tensor(tokens.T.copy()):
-        assert tables.allowed(state).gather(1, column[:, None]).all()
-        state = tables.advance(state, column)
-    assert (state[:, 0] == k).all()
-
-
-def test_random_tokens_that_a_grammar_allows_are_read_strictly(scheme, build):
-    try:
-        tokenizer = build(scheme, (2, 3), n_classes=2, n_frames=2)
-    except SchemeError:  # of schemes for a single class
-        tokenizer = build(scheme, (2, 3))
-    for end_weight in (0.1, 1e-9):
-        for row in walk(tokenizer, 8, end_weight, seed=3):
-            decoded = tokenizer.decode(by_head(tokenizer, row), strict=True)
-            assert decoded.n_skipped == 0
-            assert decoded.classes.max() <= tokenizer.spec.n_classes
-
-
-def test_every_encoding_keeps_to_the_grammar(scheme, build, masks_of):
-    for layout in (None, PublishedLayout()):
-        try:
-            tokenizer = build(scheme, (3, 4), layout=layout)
-        except SchemeError:  # not everything has published ids
-            continue
-        k, tables = tokenizer.tokens_per_run, tokenizer.grammar.on("cpu")
-        classes, instances = masks_of(tokenizer.spec)
-        tensors = [torch.as_tensor(ids) for ids in (classes, instances)]
-        counts = [tokenizer.count(*mask) for mask in zip(classes, instances, strict=True)]
-        most = max(count.n_tokens for count in counts)
-        for budget in (most, most // 2):
-            for drop in ("tail", "shortest") if scheme.runs == "foreground" else ("tail",):
-                batch = tokenizer.encode_batch(*tensors, budget=budget, drop=drop)
-                assert_accepted(tables, in_turns(batch.tokens.numpy()), k)
-
-
-def test_shuffled_runs_keep_to_the_grammar_without_order(scheme, build, masks_of):
-    tokenizer = build(scheme, (3, 4))
-    if scheme.runs != "foreground":
-        with pytest.raises(SchemeError, match="only runs='foreground' can come in any order"):
-            tokenizer.grammar.unordered()
-        return
-    tables = tokenizer.grammar.unordered().on("cpu")
-    rng = np.random.default_rng(0)
-    for mask in zip(*masks_of(tokenizer.spec), strict=True):
-        shuffled = tokenizer.encode(*mask, rng=rng)
-        assert_accepted(tables, in_turns(shuffled[None]), tokenizer.tokens_per_run)
 
 
 @pytest.mark.parametrize("size", [(3, 5), (5, 3), (4, 4), (1, 1)])

@@ -194,7 +194,7 @@ class Change(RunKind):
         start, length, symbol = guess
         end = start + length
         first = int(np.searchsorted(end, cursor.position, side="right"))
-        some = slice(first, first + n_records)
+        some = slice(first, first + n_records + 1)  # the first may say what is there already
         start, symbol = np.maximum(start[some], cursor.position), symbol[some]
         line = start // self.line
         line_before = np.append((cursor.position - 1) // self.line, line[:-1])[: line.size]
