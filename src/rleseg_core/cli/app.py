@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     # and it must be said before torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     in_main_thread = threading.current_thread() is threading.main_thread()
-    # as Ctrl-C: drafts are removed, and a training run leaves its last checkpoint
+    # like Ctrl-C: temporary files are removed, and a training run leaves its last checkpoint
     older = signal.signal(signal.SIGTERM, _interrupt) if in_main_thread else None
     try:
         _run(with_present_names(sys.argv[1:] if arguments is None else arguments))
