@@ -1,7 +1,4 @@
-import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,46 +100,41 @@ def test_stopped_run_goes_on_to_the_same_losses(tmp_path):
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-KILLED = """
-import sys
+STOPPED_AT_5 = """
+import sys, threading
 sys.path.insert(0, {tests!r})
-import torch
-torch.set_num_threads(1)
 from pathlib import Path
 from dataclasses import replace
 from test_trainer import CONFIG, start
-for report in start(Path({folder!r}), replace(CONFIG, n_steps=400), resume=True):
-    print(report.step, flush=True)
+run = start(Path({folder!r}), replace(CONFIG, n_steps=400))
+for _ in range(5):
+    next(run)
+print("five steps", flush=True)
+threading.Event().wait()  # for the end
 """
 
 
-def test_killed_run_leaves_a_whole_checkpoint_and_goes_on(tmp_path):
-    code = KILLED.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "killed"))
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    for line in child.stdout:
-        if int(line) >= 5:
-            os.kill(child.pid, signal.SIGKILL)
-            break
-    child.stdout.close()
-    assert child.wait(30) == -signal.SIGKILL
+def test_killed_run_leaves_a_whole_checkpoint_and_resumes(start_child, tmp_path):
+    folder = tmp_path / "killed"
+    code = STOPPED_AT_5.format(tests=str(Path(__file__).parent), folder=str(folder))
+    child = start_child(code)
+    child.wait_for("five steps")
+    assert child.kill() == -signal.SIGKILL
 
-    checkpoint = load_checkpoint(tmp_path / "killed" / LAST)
+    checkpoint = load_checkpoint(folder / LAST)
     build_model(checkpoint.info, checkpoint.weights)
-    step = checkpoint.info.step
-    assert step >= 4
-    assert step % CONFIG.checkpoint_every == 0
+    assert checkpoint.info.step == 4
 
     torch.set_num_threads(1)
     config = replace(CONFIG, n_steps=400)
-    resumed = start(tmp_path / "killed", config, resume=True)
+    resumed = start(folder, config, resume=True)
     after = [next(resumed) for _ in range(3)]
     resumed.close()
     unbroken = start(tmp_path / "unbroken", config)
-    whole = [next(unbroken) for _ in range(step + 3)]
+    whole = [next(unbroken) for _ in range(7)]
     unbroken.close()
-    assert [report.step for report in after] == [step + 1, step + 2, step + 3]
-    assert [report.loss for report in after] == [report.loss for report in whole[step:]]
+    assert [report.step for report in after] == [5, 6, 7]
+    assert [report.loss for report in after] == [report.loss for report in whole[4:]]
 
 
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
