@@ -48,6 +48,8 @@ class TrainingCurves(QWidget):
         self._canvas.addItem(self._legend, row=1, col=0)
         for plot in (self._loss_plot, self._dice_plot):
             plot.setMenuEnabled(False)
+            menu = plot.ctrlMenu  # made without a parent: it would outlive the panel
+            menu.setParent(self, menu.windowFlags())
             plot.hideButtons()
             plot.setMouseEnabled(x=False, y=False)
             plot.getAxis("left").setWidth(42)
