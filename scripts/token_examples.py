@@ -170,7 +170,7 @@ def counted(counts: Counts, vocab: Vocabulary) -> str:
     return f"{counts.n_runs} runs, {counts.n_tokens} tokens, V = {vocab.size:,}"
 
 
-def places(tokenizer: Tokenizer, event: RunPainted) -> list[tuple[int, int]]:
+def coordinates(tokenizer: Tokenizer, event: RunPainted) -> list[tuple[int, int]]:
     """Rows and columns that a run goes through."""
     _, rows, cols = tokenizer.run_pixels(event)
     return list(zip(rows[: event.length].tolist(), cols[: event.length].tolist(), strict=True))

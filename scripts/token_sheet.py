@@ -93,7 +93,7 @@ class Sheet:
         self,
         x: float,
         y: float,
-        cell: float,
+        zoom: float,
         labels: np.ndarray,
         *,
         instances: bool = False,
@@ -103,22 +103,22 @@ class Sheet:
         colour_of = instance_colour if instances else label_colour
         for row in range(rows):
             for col in range(cols):
-                cells = labels[..., row, col].reshape(-1)  # one, or one for each frame
-                self.bands(x + col * cell, y + row * cell, cell, cell, [*map(colour_of, cells)])
-        self.grid(x, y, cell, rows, cols)
+                ids = labels[..., row, col].reshape(-1)  # one, or one for each frame
+                self.bands(x + col * zoom, y + row * zoom, zoom, zoom, [*map(colour_of, ids)])
+        self.grid(x, y, zoom, rows, cols)
 
-    def grid(self, x: float, y: float, cell: float, rows: int, cols: int) -> None:
-        thin = 0.5 if cell < 12 else 1
+    def grid(self, x: float, y: float, zoom: float, rows: int, cols: int) -> None:
+        thin = 0.5 if zoom < 12 else 1
         for row in range(rows + 1):
-            self.rect(x, y + row * cell - thin / 2, cols * cell, thin, RULE)
+            self.rect(x, y + row * zoom - thin / 2, cols * zoom, thin, RULE)
         for col in range(cols + 1):
-            self.rect(x + col * cell - thin / 2, y, thin, rows * cell, RULE)
+            self.rect(x + col * zoom - thin / 2, y, thin, rows * zoom, RULE)
 
     def path(
         self,
         x: float,
         y: float,
-        cell: float,
+        zoom: float,
         pixels: Sequence[tuple[int, int]],
         *,
         number: str = "",
@@ -133,25 +133,25 @@ class Sheet:
             else:
                 pieces.append([now])
         for index, piece in enumerate(pieces):
-            points = [(x + (col + 0.5) * cell, y + (row + 0.5) * cell) for row, col in piece]
-            dx, dy = (0.85 * cell, 0.0) if order == "C" else (0.0, 0.85 * cell)
+            points = [(x + (col + 0.5) * zoom, y + (row + 0.5) * zoom) for row, col in piece]
+            dx, dy = (0.85 * zoom, 0.0) if order == "C" else (0.0, 0.85 * zoom)
             if index:
                 points.insert(0, (points[0][0] - dx, points[0][1] - dy))
             if index < len(pieces) - 1:
                 points.append((points[-1][0] + dx, points[-1][1] + dy))
-            self.line(points, ink, max(1.5, cell / 11))
+            self.line(points, ink, max(1.5, zoom / 11))
         first_row, first_col = pixels[0]
         last_row, last_col = pixels[-1]
         if len(pixels) > 1:
             self.dot(
-                x + (last_col + 0.5) * cell, y + (last_row + 0.5) * cell, min(cell / 8, 2.5), ink
+                x + (last_col + 0.5) * zoom, y + (last_row + 0.5) * zoom, min(zoom / 8, 2.5), ink
             )
-        cx, cy = x + (first_col + 0.5) * cell, y + (first_row + 0.5) * cell
+        cx, cy = x + (first_col + 0.5) * zoom, y + (first_row + 0.5) * zoom
         if number:
-            self.dot(cx, cy, cell * 0.38, WHITE, ink)
-            self.text(cx, cy, number, cell * (0.45 if len(number) < 2 else 0.4), ink, "mm")
+            self.dot(cx, cy, zoom * 0.38, WHITE, ink)
+            self.text(cx, cy, number, zoom * (0.45 if len(number) < 2 else 0.4), ink, "mm")
         else:
-            self.dot(cx, cy, min(cell / 5, 3.5), ink)
+            self.dot(cx, cy, min(zoom / 5, 3.5), ink)
 
     # tokens
 

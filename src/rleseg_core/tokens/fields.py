@@ -1,4 +1,4 @@
-"""What one run writes: each field is one token of a run, as a value of a named range.
+"""The tokens of one run: each field is one of them, a value of a named range.
 
 A value says how much it adds to the start, the length and the symbol of its run. So a run is read
 by adding up its fields, and the grammar knows from the same numbers how far a token reaches.
@@ -19,7 +19,7 @@ class Field(Protocol):
 
     @property
     def name(self) -> str:
-        """What the token says."""
+        """What the token stands for."""
 
     @property
     def segment(self) -> str:
@@ -62,7 +62,7 @@ class FlatStart:
         return runs.start
 
     def read(self, values: ArrayT) -> Runs[ArrayT]:
-        """Starts."""
+        """The values, as starts."""
         nothing = values * 0
         return Runs(values, nothing, nothing)
 
@@ -101,7 +101,7 @@ class CoordStart:
         return runs.start // self.axis.stride % self.axis.size
 
     def read(self, values: ArrayT) -> Runs[ArrayT]:
-        """Parts of starts."""
+        """What the rows, columns or frames add to starts."""
         nothing = values * 0
         return Runs(values * self.axis.stride, nothing, nothing)
 
@@ -114,8 +114,8 @@ class CoordStart:
 class Length:
     """The length, from 1 to M.
 
-    Where there is only one symbol a length says that as well: it is always `symbol`, 1. Otherwise
-    that is 0 and another field says it.
+    Where there is only one symbol, a length stands for that as well, and `symbol` is 1. Otherwise
+    it is 0, and another field gives the symbol.
     """
 
     max_length: int
@@ -126,7 +126,7 @@ class Length:
 
     @property
     def n_values(self) -> int:
-        """M."""
+        """M, the longest length."""
         return self.max_length
 
     def write(self, runs: Runs[ArrayT]) -> ArrayT:
@@ -161,7 +161,7 @@ class Symbol:
 
     @property
     def segment(self) -> str:
-        """The same."""
+        """The name, as no other field has the range."""
         return self.flattening.symbol_name
 
     @property
@@ -174,7 +174,7 @@ class Symbol:
         return runs.symbol - self.first
 
     def read(self, values: ArrayT) -> Runs[ArrayT]:
-        """Symbols."""
+        """The values as symbols, the first one being `first`."""
         nothing = values * 0
         return Runs(nothing, nothing, values + self.first)
 
@@ -208,7 +208,7 @@ class LengthSymbol:
 
     @property
     def n_values(self) -> int:
-        """M for each symbol."""
+        """M times the number of symbols."""
         return self.max_length * (self.flattening.n_symbols + 1 - self.first)
 
     def write(self, runs: Runs[ArrayT]) -> ArrayT:
@@ -216,7 +216,7 @@ class LengthSymbol:
         return runs.symbol * self.max_length + (runs.length - (self.first * self.max_length + 1))
 
     def read(self, values: ArrayT) -> Runs[ArrayT]:
-        """Lengths and symbols."""
+        """Lengths and symbols of the values."""
         symbol = values // self.max_length
         length = values - symbol * self.max_length + 1
         return Runs(values * 0, length, symbol + self.first)
@@ -250,7 +250,7 @@ class Delta:
         return self.flattening.n_symbols - delta - (delta < 0) * 1
 
     def read(self, values: ArrayT) -> Runs[ArrayT]:
-        """Differences."""
+        """The values as differences of the symbol."""
         n_symbols = self.flattening.n_symbols
         delta = n_symbols - values - (values >= n_symbols) * 1
         nothing = values * 0
@@ -273,7 +273,7 @@ class BlockLabel:
 
     @property
     def n_values(self) -> int:
-        """C."""
+        """C, the number of classes."""
         return len(self.class_names)
 
     def write(self, runs: Runs[ArrayT]) -> ArrayT:

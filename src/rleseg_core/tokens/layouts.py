@@ -132,7 +132,7 @@ class PublishedLayout:
         Raises
         ------
         SchemeError
-            If the authors' ids have no place for a token, or `vocab_size` is too small.
+            If the authors' ids have no room for a token, or `vocab_size` is too small.
         """
         offsets = self.offsets(fields, scheme, spec)
         segments: dict[str, Segment] = {}

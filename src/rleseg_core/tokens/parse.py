@@ -1,4 +1,4 @@
-"""The runs that a sequence of tokens says: strictly, leniently, or as the tokens come.
+"""Sequences of tokens read as runs: strictly, leniently, or as the tokens come.
 
 Tokens as `encode` gives them are read all at once. Whatever is not in that order is walked through
 token by token (`walk`), which also serves models that are still writing.

@@ -1,4 +1,4 @@
-"""Named ranges of token ids, and what an id says."""
+"""Named ranges of token ids, and what each id means."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rleseg_core.errors import SchemeError
 from rleseg_core.tokens.fields import BlockLabel, Field
 
 ANY_VOCABULARY = 2**63 - 1
-"""A limit for those whom the size of a vocabulary does not matter."""
+"""A limit on the vocabulary that nothing exceeds."""
 SPECIAL = ("pad", "bos", "eos")
 """What the ids of the segment "special" are, from 0."""
 
@@ -21,7 +21,7 @@ class Segment:
     Parameters
     ----------
     name : str
-        What its tokens say, e.g. "start".
+        What its tokens stand for, e.g. "start".
     offset : int
         Its first id.
     size : int
@@ -40,7 +40,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """All token ids of a scheme; a `Layout` says where they lie.
+    """All token ids of a scheme; a `Layout` gives their ids.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class Vocabulary:
         raise SchemeError(f"token {token} is {where} the vocabulary, 0 to {self.size - 1}")
 
     def text(self, token: int, field: int | None = None) -> str:
-        """What a token says, e.g. "start 37 · row 1, col 5" or "length 4 · ipsc".
+        """What a token means, e.g. "start 37 · row 1, col 5" or "length 4 · ipsc".
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Tokens walked through one by one: what serves noisy sequences, and models that still write."""
+"""Tokens read one by one: noisy sequences, and those that a model is still writing."""
 
 from __future__ import annotations
 

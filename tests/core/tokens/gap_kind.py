@@ -5,7 +5,7 @@ In the project this file would lie in `rleseg_core/tokens/runs/`, with a line in
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +72,7 @@ class Gap(RunKind):
 
     @classmethod
     def for_classes(cls, scheme: Scheme, n_classes: int) -> Scheme:
-        return replace(Foreground.for_classes(scheme, n_classes))
+        return Foreground.for_classes(scheme, n_classes)
 
     def fields(self, scheme: Scheme, flattening: Flattening) -> tuple[Field, ...]:
         return GapStart(self.n_pixels), *length_fields(scheme, flattening, self.max_length)

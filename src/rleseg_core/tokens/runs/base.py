@@ -1,4 +1,4 @@
-"""What a kind of run must say of itself; the rest of the package asks it and never which it is."""
+"""The rules that a kind of run owns; the rest of the package never asks which kind it is."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class GrammarRules:
 class RunKind(ABC):
     """A kind of run: what is written of a plane of symbols, and how it is read back.
 
-    Its *records* are `Runs` whose columns mean what the kind says; its fields write them as tokens.
-    `rleseg_core.tokens.runs.RUN_KINDS` names the kinds.
+    Its *records* are `Runs` whose columns have a meaning of its own; its fields write them as
+    tokens. `rleseg_core.tokens.runs.RUN_KINDS` names the kinds.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ class RunKind(ABC):
         """
 
     def keep_in_blocks(self, spans: Spans, kept: Tensor) -> Runs[Tensor]:
-        """Records of those spans of `find_batch_in_blocks` that `kept` (B, R) bool says.
+        """Records of the spans of `find_batch_in_blocks` that are `kept`, (B, R) bool.
 
         Those dropped have length 0. Unless the kind is independent, `kept` are the first ones.
         """
@@ -222,7 +222,7 @@ class RunKind(ABC):
 
     @abstractmethod
     def resolve(self, records: Runs[np.ndarray], plane: np.ndarray) -> Runs[np.ndarray] | None:
-        """The runs of pixels that records (R,) say, or None unless all are as `find` gives them.
+        """The runs of pixels of records (R,), or None unless all are as `find` gives them.
 
         `plane` (R,) is the plane of each record, sorted; what begins a plane counts from 0 again.
         """

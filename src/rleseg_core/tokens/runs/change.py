@@ -63,7 +63,7 @@ class Change(RunKind):
         return GrammarRules(n_symbols=self.n_symbols)
 
     def start_tokens(self, scheme: Scheme) -> Literal["flat", "coords", "implied"] | None:
-        """As the scheme says."""
+        """One token, or a row and a column, as `Scheme.start` chooses."""
         return scheme.start
 
     def find(self, planes: np.ndarray) -> tuple[Runs[np.ndarray], np.ndarray]:

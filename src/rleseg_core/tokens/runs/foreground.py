@@ -61,7 +61,7 @@ class Foreground(RunKind):
         return scheme if scheme.symbol is not None else replace(scheme, symbol="length")
 
     def fields(self, scheme: Scheme, flattening: Flattening) -> tuple[Field, ...]:
-        """Start, length and symbol, the last two as one token if the scheme says so."""
+        """Start, length and symbol; the last two are one token with ``symbol="length"``."""
         start = start_fields(scheme, flattening)
         return (*start, *length_fields(scheme, flattening, self.max_length))
 
@@ -70,7 +70,7 @@ class Foreground(RunKind):
         return GrammarRules()
 
     def start_tokens(self, scheme: Scheme) -> Literal["flat", "coords", "implied"] | None:
-        """As the scheme says."""
+        """One token, or a row and a column, as `Scheme.start` chooses."""
         return scheme.start
 
     def find(self, planes: np.ndarray) -> tuple[Runs[np.ndarray], np.ndarray]:
@@ -172,7 +172,7 @@ def length_fields(
 
 
 def check_symbol(scheme: Scheme, spec: MaskSpec) -> None:
-    """Raise unless the symbol of a scheme says what runs of foreground need, and no more."""
+    """Raise unless the symbol of a scheme is what runs of foreground need, and no more."""
     if scheme.time == "class":
         if scheme.symbol is None:
             raise SchemeError(

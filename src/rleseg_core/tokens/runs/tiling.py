@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Tiling(RunKind):
-    """Runs that follow one another without gaps, so that starts go without saying.
+    """Runs that follow one another without gaps, so that no starts are written.
 
     With `line` a row, each row is tiled by itself (Text4Seg). Records are runs; their starts are
     not looked at.
@@ -44,7 +44,7 @@ class Tiling(RunKind):
             )
 
     def fields(self, scheme: Scheme, flattening: Flattening) -> tuple[Field, ...]:
-        """Length and symbol, as one token if the scheme says so."""
+        """Length and symbol, as one token or as two."""
         return tuple(length_fields(scheme, flattening, self.max_length, first=0))
 
     def rules(self) -> GrammarRules:
