@@ -9,7 +9,7 @@ from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
 from napari_rleseg.tasks import SegmentSettings
-from napari_rleseg.widgets.controls import Folded, form_layout, image_size_box
+from napari_rleseg.widgets.controls import Folded, form_layout, image_size_box, narrow
 
 
 class AdvancedSettings(QWidget):
@@ -26,16 +26,16 @@ class AdvancedSettings(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None):
         super().__init__(parent)
         self._session = session
-        self.device = QComboBox()
+        self.device = narrow(QComboBox())
         self.device.setToolTip("Device that the model runs on")
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
         self.device.setCurrentText(str(preference("inference", "device")))
-        self.stitch = QComboBox()
+        self.stitch = narrow(QComboBox())
         self.stitch.addItem("nearest window centre wins", "centre")
         self.stitch.addItem("later window wins", "last")
         self.stitch.addItem("windows vote", "vote")
         self.stitch.setToolTip("Which prediction is kept where windows overlap")
-        self.sampling = QComboBox()
+        self.sampling = narrow(QComboBox())
         self.sampling.setToolTip("How the next token is chosen")
         self.sampling.addItems(["most likely token", "nucleus sampling"])
         self.top_p = QDoubleSpinBox(minimum=0.05, maximum=1.0, value=0.4, singleStep=0.05)
