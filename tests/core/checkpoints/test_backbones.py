@@ -218,8 +218,9 @@ def test_backbone_of_our_model_keeps_its_stem(tmp_path, size):
     found, old = ModelConfig.from_json(info.model), ModelConfig.from_json(base.model)
     assert (found.backbone, found.backbone.stem) == (old.backbone, "published")
     assert found.encoder.dim == 192
+    new = build_model(info, weights).backbone.state_dict()
     for name, value in model.backbone.state_dict().items():
-        assert torch.equal(build_model(info, weights).backbone.state_dict()[name], value)
+        assert torch.equal(new[name], value)
 
 
 def test_misfitting_backbone_is_told(tmp_path, file):
