@@ -1,4 +1,4 @@
-"""Make the pictures of the plugin in docs/images: a real window, clicked through.
+"""Make the screenshots of the plugin in docs/images: a real window, clicked through.
 
 make docs        # the same under a virtual screen where there is no display
 """
@@ -18,7 +18,7 @@ IMAGES = Path(__file__).parents[1] / "docs/images"
 
 
 class Photographer:
-    """Waits for the window, and takes pictures of it."""
+    """Waits for the window, and takes screenshots of it."""
 
     def __init__(self, viewer, folder: Path) -> None:
         from qtpy.QtWidgets import QApplication
@@ -27,26 +27,26 @@ class Photographer:
         self.events = QApplication.processEvents
 
     def wait(self, seconds: float) -> None:
-        """Let the window live for a while."""
+        """Process events for a while."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.events()
             time.sleep(0.005)
 
     def wait_until(self, condition: Callable[[], bool], seconds: float = 300) -> None:
-        """Let the window live until something is so."""
+        """Process events until a condition holds."""
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
-                sys.exit("the window did not come to what was waited for")
+                sys.exit("the window did not reach the expected state in time")
             self.wait(0.02)
 
     def take(self, name: str) -> None:
-        """Save a picture of the whole window."""
+        """Save a screenshot of the whole window."""
         self.wait(0.5)
-        picture = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
-        iio.imwrite(self.folder / name, picture)
-        print(self.folder / name, picture.shape)
+        image = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
+        iio.imwrite(self.folder / name, image)
+        print(self.folder / name, image.shape)
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--size", default="1400x860", help="of the window")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    os.environ["NAPARI_CONFIG"] = ""  # the picture must not depend on the user's settings
+    os.environ["NAPARI_CONFIG"] = ""  # the image must not depend on the user's settings
     with tempfile.TemporaryDirectory() as home:
         os.environ["XDG_DATA_HOME"] = home
         photograph(arguments.out, arguments.model, [int(n) for n in arguments.size.split("x")])
