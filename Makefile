@@ -30,7 +30,7 @@ docs: $(STAMP)
 	$(VENV)/bin/python scripts/make_token_pictures.py
 	$(VENV)/bin/rleseg synth $(OUT)/cells --frames 24 --height 512 --width 512 -q
 	$(VENV)/bin/rleseg tokens stats $(OUT)/cells/classes.tif --scheme lac,3d-f,tac,ltac --frames 2,3 --patch 128 --subsample 4 \
-		--picture docs/images/token-lengths.png -q
+		--plot docs/images/token-lengths.png -q
 	$(XVFB) $(VENV)/bin/python scripts/make_screenshots.py
 $(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 	bash scripts/setup.sh $(VENV) && touch $@

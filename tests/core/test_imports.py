@@ -16,7 +16,12 @@ LIGHT = (
     "rleseg_core.checkpoints",
     "rleseg_core.corrections",
 )
-LIGHT += ("rleseg_core.evaluation.scores", "rleseg_core.training", "rleseg_core.data.synthetic")
+LIGHT += (
+    "rleseg_core.cli",
+    "rleseg_core.evaluation.scores",
+    "rleseg_core.training",
+    "rleseg_core.data.synthetic",
+)
 
 
 def modules_after(code: str) -> set[str]:

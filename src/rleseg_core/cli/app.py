@@ -6,7 +6,7 @@ import sys
 import threading
 from importlib.metadata import version
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from rleseg_core.cli.console import err
@@ -21,6 +21,7 @@ app = App(
     help="Segment time-lapse images with a model that writes masks as run-length tokens.",
     version=lambda: version("napari-rleseg"),
     default_parameter=Parameter(negative=(), allow_repeating=True, show_default=default_text),
+    group_parameters=Group("Options", sort_key=1),
     config=refuse_fractions,
 )
 tokens = App(

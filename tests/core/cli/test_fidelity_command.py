@@ -5,18 +5,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from rleseg_core.cli import main
-
+COMMAND = ("tokens", "fidelity")
 CENTRE = ("--rules", "centre", "--upsample", "nearest")
 BAC = ("--scheme", "bac", "--budgets", 9)
-
-
-def run(capfd, *arguments):
-    """Exit code, stdout and stderr of ``rleseg tokens fidelity``."""
-    with pytest.raises(SystemExit) as end:
-        main(["tokens", "fidelity", *(str(argument) for argument in arguments)])
-    told = capfd.readouterr()
-    return end.value.code or 0, told.out, told.err
 
 
 @pytest.fixture
@@ -30,10 +21,8 @@ def masks(tmp_path):
     return tmp_path / "masks"
 
 
-def test_every_rule_and_size_has_its_row(capfd, masks):
-    code, out, err = run(
-        capfd, masks, "--instances", "--patch", 32, "--mask-sizes", "8,16", "--json"
-    )
+def test_every_rule_and_size_has_its_row(run, masks):
+    code, out, err = run(masks, "--instances", "--patch", 32, "--mask-sizes", "8,16", "--json")
     assert (code, err) == (0, "")
     rows = json.loads(out)
     told = [(row["mask_size"], row["subsample"], row["upsample"]) for row in rows]
@@ -43,9 +32,9 @@ def test_every_rule_and_size_has_its_row(capfd, masks):
     assert rows[4]["recall"] == 1  # the maximum loses nothing
 
 
-def test_table_names_budgets_and_what_they_cut(capfd, masks):
+def test_table_names_budgets_and_what_they_cut(run, masks):
     told = ("--patch", 32, "--mask-sizes", 16, *CENTRE, "--budgets", "9", "--instances")
-    code, out, _ = run(capfd, masks, *told)
+    code, out, _ = run(masks, *told)
     assert code == 0
     lines = out.splitlines()
     assert lines[0].split() == [
@@ -58,17 +47,17 @@ def test_table_names_budgets_and_what_they_cut(capfd, masks):
     assert "changed none of their masks" in out
 
 
-def test_schemes_that_lose_only_their_tail_are_measured_with_that(capfd, masks):
+def test_schemes_that_lose_only_their_tail_are_measured_with_that(run, masks):
     told = ("--patch", 32, "--mask-sizes", 16, *CENTRE, *BAC, "--instances", "--json")
-    code, out, err = run(capfd, masks, *told)
+    code, out, err = run(masks, *told)
     assert (code, err) == (0, "")
     assert [row["drop"] for row in json.loads(out)] == [None, "tail"]
 
 
-def test_rows_are_written_as_csv_and_quietly(capfd, masks, tmp_path):
+def test_rows_are_written_as_csv_and_quietly(run, masks, tmp_path):
     file = tmp_path / "rows.csv"
     told = ("--patch", 64, "--mask-sizes", 32, "--scheme", "tac", "--frames", 2, "--csv", file)
-    assert run(capfd, masks, "--instances", *told, "-q") == (0, "", "")
+    assert run(masks, "--instances", *told, "-q") == (0, "", "")
     with file.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert len(rows) == 6
@@ -77,12 +66,12 @@ def test_rows_are_written_as_csv_and_quietly(capfd, masks, tmp_path):
     assert all(0.5 < float(row["boundary_f"]) <= 1 for row in rows)
 
 
-def test_classes_have_rows_of_their_own_and_a_mean(capfd, tmp_path):
+def test_classes_have_rows_of_their_own_and_a_mean(run, tmp_path):
     classes = np.zeros((1, 32, 32), np.uint8)
     classes[0, 4:12, 4:12], classes[0, 16:30, 16:30] = 1, 2
     tifffile.imwrite(tmp_path / "classes.tif", classes)
     told = ("--classes", "ipsc,dfc", "--patch", 32, "--mask-sizes", 16, *CENTRE)
-    code, out, _ = run(capfd, tmp_path / "classes.tif", *told)
+    code, out, _ = run(tmp_path / "classes.tif", *told)
     assert code == 0
     assert [line.split()[3] for line in out.splitlines()[:4]] == ["class", "ipsc", "dfc", "mean"]
 
@@ -103,21 +92,11 @@ def test_classes_have_rows_of_their_own_and_a_mean(capfd, tmp_path):
         (("--patch", 32, "--mask-sizes", 8, "--drops", "shortest", *BAC), "drop='tail'"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(capfd, masks, arguments, about):
-    code, out, err = run(capfd, masks, "--instances", *arguments)
-    assert (code, out) == (2, "")
-    assert err.startswith("error: ")
-    assert len(err.strip().splitlines()) == 1
-    assert about in err
+def test_what_cannot_be_done_is_one_sentence(refused, masks, arguments, about):
+    refused(masks, "--instances", *arguments, about=about)
 
 
-def test_missing_folder_is_one_sentence(capfd, tmp_path):
-    code, out, err = run(capfd, tmp_path / "none", "--patch", 32)
-    assert (code, out) == (2, "")
-    assert "there is no file or folder" in err
-
-
-def test_ids_that_are_no_classes_are_one_sentence(capfd, masks):
-    code, _, err = run(capfd, masks, "--patch", 32, "--mask-sizes", 8)
-    assert code == 2
-    assert "open it as instances" in err
+def test_what_cannot_be_read_is_one_sentence(refused, masks, tmp_path):
+    refused(tmp_path / "none", "--patch", 32, about="there is no file or folder")
+    refused(masks, "--patch", 32, "--mask-sizes", 8, about="open it as instances")
+    refused(masks, about="--patch is missing")

@@ -69,7 +69,7 @@ class StatsOptions:
         Draw the histograms of the lengths to this .png.
     """
 
-    thresholds: Annotated[str | None, Parameter(metavar="LIST", show_default="powers of two")] = (
+    thresholds: Annotated[str | None, Parameter(metavar="LIST", show_default="twelve from 128 to 8,192")] = (
         None
     )
     plot: Path | None = None
