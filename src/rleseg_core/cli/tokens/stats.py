@@ -69,9 +69,9 @@ class StatsOptions:
         Draw the histograms of the lengths to this .png.
     """
 
-    thresholds: Annotated[str | None, Parameter(metavar="LIST", show_default="twelve from 128 to 8,192")] = (
-        None
-    )
+    thresholds: Annotated[
+        str | None, Parameter(metavar="LIST", show_default="twelve from 128 to 8,192")
+    ] = None
     plot: Path | None = None
     masks: MaskOptions = MaskOptions()
     scheme: Schemes = ("lac",)
