@@ -51,6 +51,11 @@ _TRAINING = {
 }
 
 
+def part_name(name: str) -> str:
+    """The present name of a part of a model, such as 'backbone' for 'trunk'."""
+    return _PARTS.get(name, name)
+
+
 def weight_name(name: str) -> str:
     """The present name of a weight, such as 'backbone.conv1.weight' for 'trunk.conv1.weight'."""
     for old, new in _WEIGHTS.items():
@@ -85,7 +90,7 @@ def training_state(values: Mapping[str, object]) -> dict[str, object]:
         return values
     config = {_TRAINING.get(name, name): value for name, value in config.items()}
     if isinstance(frozen := config.get("frozen"), list | tuple):
-        config["frozen"] = [_PARTS.get(part, part) for part in frozen]
+        config["frozen"] = [part_name(part) for part in frozen]
     if isinstance(rates := config.get("rates"), Mapping):
-        config["rates"] = {_PARTS.get(part, part): factor for part, factor in rates.items()}
+        config["rates"] = {part_name(part): factor for part, factor in rates.items()}
     return {**values, "config": config}
