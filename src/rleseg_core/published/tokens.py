@@ -59,19 +59,20 @@ def published_tokenizer(params: Mapping[str, object]) -> Tokenizer:
             "length_as_class=1 goes with neither blocks (class_wise, instance_wise) nor "
             "shared_coord; use length_as_class=0"
         )
-    runs = "change" if diff else "tiling" if given.number("bkg_as_class") else "foreground"
+    with_background = bool(given.number("bkg_as_class")) and not diff
     time = "class" if given.number("time_as_class") and n_frames > 1 else "volume"
     symbol: str | None = "length" if fused else "token"
-    if runs == "foreground" and time == "volume" and (n_classes == 2 or in_blocks):
+    plain = not diff and not with_background and time == "volume"
+    if plain and (n_classes == 2 or in_blocks):
         symbol = None
     heads = given.number("mhd")
     coords = given.number("starts_2d") or heads
     scheme = Scheme(
         order=order,
         time=time,
-        runs=runs,
+        runs="change" if diff else "tiling" if with_background else "foreground",
         lines="separate" if diff == 1 else "joined",
-        start=None if runs == "tiling" else "coords" if coords else "flat",
+        start=None if with_background else "coords" if coords else "flat",
         symbol=symbol,  # type: ignore[arg-type]
         blocks=in_blocks,  # type: ignore[arg-type]
         heads="per_field" if heads else "one",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rleseg_core.errors import SchemeError
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import BlockClosed, PublishedLayout, Scheme, Tokenizer, check, preset
+from rleseg_core.tokens.runs import RUN_KINDS
 
 PLAIN = ("binary", "multiclass", "lac")  # the schemes that any start and order goes with
 
@@ -19,7 +20,7 @@ CHOICES = [
 STAGES = {
     "order": ("C", "F"),
     "time": ("volume", "class"),
-    "runs": ("foreground", "tiling", "change"),
+    "runs": tuple(RUN_KINDS),
     "lines": ("joined", "separate"),
     "start": ("flat", "coords", None),
     "symbol": (None, "token", "length"),
@@ -112,19 +113,6 @@ def every_scheme():
 def scheme(request):
     """One of the schemes that masks of some number of classes and frames go with."""
     return request.param
-
-
-@pytest.fixture(scope="session")
-def build():
-    """Builds the tokenizer of a scheme for small masks; without numbers, the fewest it takes."""
-
-    def make(scheme, size=(3, 4), n_classes=None, n_frames=None, layout=None):
-        if n_classes is None:
-            n_classes, n_frames = _numbers(scheme)[0]
-        spec = _spec(size, n_classes, n_frames)
-        return Tokenizer.build(scheme, spec, vocab_limit=ANY_SIZE, layout=layout)
-
-    return make
 
 
 def _mask(spec, pattern, rng):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rleseg_core.errors import SchemeError
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import RunPainted, Tokenizer
+from rleseg_core.tokens.runs import RUN_KINDS
 
 
 def runs_in(tokenizer, tokens):
@@ -20,7 +21,7 @@ def runs_in(tokenizer, tokens):
 
 
 def drops(scheme):
-    return ("tail", "shortest") if scheme.runs == "foreground" else ("tail",)
+    return ("tail", "shortest") if RUN_KINDS[scheme.runs].independent else ("tail",)
 
 
 def follow(message, scheme, spec):
