@@ -142,6 +142,6 @@ def step_table(times: dict[str, float]) -> str:
     """A Markdown table of `time_steps`."""
     rows = ["| part | ms | share of the step |", "| --- | ---: | ---: |"]
     for part, ms in times.items():
-        name = "sampling, beside it" if part == "sampling" else part
+        name = "sampling, in its own thread" if part == "sampling" else part
         rows.append(f"| {name} | {ms:.2f} | {ms / times['step']:.1%} |")
     return "\n".join(rows)

@@ -20,18 +20,18 @@ Samples = TypeVar("Samples")
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """What one step needs.
+    """Tensors of one optimizer step.
 
     Parameters
     ----------
     images : (B, N, 3, P, P) float32 tensor
-        In [0, 1].
+        Patches, in [0, 1].
     inputs, targets : (B, L) int64 tensor, or (B, K, L) of several heads
-        Tokens, and those that follow them.
+        Tokens, and the tokens that follow them.
     n_tokens : (B,) int64 tensor
-        Tokens of each row; with several heads those of one.
+        Number of target tokens of each row, of one head if there are several.
     classes : (B, N, S, S) uint8 tensor
-        The masks themselves.
+        The masks.
     """
 
     images: Tensor
@@ -81,12 +81,13 @@ def tokenize(
     tokenizer : Tokenizer
         Of the model that is trained.
     budget : int
-        Tokens of the longest sequence, its end included; longer masks lose whole runs.
+        Most tokens of a sequence, the end token included; longer masks lose whole runs.
     device : torch.device
-        Where the work is done.
-    shuffled, corruption
-        Whether runs come in random order, and the share of wrong inputs; see
-        `rleseg_core.training.noise`.
+        Device of the tensors.
+    shuffled : bool
+        Whether runs come in random order; see `rleseg_core.training.noise`.
+    corruption : float
+        Share of the input tokens that are replaced, 0 to 1; see `rleseg_core.training.noise`.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def tokenize(
     classes = _on(seen.classes, device)
     instances = None if seen.instances is None else _on(seen.instances, device)
     batch = tokenizer.encode_batch(classes, instances, budget=budget)
-    # the one host sync of a step, for half of the work
+    # the only host sync of a step; it halves the work
     longest = int(max_over_processes(batch.n_tokens.max()))
     targets = batch.tokens[..., :longest]
     if shuffled:

@@ -15,7 +15,7 @@ from rleseg_core.tokens import Vocabulary
 def vocabulary_weights(
     vocab: Vocabulary, eos_weight: float, segment_weights: Mapping[str, float]
 ) -> Tensor:
-    """Weight of each token in the loss: 0 for padding, 1 where nothing else is said.
+    """Weight of each token in the loss: 0 for padding, 1 for all that are not named.
 
     Returns
     -------
@@ -63,10 +63,10 @@ def token_losses(
         Softmax cross-entropy; the same times (1 - p)^`focal_gamma`; or the sum over all ids of
         binary cross-entropies, of logits less log(L) as published.
     label_smoothing : float
-        Share of the target spread over the vocabulary; in the logistic loss, what targets stay
-        away from 0 and 1. The focal loss has none.
+        Share of the target that is spread over the vocabulary, 0 to 1; in the logistic loss, the
+        distance of the targets from 0 and 1. The focal loss ignores it.
     focal_gamma : float
-        Of the focal loss.
+        Exponent of the focal loss, 0 or more.
 
     Returns
     -------
@@ -75,9 +75,9 @@ def token_losses(
     logits = logits.float()
     if kind == "logistic":
         logits = logits - math.log(logits.shape[-2])
-        said = F.one_hot(targets, logits.shape[-1]).to(logits.dtype)
-        said = label_smoothing + said * (1.0 - 2.0 * label_smoothing)
-        return F.binary_cross_entropy_with_logits(logits, said, reduction="none").sum(-1)
+        wanted = F.one_hot(targets, logits.shape[-1]).to(logits.dtype)
+        wanted = label_smoothing + wanted * (1.0 - 2.0 * label_smoothing)
+        return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(-1)
     losses = F.cross_entropy(
         logits.flatten(0, -2),
         targets.flatten(),
@@ -106,13 +106,13 @@ def token_loss(
     Parameters
     ----------
     logits, targets, kind, label_smoothing, focal_gamma
-        As of `token_losses`.
+        As for `token_losses`.
     weights : (V,) float32
         Weight of each token id.
     neighbours : (V, 4) int64 tensor, optional
-        For each token those that say nearly the same, -1 for none.
+        Neighbours of each token, from `token_neighbours`; -1 for none.
     ordinal_label_smoothing : float
-        Share of the cross-entropy that is that of the neighbours of the target.
+        Share of the target that goes to its neighbours, 0 to 1.
 
     Returns
     -------
@@ -123,9 +123,9 @@ def token_loss(
     )
     if neighbours is not None and ordinal_label_smoothing:
         near = neighbours[targets]
-        said = logits.float().log_softmax(-1).gather(-1, near.clamp(min=0))
+        log_p = logits.float().log_softmax(-1).gather(-1, near.clamp(min=0))
         n_near = (near >= 0).sum(-1)
-        of_near = -(said * (near >= 0)).sum(-1) / n_near.clamp_min(1)
+        of_near = -(log_p * (near >= 0)).sum(-1) / n_near.clamp_min(1)
         share = ordinal_label_smoothing * (n_near > 0)
         losses = (1 - share) * losses + share * of_near
     token_weights = weights[targets]
@@ -149,17 +149,17 @@ def heads_loss(
     Parameters
     ----------
     logits : (B, K, L, V) float
-        Those of head h are its first ``sizes[h]``.
+        Head k has the first ``sizes[k]`` logits.
     targets : (B, K, L) int64
         Token ids of each head.
     weights : (K, V) float32
         Weight of each token id of each head.
     sizes : sequence of int
-        Token ids of each head.
+        Number of token ids of each head.
     shares : sequence of float, optional
-        λ of each head, 1 by default.
+        Weight λ of each head, 1 by default.
     kind, label_smoothing, focal_gamma
-        As of `token_losses`.
+        As for `token_losses`.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def heads_loss(
     shares = shares or (1.0,) * len(sizes)
     total = logits.new_zeros((), dtype=torch.float32)
     for k, (size, share) in enumerate(zip(sizes, shares, strict=True)):
-        own = token_loss(
+        head = token_loss(
             logits[:, k, :, :size],
             targets[:, k],
             weights[k],
@@ -176,5 +176,5 @@ def heads_loss(
             label_smoothing=label_smoothing,
             focal_gamma=focal_gamma,
         )
-        total = total + share * own
+        total = total + share * head
     return total / sum(shares)

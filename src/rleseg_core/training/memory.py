@@ -1,6 +1,6 @@
 """Steps that do not fit into memory at once are learned in parts, with the same gradient.
 
-Batch normalisation alone makes a difference: it then sees the windows of a part, not of a batch.
+Only batch normalisation differs: it then sees the windows of a part, not of the batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +18,9 @@ Outputs = TypeVar("Outputs")
 
 
 class FittingStep:
-    """Forward and backward of a batch, in as many parts as memory asks for.
+    """Forward and backward pass of a batch, in as many parts as memory requires.
 
-    A step that runs out of memory is done again in twice as many parts, and so are those after it.
+    A step that runs out of memory is repeated in twice as many parts, and so are those after it.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class FittingStep:
     backward : callable
         Takes the loss; `Accelerator.backward`.
     retries : bool
-        Off where several processes learn together: they must all do the same.
+        Whether to repeat a step in parts; off with several processes, which must all do the same.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class FittingStep:
         Parameters
         ----------
         inputs : sequence of (B, ...) tensor
-            What the network takes.
+            Inputs of the network.
         loss_of : callable
             Loss of the outputs of the whole batch.
 
@@ -131,7 +131,7 @@ class FittingStep:
 
 
 def too_little_memory(n_windows: int) -> str:
-    """What to say and do where so many windows do not fit."""
+    """A message for windows that do not fit into memory, and what to do about it."""
     what = "a single window does" if n_windows <= 1 else f"{n_windows} windows at once do"
     return (
         f"{what} not fit into memory; choose a smaller model, patch or number of frames, a smaller "

@@ -1,4 +1,4 @@
-"""Sequences made harder: runs in random order, and inputs with mistakes in them."""
+"""Sequences made harder: runs in random order, and corrupted inputs."""
 
 import torch
 from torch import Tensor
@@ -17,17 +17,17 @@ def shuffle_runs(tokens: Tensor, n_tokens: Tensor, tokenizer: Tokenizer) -> Tens
     n_tokens : (B,) int64 tensor
         Their lengths, eos included.
     tokenizer : Tokenizer
-        What wrote them; its runs must say where they begin and belong to no block.
+        The tokenizer that wrote them. Its runs must name their start and belong to no block.
 
     Raises
     ------
     TrainingError
-        If its runs follow from one another.
+        If its runs depend on one another.
     """
     free = tokenizer.runs.independent and tokenizer.blocks is None
     if not free or tokenizer.vocab.per_field:
         raise TrainingError(
-            "runs can be shuffled where each says where it begins, in one sequence without "
+            "runs can be shuffled where each names its start, in one sequence without "
             "blocks, as in 'lac' or 'multiclass'; leave out shuffle_runs"
         )
     each = tokenizer.tokens_per_run
@@ -35,29 +35,29 @@ def shuffle_runs(tokens: Tensor, n_tokens: Tensor, tokenizer: Tokenizer) -> Tens
     if n_most == 0:
         return tokens
     runs = tokens[:, : n_most * each].unflatten(1, (n_most, each))
-    place = torch.arange(n_most, device=tokens.device)
-    is_run = place < ((n_tokens - 1) // each)[:, None]
+    slot = torch.arange(n_most, device=tokens.device)
+    is_run = slot < ((n_tokens - 1) // each)[:, None]
     keys = torch.rand(is_run.shape, device=tokens.device)
-    order = torch.where(is_run, keys, 1.0 + place).argsort(dim=1)  # the others stay behind
+    order = torch.where(is_run, keys, 1.0 + slot).argsort(dim=1)  # the others stay behind
     shuffled = runs.gather(1, order[..., None].expand_as(runs)).flatten(1)
     return torch.cat((shuffled, tokens[:, n_most * each :]), dim=1)
 
 
 def corrupt(inputs: Tensor, tokenizer: Tokenizer, share: float) -> Tensor:
-    """Inputs (B, L) some of whose tokens are others of the same segment.
+    """Inputs (B, L) in which random tokens are replaced by others of the same segment.
 
-    Each but the first, special ones and labels is wrong with probability `share`; what is to be
-    written after it stays, so that a model learns to go on after mistakes of its own.
+    Each token except the first, special ones and labels is replaced with probability `share`. The
+    targets stay, so that a model learns to continue after mistakes of its own.
 
     Raises
     ------
     TrainingError
-        If each field has a sequence of its own.
+        If each field has its own sequence.
     """
     vocab = tokenizer.vocab
     if vocab.per_field:
         raise TrainingError(
-            "inputs can be corrupted where there is one sequence, not one for each field as in "
+            "only inputs of one sequence can be corrupted, not of one for each field as in "
             "'multihead'; leave out corruption"
         )
     fields = {field.segment for field in vocab.fields}

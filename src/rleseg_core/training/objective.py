@@ -17,14 +17,14 @@ from rleseg_core.training.loss import heads_loss, token_loss, vocabulary_weights
 
 
 class Outputs(NamedTuple):
-    """What a model says of a batch.
+    """Output of a model for a batch.
 
     Parameters
     ----------
     logits : (B, L, V) tensor, or (B, K, L, V) of several heads
-        Of the next tokens.
+        Logits of the next tokens.
     dense : (B, N, C + 1, S, S) tensor or None
-        Of the classes of mask pixels, from the dense head.
+        Logits of the classes of mask pixels, from the dense head.
     """
 
     logits: Tensor
@@ -37,13 +37,13 @@ class Objective:
     Parameters
     ----------
     tokenizer : Tokenizer
-        Of the model.
+        Tokenizer of the model.
     model : ModelConfig
-        Its shape.
+        Shape of the model.
     config : TrainConfig
-        Which losses, and how they weigh.
+        Losses and their weights.
     device : torch.device
-        Where they are computed.
+        Device of the loss.
     """
 
     def __init__(
@@ -103,9 +103,9 @@ def dense_loss(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def token_classes(tokenizer: Tokenizer) -> Tensor:
-    """The symbol that each token says, (V,) int64 from 1; 0 for tokens that say none."""
+    """The symbol of each token, (V,) int64 from 1; 0 for tokens without a symbol."""
     vocab = tokenizer.vocab
-    said = torch.zeros(vocab.size, dtype=torch.int64)
+    symbols = torch.zeros(vocab.size, dtype=torch.int64)
     parts: list[tuple[int, int, int]] = []  # offset, size, ids of one symbol
     for field, offset in tokenizer.columns:
         if isinstance(field, LengthSymbol):
@@ -115,30 +115,30 @@ def token_classes(tokenizer: Tokenizer) -> Tensor:
     if vocab.label is not None:
         parts.append((vocab.label_offset, vocab.label.n_values, 1))
     for offset, size, each in parts:
-        said[offset : offset + size] = 1 + torch.arange(size) // each
-    return said
+        symbols[offset : offset + size] = 1 + torch.arange(size) // each
+    return symbols
 
 
 def class_weights(classes: Tensor, targets: Tensor, power: float) -> Tensor:
-    """Weight of each token, so that symbols weigh alike however often they occur in a batch.
+    """Weight of each token that balances symbols, however often they occur in a batch.
 
     Parameters
     ----------
     classes : (V,) int64 tensor
-        The symbol that each token says; 0: none, which weighs 1.
+        The symbol of each token; tokens without one (0) weigh 1.
     targets : (B, L) int64 tensor
         Tokens of the batch.
     power : float
-        1: all symbols that occur weigh the same together; 0: each token weighs 1.
+        0 to 1: with 0 each token weighs 1, with 1 all symbols that occur have equal total weights.
 
     Returns
     -------
     (V,) float32 tensor
     """
-    said = classes[targets]
+    symbols = classes[targets]
     n_symbols = int(classes.max()) + 1
     counts = torch.zeros(n_symbols, device=classes.device).index_add_(
-        0, said.flatten(), torch.ones(said.numel(), device=classes.device)
+        0, symbols.flatten(), torch.ones(symbols.numel(), device=classes.device)
     )
     counts = mean_over_processes(counts)
     occurs = counts > 0
@@ -149,7 +149,7 @@ def class_weights(classes: Tensor, targets: Tensor, power: float) -> Tensor:
 
 
 def token_neighbours(model: ModelConfig) -> Tensor:
-    """For each token those that say nearly the same, (V, 4) int64; -1 where there are fewer.
+    """Tokens that mean nearly the same as each token, (V, 4) int64; -1 where there are fewer.
 
     For a length one more and one less; for a start the mask pixels around it.
     """

@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 from rleseg_core.training.config import TrainConfig
 
-_EMBEDDINGS = ("tokens.rows", "positions")  # learned vectors of tokens and places
+_EMBEDDINGS = ("tokens.rows", "positions")  # learned vectors of tokens and positions
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW that decays matrices and kernels, not biases, norms and embeddings.
 
     With ``decay='all'`` everything decays, as in the published implementation; with few training
-    images that pulls the embeddings of rare tokens to zero. Frozen parameters are left out; parts
-    with a rate of their own are groups of their own.
+    images that pulls the embeddings of rare tokens to zero. Frozen parameters are left out. Each
+    part with its own learning rate is a group.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -52,7 +52,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 def begin_step(optimizer: torch.optim.Optimizer, step: int, config: TrainConfig) -> float:
-    """Give the optimizer what a step needs, counted from 0; its learning rate comes back.
+    """Set the learning rate and epsilon of a step, counted from 0; the learning rate is returned.
 
     The epsilon of the published optimizer is not corrected for the bias of the first steps, so
     with ``epsilon='published'`` ours is raised by what PyTorch corrects.

@@ -10,25 +10,25 @@ _SIDE = 256  # of the frames that the generator draws at the scale of the bundle
 def replay_stacks(
     base: ModelInfo, class_names: tuple[str, ...], image_size: int | None, n_sequences: int = 24
 ) -> list[LabelledStack]:
-    """What a base model is known to have learnt from, as far as it can be had again.
+    """Data that a base model is known to have learned from, drawn again.
 
     Parameters
     ----------
     base : ModelInfo
-        The model that is trained further.
+        The base model.
     class_names : tuple of str
-        Of the new data.
+        Class names of the new data.
     image_size : int or None
-        I, the longer side of a frame after resizing, in the new training.
+        I, the longer side of a frame after resizing in the new training, pixels.
     n_sequences : int
-        How many synthetic sequences, each of one window's frames.
+        Number of synthetic sequences, each of one window's frames.
 
     Returns
     -------
     list of LabelledStack
-        Synthetic cells for a bundled model, at the size that it knows them in; nothing for other
-        models, whose data we do not have, or where the classes are not those of the base: cells of
-        another meaning would teach what is wrong.
+        Synthetic cells for a bundled model, at the size at which it learned them. Nothing for other
+        models, whose data we do not have, nor for other classes than those of the base: the labels
+        of the synthetic cells would then be wrong.
     """
     known = class_names == base.mask_spec.class_names and len(class_names) <= 2
     if not known or base.path.resolve().parent != model_folders()[0].resolve():

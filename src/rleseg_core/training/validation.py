@@ -1,4 +1,4 @@
-"""Held-out validation: decode masks, and score them."""
+"""Validation on held-out windows: masks are decoded and scored."""
 
 from collections.abc import Sequence
 
@@ -16,21 +16,21 @@ from rleseg_core.training.batch import images_on
 def validate(
     model: Pix2Seq, tokenizer: Tokenizer, batches: Sequence[SampleBatch], device: torch.device
 ) -> Scores:
-    """Scores of masks that the model writes, greedily, for held-out windows.
+    """Scores of the masks that a model decodes greedily for held-out windows.
 
-    Unlike the reference's validation, which feeds it the truth and keeps dropout on, this decodes
-    as inference does; scores are at mask resolution.
+    The published validation feeds the model the truth and keeps dropout on; this one decodes as
+    inference does. Scores are at mask resolution.
 
     Parameters
     ----------
     model : Pix2Seq
-        Put into evaluation mode, and back into the mode it was in.
+        The model; it keeps its mode.
     tokenizer : Tokenizer
-        Of that model.
+        Tokenizer of the model.
     batches : sequence of SampleBatch
         Windows and their true masks.
     device : torch.device
-        Where the model is.
+        Device of the model.
 
     Returns
     -------
