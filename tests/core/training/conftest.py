@@ -43,7 +43,7 @@ def small_run(sequence: SyntheticSequence) -> SmallRun:
             scheme=preset("lac"),
             mask_spec=MaskSpec(size=(16, 16), class_names=sequence.class_names),
             window_spec=WindowSpec(patch=32, patch_stride=32),
-            max_tokens=64,
+            max_tokens=24,
         )
         learned = TrainingData(stacks=[stack], **data)
         return train(info, learned, config, folder, device="cpu", resume=resume)

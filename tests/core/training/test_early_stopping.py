@@ -7,7 +7,7 @@ from rleseg_core.errors import TrainingError
 from rleseg_core.training import LAST, TrainConfig
 
 STILL = TrainConfig(  # learns so little that no validation is better than the first
-    n_steps=12,
+    n_steps=8,
     batch_size=2,
     learning_rate=1e-12,
     warmup_steps=0,
@@ -24,7 +24,7 @@ def test_run_ends_when_validations_bring_nothing_better(small_run, tmp_path):
     assert read_info(tmp_path / LAST).training["finished"] is True
 
 
-def test_run_that_ended_early_does_not_go_on(small_run, tmp_path):
+def test_run_that_ended_early_does_not_resume(small_run, tmp_path):
     list(small_run(tmp_path, STILL))
     assert list(small_run(tmp_path, STILL, resume=True)) == []
 
@@ -37,9 +37,9 @@ def test_patience_is_kept_over_an_interruption(small_run, tmp_path):
     assert [report.step for report in small_run(tmp_path, STILL, resume=True)] == [6]
 
 
-def test_without_patience_or_held_out_frames_it_goes_on(small_run, tmp_path):
-    assert len(list(small_run(tmp_path / "a", replace(STILL, patience=0)))) == 12
-    assert len(list(small_run(tmp_path / "b", STILL, validation=()))) == 12
+def test_without_patience_or_held_out_frames_it_runs_to_the_end(small_run, tmp_path):
+    assert len(list(small_run(tmp_path / "a", replace(STILL, patience=0)))) == 8
+    assert len(list(small_run(tmp_path / "b", STILL, validation=()))) == 8
 
 
 def test_patience_is_not_negative():

@@ -32,7 +32,7 @@ def stop_after(run, n_steps):
     return losses
 
 
-def test_resumed_run_goes_on_with_the_scale_and_its_counter(scalers, small_run, tmp_path):
+def test_resumed_run_continues_with_the_scale_and_its_counter(scalers, small_run, tmp_path):
     whole = [report.loss for report in small_run(tmp_path / "whole", CONFIG)]
     losses = stop_after(small_run(tmp_path / "parts", CONFIG), 3)
     kept = read_info(tmp_path / "parts" / LAST).training["scale"]

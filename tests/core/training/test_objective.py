@@ -138,7 +138,7 @@ def test_wrong_inputs_are_of_the_same_segment():
         corrupt(inputs[:, None].expand(-1, 3, -1), tokenizer_of("multihead"), 0.25)
 
 
-def test_weights_are_averaged_and_the_average_goes_on():
+def test_weights_are_averaged_and_the_average_resumes():
     torch.manual_seed(0)
     layer = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
     average = WeightAverage(layer, 0.9)

@@ -1,4 +1,4 @@
-"""Whatever stops a run: one sentence, a whole checkpoint, nothing half written, and it goes on."""
+"""Whatever stops a run: one sentence, a whole checkpoint, nothing half written, and it resumes."""
 
 import contextlib
 import errno
@@ -49,8 +49,8 @@ def start(folder: Path, config: TrainConfig = CONFIG, change=None, resume=False)
         size="test",
         scheme=preset("lac"),
         mask_spec=MaskSpec(size=(16, 16), class_names=NAMES),
-        window_spec=WindowSpec(patch=64, patch_stride=48),
-        max_tokens=96,
+        window_spec=WindowSpec(patch=32, patch_stride=32),
+        max_tokens=48,
     )
     info = replace(info, model={**info.model, "dropout": 0.1})
     data = TrainingData(stacks=[labelled(change)], validation_share=0)
@@ -93,7 +93,7 @@ def full_disk(n_bytes: int):
 
 
 @pytest.mark.parametrize("n_bytes", [50_000, 1_000])
-def test_full_disk_keeps_the_last_checkpoint_and_the_run_goes_on(tmp_path, whole, n_bytes):
+def test_full_disk_keeps_the_last_checkpoint_and_the_run_resumes(tmp_path, whole, n_bytes):
     run = start(tmp_path)
     first = [next(run).loss for _ in range(2)]
     with full_disk(n_bytes), pytest.raises(TrainingError) as told:
@@ -174,7 +174,7 @@ def test_run_killed_while_it_writes_a_checkpoint_resumes(start_child, tmp_path, 
         "torch.optim.AdamW.step",
     ],
 )
-def test_run_interrupted_within_a_step_goes_on_to_the_same_losses(
+def test_run_interrupted_within_a_step_resumes_to_the_same_losses(
     tmp_path, whole, monkeypatch, where
 ):
     def interrupt(*_, **__):
@@ -250,7 +250,7 @@ def test_batch_that_does_not_fit_is_learned_in_parts(tmp_path, monkeypatch):
         torch.testing.assert_close(ours.weights[name], weight, atol=1e-4, rtol=1e-3)
 
 
-def test_window_that_does_not_fit_is_said_and_the_run_goes_on(tmp_path, whole, monkeypatch):
+def test_window_that_does_not_fit_is_said_and_the_run_resumes(tmp_path, whole, monkeypatch):
     run = start(tmp_path)
     first = [next(run).loss for _ in range(3)]
     with monkeypatch.context() as patch:
@@ -289,7 +289,7 @@ def pictures(tmp_path_factory) -> Path:
 def command(capfd, images: Path, masks: Path, out: Path, *options):
     words = [
         *("train", images, masks, "--classes", ",".join(NAMES), "--out", out, "--size", "test"),
-        *("--patch", 64, "--mask-size", 16, "--max-tokens", 96, "--steps", 5, "--batch-size", 2),
+        *("--patch", 32, "--mask-size", 16, "--max-tokens", 48, "--steps", 5, "--batch-size", 2),
         *("--checkpoint-every", 2, "--device", "cpu", "--json", *options),
     ]
     with pytest.raises(SystemExit) as end:

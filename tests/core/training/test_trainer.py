@@ -1,5 +1,7 @@
+import shutil
 import signal
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,7 @@ from rleseg_core.training import (
 from rleseg_core.training.transfer import adapt_classes
 
 
+@cache
 def labelled(seed: int, n_frames: int = 4, names: tuple[str, ...] = ("ipsc", "dfc")):
     sequence = synthesize(SyntheticConfig(n_frames=n_frames, size=(96, 96), seed=seed))
     classes = np.minimum(sequence.classes, len(names))
@@ -46,8 +49,8 @@ def tiny(path: Path, names: tuple[str, ...] = ("ipsc", "dfc")):
         size="test",
         scheme=preset("binary" if len(names) == 1 else "lac"),
         mask_spec=MaskSpec(size=(16, 16), class_names=names),
-        window_spec=WindowSpec(patch=64, patch_stride=48),
-        max_tokens=96,
+        window_spec=WindowSpec(patch=48, patch_stride=48),
+        max_tokens=48,
     )
 
 
@@ -75,28 +78,35 @@ def product(run):
             return reports, end.value
 
 
-def test_run_reports_every_step_and_leaves_a_model(tmp_path):
-    reports, path = product(start(tmp_path))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Folder and reports of a run that nothing stopped."""
+    folder = tmp_path_factory.mktemp("finished")
+    reports, path = product(start(folder))
+    assert path == folder / "model.safetensors"
+    return folder, reports
+
+
+def test_run_reports_every_step_and_leaves_a_model(finished):
+    folder, reports = finished
     assert [report.step for report in reports] == list(range(1, 7))
     assert all(np.isfinite(report.loss) for report in reports)
     assert set(reports[2].validation) == {"ipsc", "dfc", "mean", "selected"}
     assert not reports[1].validation
-    assert path == tmp_path / "model.safetensors"
-    assert read_info(path).training == {}
-    assert load_checkpoint(path).state == {}
-    assert read_reports(tmp_path) == reports
+    model = load_checkpoint(folder / "model.safetensors")
+    assert (model.info.training, model.state) == ({}, {})
+    assert read_reports(folder) == reports
 
 
-def test_stopped_run_goes_on_to_the_same_losses(tmp_path):
-    whole, _ = product(start(tmp_path / "whole"))
-    run = start(tmp_path / "parts")
+def test_stopped_run_resumes_to_the_same_losses(finished, tmp_path):
+    folder, whole = finished
+    run = start(tmp_path)
     first = [next(run) for _ in range(3)]
     run.close()
-    rest, _ = product(start(tmp_path / "parts", resume=True))
+    rest, _ = product(start(tmp_path, resume=True))
     assert [report.step for report in rest] == [4, 5, 6]
     assert [report.loss for report in first + rest] == [report.loss for report in whole]
-    ours = load_checkpoint(tmp_path / "parts" / LAST).weights
-    theirs = load_checkpoint(tmp_path / "whole" / LAST).weights
+    ours, theirs = (load_checkpoint(where / LAST).weights for where in (tmp_path, folder))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
@@ -105,6 +115,7 @@ import sys, threading
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from dataclasses import replace
+from functools import cache
 from test_trainer import CONFIG, start
 run = start(Path({folder!r}), replace(CONFIG, n_steps=400))
 for _ in range(5):
@@ -161,18 +172,18 @@ def test_gradient_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
     assert all(torch.isfinite(value).all() for value in checkpoint.weights.values())
 
 
-def test_resumed_run_keeps_its_own_settings(tmp_path):
-    whole, _ = product(start(tmp_path / "whole"))
-    run = start(tmp_path / "parts")
+def test_resumed_run_keeps_its_own_settings(finished, tmp_path):
+    _, whole = finished
+    run = start(tmp_path)
     first = [next(run) for _ in range(3)]
     run.close()
     other = replace(CONFIG, batch_size=1, seed=8, n_steps=9, learning_rate=1e-5)
-    rest, _ = product(start(tmp_path / "parts", other, resume=True))
+    rest, _ = product(start(tmp_path, other, resume=True))
     assert [report.loss for report in first + rest] == [report.loss for report in whole]
 
 
-def test_run_begun_anew_takes_nothing_from_an_earlier_one(tmp_path):
-    product(start(tmp_path))
+def test_run_begun_anew_takes_nothing_from_an_earlier_one(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     (tmp_path / BEST).write_bytes(b"of an earlier run")
     config = replace(CONFIG, n_steps=2)
     empty = replace(labelled(0), classes=np.zeros((4, 96, 96), np.uint8))
@@ -181,16 +192,14 @@ def test_run_begun_anew_takes_nothing_from_an_earlier_one(tmp_path):
     assert read_info(path).step == 2
 
 
-def test_model_is_no_run_to_go_on_with(tmp_path):
-    _, model = product(start(tmp_path / "whole"))
-    (tmp_path / "run").mkdir()
-    model.rename(tmp_path / "run" / LAST)
+def test_model_is_no_run_to_resume(finished, tmp_path):
+    shutil.copy(finished[0] / "model.safetensors", tmp_path / LAST)
     with pytest.raises(CheckpointError, match="without the state of its training"):
-        start(tmp_path / "run", resume=True)
+        start(tmp_path, resume=True)
 
 
-def test_fine_tuning_keeps_the_classes_and_names_its_base(tmp_path):
-    _, base = product(start(tmp_path / "base"))
+def test_fine_tuning_keeps_the_classes_and_names_its_base(finished, tmp_path):
+    base = finished[0] / "model.safetensors"
     before = load_checkpoint(base).weights
     config = replace(CONFIG, n_steps=2, validate_every=0)
     _, path = product(tune(base, labelled(1), config, tmp_path / "tuned"))
@@ -201,8 +210,8 @@ def test_fine_tuning_keeps_the_classes_and_names_its_base(tmp_path):
     assert not all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_fine_tuning_for_other_classes_keeps_what_fits(tmp_path):
-    _, base = product(start(tmp_path / "base"))
+def test_fine_tuning_for_other_classes_keeps_what_fits(finished, tmp_path):
+    base = finished[0] / "model.safetensors"
     config = replace(CONFIG, n_steps=1, learning_rate=1e-9, validate_every=0)
     _, path = product(tune(base, labelled(1, names=("cell",)), config, tmp_path / "t"))
     assert read_info(path).mask_spec.class_names == ("cell",)
