@@ -120,7 +120,7 @@ class DataOptions:
     classes: Annotated[str, Parameter(metavar="LIST")]
     instances: bool = False
     holdout: Annotated[
-        str | None, Parameter(metavar="LIST", show_default="one frame in five, where there are 5")
+        str | None, Parameter(metavar="LIST", show_default="the last fifth of the frames")
     ] = None
     replay: Annotated[tuple[Path, Path] | None, Parameter(metavar="IMAGES MASKS")] = None
     replay_share: Annotated[
