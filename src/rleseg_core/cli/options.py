@@ -59,7 +59,7 @@ def given_fields(
 ) -> Any:
     """A type whose values are the fields of a settings dataclass that the user gave.
 
-    A command thus knows what was chosen and what was not: other values may suit a model better
+    A command thus knows what was chosen and what was not: other values may fit a model better
     than the defaults of the dataclass.
 
     Parameters

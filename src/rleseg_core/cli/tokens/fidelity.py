@@ -156,7 +156,7 @@ def fidelity(
         whole = [row for row in rows if row.budget is None]
         changed = sum(row.n_changed for row in whole)
         out.print(
-            f"Figures in %, of {rows[0].n_masks} windows. Encoding and decoding without a budget "
+            f"Scores in %, of {rows[0].n_masks} windows. Encoding and decoding without a budget "
             f"changed {changed or 'none'} of their masks.",
             soft_wrap=True,
         )
@@ -172,7 +172,7 @@ def _write_csv(path: Path, rows: Sequence["Fidelity"]) -> None:
 
 
 def _table(rows: Sequence["Fidelity"]) -> Table:
-    """Rows for people, figures in percent; columns that would say nothing are left out."""
+    """Rows for people, scores in percent; columns that would say nothing are left out."""
     with_classes = any(row.class_name != rows[0].class_name for row in rows)
     with_budgets = any(row.budget is not None for row in rows)
     with_objects = rows[0].n_objects is not None

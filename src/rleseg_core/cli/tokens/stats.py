@@ -214,7 +214,7 @@ def _groups(
 
 
 def _rows(columns: Sequence["TokenStatistics"], budgets: Sequence[int]) -> list[list[str]]:
-    """The rows of a table, each with its name before the figures."""
+    """The rows of a table, each with its name before its numbers."""
     one_size = len({column.mask_size for column in columns}) == 1
     shown = [n for n in budgets if any(column.share_above(n) for column in columns)]
     shown = [*shown, *budgets[len(shown) : len(shown) + 1]]

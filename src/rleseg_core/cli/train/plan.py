@@ -52,7 +52,7 @@ class Plan:
 
 
 def plan_run(images: Path, masks: Path, options: TrainOptions) -> Plan:
-    """What the options say, with the defaults that suit the model and, if asked for, a preset.
+    """What the options say, with the defaults that match the model and, if asked for, a preset.
 
     Raises
     ------
@@ -74,12 +74,12 @@ def plan_run(images: Path, masks: Path, options: TrainOptions) -> Plan:
 
 
 def _defaults(options: TrainOptions, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that suit the run, where the user gives none."""
+    """Settings that match the run, where the user gives none."""
     start, n_steps = options.start, settings.get("n_steps", TrainConfig.n_steps)
-    suited = {"warmup_steps": min(50, n_steps // 5), "checkpoint_every": 100}
+    matching = {"warmup_steps": min(50, n_steps // 5), "checkpoint_every": 100}
     if start.base is None and start.backbone is None:
-        suited |= from_scratch(start.size or "nano")
-    return suited
+        matching |= from_scratch(start.size or "nano")
+    return matching
 
 
 def _read(images: Path, masks: Path, data: DataOptions, names: tuple[str, ...]) -> TrainingData:
