@@ -15,12 +15,12 @@ from napari_rleseg.preferences import preference
 from napari_rleseg.preview import WindowPreview
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
-from rleseg_core.checkpoints import ModelInfo
+from rleseg_core.checkpoints import ModelInfo, build_tokenizer
 from rleseg_core.data import Window, plan_windows, resized_shape
 from rleseg_core.drawing.animation import FrameWritten
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import Event, Scheme, Tokenizer
+from rleseg_core.tokens import Event
 
 
 class Animation(QObject):
@@ -59,6 +59,7 @@ class Animation(QObject):
             parent=self,
         )
         self._window_spec: WindowSpec | None = None  # with which `window` was planned
+        self._model: ModelInfo | None = None  # whose tokens `window` has
         self._hidden: list[Labels] = []
         self._next: Callable[[], None] | None = None  # what was asked for while a job was running
         self._job = ""  # that a runner does for us; see `busy`
@@ -137,8 +138,8 @@ class Animation(QObject):
             return
         if masks is None and (session.inference.busy or session.reading.busy):
             raise DataError("another job is running; cancel it or wait for it")
-        tokenizer = Tokenizer.build(Scheme.from_json(model.scheme), model.mask_spec)
-        self._window_spec, self.window = spec, window
+        tokenizer = build_tokenizer(model)
+        self._model, self._window_spec, self.window = model, spec, window
         transform = _mask_transform(image, window, spec, tokenizer.spec)
         preview = self._preview.show(tokenizer.spec, transform)
         session.viewer.layers.selection.active = image
@@ -161,8 +162,9 @@ class Animation(QObject):
         DataError
             If no window is shown, its tokens are not complete, or another job is running.
         """
-        window, spec, tokenizer = self.window, self._window_spec, self.player.tokenizer
-        if window is None or spec is None or tokenizer is None or not self.player.complete:
+        window, spec, model = self.window, self._window_spec, self._model
+        tokenizer = self.player.tokenizer if self.player.complete else None
+        if window is None or spec is None or model is None or tokenizer is None:
             raise DataError("there is nothing to export yet; play a window, or wait for its tokens")
         session = self._session
         if self._job or session.inference.busy or session.reading.busy:
@@ -170,8 +172,7 @@ class Animation(QObject):
         sequence = tracing.WindowTokens(
             window=window,
             window_spec=spec,
-            scheme=tokenizer.scheme,
-            mask_spec=tokenizer.spec,
+            model=model,
             tokens=tokenizer.with_end(self.player.tokens()),
         )
         limits = {"fps": fps, "max_seconds": max_seconds}

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from rleseg_core.checkpoints import ModelInfo, build_tokenizer
 from rleseg_core.data import ImageStack, LabelReader, Window, WindowReader, subsample_labels
 from rleseg_core.data.arrays import ArrayLike
 from rleseg_core.drawing.animation import FrameWritten, write_animation
 from rleseg_core.evaluation.instances import components
-from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import Event, Scheme, Tokenizer
+from rleseg_core.spec import WindowSpec
+from rleseg_core.tokens import Event, Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,18 +29,15 @@ class WindowTokens:
         Window of the stack, in pixels of the resized frames.
     window_spec : WindowSpec
         With which the window was planned.
-    scheme : Scheme
-        Scheme of the tokens.
-    mask_spec : MaskSpec
-        Size and classes of the mask.
+    model : ModelInfo
+        Header of the model, which says how tokens are read.
     tokens : (L,) integer, or (K, L) with a head for each field
         Token ids, ending in eos.
     """
 
     window: Window
     window_spec: WindowSpec
-    scheme: Scheme
-    mask_spec: MaskSpec
+    model: ModelInfo
     tokens: np.ndarray
 
 
@@ -101,7 +99,7 @@ def export(
     patches = reader.read(sequence.window)  # (N, 3, P, P)
     animation = write_animation(
         patches.transpose(0, 2, 3, 1),
-        Tokenizer.build(sequence.scheme, sequence.mask_spec),
+        build_tokenizer(sequence.model),
         sequence.tokens,
         path,
         fps=fps,

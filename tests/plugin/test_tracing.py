@@ -1,15 +1,27 @@
 """The jobs of the animation, for schemes with blocks and with a head for each field."""
 
+from dataclasses import asdict
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from napari_rleseg import tracing
+from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data import Window
 from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import BlockClosed, MaskEnded, RunPainted, Tokenizer, preset
+from rleseg_core.tokens import (
+    BlockClosed,
+    MaskEnded,
+    PublishedLayout,
+    RunPainted,
+    Tokenizer,
+    preset,
+)
 
+CLASSES = ("ipsc", "dfc")
 NAMES = ("lac", "multihead", "bac", "diff", "cw", "iw")
 WINDOW = Window((0, 2), (0, 32), (0, 32))
 WINDOWS = WindowSpec(patch=32, patch_stride=32, n_frames=2)
@@ -27,8 +39,20 @@ def labels():
 
 
 def tokenizer_of(name):
-    spec = MaskSpec(size=(16, 16), class_names=("ipsc", "dfc"), n_frames=2)
+    spec = MaskSpec(size=(16, 16), class_names=CLASSES, n_frames=2)
     return Tokenizer.build(preset(name), spec)
+
+
+def header_of(tokenizer, **layout):
+    return ModelInfo(
+        path=Path("model.safetensors"),
+        model={},
+        scheme=tokenizer.scheme.to_json(),
+        mask_spec=tokenizer.spec,
+        window_spec=WINDOWS,
+        step=0,
+        layout=layout,
+    )
 
 
 def joined(events):
@@ -63,11 +87,32 @@ def test_traced_tokens_become_an_animation(name, labels, tmp_path):
     sequence = tracing.WindowTokens(
         window=WINDOW,
         window_spec=WINDOWS,
-        scheme=tokenizer.scheme,
-        mask_spec=tokenizer.spec,
+        model=header_of(tokenizer),
         tokens=tokenizer.with_end(joined(events)),
     )
     run = tracing.export(tmp_path / "images.tif", sequence, tmp_path / "a.gif", fps=100)
     assert len(list(run)) == n_runs + 2
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames > 2
+
+
+def test_published_token_ids_become_the_same_animation(labels, tmp_path):
+    tifffile.imwrite(tmp_path / "images.tif", labels * 100)
+    compact = Tokenizer.build(preset("multiclass"), MaskSpec(size=(16, 16), class_names=CLASSES))
+    layout = PublishedLayout(
+        starts_offset=300, lengths_offset=200, class_offset=100, vocab_size=600
+    )
+    published = Tokenizer.build(compact.scheme, compact.spec, layout=layout)
+    one, windows = Window((0, 1), (0, 32), (0, 32)), WindowSpec(patch=32, patch_stride=32)
+    headers = {compact: header_of(compact), published: header_of(published, **asdict(layout))}
+    files = []
+    for tokenizer, header in headers.items():
+        sequence = tracing.WindowTokens(
+            window=one,
+            window_spec=windows,
+            model=header,
+            tokens=tokenizer.encode(labels[:1, 1::2, 1::2]),
+        )
+        files.append(tmp_path / f"{len(files)}.gif")
+        list(tracing.export(tmp_path / "images.tif", sequence, files[-1]))
+    assert files[0].read_bytes() == files[1].read_bytes()

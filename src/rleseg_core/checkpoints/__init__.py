@@ -2,7 +2,7 @@
 
 * `file`: one file, its header and its weights; `old_names` translates what version 0.1 wrote;
 * `registry`: the models installed here, by name;
-* `build`: from a header to a tokenizer and a model, and headers of new models;
+* `tokenizers`, `build`: from a header to a tokenizer or a model, and headers of new models;
 * `backbones`, `backbone_files`: pretrained backbones, found, fetched and read.
 
 Importing the package does not import torch, so that lists of models open at once.
@@ -26,6 +26,7 @@ from rleseg_core.checkpoints.registry import (
     model_folders,
     user_models,
 )
+from rleseg_core.checkpoints.tokenizers import build_tokenizer
 
 if TYPE_CHECKING:
     from rleseg_core.checkpoints.backbones import (
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from rleseg_core.checkpoints.build import (
         as_video,
         build_model,
-        build_tokenizer,
         length_ranges,
         new_model,
         token_heads,

@@ -1,4 +1,4 @@
-"""From the header of a model file to a tokenizer and a model."""
+"""From the header of a model file to a model, and headers of new models."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,32 +19,8 @@ from rleseg_core.model import (
 )
 from rleseg_core.model.config import setting_name
 from rleseg_core.spec import MaskSpec, WindowSpec
-from rleseg_core.tokens import PublishedLayout, Scheme, Tokenizer, for_classes
+from rleseg_core.tokens import Scheme, Tokenizer, for_classes
 from rleseg_core.tokens.fields import Length, LengthSymbol
-
-
-def build_tokenizer(info: ModelInfo) -> Tokenizer:
-    """Tokenizer of a model file.
-
-    Raises
-    ------
-    CheckpointError
-        If the header names a token layout that this version does not know.
-    SchemeError
-        If its scheme does not fit its masks.
-    """
-    scheme = Scheme.from_json(info.scheme)
-    if not info.layout:
-        return Tokenizer.build(scheme, info.mask_spec)
-    try:
-        layout = PublishedLayout(**info.layout)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise CheckpointError(
-            f"{info.path} has token ids that this version does not know ({error}); update "
-            "napari-rleseg"
-        ) from error
-    limit = ModelConfig.from_json(info.model).tokens.vocab_size
-    return Tokenizer.build(scheme, info.mask_spec, vocab_limit=limit, layout=layout)
 
 
 def build_model(info: ModelInfo, weights: Mapping[str, Tensor] | None = None) -> Pix2Seq:
