@@ -31,6 +31,6 @@ def with_present_names(arguments: Sequence[str]) -> list[str]:
 
 
 def _present_part(text: str) -> str:
-    """A part, or a part and its factor such as 'trunk=0.1', by the present name of the part."""
+    """A part, or a part and its factor as in 'PART=0.1', by the present name of the part."""
     part, equals, factor = text.partition("=")
     return part_name(part) + equals + factor
