@@ -1,4 +1,4 @@
-"""What errors say: one sentence for people, whoever raised them."""
+"""Error messages: one sentence for people, whoever raised the error."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,16 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 
 def text_of(error: Exception) -> str:
-    """The sentence of an error that the user can mend."""
+    """One sentence that describes an error that the user can correct."""
     if isinstance(error, MissingArgumentError) and error.argument and not error.argument.tokens:
-        command = " ".join(["rleseg", *(error.command_chain or ())])
-        return f"{error.argument.name} is missing; see {command} --help"
+        help_of = " ".join(["rleseg", *(error.command_chain or ()), "--help"])
+        if error.keyword is None:
+            return f"{error.argument.name} is missing; see {help_of}"
+        n_values, _ = error.argument.token_count()
+        needed = f"{n_values} values" if n_values > 1 else "a value"
+        return f"{error.keyword} needs {needed}; see {help_of}"
     if isinstance(error, UnusedCliTokensError):
-        return f"there is nothing to do with {' '.join(error.unused_tokens or ())}"
+        return f"unexpected argument: {' '.join(error.unused_tokens or ())}"
     if isinstance(error, CycloptsError):
         text = str(error).strip().removesuffix(".")
         return text[:1].lower() + text[1:]

@@ -28,6 +28,22 @@ def test_groups_without_a_command_show_their_help(run, arguments):
     assert run(*arguments, "--help") == (0, out, "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "about"),
+    [
+        (("predict", "cells.tif"), "--out is missing; see rleseg predict --help"),
+        (("predict", "cells.tif", "--model", "--out", "m.tif"), "--model needs a value"),
+        (("predict", "cells.tif", "-o"), "-o needs a value"),
+        (("train", "a", "b", "--replay", "c"), "--replay needs 2 values"),
+    ],
+)
+def test_an_option_without_its_value_is_not_called_missing(run, arguments, about):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {about}")
+    assert len(err.splitlines()) == 1
+
+
 def test_models_lists_the_bundled_one(values):
     for command in (("models",), ("models", "list")):
         rows = {row["name"]: row for row in values(*command)}

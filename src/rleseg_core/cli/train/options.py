@@ -32,10 +32,6 @@ def _grouped(group: Group, *names: str) -> dict[str, Parameter]:
     return dict.fromkeys(names, Parameter(group=group))
 
 
-def _spelled(*name: str, **parts: Any) -> Parameter:
-    return Parameter(name=name, **parts)
-
-
 _TRAINING: dict[str, Parameter] = {
     **_grouped(
         OPTIMIZER,
