@@ -337,7 +337,7 @@ def _block_confusion(labels: np.ndarray, classes: np.ndarray, n_classes: int) ->
 
 
 def _n_tokens(tokenizer: Tokenizer, counts: Counts) -> int:
-    """Tokens of so many runs and blocks, the eos included; those of one head where there are K."""
+    """Number of tokens of the counted runs and blocks, eos included; per head if there are K."""
     if tokenizer.vocab.per_field:
         return counts.n_runs + 1
     return counts.n_runs * tokenizer.tokens_per_run + counts.n_blocks + 1

@@ -172,7 +172,7 @@ def recommend(counted: Sequence[TokenStatistics], limits: Limits | None = None) 
 
 
 def _over(column: TokenStatistics, limits: Limits) -> str:
-    """Which limit is not kept to, in words; nothing if all are."""
+    """The limits that are exceeded, as text; empty if none is."""
     parts = []
     if column.n_vocab > limits.max_vocab:
         name, size = max(column.segments.items(), key=lambda part: part[1])

@@ -355,6 +355,6 @@ def _n_objects(ids: np.ndarray) -> int:
 
 
 def _same_objects(ids: np.ndarray, others: np.ndarray) -> bool:
-    """Whether two numberings tell the same objects apart."""
+    """Whether two numberings separate the same objects."""
     pairs = np.unique(np.stack([ids.ravel(), others.ravel()]), axis=1)
     return pairs.shape[1] == len(np.unique(ids)) == len(np.unique(others))

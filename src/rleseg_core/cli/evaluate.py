@@ -194,7 +194,7 @@ def scores_table(evaluation: Evaluation) -> Table:
 
 
 def _averages(evaluation: Evaluation) -> str:
-    """What the table says, and the averages that are not in it."""
+    """A caption of the table, with the averages that have no row in it."""
     scores, noun = evaluation.pooled_scores(), "image" if evaluation.n_images == 1 else "images"
     plain, whole = scores.mean, scores.with_background
     return (
@@ -207,7 +207,7 @@ def _averages(evaluation: Evaluation) -> str:
 
 
 def _score(value: float | None) -> str:
-    """Three decimals; nothing of what is not known of a class, a dash where it is nan."""
+    """A score with three decimals; empty if the class has none, a dash if it is nan."""
     if value is None:
         return ""
     return "–" if np.isnan(value) else f"{value:.3f}"

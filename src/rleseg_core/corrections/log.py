@@ -253,7 +253,7 @@ class CorrectionLog:
             _log.warning("%s: %d damaged lines are ignored", self.folder, self.n_damaged)
 
     def _follow(self, kind: str, frame: int, record: dict | None = None) -> None:
-        """Do in memory what a record says."""
+        """Apply a record to the state in memory."""
         if kind == "change" and record is not None:
             self._changes.append((Correction.from_text(frame, record["runs"]), record["n_changed"]))
             self._undone.clear()

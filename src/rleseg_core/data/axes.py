@@ -12,7 +12,7 @@ _ALIASES = {"I": "T", "Q": "T", "R": "T"}  # tifffile's names for a sequence of 
 
 
 def guess_axes(shape: tuple[int, ...], dtype: str) -> str:
-    """Likely names of the axes of an array that does not tell them.
+    """Likely names of the axes of an array that does not name them.
 
     Parameters
     ----------

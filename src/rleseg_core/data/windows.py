@@ -147,7 +147,7 @@ def model_frame(stack: ImageStack, frame: int, spec: WindowSpec) -> np.ndarray:
 
 
 def model_labels(labels: np.ndarray, spec: WindowSpec) -> np.ndarray:
-    """Labels (Y, X) of a frame on the grid of `model_frame`, filled up alike; same dtype."""
+    """Labels (Y, X) of a frame on the grid of `model_frame`, padded the same way; same dtype."""
     return fill_up(resize_labels(labels, resized_shape((1, *labels.shape), spec)), spec.patch)
 
 

@@ -17,7 +17,7 @@ from rleseg_core.tokens import Event, MaskEnded, RunPainted, Tokenizer, Vocabula
 
 PANEL = 384  # pixels of the longer side of the patch and of the mask
 MARGIN, HEADER, LINE, INDENT, GAP = 16, 34, 19, 58, 14
-HOLD_S = 1.5  # the finished mask stays to be looked at
+HOLD_S = 1.5  # how long the finished mask stays on screen
 HIGHLIGHT = (255, 0, 255)  # the run being written; no class has it
 
 

@@ -5,12 +5,12 @@ PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0
 
 
 def class_colour(class_id: int) -> str:
-    """Colour of a foreground class from 1 on, "#rrggbb"; the palette begins anew after its end."""
+    """Colour of a foreground class from 1 on, "#rrggbb"; the palette repeats after its end."""
     return PALETTE[(class_id - 1) % len(PALETTE)]
 
 
 OPEN_COLOUR = "#aaaaaa"
-"""Of what is painted before its class is known: runs of a block that is not closed yet."""
+"""Colour of runs whose class is not known yet, because their block is not closed."""
 
 
 def label_colour(label: int, n_classes: int) -> str:

@@ -25,7 +25,7 @@ MEAN, WITH_BACKGROUND = "mean", "with background"
 """Names of the averages over classes, beside the names of classes."""
 
 POOLED, MEAN_OF_IMAGES, MEDIAN_OF_IMAGES = "pooled", "mean of images", "median of images"
-"""Names of what stands for all images, beside the names of images."""
+"""Names of the rows that summarize all images, beside the names of images."""
 
 ScoreRow = Mapping[str, float]
 """Scores by the name of their metric, nan where there is nothing to score."""

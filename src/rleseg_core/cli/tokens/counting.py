@@ -33,7 +33,7 @@ def usable_schemes(
 def watch(
     run: Generator["WindowCounted", None, list["TokenStatistics"]], what: str, quiet: bool
 ) -> list["TokenStatistics"]:
-    """What was counted in the end, with a progress bar until then."""
+    """Final statistics of a count, which runs under a progress bar."""
     with progress_bar(what, quiet) as bar:
         return product_of(run, lambda report: bar.update(report.n_done, report.n_windows))
 

@@ -66,7 +66,7 @@ class TrialOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class RecommendOptions:
-    """What is tried, and what a recommendation must keep to.
+    """Schemes, windows and limits of a recommendation.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ from rleseg_core.training import (
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is the same for all ways to start.
+    """Data, settings and folder of a run, whichever way it starts.
 
     Parameters
     ----------

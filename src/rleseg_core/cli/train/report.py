@@ -22,13 +22,13 @@ def watch_fetching(name: str, quiet: bool) -> None:
 
 
 def watch_training(run: Generator["StepReport", None, Path], quiet: bool) -> Path:
-    """The model of a run, which goes on under a bar."""
+    """Path of the trained model, after a run under a progress bar."""
     with progress_bar("train", quiet) as bar:
         return product_of(run, lambda report: _show(report, bar, quiet))
 
 
 def print_result(path: Path, folder: Path, select: str, reporting: Reporting) -> None:
-    """Say what came of the run of a folder, whose best model was chosen by `select`."""
+    """Print the result of the run in `folder`, whose best model was chosen by `select`."""
     from rleseg_core.training import read_reports
 
     reports = read_reports(folder)

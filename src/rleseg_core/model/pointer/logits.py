@@ -197,9 +197,9 @@ def _projected(x: Tensor, query: nn.Linear | None, key: nn.Linear | None) -> Ten
 
 
 def _some(wanted: Tensor) -> Any:
-    """Tokens of which one of the sequences (B, L) is wanted; all where finding out costs time.
+    """Index of the token positions that some sequence of `wanted` (B, L) needs; None if none does.
 
-    None if there is no such token.
+    All positions on a device, where finding out would cost a synchronization.
     """
     if wanted.device.type != "cpu":
         return slice(None)
