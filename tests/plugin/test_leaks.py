@@ -16,13 +16,14 @@ from .leaks import Leaks
 
 pytestmark = pytest.mark.gui
 
-go_on = threading.Event()
+begun, go_on = threading.Event(), threading.Event()
 
 
-def waits():
-    """A job that stops only when it is told to."""
-    yield 1
+def hang():
+    """A job that yields nothing before it is let go."""
+    begun.set()
     go_on.wait()
+    yield
 
 
 @pytest.fixture
@@ -55,8 +56,8 @@ def test_timer_of_the_plugin_is_found_while_it_runs(before, monkeypatch):
 def test_thread_is_found(before, qtbot):
     go_on.clear()
     runner = InProcessRunner("a job that hangs")
-    with qtbot.waitSignal(runner.reported):
-        runner.start(waits)
+    runner.start(hang)
+    qtbot.waitUntil(begun.is_set)
     runner.close()
     (found,) = before.found()
     assert found.startswith("thread")
