@@ -40,9 +40,9 @@ class TokenStatistics:
     Parameters
     ----------
     name : str
-        Of the scheme, for people.
+        Name of the scheme, for people.
     scheme : Scheme
-        What counted them.
+        The scheme under which the masks were encoded.
     window : WindowSpec
         How the frames were cut: I, P, N and the strides.
     mask_size : int

@@ -76,14 +76,14 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation:
-    """The scheme, S and N to take.
+    """The recommended scheme, S and N, with the reasons.
 
     Parameters
     ----------
     best : TokenStatistics or None
-        The recommended one; None where nothing keeps to the limits.
+        The recommended candidate; None if none keeps within the limits.
     reasons : tuple of str
-        Why, a sentence each.
+        The reasons, one sentence each.
     candidates : tuple of Candidate
         All of them, as they were given.
     """
@@ -99,7 +99,7 @@ def variants(schemes: Mapping[str, Scheme], *, orders: bool = True) -> dict[str,
     Parameters
     ----------
     schemes : mapping of str to Scheme
-        By name.
+        Schemes by name.
     orders : bool
         Whether the other order is to be tried.
 

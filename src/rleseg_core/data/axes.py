@@ -17,7 +17,7 @@ def guess_axes(shape: tuple[int, ...], dtype: str) -> str:
     Parameters
     ----------
     shape : tuple of int
-        Of the array.
+        Shape of the array.
     dtype : str
         Its numpy name; a last axis of 3 or 4 is colour where it is 'uint8'.
 

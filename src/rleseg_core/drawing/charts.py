@@ -24,7 +24,7 @@ class Histogram:
     Parameters
     ----------
     title : str
-        What they are.
+        Title of the histogram.
     note : str
         More about them, in fainter letters.
     counts : sequence of int
@@ -130,7 +130,7 @@ def save_curves(
     title : str
         Title of the chart.
     across : str
-        What the positions are.
+        Label of the axis of positions.
     limits : (float, float)
         Of the values, tenths of which are marked.
 

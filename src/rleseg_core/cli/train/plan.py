@@ -32,9 +32,9 @@ class Plan:
     class_names : tuple of str
         Names of the classes of the masks.
     data : TrainingData
-        What is learned from.
+        Images and masks to learn from.
     config : TrainConfig
-        How.
+        Settings of the training.
     folder : Path
         Folder of the run, for checkpoints and log.
     device : str
