@@ -20,7 +20,8 @@ from rleseg_core.spec import MaskSpec, WindowSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "rleseg-1"
+FORMAT = "rleseg-2"
+READABLE = ("rleseg-1", FORMAT)  # of the first, `old_names` translates
 _KEY = "rleseg"
 _WEIGHTS, _STATE, _AVERAGE = "model.", "state.", "average."
 _BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")
@@ -246,10 +247,11 @@ def _parse_header(path: Path, text: str) -> ModelInfo:
         header = json.loads(text)
     except ValueError as error:
         raise CheckpointError(f"{path} has a damaged header ({error}); restore the file") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if not isinstance(header, dict) or header.get("format") not in READABLE:
         found = header.get("format") if isinstance(header, dict) else header
         raise CheckpointError(
-            f"{path} has format {found!r}, this version reads {FORMAT!r}; update napari-rleseg"
+            f"{path} has format {found!r}, this version reads {' and '.join(READABLE)}; update "
+            "napari-rleseg"
         )
     try:
         return ModelInfo(

@@ -1,7 +1,9 @@
+import json
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from rleseg_core.checkpoints import (
@@ -79,6 +81,7 @@ def test_foreign_weights_are_refused(tmp_path):
         ("[]", "has format"),
         ('{"format": "rleseg-9"}', "update napari-rleseg"),
         ('{"format": "rleseg-1"}', "damaged header"),
+        ('{"format": "rleseg-2"}', "damaged header"),
         (
             '{"format": "rleseg-1", "model": {}, "scheme": {}, "mask_spec": '
             '{"size": [0, 8], "class_names": ["cell"]}, "window_spec": {}, "step": 0}',
@@ -93,6 +96,12 @@ def test_headers_that_say_nothing_are_refused(tmp_path, monkeypatch, header, tol
         read_info(path)
     monkeypatch.setenv("RLESEG_MODELS", str(tmp_path))
     assert path not in [info.path for info in list_models()]
+
+
+def test_new_files_are_not_taken_for_those_of_version_0_1(info):
+    save_checkpoint(info, {"a": torch.ones(2)})
+    with safe_open(info.path, framework="numpy") as file:
+        assert json.loads(file.metadata()["rleseg"])["format"] == "rleseg-2"
 
 
 def test_installed_models_are_found_by_name(info, monkeypatch):
