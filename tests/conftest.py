@@ -1,7 +1,13 @@
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# before torch is imported: threads that wait for one another cost ten times the CPU time of these
+# small models, and a test runs on each core anyway
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # a busy machine draws slowly; that is no fault of a test
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
