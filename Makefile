@@ -9,17 +9,14 @@ OUT ?= demo
 XVFB = $(if $(DISPLAY)$(filter-out Linux,$(shell uname -s)),,xvfb-run -a -s '-screen 0 1600x1000x24')
 # a process of pytest for each core, up to four; `make test WORKERS=` runs the tests one after the other
 WORKERS = -n logical --maxprocesses 4 --dist worksteal
-# byte code is kept (imports are twice as fast), napari neither reads nor writes the user's settings,
-# torch's threads sleep while they wait (they share the cores with a software OpenGL); in tests it has one,
-# because a test runs on each core
+# byte code is kept (imports are twice as fast), torch's threads sleep while they wait (they share the cores with a
+# software OpenGL)
 unexport PYTHONDONTWRITEBYTECODE QT_QPA_PLATFORM
 export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: demo test test-benchmarks lint docs clean
 demo: $(STAMP)
 	$(VENV)/bin/rleseg demo --out $(OUT)
-test test-benchmarks: export NAPARI_CONFIG :=
-test test-benchmarks: export OMP_NUM_THREADS := 1
 test: lint
 	$(XVFB) $(VENV)/bin/python -m pytest -q $(WORKERS)
 test-benchmarks: $(STAMP)

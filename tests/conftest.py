@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 # small models, and a test runs on each core anyway
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("NAPARI_CONFIG", "")  # the settings of the user are neither read nor written
 
 # a busy machine draws slowly; that is no fault of a test
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
