@@ -33,7 +33,7 @@ def open_workbench(session):
 def test_dock_has_a_whole_tab_for_each_step_at_300_pixels(session, qtbot, qapp):
     tabs = open_workbench(session).tabs
     titles = [tabs.tabText(index) for index in range(tabs.count())]
-    assert titles == ["Load", "Segment", "Animate", "Correct", "Fine-tune"]
+    assert titles == [panel.title for panel in PANELS]
     for index in range(tabs.count()):
         panel = tabs.widget(index).widget()
         for folded in panel.findChildren(Folded):

@@ -34,7 +34,7 @@ def test_preset_refuses_a_choice_that_schemes_do_not_have():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"order": "Z"}, r"no order='Z'; use order='C' or order='F'"),
+        ({"order": "Z"}, r"no order='Z'; use order='C'(,| or) order='F'"),
         ({"time": "class"}, r"time='class' .* the masks have 1; use time='volume' or n_frames=2"),
         ({"runs": "tiling"}, r"start='flat' would be written in vain.*; use start=None or"),
         ({"runs": "change"}, r"a change has no length to fuse; use symbol='token'"),
