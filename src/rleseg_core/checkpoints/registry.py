@@ -45,7 +45,7 @@ def model_facts(info: ModelInfo) -> dict[str, object]:
         "frames": info.mask_spec.n_frames,
         "vocabulary": _vocab_size(info),
         "steps": info.step,
-        "source": str(info.card.get("source") or info.card.get("data") or ""),
+        "source": _in_words(info.card.get("source") or info.card.get("data") or ""),
         "licence": str(info.card.get("licence", "")),
         "ids": "published" if info.layout else "compact",
         "scheme": info.scheme,
@@ -95,3 +95,8 @@ def find_model(name: str | Path) -> Path:
         f"there is no model file {name}, nor an installed model of that name "
         f"(installed: {', '.join(sorted(models)) or 'none'})"
     )
+
+
+def _in_words(noted: object) -> str:
+    """What a card notes, once or in a list."""
+    return "; ".join(map(str, noted)) if isinstance(noted, list) else str(noted)
