@@ -81,7 +81,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelInfo:
 def viewer(request: pytest.FixtureRequest) -> ViewerModel:
     """A viewer: layers, dims and camera, without a window unless the test is marked ``window``."""
     if request.node.get_closest_marker("window"):
-        return request.getfixturevalue("make_napari_viewer")(show=True)
+        viewer = request.getfixturevalue("make_napari_viewer")(show=True)
+        viewer.window.resize(1000, 700)  # a processor may have to draw it
+        return viewer
     return ViewerModel()
 
 

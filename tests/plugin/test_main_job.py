@@ -62,12 +62,12 @@ def test_segment_animate_correct_fine_tune_and_segment_again(session, cells, tin
     assert tune.base.model.path == tiny_model.path
     assert tune.frames.ticked() == (FRAME,)
     tune.recipe_box.form.value = replace(
-        tune.recipe_box.form.value, n_steps=20, batch_size=2, validate_every=10
+        tune.recipe_box.form.value, n_steps=8, batch_size=2, validate_every=4
     )
     with qtbot.waitSignal(tune.finetuning.stopped) as how:
         tune.button.click()
     assert how.args == ["finished"]
-    assert len(tune.curves.losses) == 20
+    assert len(tune.curves.losses) == 8
     tune.use.click()
     assert session.model.path.stem == "tiny-tuned-1"
     assert bench.segment.model.model.path == session.model.path

@@ -103,16 +103,16 @@ def test_new_panel_is_one_file_and_one_line(session, monkeypatch, tmp_path):
 
 
 @pytest.mark.window
-def test_sample_of_the_file_menu_is_segmented_by_a_command(session, tiny_model, qtbot):
-    viewer = session.viewer
-    viewer.open_sample("napari-rleseg", "cells")
-    workbench = open_workbench(session)
+def test_frame_that_is_shown_is_segmented_by_a_command(session, cells, tiny_model, qtbot):
     session.model = tiny_model
-    commands.segment_frame(viewer)
-    with qtbot.waitSignal(workbench.segment.segmentation.stopped) as how:
-        assert workbench.segment.segmentation.running
+    session.viewer.dims.set_current_step(0, 2)
+    commands.segment_frame(session.viewer)
+    segmentation = open_workbench(session).segment.segmentation
+    with qtbot.waitSignal(segmentation.stopped) as how:
+        assert segmentation.running
     assert how.args == ["finished"]
-    assert [layer.name for layer in viewer.layers][-1] == "simulated cells masks"
+    assert [layer.name for layer in session.viewer.layers] == ["cells", "cells masks"]
+    assert [frame for frame in range(4) if session.result.data[frame].any()] == [2]
 
 
 def test_closing_the_window_ends_the_processes(make_napari_viewer, qtbot):
