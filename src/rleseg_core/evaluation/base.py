@@ -33,7 +33,10 @@ class ImageMetric(Protocol):
         """Short heading of each score that a table for people shows, by the score's name."""
 
     def count(self, truth: Masks, predicted: Masks, n_classes: int) -> np.ndarray:
-        """Counts (C + 1, ...) of one image; a row for each class, and last for all as one."""
+        """Counts (C + 1, ...) of one image; a row for each class, and last for all as one.
+
+        The masks have one shape and class ids from 0 to `n_classes`.
+        """
 
     def scores(self, counts: np.ndarray, n_images: int) -> Mapping[str, Sequence[float]]:
         """Scores of each row of counts, added up over `n_images`, by name; nan where undefined.

@@ -123,5 +123,6 @@ def test_every_metric_adds_up_over_images_and_rates_the_truth_best(name, n_class
 @pytest.mark.parametrize("name", IMAGE_METRICS)
 def test_masks_of_two_shapes_are_refused(name):
     one, other = np.ones((4, 4), np.uint8), np.ones((4, 5), np.uint8)
+    evaluation = Evaluation(class_names=("a",), metrics=(IMAGE_METRICS[name](),))
     with pytest.raises(DataError, match="one shape"):
-        IMAGE_METRICS[name]().count(Masks(one), Masks(other), 1)
+        evaluation.add("0", Masks(one), Masks(other))
