@@ -115,17 +115,21 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     correct.review.compare_button.click()
     correct.review.accept_button.click()
 
+    photograph_fine_tuning(camera, bench, viewer.layers["simulated cells truth"])
+    session.close()
+    viewer.close()
+
+
+def photograph_fine_tuning(camera: Photographer, bench, truth) -> None:
     bench.show_tab("Fine-tune")
     tune = bench.finetune
-    tune.truth.layer = viewer.layers["simulated cells truth"]
+    tune.truth.layer = truth
     camera.wait(0.5)
     tune.button.click()
     camera.wait_until(lambda: tune.progress.maximum() > 0 and tune.progress.value() >= 60)
     camera.take("finetune.png")
     tune.button.click()
     camera.wait_until(lambda: not tune.finetuning.running)
-    session.close()
-    viewer.close()
 
 
 def repair(masks, truth: np.ndarray, frame: int) -> None:
