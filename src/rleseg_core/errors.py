@@ -23,3 +23,19 @@ class BudgetError(RlesegError):
 
 class TrainingError(RlesegError):
     """Training that cannot start or continue; the last good checkpoint is kept."""
+
+
+class InUseError(DataError):
+    """A session or folder that another program is writing to; the message says which one.
+
+    Parameters
+    ----------
+    message : str
+        The sentence for the user.
+    holder : object
+        The program that holds the lock, as `rleseg_core.locks.Holder`; None if it is not known.
+    """
+
+    def __init__(self, message: str, holder: object = None):
+        super().__init__(message)
+        self.holder = holder
