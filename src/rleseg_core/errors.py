@@ -39,3 +39,7 @@ class InUseError(DataError):
     def __init__(self, message: str, holder: object = None):
         super().__init__(message)
         self.holder = holder
+
+
+class DataWarning(UserWarning):
+    """Something about images or masks that was assumed or is missing; one sentence."""

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError
 
-from rleseg_core.cli.console import err
+from rleseg_core.cli.console import err, notes_on_stderr
 from rleseg_core.cli.errors import refuse_fractions, text_of
 from rleseg_core.cli.options import Reporting, default_text
 from rleseg_core.cli.retired import with_present_names
@@ -114,7 +114,8 @@ def main(arguments: list[str] | None = None) -> None:
     # like Ctrl-C: temporary files are removed, and a training run leaves its last checkpoint
     older = signal.signal(signal.SIGTERM, _interrupt) if in_main_thread else None
     try:
-        _run(with_present_names(sys.argv[1:] if arguments is None else arguments))
+        with notes_on_stderr():
+            _run(with_present_names(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
         sys.exit(130)
     except (RlesegError, OSError, CycloptsError) as error:

@@ -3,9 +3,10 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -16,6 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from rleseg_core.errors import DataWarning
 
 if TYPE_CHECKING:
     from rleseg_core.download import Downloaded
@@ -32,6 +35,26 @@ def print_json(value: object) -> None:
 def print_plain(text: str) -> None:
     """A line on stdout as it is: never cut, coloured or read as markup."""
     out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def notes_on_stderr() -> Iterator[None]:
+    """Print each `DataWarning` as a line on stderr, whoever raises it; a process says it once."""
+    said: set[str] = set()
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if not issubclass(category, DataWarning):
+            others(message, category, *rest, **more)
+        elif str(message) not in said:
+            said.add(str(message))
+            err.print("[bold yellow]note:[/] ", end="")
+            err.print(str(message), soft_wrap=True, highlight=False, markup=False)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        setattr(warnings, "showwarning", show)  # noqa: B010 - its type is stricter than its use
+        yield
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """``rleseg evaluate``: score masks against the truth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +9,11 @@ from cyclopts import Group, Parameter
 from rich.table import Table
 
 from rleseg_core.cli.console import out, print_json, progress_bar
-from rleseg_core.cli.options import NOT_NEGATIVE, Reporting
+from rleseg_core.cli.options import FLAT, NOT_NEGATIVE, Reporting
+from rleseg_core.cli.reading import GivenReading, GivenTruthReading
 from rleseg_core.cli.values import classes_of, frames_of, parts_of
 from rleseg_core.data import MaskStack
+from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.formats.writers import recorded_class_names
 from rleseg_core.errors import DataError
 from rleseg_core.evaluation.base import ImageMetric, Masks
@@ -113,6 +115,8 @@ class EvaluateOptions:
     metrics: MetricOptions = MetricOptions()
     csv_file: Annotated[Path | None, Parameter(name="--csv")] = None
     plot: Path | None = None
+    reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
+    truth_reading: Annotated[GivenTruthReading, FLAT] = field(default_factory=dict)
 
 
 def evaluate(
@@ -141,8 +145,15 @@ def evaluate(
         classes = ",".join(recorded_class_names(predicted))
     with_objects = options.instances or options.predicted_instances
     names = classes_of(classes, with_objects)
-    given = MaskStack.open(predicted, names, instances=options.predicted_instances)
-    true = MaskStack.open(truth, names, instances=options.instances)
+    given = MaskStack.open(
+        predicted,
+        names,
+        instances=options.predicted_instances,
+        reading=ReadOptions(**options.reading),
+    )
+    true = MaskStack.open(
+        truth, names, instances=options.instances, reading=ReadOptions(**options.truth_reading)
+    )
     if given.shape != true.shape:
         raise DataError(
             f"{predicted} is {given.shape}, {truth} is {true.shape}; both must be the same "

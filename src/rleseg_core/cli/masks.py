@@ -1,14 +1,16 @@
 """Options of the commands that read masks, and the masks that they name."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from rleseg_core.cli.options import given_fields
+from rleseg_core.cli.options import FLAT, given_fields
+from rleseg_core.cli.reading import GivenReading
 from rleseg_core.cli.values import classes_of
+from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.formats.registry import input_kinds
 from rleseg_core.errors import DataError
 from rleseg_core.tokens.scheme import PRESETS, Scheme
@@ -81,6 +83,7 @@ class MaskOptions:
     classes: str | None = None
     instances: bool = False
     instance_ids: Path | None = None
+    reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
 
     def open(self, paths: Sequence[Path]) -> "list[MaskStack]":
         """Masks of some files or folders, all of the same classes.
@@ -103,7 +106,11 @@ class MaskOptions:
         from rleseg_core.data import MaskStack
 
         return MaskStack.open(
-            path, tuple(class_names), instances=self.instances, instance_ids=self.instance_ids
+            path,
+            tuple(class_names),
+            instances=self.instances,
+            instance_ids=self.instance_ids,
+            reading=ReadOptions(**self.reading),
         )
 
     def class_names(self, path: Path) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """``rleseg predict``: segment a stack with a model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
 from rleseg_core.cli.console import out, print_json, progress_bar
-from rleseg_core.cli.options import POSITIVE, Device, ImageSize, Reporting
+from rleseg_core.cli.options import FLAT, POSITIVE, Device, ImageSize, Reporting
+from rleseg_core.cli.reading import GivenReading
 from rleseg_core.cli.values import frames_of
 from rleseg_core.data.formats.registry import input_kinds, output_suffixes
 from rleseg_core.reports import product_of
@@ -57,6 +58,7 @@ class PredictArguments:
     draft: Annotated[Literal["none", "frame", "dense"], Parameter(group=SPEED)] = "none"
     preview: Annotated[bool, Parameter(group=SPEED, negative="--no-preview")] = False
     device: Annotated[Device, Parameter(group=SPEED)] = "auto"
+    reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
 
 
 def predict(
@@ -82,7 +84,7 @@ def predict(
     from rleseg_core.inference import Segmenter, predict_to_file
 
     check_output(options.output)
-    images = ImageStack.open(stack)
+    images = ImageStack.open(stack, **options.reading)
     frames = frames_of(options.frames, images.n_frames)
     segmenter = Segmenter.from_checkpoint(options.model, options.device)
     run = predict_to_file(

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
 KNOWN = "TZCSYX"
-_ALIASES = {"I": "T", "Q": "T", "R": "T"}  # tifffile's names for a sequence of pages
+ALIASES = {"I": "T", "Q": "T", "R": "T"}  # tifffile's names for a sequence of pages
 
 
 def guess_axes(shape: tuple[int, ...], dtype: str) -> str:
@@ -65,7 +65,7 @@ def arrange(data: "da.Array", axes: str, what: str) -> "da.Array":
     DataError
         If the axes do not fit the array, or more is in it than time, one plane and channels.
     """
-    names = "".join(_ALIASES.get(letter, letter) for letter in axes.upper())
+    names = "".join(ALIASES.get(letter, letter) for letter in axes.upper())
     if len(names) != data.ndim:
         raise DataError(f"{what} has the shape {data.shape}, which does not fit the axes {axes!r}")
     keep = [i for i, name in enumerate(names) if name in "YX" or data.shape[i] != 1]

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from rleseg_core.data.arrays import ArrayLike, check_same_shape, frame_of
+from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.labels import class_ids, classes_from_instances
 from rleseg_core.data.pairs import open_pair
 from rleseg_core.data.stack import ImageStack
@@ -72,6 +73,8 @@ class LabelledStack:
         instances: bool = False,
         class_of_id: Mapping[int, int] | None = None,
         frames: Sequence[int] | None = None,
+        reading: ReadOptions = ReadOptions(),
+        mask_reading: ReadOptions = ReadOptions(),
     ) -> Self:
         """Images and masks from disk.
 
@@ -88,13 +91,15 @@ class LabelledStack:
             Class of each object, with `instances`; by default all are of class 1.
         frames : sequence of int, optional
             The frames to use; all by default.
+        reading, mask_reading : ReadOptions
+            Which part of the images and of the masks is read, and how.
 
         Raises
         ------
         DataError
             If something cannot be read, images and masks do not match, or ids are no classes.
         """
-        image_stack, labels = open_pair(images, masks)
+        image_stack, labels = open_pair(images, masks, reading, mask_reading)
         check_same_shape(image_stack, labels)
         classes = labels.data
         if instances:

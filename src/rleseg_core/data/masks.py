@@ -8,6 +8,7 @@ from typing import Literal, Self
 import numpy as np
 
 from rleseg_core.data.arrays import check_same_shape
+from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.labels import class_ids, classes_from_instances
 from rleseg_core.data.stack import LabelStack
 from rleseg_core.data.windows import LabelReader, Window, plan_windows
@@ -52,6 +53,7 @@ class MaskStack:
         *,
         instances: bool = False,
         instance_ids: str | Path | None = None,
+        reading: ReadOptions = ReadOptions(),
     ) -> Self:
         """Masks of a file or folder, as `LabelStack.open`.
 
@@ -65,14 +67,16 @@ class MaskStack:
             Whether they hold ids of objects of the only class rather than classes.
         instance_ids : str or Path, optional
             Ids of the objects, a file or folder of its own.
+        reading : ReadOptions
+            Which part of the file or folder is read, and how.
 
         Raises
         ------
         DataError
             If something cannot be read, or the shapes differ.
         """
-        labels = LabelStack.open(path)
-        ids = None if instance_ids is None else LabelStack.open(instance_ids)
+        labels = LabelStack.open(path, **reading.keywords())
+        ids = None if instance_ids is None else LabelStack.open(instance_ids, **reading.keywords())
         if instances:
             return cls(class_names=tuple(class_names), instances=labels)
         return cls(class_names=tuple(class_names), classes=labels, instances=ids)

@@ -3,15 +3,26 @@
 import re
 from pathlib import Path
 
-from rleseg_core.data.arrays import reading
-from rleseg_core.data.formats.folder import open_frames
-from rleseg_core.data.formats.registry import as_frames, frames_in, is_frame_folder
-from rleseg_core.data.stack import ImageStack, LabelStack
+from rleseg_core.data.formats.base import ReadOptions
+from rleseg_core.data.formats.registry import frames_in, is_frame_folder, open_frames, open_source
+from rleseg_core.data.stack import ImageStack, LabelStack, say
 from rleseg_core.errors import DataError
 
 
-def open_pair(images: str | Path, masks: str | Path) -> tuple[ImageStack, LabelStack]:
+def open_pair(
+    images: str | Path,
+    masks: str | Path,
+    reading: ReadOptions = ReadOptions(),
+    mask_reading: ReadOptions = ReadOptions(),
+) -> tuple[ImageStack, LabelStack]:
     """Images and their masks; in two folders of images, matched by name.
+
+    Parameters
+    ----------
+    images, masks : str or Path
+        Files or folders.
+    reading, mask_reading : ReadOptions
+        Which part of the images and of the masks is read, and how.
 
     Raises
     ------
@@ -19,17 +30,19 @@ def open_pair(images: str | Path, masks: str | Path) -> tuple[ImageStack, LabelS
         If something cannot be read, or an image has no counterpart.
     """
     images, masks = Path(images), Path(masks)
+    sources = ((images, reading), (masks, mask_reading))
     if not (is_frame_folder(images) and is_frame_folder(masks)):
-        return ImageStack.open(images), LabelStack.open(masks)
-    frames = frames_in(images)
-    matched = match_masks(frames, frames_in(masks))
-    with reading(images):
-        data = open_frames(as_frames(frames), masks=False)
-    stack = ImageStack(data, images.stem, images.resolve())
-    with reading(masks):
-        data = open_frames(as_frames(matched), masks=True)
-        labels = LabelStack.from_data(data, masks.stem, masks.resolve())
-    return stack, labels
+        opened = [open_source(path, options, masks=path is masks) for path, options in sources]
+    else:
+        frames = frames_in(images, reading)
+        matched = match_masks(frames, frames_in(masks, mask_reading))
+        opened = [
+            open_frames(path, options, chosen, masks=path is masks)
+            for (path, options), chosen in zip(sources, (frames, matched), strict=True)
+        ]
+    for one in opened:
+        say(one.notes)
+    return ImageStack.from_source(opened[0]), LabelStack.from_source(opened[1])
 
 
 def match_masks(images: list[Path], masks: list[Path]) -> list[Path]:

@@ -1,13 +1,17 @@
 """Stacks: images and labels over time, read when they are looked at."""
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
 
 from rleseg_core.data.arrays import ArrayLike, as_dask, grey_of_colour, image_data, reading
+from rleseg_core.data.formats.base import Opened, ReadKeywords, ReadOptions
 from rleseg_core.data.formats.registry import open_source
-from rleseg_core.errors import DataError
+from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.errors import DataError, DataWarning
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -19,10 +23,20 @@ _SAMPLED_SIDE = 512
 class _Stack:
     """Frames over time, backed by a dask array; see the subclasses."""
 
-    def __init__(self, data: "da.Array", name: str = "", path: Path | None = None) -> None:
+    def __init__(
+        self,
+        data: "da.Array",
+        name: str = "",
+        path: Path | None = None,
+        *,
+        opened: Opened | None = None,
+    ) -> None:
         self.data = data
         self.name = name
         self.path = path
+        self.options = ReadOptions() if opened is None else opened.options
+        self.metadata = StackMetadata() if opened is None else opened.metadata
+        self.notes = () if opened is None else opened.notes
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,12 +85,21 @@ class ImageStack(_Stack):
         Name to show.
     path : Path or None
         Where it was read from.
+    options : ReadOptions
+        How it was read.
+    is_colour : bool
+        Whether its channels are those of a colour picture, rather than images of their own.
+    metadata : StackMetadata
+        What the file says about it.
+    notes : tuple of str
+        What was assumed, and what is missing: sentences.
     """
 
+    is_colour = False
     _range: tuple[float, float] | None = None
 
     @classmethod
-    def open(cls, path: str | Path, *, axes: str | None = None) -> Self:
+    def open(cls, path: str | Path, **options: Unpack[ReadKeywords]) -> Self:
         """Stack of a file or folder, read when its frames are.
 
         Parameters
@@ -85,16 +108,24 @@ class ImageStack(_Stack):
             A TIFF (multi-page, OME, ImageJ), a zarr array or OME-Zarr group (its finest level), a
             NumPy array, a video, an image, or a folder of images of one size, in natural order of
             their names. The planes of a z-stack without time are taken for frames.
-        axes : str, optional
-            A letter for each axis of the array in the file, where it names them wrongly.
+        **options
+            The fields of `ReadOptions`: axes, series, channel, z, pattern, allow_missing.
 
         Raises
         ------
         DataError
             If it is missing, damaged or of no known format.
         """
-        source = open_source(path, axes=axes)
-        return cls(source.data, source.name, source.path)
+        stack = cls.from_source(open_source(path, ReadOptions(**options)))
+        say(stack.notes)
+        return stack
+
+    @classmethod
+    def from_source(cls, opened: Opened) -> Self:
+        """Stack of what `open_source` found; its notes are not said."""
+        stack = cls(opened.data, opened.name, opened.path, opened=opened)
+        stack.is_colour = opened.is_colour
+        return stack
 
     @classmethod
     def from_array(cls, array: ArrayLike, axes: str | None = None, name: str = "") -> Self:
@@ -153,7 +184,7 @@ class LabelStack(_Stack):
     """
 
     @classmethod
-    def open(cls, path: str | Path, *, axes: str | None = None) -> Self:
+    def open(cls, path: str | Path, **options: Unpack[ReadKeywords]) -> Self:
         """Stack of a file or folder, as `ImageStack.open`.
 
         Images with a palette are read by index, never by colour; grey ones that are stored as
@@ -164,8 +195,14 @@ class LabelStack(_Stack):
         DataError
             If it cannot be read, or holds fractions or colours instead of ids.
         """
-        source = open_source(path, axes=axes, masks=True)
-        return cls.from_data(source.data, source.name, source.path)
+        stack = cls.from_source(open_source(path, ReadOptions(**options), masks=True))
+        say(stack.notes)
+        return stack
+
+    @classmethod
+    def from_source(cls, opened: Opened) -> Self:
+        """Stack of what `open_source` found, checked to hold ids; its notes are not said."""
+        return cls.from_data(opened.data, opened.name, opened.path, opened=opened)
 
     @classmethod
     def from_array(cls, array: ArrayLike, axes: str | None = None, name: str = "") -> Self:
@@ -173,7 +210,14 @@ class LabelStack(_Stack):
         return cls.from_data(image_data(as_dask(array), axes, name or "the mask"), name)
 
     @classmethod
-    def from_data(cls, data: "da.Array", name: str, path: Path | None = None) -> Self:
+    def from_data(
+        cls,
+        data: "da.Array",
+        name: str,
+        path: Path | None = None,
+        *,
+        opened: Opened | None = None,
+    ) -> Self:
         """Stack over (T, Y, X, C) as readers give it, checked to hold ids."""
         what = str(path or name or "the mask")
         if data.dtype.kind not in "ui":
@@ -181,14 +225,20 @@ class LabelStack(_Stack):
                 f"{what} holds {data.dtype} values; a mask needs integer ids, 0 = background"
             )
         if data.shape[3] == 1:
-            return cls(data[..., 0], name, path)
+            return cls(data[..., 0], name, path, opened=opened)
         data = data.rechunk({3: -1})
         with reading(what):
             grey_of_colour(data[0].compute(scheduler="sync"), what)
         grey = data.map_blocks(grey_of_colour, what, drop_axis=3, dtype=data.dtype)
-        return cls(grey, name, path)
+        return cls(grey, name, path, opened=opened)
 
 
-def open_labels(path: str | Path, *, axes: str | None = None) -> LabelStack:
+def open_labels(path: str | Path, **options: Unpack[ReadKeywords]) -> LabelStack:
     """Label stack of a file or folder; `LabelStack.open`."""
-    return LabelStack.open(path, axes=axes)
+    return LabelStack.open(path, **options)
+
+
+def say(notes: Sequence[str]) -> None:
+    """Warn of what was assumed or is missing: a `DataWarning` for each note."""
+    for note in notes:
+        warnings.warn(note, DataWarning, stacklevel=3)

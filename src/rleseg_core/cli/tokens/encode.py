@@ -104,7 +104,7 @@ def _open(path: Path, options: EncodeOptions) -> "MaskStack":
     masks = options.masks
     if masks.classes is not None or masks.instances or recorded_class_names(path):
         return masks.open_as(path, masks.class_names(path))
-    labels = LabelStack.open(path)
+    labels = LabelStack.open(path, **masks.reading)
     highest = int(labels.frame(min(options.frame, labels.n_frames - 1)).max(initial=1))
     return masks.open_as(path, [f"class{k}" for k in range(1, highest + 1)])
 

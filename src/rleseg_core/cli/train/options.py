@@ -11,6 +11,7 @@ from rleseg_core.augment.config import AUGMENTATIONS, Augmentation, Strength
 from rleseg_core.checkpoints.old_names import training_state
 from rleseg_core.cli.masks import SCHEME, SCHEMES, WINDOWS, GivenScheme
 from rleseg_core.cli.options import FLAT, POSITIVE, Device, given_fields
+from rleseg_core.cli.reading import GivenMaskReading, GivenReading
 from rleseg_core.cli.values import numbers_by_name
 from rleseg_core.evaluation.scores import CLASS_METRICS, METRICS
 from rleseg_core.parallel.processes import Cluster
@@ -122,6 +123,8 @@ class DataOptions:
     replay_share: Annotated[
         float | None, Parameter(validator=Number(gte=0, lte=0.9), show_default="0.25")
     ] = None
+    reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
+    mask_reading: Annotated[GivenMaskReading, FLAT] = field(default_factory=dict)
 
 
 @Parameter(name="*", group=START)

@@ -9,6 +9,7 @@ from rleseg_core.checkpoints import ModelInfo, find_model, read_info
 from rleseg_core.cli.train.options import DataOptions, TrainOptions
 from rleseg_core.cli.values import classes_of, frames_of
 from rleseg_core.data import LabelledStack
+from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.devices import choose_device
 from rleseg_core.errors import DataError, TrainingError
 from rleseg_core.training import (
@@ -84,14 +85,19 @@ def _defaults(options: TrainOptions, settings: Mapping[str, Any]) -> dict[str, A
 
 def _read(images: Path, masks: Path, data: DataOptions, names: tuple[str, ...]) -> TrainingData:
     """Images and masks, and which of their frames are held out."""
-    stack = LabelledStack.from_paths(images, masks, names, instances=data.instances)
+    how: dict[str, Any] = {
+        "instances": data.instances,
+        "reading": ReadOptions(**data.reading),
+        "mask_reading": ReadOptions(**data.mask_reading),
+    }
+    stack = LabelledStack.from_paths(images, masks, names, **how)
     read = TrainingData(stacks=[stack])
     if (chosen := frames_of(data.holdout, stack.images.n_frames)) is not None:
         kept = tuple(frame for frame in stack.frames if frame not in set(chosen))
         held_out = [replace(stack, frames=tuple(chosen))]
         read = replace(read, stacks=[replace(stack, frames=kept)], validation=held_out)
     if data.replay is not None:
-        replay = LabelledStack.from_paths(*data.replay, names, instances=data.instances)
+        replay = LabelledStack.from_paths(*data.replay, names, **how)
         read = replace(read, replay=[replay])
     return read if data.replay_share is None else replace(read, replay_share=data.replay_share)
 

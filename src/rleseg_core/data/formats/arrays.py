@@ -1,40 +1,22 @@
 """NumPy arrays on disk, memory-mapped."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rleseg_core.data.arrays import as_dask, image_data
-from rleseg_core.data.formats.base import Format
-
-if TYPE_CHECKING:
-    import dask.array as da
+from rleseg_core.data.formats.base import Format, ReadOptions, Series
 
 
-def open_numpy(path: Path, axes: str | None = None) -> "da.Array":
-    """Lazy array of a ``.npy`` file; frames are read from the disk when they are looked at.
-
-    Parameters
-    ----------
-    path : Path
-        The file; it stays mapped as long as the array lives.
-    axes : str, optional
-        A letter for each axis; guessed as for `ImageStack.from_array` by default.
-
-    Returns
-    -------
-    (T, Y, X, C) dask array
-        One chunk per frame.
+def numpy_series(path: Path, _options: ReadOptions, _masks: bool) -> list[Series]:
+    """The array of a ``.npy`` file; frames are read from the disk when they are looked at.
 
     Raises
     ------
-    DataError
-        If the axes or the values cannot be those of images.
     ValueError
         If it is no such file, ends early, or holds Python objects.
     """
-    return image_data(as_dask(_Mapped(path)), axes, str(path))
+    array = _Mapped(path)
+    return [Series(shape=array.shape, dtype=array.dtype, axes=None, read=lambda: array)]
 
 
 class _Mapped:
@@ -48,4 +30,4 @@ class _Mapped:
         return self._array[key]
 
 
-NUMPY = Format(label="NumPy array", suffixes=(".npy",), open_images=open_numpy)
+NUMPY = Format(label="NumPy array", suffixes=(".npy",), series=numpy_series)

@@ -2,35 +2,33 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rleseg_core.data.arrays import frames_array, grey_of_colour, reading
-from rleseg_core.data.formats.base import FrameFiles, Header
+from rleseg_core.data.formats.base import FrameFiles, Header, ReadOptions, Series
 from rleseg_core.errors import DataError
-
-if TYPE_CHECKING:
-    import dask.array as da
 
 Frame = tuple[Path, FrameFiles]
 """A file, and how its format reads it."""
 
 
-def open_frames(frames: Sequence[Frame], masks: bool) -> "da.Array":
-    """Stack of single frames of one size.
+def frames_series(frames: Sequence[Frame], options: ReadOptions, masks: bool) -> Series:
+    """Single frames of one size as one stack.
 
     Parameters
     ----------
     frames : sequence of Frame
         In order, at least one.
+    options : ReadOptions
+        How they are read.
     masks : bool
         Whether ids are read; colour is refused then.
 
     Returns
     -------
-    (T, Y, X, C) dask array
-        One chunk per frame. Grey frames among colour ones become colour.
+    Series
+        (T, Y, X, S), one chunk per frame. Grey frames among colour ones become colour.
 
     Raises
     ------
@@ -56,7 +54,8 @@ def open_frames(frames: Sequence[Frame], masks: bool) -> "da.Array":
         channels = 1
         _read(frames[0], masks, (height, width, 1))  # colour is better refused now than later
     shape = (height, width, channels)
-    return frames_array(lambda t: _read(frames[t], masks, shape), len(frames), shape, dtype)
+    data = frames_array(lambda t: _read(frames[t], masks, shape), len(frames), shape, dtype)
+    return Series(shape=data.shape, dtype=data.dtype, axes="TYXS", read=lambda: data)
 
 
 def _header(frame: Frame, masks: bool) -> Header:

@@ -1,17 +1,13 @@
 """Single images: PNG, JPEG and BMP."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from rleseg_core.data.formats.base import Format, FrameFiles, Header
-from rleseg_core.data.formats.folder import open_frames
+from rleseg_core.data.formats.base import Format, FrameFiles, Header, ReadOptions, Series
+from rleseg_core.data.formats.folder import frames_series
 from rleseg_core.errors import DataError
-
-if TYPE_CHECKING:
-    import dask.array as da
 
 _GREY_DTYPES = {"1": "uint8", "L": "uint8", "LA": "uint8", "I": "int32", "F": "float32"}
 
@@ -53,18 +49,13 @@ def read_image(path: Path, masks: bool) -> np.ndarray:
 _FRAMES = FrameFiles(header=image_header, read=read_image)
 
 
-def _open_image(path: Path, _axes: str | None) -> "da.Array":
-    return open_frames([(path, _FRAMES)], masks=False)
-
-
-def _open_mask(path: Path, _axes: str | None) -> "da.Array":
-    return open_frames([(path, _FRAMES)], masks=True)
+def _series(path: Path, options: ReadOptions, masks: bool) -> list[Series]:
+    return [frames_series([(path, _FRAMES)], options, masks)]
 
 
 IMAGES = Format(
     label="image",
     suffixes=(".png", ".jpg", ".jpeg", ".bmp"),
-    open_images=_open_image,
-    open_masks=_open_mask,
+    series=_series,
     frames=_FRAMES,
 )

@@ -4,71 +4,77 @@ Dialogs, help texts and messages are made from `FORMATS`: a new format is a modu
 one entry here. A format that can be written has a line in ``napari.yaml``, too.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from natsort import natsorted
 
 from rleseg_core.data.arrays import reading
 from rleseg_core.data.formats.arrays import NUMPY
-from rleseg_core.data.formats.base import Format
-from rleseg_core.data.formats.folder import Frame, open_frames
+from rleseg_core.data.formats.base import Format, Opened, ReadOptions, Series
+from rleseg_core.data.formats.choosing import choose
+from rleseg_core.data.formats.folder import Frame, frames_series
 from rleseg_core.data.formats.images import IMAGES
 from rleseg_core.data.formats.tiff import TIFF
 from rleseg_core.data.formats.video import VIDEO
 from rleseg_core.data.formats.zarr import ZARR
 from rleseg_core.errors import DataError
 
-if TYPE_CHECKING:
-    import dask.array as da
-
 FORMATS: tuple[Format, ...] = (TIFF, IMAGES, VIDEO, NUMPY, ZARR)
 """Every format, in the order in which dialogs and messages name them."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """What was found at a path: data (T, Y, X, C), a name for people, and the path."""
-
-    data: "da.Array"
-    name: str
-    path: Path
-
-
-def open_source(path: str | Path, *, axes: str | None = None, masks: bool = False) -> Source:
-    """Lazy array of frames of a file or folder.
+def open_source(
+    path: str | Path, options: ReadOptions = ReadOptions(), *, masks: bool = False
+) -> Opened:
+    """Lazy frames of a file or folder.
 
     Parameters
     ----------
     path : str or Path
         A file or folder of one of `FORMATS`, or a folder of single images.
-    axes : str, optional
-        A letter for each axis of the array in the file, where it names them wrongly.
+    options : ReadOptions
+        Which part of it, and how.
     masks : bool
         Whether ids are wanted: palettes are read by index, never by colour.
 
     Raises
     ------
     DataError
-        If it is missing, damaged or of no known format.
+        If it is missing, damaged or of no known format, or holds a choice that was not made.
     """
+    path = Path(path)
+    with reading(path):
+        return choose(series_of(path, options, masks=masks), path, options, masks)
+
+
+def open_frames(
+    folder: Path, options: ReadOptions, frames: Sequence[Path], *, masks: bool = False
+) -> Opened:
+    """Some files of a folder, in this order, as frames of one stack."""
+    with reading(folder):
+        series = [frames_series(as_frames(frames), options, masks)]
+        return choose(series, folder, options, masks)
+
+
+def series_of(
+    path: str | Path, options: ReadOptions = ReadOptions(), *, masks: bool = False
+) -> Sequence[Series]:
+    """The images of a file or folder, from which `open_source` chooses; the same arguments."""
     path = Path(path)
     if not path.exists():
         raise DataError(f"there is no file or folder {path}")
     found = format_of(path)
     with reading(path):
         if found is not None:
-            data = found.opener(masks=masks)(path, axes)
-        elif path.is_dir():
-            data = open_frames(as_frames(frames_in(path)), masks)
-        else:
-            raise DataError(
-                f"cannot read {path}: {path.suffix.lower() or 'a file without suffix'} is none of "
-                f"{' '.join(file_suffixes())}; expected one of: {input_kinds()}"
-            )
-        return Source(data, path.stem, path.resolve())
+            return found.series(path, options, masks)
+        if path.is_dir():
+            return [frames_series(as_frames(frames_in(path, options)), options, masks)]
+    raise DataError(
+        f"cannot read {path}: {path.suffix.lower() or 'a file without suffix'} is none of "
+        f"{' '.join(file_suffixes())}; expected one of: {input_kinds()}"
+    )
 
 
 def format_of(path: Path) -> Format | None:
@@ -85,7 +91,7 @@ def suffix_format(suffix: str) -> Format | None:
     return next((one for one in FORMATS if suffix.lower() in one.suffixes), None)
 
 
-def frames_in(folder: Path) -> list[Path]:
+def frames_in(folder: Path, options: ReadOptions = ReadOptions()) -> list[Path]:
     """Images of a folder, in natural order: image_2 before image_10; hidden files are left out.
 
     Raises
@@ -99,6 +105,8 @@ def frames_in(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     ]
+    if options.pattern is not None:
+        found = [path for path in found if fnmatchcase(path.name, options.pattern)]
     if not found:
         raise DataError(f"there are no images ({' '.join(suffixes)}) in {folder}")
     return natsorted(found, key=lambda path: path.name)

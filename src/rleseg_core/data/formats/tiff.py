@@ -10,41 +10,29 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
-from rleseg_core.data.arrays import as_dask, image_data
+from rleseg_core.data.arrays import as_dask
 from rleseg_core.data.axes import arrange
-from rleseg_core.data.formats.base import Format, FrameFiles, Header
+from rleseg_core.data.formats.base import Format, FrameFiles, Header, ReadOptions, Series
 from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
     import dask.array as da
     import tifffile
+    import zarr
 
 _RECORD = "rleseg"
 _VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
-def open_tiff(path: Path, axes: str | None = None) -> "da.Array":
-    """Lazy array of the first series of a TIFF at full resolution.
-
-    Parameters
-    ----------
-    path : Path
-        The file; it stays open as long as the array lives.
-    axes : str, optional
-        Overrides the axes it names.
-
-    Returns
-    -------
-    (T, Y, X, C) dask array
-        One chunk per page.
+def tiff_series(path: Path, _options: ReadOptions, _masks: bool) -> list[Series]:
+    """The first series of a TIFF at full resolution.
 
     Raises
     ------
     DataError
-        If it is no TIFF, truncated, or holds more than time, one plane and channels.
+        If it is no TIFF, or truncated.
     """
     import tifffile
-    import zarr
 
     check_pages(path)
     tiff = tifffile.TiffFile(path)
@@ -54,14 +42,21 @@ def open_tiff(path: Path, axes: str | None = None) -> "da.Array":
             tiff = tifffile.TiffFile(path, is_shaped=False)
         series = tiff.series[0]
         _check_whole(path, series)
-        # level 0: a pyramid would open as a group
-        store = series.aszarr(level=0, chunkmode="page")
-        array = zarr.open_array(store, mode="r")
+        array = _lazy(tiff, series)
     except BaseException:
         tiff.close()
         raise
+    return [Series(shape=array.shape, dtype=array.dtype, axes=series.axes, read=lambda: array)]
+
+
+def _lazy(tiff: "tifffile.TiffFile", series: "tifffile.TiffPageSeries") -> "zarr.Array":
+    """Array over the pages of a series; the file is closed when nobody needs it any more."""
+    import zarr
+
+    # level 0: a pyramid would open as a group
+    store = series.aszarr(level=0, chunkmode="page")
     weakref.finalize(store, tiff.close)
-    return image_data(as_dask(array), axes or series.axes, str(path))
+    return zarr.open_array(store, mode="r")
 
 
 def tiff_header(path: Path, _masks: bool = False) -> Header:
@@ -215,7 +210,7 @@ def _one_frame(data: "da.Array", axes: str, path: Path) -> "da.Array":
 TIFF = Format(
     label="TIFF",
     suffixes=(".tif", ".tiff"),
-    open_images=open_tiff,
+    series=tiff_series,
     frames=FrameFiles(header=tiff_header, read=read_tiff),
     write=write_tiff,
     read_record=tiff_record,

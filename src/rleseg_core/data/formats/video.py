@@ -4,16 +4,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rleseg_core.data.arrays import frames_array
-from rleseg_core.data.formats.base import Format
+from rleseg_core.data.formats.base import Format, ReadOptions, Series
 from rleseg_core.errors import DataError
-
-if TYPE_CHECKING:
-    import dask.array as da
 
 _KEPT_FRAMES = 16
 
@@ -94,7 +90,7 @@ class VideoFrames:
                     yield frame.to_ndarray(format="rgb24")
 
 
-def open_video(path: Path, _axes: str | None = None) -> "da.Array":
+def video_series(path: Path, _options: ReadOptions, _masks: bool) -> list[Series]:
     """Frames of a video, (T, Y, X, 1 or 3) uint8, decoded when they are looked at.
 
     Raises
@@ -103,11 +99,13 @@ def open_video(path: Path, _axes: str | None = None) -> "da.Array":
         If it holds no video, or cannot be decoded.
     """
     video = VideoFrames(path)
-    return frames_array(video.read, video.n_frames, video.shape, np.dtype(np.uint8))
+    shape = (video.n_frames, *video.shape)
+    data = frames_array(video.read, video.n_frames, video.shape, np.dtype(np.uint8))
+    return [Series(shape=shape, dtype=data.dtype, axes="TYXS", read=lambda: data)]
 
 
 VIDEO = Format(
     label="video",
     suffixes=(".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".gif"),
-    open_images=open_video,
+    series=video_series,
 )

@@ -6,34 +6,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rleseg_core.data.arrays import as_dask, image_data
-from rleseg_core.data.formats.base import Format
+from rleseg_core.data.formats.base import Format, ReadOptions, Series
 from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
-    import dask.array as da
     import zarr
 
 _MARKERS = ("zarr.json", ".zarray", ".zgroup")
 _RECORD = "rleseg"
 
 
-def open_zarr(path: Path, axes: str | None = None) -> "da.Array":
-    """Lazy array (T, Y, X, C) of a zarr array, or of an OME-Zarr image at its finest level.
+def zarr_series(path: Path, _options: ReadOptions, _masks: bool) -> list[Series]:
+    """A zarr array, or an OME-Zarr image at its finest level.
 
     Raises
     ------
     DataError
-        If it is a group of several arrays, or holds more than time, one plane and channels.
+        If it is a group of several arrays.
     """
     import zarr
 
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Group):
-        node, named = _finest_level(node, path)
+        array, named = _finest_level(node, path)
     else:
-        named = _axis_names(node)
-    return image_data(as_dask(node), axes or named, str(path))
+        array, named = node, _axis_names(node)
+    return [Series(shape=array.shape, dtype=array.dtype, axes=named, read=lambda: array)]
 
 
 def create_stack(
@@ -123,7 +121,7 @@ def _axis_names(array: "zarr.Array") -> str | None:
 ZARR = Format(
     label="zarr",
     suffixes=(".zarr",),
-    open_images=open_zarr,
+    series=zarr_series,
     is_folder=is_zarr,
     write=write_zarr,
     read_record=zarr_record,

@@ -5,20 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from rleseg_core.data.arrays import as_dask, image_data
-from rleseg_core.data.formats.base import Format, FrameFiles
+from rleseg_core.data.formats.base import Format, FrameFiles, Series
 
 FOLDER = Path(__file__).parent
 
 
-def open_toy(path, axes=None):
+def toy_series(path, _options, _masks):
     _, *frames = path.read_text().splitlines()
     array = np.array([json.loads(frame) for frame in frames], np.uint8)
-    return image_data(as_dask(array), axes or "TYX", str(path))
+    return [Series(shape=array.shape, dtype=array.dtype, axes="TYX", read=lambda: array)]
 
 
 def read_frame(path, _masks):
-    return np.asarray(open_toy(path)[0])
+    return toy_series(path, None, False)[0].read()[0, ..., None]
 
 
 def frame_header(path, masks):
@@ -38,7 +37,7 @@ def read_record(path):
 TOY = Format(
     label="toy array",
     suffixes=(".toy",),
-    open_images=open_toy,
+    series=toy_series,
     frames=FrameFiles(header=frame_header, read=read_frame),
     write=write_toy,
     read_record=read_record,
