@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
+from rleseg_core.checks import Index, Side, Within, check_fields, from_mapping
 from rleseg_core.errors import SchemeError
+
+Frames = Annotated[int, Within(1, 4096)]
+"""Frames of a window."""
+ImageSide = Annotated[int, Within(16, 2**16)]
+"""The longer side of a frame after resizing, in pixels; with less there is nothing to see."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +32,12 @@ class MaskSpec:
         If a number is not positive, or a class name is empty or used twice.
     """
 
-    size: tuple[int, int]
+    size: tuple[Side, Side]
     class_names: tuple[str, ...]
-    n_frames: int = 1
+    n_frames: Frames = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", tuple(int(side) for side in self.size))
-        object.__setattr__(self, "class_names", tuple(self.class_names))
-        if len(self.size) != 2 or min(self.size) < 1 or self.n_frames < 1:
-            raise SchemeError(
-                f"a mask needs a positive number of rows, columns and frames, got size {self.size} "
-                f"and {self.n_frames} frames"
-            )
+        check_fields(self, SchemeError)
         if not self.class_names or "" in self.class_names:
             raise SchemeError(f"each foreground class needs a name, got {self.class_names}")
         if len(set(self.class_names)) != len(self.class_names):
@@ -64,8 +64,8 @@ class MaskSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Self:
-        """The spec that `to_json` gave."""
-        return cls(**values)  # type: ignore[arg-type]
+        """The spec that `to_json` gave; anything else is a SchemeError."""
+        return from_mapping(cls, values, SchemeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +92,14 @@ class WindowSpec:
         If a number is not positive, or a stride would leave pixels or frames out.
     """
 
-    patch: int
-    patch_stride: int
-    image_size: int | None = None
-    n_frames: int = 1
-    frame_stride: int = 1
+    patch: Side
+    patch_stride: Side
+    image_size: ImageSide | None = None
+    n_frames: Frames = 1
+    frame_stride: Frames = 1
 
     def __post_init__(self) -> None:
-        numbers = (self.patch, self.patch_stride, self.n_frames, self.frame_stride)
-        if min(numbers) < 1 or (self.image_size is not None and self.image_size < 1):
-            raise SchemeError(f"the numbers of a window must be positive, got {self}")
+        check_fields(self, SchemeError)
         if self.patch_stride > self.patch or self.frame_stride > self.n_frames:
             raise SchemeError(
                 f"windows would leave gaps: patch_stride {self.patch_stride} must be at most patch "
@@ -115,8 +113,8 @@ class WindowSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Self:
-        """The spec that `to_json` gave."""
-        return cls(**values)  # type: ignore[arg-type]
+        """The spec that `to_json` gave; anything else is a SchemeError."""
+        return from_mapping(cls, values, SchemeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,15 +137,15 @@ class StartGrid:
         that close a block, after which runs begin at the first pixel again.
     """
 
-    offset: int
-    rows: int
-    cols: int
+    offset: Index
+    rows: Side
+    cols: Side
     order: Literal["C", "F"] = "C"
     start: Literal["flat", "coords", "implied"] = "flat"
-    stops: tuple[tuple[int, int], ...] = ()
+    stops: tuple[tuple[Index, Index], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stops", tuple((int(o), int(n)) for o, n in self.stops))
+        check_fields(self, SchemeError, "tokens.grid.")
 
     @property
     def size(self) -> int:

@@ -14,7 +14,9 @@ def test_specs_come_back_from_json():
 @pytest.mark.parametrize(
     ("size", "names", "told"),
     [
-        ((0, 8), ("cell",), "positive number"),
+        ((0, 8), ("cell",), "size must be 2 values, each a whole number from 1 to 65,536, got"),
+        ((8.5, 8), ("cell",), "size must be 2 values"),
+        ((8, 8), ("cell", 3), "class_names must be a list, each text"),
         ((8, 8), (), "needs a name"),
         ((8, 8), ("cell", ""), "needs a name"),
         ((8, 8), ("cell", "cell"), "must differ"),
@@ -28,7 +30,11 @@ def test_masks_that_cannot_be(size, names, told):
 @pytest.mark.parametrize(
     ("numbers", "told"),
     [
-        ({"patch": 0, "patch_stride": 0}, "must be positive"),
+        ({"patch": 0, "patch_stride": 0}, "patch must be a whole number from 1 to 65,536, got 0"),
+        (
+            {"patch": 8, "patch_stride": 8, "image_size": 1},
+            "image_size must be a whole number from 16",
+        ),
         ({"patch": 8, "patch_stride": 9}, "leave gaps"),
         ({"patch": 8, "patch_stride": 8, "frame_stride": 2}, "leave gaps"),
     ],

@@ -12,7 +12,7 @@ from napari_rleseg.layers import notes
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
 from napari_rleseg.widgets.controls import narrow
-from rleseg_core.checkpoints import ModelInfo, list_models, model_facts, read_info
+from rleseg_core.checkpoints import ModelInfo, installed_models, model_facts, read_info
 from rleseg_core.errors import RlesegError
 
 if TYPE_CHECKING:
@@ -130,11 +130,15 @@ class ModelBox(QComboBox):
         """Look for installed models again; the choice stays."""
         kept, had = self.model, self.count() > 0
         self.clear()
-        installed = list_models()
+        installed, unreadable = installed_models()
         paths = {info.path for info in installed}
         for info in [*installed, *(info for info in self._browsed if info.path not in paths)]:
             self.addItem(info.name, info)
             self.setItemData(self.count() - 1, _about(info), Qt.ItemDataRole.ToolTipRole)
+        for broken in unreadable:
+            self.addItem(f"{broken.path.stem} (unreadable)", None)
+            self.setItemData(self.count() - 1, broken.reason, Qt.ItemDataRole.ToolTipRole)
+            super().model().item(self.count() - 1).setEnabled(False)
         self.addItem("Model file…", None)
         self._last = max(0, self._index(kept.path)) if kept is not None else 0
         self.setCurrentIndex(self._last)

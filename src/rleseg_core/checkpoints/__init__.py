@@ -1,6 +1,6 @@
 """Model files, the registry of installed models, and models built from them.
 
-* `file`: one file, its header and its weights; `old_names` translates what version 0.1 wrote;
+* `header`, `file`: one file, its header and its weights; `old_names` translates those of 0.1;
 * `registry`: the models installed here, by name;
 * `tokenizers`, `build`: from a header to a tokenizer or a model, and headers of new models;
 * `backbones`, `backbone_files`: pretrained backbones, found, fetched and read.
@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 from rleseg_core.checkpoints.file import (
     Checkpoint,
-    ModelInfo,
     count_parameters,
     load_checkpoint,
     read_info,
     save_checkpoint,
 )
+from rleseg_core.checkpoints.header import ModelInfo
 from rleseg_core.checkpoints.registry import (
+    UnreadableModel,
     find_model,
+    installed_models,
     list_models,
     model_facts,
     model_folders,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "ModelInfo",
+    "UnreadableModel",
     "as_video",
     "build_model",
     "build_tokenizer",
@@ -54,6 +57,7 @@ __all__ = [
     "fetch_backbone",
     "find_backbone",
     "find_model",
+    "installed_models",
     "length_ranges",
     "list_models",
     "load_backbone",

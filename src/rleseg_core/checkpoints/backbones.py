@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rleseg_core.checkpoints.backbone_files import PretrainedBackbone, read_backbone
 from rleseg_core.checkpoints.build import build_model
-from rleseg_core.checkpoints.file import ModelInfo
+from rleseg_core.checkpoints.header import ModelInfo
 from rleseg_core.checkpoints.registry import model_folders, user_models
 from rleseg_core.download import Downloaded, download
 from rleseg_core.errors import CheckpointError

@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from rleseg_core.checkpoints.file import ModelInfo
-from rleseg_core.errors import CheckpointError, SchemeError
+from rleseg_core.checkpoints.header import ModelInfo
+from rleseg_core.devices import free_memory
+from rleseg_core.errors import BudgetError, CheckpointError, SchemeError
 from rleseg_core.model import (
     Fusion,
     Head,
@@ -29,18 +31,49 @@ def build_model(info: ModelInfo, weights: Mapping[str, Tensor] | None = None) ->
     Raises
     ------
     CheckpointError
-        If the weights are not those of the model that the header describes.
+        If the weights are not those of the model that the header describes, or are no numbers.
+    BudgetError
+        If a fresh model would not fit into memory.
     """
-    model = Pix2Seq(ModelConfig.from_json(info.model))
-    if weights is not None:
-        try:
-            model.load_state_dict(dict(weights))
-        except RuntimeError as error:
-            first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-            raise CheckpointError(
-                f"the weights of {info.path} do not fit its header ({first}); restore the file"
-            ) from error
+    config = ModelConfig.from_json(info.model)
+    with torch.device("meta"):  # shapes alone: a damaged header may ask for terabytes
+        expected = Pix2Seq(config).state_dict()
+    if weights is None:
+        _check_memory(expected)
+        return Pix2Seq(config)
+    if misfit := _misfit(expected, weights):
+        raise CheckpointError(
+            f"the weights of {info.path} do not fit its header ({misfit}); restore the file"
+        )
+    model = Pix2Seq(config)
+    model.load_state_dict(dict(weights))
     return model
+
+
+def _misfit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:
+    """The first difference between weights and those that a model needs; empty if there is none."""
+    if missing := expected.keys() - weights.keys():
+        return f"{min(missing)} is missing"
+    if surplus := weights.keys() - expected.keys():
+        return f"{min(surplus)} is not in such a model"
+    for name, empty in expected.items():
+        value = weights[name]
+        if value.shape != empty.shape:
+            return f"{name} is {tuple(value.shape)}, expected {tuple(empty.shape)}"
+        if value.is_floating_point() != empty.is_floating_point():
+            return f"{name} holds {value.dtype}, expected {empty.dtype}"
+        if value.is_floating_point() and not value.isfinite().all():
+            return f"{name} has values that are no numbers"
+    return ""
+
+
+def _check_memory(expected: Mapping[str, Tensor]) -> None:
+    n_bytes = sum(4 * value.numel() for value in expected.values())
+    if n_bytes > (free := free_memory(torch.device("cpu"))):
+        raise BudgetError(
+            f"the weights of such a model take {n_bytes / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB "
+            "of memory are free; choose a smaller model, vocabulary or number of tokens"
+        )
 
 
 def new_model(

@@ -1,82 +1,26 @@
 """Models on disk: one safetensors file of weights with a JSON header that says what they are."""
 
 import errno
-import json
 import math
 import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rleseg_core.checkpoints.old_names import model_settings, training_state, weight_name
-from rleseg_core.errors import CheckpointError, SchemeError
-from rleseg_core.files import time_stamp, whole_file
-from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.checkpoints.header import ModelInfo, header_text, parse_header
+from rleseg_core.checkpoints.old_names import weight_name
+from rleseg_core.errors import CheckpointError
+from rleseg_core.files import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "rleseg-2"
-READABLE = ("rleseg-1", FORMAT)  # of the first, `old_names` translates
 _KEY = "rleseg"
 _WEIGHTS, _STATE, _AVERAGE = "model.", "state.", "average."
 _BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelInfo:
-    """The header of a model file, which is read without torch.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    model, scheme : dict
-        JSON forms of `rleseg_core.model.ModelConfig` and `rleseg_core.tokens.Scheme`.
-    mask_spec : MaskSpec
-        Size, frames and class names of the masks that the model writes.
-    window_spec : WindowSpec
-        The windows that it reads.
-    step : int
-        Optimizer steps that it was trained for.
-    card : dict
-        Information for people: name, data, recipe, scores, licence, base model.
-    training : dict
-        Settings and counters that a run needs to resume; empty in a released model.
-    layout : dict
-        JSON form of the `rleseg_core.tokens.PublishedLayout` of its token ids; empty: compact ids.
-    """
-
-    path: Path
-    model: dict[str, object]
-    scheme: dict[str, object]
-    mask_spec: MaskSpec
-    window_spec: WindowSpec
-    step: int
-    card: dict[str, object] = field(default_factory=dict)
-    training: dict[str, object] = field(default_factory=dict)
-    layout: dict[str, object] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The name on its card, or else of its file."""
-        return str(self.card.get("name") or self.path.stem)
-
-    def provenance(self, **settings: object) -> dict[str, object]:
-        """What is stored with masks of this model: classes, model, version, date, `settings`."""
-        return {
-            "class_names": list(self.mask_spec.class_names),
-            "model": self.name,
-            "model_file": self.path.name,
-            "step": self.step,
-            "version": version("napari-rleseg"),
-            "date": time_stamp(),
-            **settings,
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,24 +62,12 @@ def save_checkpoint(
     tensors = {_WEIGHTS + name: value for name, value in weights.items()}
     tensors |= {_STATE + name: value for name, value in (state or {}).items()}
     tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
-    header = {
-        "format": FORMAT,
-        "model": info.model,
-        "scheme": info.scheme,
-        "mask_spec": info.mask_spec.to_json(),
-        "window_spec": info.window_spec.to_json(),
-        "step": info.step,
-        "card": info.card,
-        "training": info.training,
-    }
-    if info.layout:
-        header["layout"] = info.layout
     with whole_file(info.path) as temporary:
         # safetensors writes to a name of its own choice; in a folder of ours we can find it again
         folder = temporary.with_suffix(".parts")
         folder.mkdir()
         try:
-            save_file(tensors, folder / temporary.name, metadata={_KEY: json.dumps(header)})
+            save_file(tensors, folder / temporary.name, metadata={_KEY: header_text(info)})
             (folder / temporary.name).rename(temporary)
         except SafetensorError as error:
             raise _os_error(error, info.path) from error
@@ -173,7 +105,7 @@ def read_info(path: str | Path) -> ModelInfo:
             f"{path} holds weights of another program (it has no rleseg header); choose a "
             ".safetensors file that `rleseg train` wrote"
         )
-    return _parse_header(path, header)
+    return parse_header(path, header)
 
 
 def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
@@ -240,30 +172,3 @@ def _os_error(error: Exception, path: Path) -> OSError:
     if number is None:
         return OSError(errno.EIO, str(error), str(path))
     return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
-
-
-def _parse_header(path: Path, text: str) -> ModelInfo:
-    try:
-        header = json.loads(text)
-    except ValueError as error:
-        raise CheckpointError(f"{path} has a damaged header ({error}); restore the file") from error
-    if not isinstance(header, dict) or header.get("format") not in READABLE:
-        found = header.get("format") if isinstance(header, dict) else header
-        raise CheckpointError(
-            f"{path} has format {found!r}, this version reads {' and '.join(READABLE)}; update "
-            "napari-rleseg"
-        )
-    try:
-        return ModelInfo(
-            path=path,
-            model=model_settings(dict(header["model"])),
-            scheme=dict(header["scheme"]),
-            mask_spec=MaskSpec.from_json(header["mask_spec"]),
-            window_spec=WindowSpec.from_json(header["window_spec"]),
-            step=int(header["step"]),
-            card=dict(header.get("card") or {}),
-            training=training_state(dict(header.get("training") or {})),
-            layout=dict(header.get("layout") or {}),
-        )
-    except (KeyError, TypeError, ValueError, SchemeError) as error:
-        raise CheckpointError(f"{path} has a damaged header ({error}); restore the file") from error

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from rleseg_core.checkpoints.file import ModelInfo, read_info
+from rleseg_core.checkpoints.file import read_info
+from rleseg_core.checkpoints.header import ModelInfo
 from rleseg_core.errors import CheckpointError
 
 
@@ -21,16 +23,44 @@ def model_folders() -> list[Path]:
     return [Path(__file__).parent.parent / "models", user_models(), *named]
 
 
-def list_models() -> list[ModelInfo]:
-    """Headers of the installed models, the bundled ones first; unreadable files are left out."""
-    found = []
+@dataclass(frozen=True, kw_only=True)
+class UnreadableModel:
+    """A file in a folder of models that is none, or is damaged.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    reason : str
+        One sentence for people.
+    """
+
+    path: Path
+    reason: str
+
+
+def installed_models() -> tuple[list[ModelInfo], list[UnreadableModel]]:
+    """Headers of the installed models, the bundled ones first, and the unreadable files."""
+    found, unreadable = [], []
     for folder in model_folders():
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in _model_files(folder):
             try:
                 found.append(read_info(path))
-            except CheckpointError:
-                continue
-    return found
+            except CheckpointError as error:
+                unreadable.append(UnreadableModel(path=path, reason=str(error)))
+    return found, unreadable
+
+
+def list_models() -> list[ModelInfo]:
+    """Headers of the installed models, the bundled ones first; unreadable files are left out."""
+    return installed_models()[0]
+
+
+def _model_files(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".safetensors")
+    except OSError:  # there is no such folder, or it may not be looked into
+        return []
 
 
 def model_facts(info: ModelInfo) -> dict[str, object]:
@@ -88,9 +118,13 @@ def find_model(name: str | Path) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    models = {info.path.stem: info.path for info in reversed(list_models())}
+    found, unreadable = installed_models()
+    models = {info.path.stem: info.path for info in reversed(found)}
     if str(name) in models:
         return models[str(name)]
+    for broken in unreadable:
+        if broken.path.stem == str(name):
+            raise CheckpointError(broken.reason)
     raise CheckpointError(
         f"there is no model file {name}, nor an installed model of that name "
         f"(installed: {', '.join(sorted(models)) or 'none'})"

@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
+from rleseg_core.checks import Rate, Side, check_fields, from_mapping
 from rleseg_core.errors import SchemeError
 from rleseg_core.model.config_parts import (
     BackboneConfig,
     DecoderConfig,
     EncoderConfig,
     FramesConfig,
-    Head,
     PointerConfig,
     TokensConfig,
 )
-from rleseg_core.spec import StartGrid
 
 _PARTS = {
     "tokens": TokensConfig,
@@ -57,27 +56,28 @@ class ModelConfig:
         If the parts do not fit together.
     """
 
-    image_size: int
+    image_size: Side
     tokens: TokensConfig
     frames: FramesConfig = field(default_factory=FramesConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     pointer: PointerConfig = field(default_factory=PointerConfig)
-    dropout: float = 0.1
-    drop_path: float = 0.1
+    dropout: Rate = 0.1
+    drop_path: Rate = 0.1
 
     def __post_init__(self) -> None:
-        if self.image_size < 1:
-            raise SchemeError(f"image_size must be positive, got {self.image_size}")
-        for name in ("dropout", "drop_path"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SchemeError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+        check_fields(self, SchemeError)
         if (self.frames.fusion == "early") != (self.backbone.kind == "swin"):
             raise SchemeError(
                 f"fusion={self.frames.fusion!r} does not go with backbone={self.backbone.kind!r}: "
                 "frames are joined early in a 'swin' backbone (sizes swin-t, swin-s, swin-b), and "
                 "there alone"
+            )
+        if self.encoder.mlp_dim < self.encoder.dim:
+            raise SchemeError(
+                f"encoder.mlp_dim must be at least encoder.dim, got {self.encoder.mlp_dim} and "
+                f"{self.encoder.dim}"
             )
         starts = self.pointer.starts
         if self.tokens.heads and starts != "table":
@@ -142,18 +142,7 @@ class ModelConfig:
         SchemeError
             If the values are not those of a model of this version.
         """
-        try:
-            parts = {name: dict(values[name]) for name in _PARTS if name in values}
-            tokens = parts["tokens"]
-            if tokens.get("grid") is not None:
-                tokens["grid"] = StartGrid(**tokens["grid"])
-            tokens["heads"] = tuple(Head(**head) for head in tokens.get("heads", ()))
-            own = {name: value for name, value in values.items() if name not in parts}
-            return cls(**own, **{name: _PARTS[name](**part) for name, part in parts.items()})
-        except (KeyError, TypeError, ValueError) as error:
-            raise SchemeError(
-                f"these are not the settings of a model of this version ({error})"
-            ) from error
+        return from_mapping(cls, values, SchemeError)
 
 
 def setting_name(name: str) -> str:

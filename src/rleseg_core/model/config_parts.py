@@ -1,18 +1,21 @@
 """The parts of a model's config: each holds the settings of one idea and checks them."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from rleseg_core.checks import Index, Side, Within, check_fields
 from rleseg_core.errors import SchemeError
-from rleseg_core.spec import StartGrid
+from rleseg_core.spec import Frames, StartGrid
 
 Starts = Literal["table", "codes", "pointer", "first_hit"]
 Ends = Literal["table", "first_hit"]
 Fusion = Literal["middle", "late", "early", "first"]
 BackboneKind = Literal["bottleneck", "basic", "vit", "swin"]
+VocabSize = Annotated[int, Within(1, 2**24)]
+MaxTokens = Annotated[int, Within(1, 2**20)]
+Width = Annotated[int, Within(1, 2**14)]
+Layers = Annotated[int, Within(0, 256)]
 
-_STARTS: tuple[Starts, ...] = ("table", "codes", "pointer", "first_hit")
-_FUSIONS: tuple[Fusion, ...] = ("middle", "late", "early", "first")
 _N_STAGES = {"bottleneck": (3, 4), "basic": (3, 4), "vit": (0,), "swin": (1, 2, 3, 4)}
 
 
@@ -28,9 +31,12 @@ class Head:
         The token that the head's sequence begins with.
     """
 
-    offset: int
-    size: int
-    prompt: int
+    offset: Index
+    size: VocabSize
+    prompt: Index
+
+    def __post_init__(self) -> None:
+        check_fields(self, SchemeError, "tokens.heads.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,21 +63,14 @@ class TokensConfig:
         If a number is below 1, or a range of ids lies outside the vocabulary.
     """
 
-    vocab_size: int
-    max_tokens: int
+    vocab_size: VocabSize
+    max_tokens: MaxTokens
     grid: StartGrid | None = None
-    ordinal_ranges: tuple[tuple[int, int], ...] = ()
+    ordinal_ranges: tuple[tuple[Index, Index], ...] = ()
     heads: tuple[Head, ...] = ()
 
     def __post_init__(self) -> None:
-        ranges = tuple((int(offset), int(size)) for offset, size in self.ordinal_ranges)
-        object.__setattr__(self, "ordinal_ranges", ranges)
-        object.__setattr__(self, "heads", tuple(self.heads))
-        if min(self.vocab_size, self.max_tokens) < 1:
-            raise SchemeError(
-                f"tokens.vocab_size and tokens.max_tokens must be positive, got {self.vocab_size} "
-                f"and {self.max_tokens}"
-            )
+        check_fields(self, SchemeError, "tokens.")
         for name, offset, size in self._segments():
             if offset < 0 or size < 1 or offset + size > self.vocab_size:
                 raise SchemeError(
@@ -117,24 +116,21 @@ class FramesConfig:
         If these do not go together.
     """
 
-    n_frames: int = 1
+    n_frames: Frames = 1
     fusion: Fusion | None = None
-    patch_frames: int | None = None
-    dense_frames: int | None = None
-    sparse_pool: int = 2
+    patch_frames: Frames | None = None
+    dense_frames: Frames | None = None
+    sparse_pool: Annotated[int, Within(1, 4096)] = 2
 
     def __post_init__(self) -> None:
-        if self.fusion not in (None, *_FUSIONS):
-            raise SchemeError(
-                f"there is no fusion {self.fusion!r}; use 'middle', 'late', 'early' or 'first'"
-            )
-        if (self.n_frames > 1) != (self.fusion is not None) or self.n_frames < 1:
+        check_fields(self, SchemeError, "frames.")
+        if (self.n_frames > 1) != (self.fusion is not None):
             raise SchemeError(
                 f"windows of n_frames={self.n_frames} do not go with fusion={self.fusion!r}; use "
                 "None for one frame, and 'middle', 'late', 'early' or 'first' for more"
             )
         if self.patch_frames is not None and (
-            self.fusion != "early" or self.patch_frames < 1 or self.n_frames % self.patch_frames
+            self.fusion != "early" or self.n_frames % self.patch_frames
         ):
             raise SchemeError(
                 f"patch_frames={self.patch_frames} must divide n_frames={self.n_frames}, and needs "
@@ -147,8 +143,6 @@ class FramesConfig:
                 f"dense_frames={self.dense_frames} must lie between 1 and n_frames={self.n_frames},"
                 f" and needs fusion='middle' or 'late', got {self.fusion!r}"
             )
-        if self.sparse_pool < 1:
-            raise SchemeError(f"sparse_pool must be at least 1, got {self.sparse_pool}")
 
     @property
     def frames_per_patch(self) -> int:
@@ -195,35 +189,21 @@ class BackboneConfig:
     """
 
     kind: BackboneKind = "bottleneck"
-    widths: tuple[int, ...] = (64, 128, 256, 512)
-    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    widths: tuple[Width, ...] = (64, 128, 256, 512)
+    blocks: tuple[Annotated[int, Within(1, 256)], ...] = (3, 4, 6, 3)
     norm: Literal["batch", "group"] = "batch"
     stem: Literal["published", "torchvision"] = "published"
     bn_eval: Literal["moving", "batch"] = "moving"
-    map_size: tuple[int, int] | None = None
+    map_size: tuple[Side, Side] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("widths", "blocks"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.map_size is not None:
-            object.__setattr__(self, "map_size", tuple(self.map_size))
-        if self.kind not in _N_STAGES:
-            raise SchemeError(
-                f"there is no backbone {self.kind!r}; use 'bottleneck', 'basic', 'vit' or 'swin'"
-            )
-        if self.bn_eval not in ("moving", "batch"):
-            raise SchemeError(f"bn_eval must be 'moving' or 'batch', got {self.bn_eval!r}")
-        if self.stem not in ("published", "torchvision"):
-            raise SchemeError(f"stem must be 'published' or 'torchvision', got {self.stem!r}")
+        check_fields(self, SchemeError, "backbone.")
         n_stages = _N_STAGES[self.kind]
         if not len(self.widths) == len(self.blocks) in n_stages:
             raise SchemeError(
                 f"a {self.kind} backbone has {' or '.join(map(str, n_stages))} stages, got widths "
                 f"{self.widths} and blocks {self.blocks}"
             )
-        for name in ("widths", "blocks"):
-            if min(getattr(self, name), default=1) < 1:
-                raise SchemeError(f"backbone.{name} must be positive, got {getattr(self, name)}")
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -258,15 +238,13 @@ class TransformerConfig:
     part: ClassVar[str]
     least_layers: ClassVar[int]
 
-    dim: int = 256
-    n_layers: int = 6
-    n_heads: int = 8
-    mlp_dim: int = 1024
+    dim: Width = 256
+    n_layers: Layers = 6
+    n_heads: Width = 8
+    mlp_dim: Width = 1024
 
     def __post_init__(self) -> None:
-        for name in ("dim", "n_heads", "mlp_dim"):
-            if getattr(self, name) < 1:
-                raise SchemeError(f"{self.part}.{name} must be positive, got {getattr(self, name)}")
+        check_fields(self, SchemeError, f"{self.part}.")
         if self.n_layers < self.least_layers:
             raise SchemeError(
                 f"{self.part}.n_layers must be at least {self.least_layers}, got {self.n_layers}"
@@ -321,17 +299,11 @@ class PointerConfig:
 
     starts: Starts = "table"
     ends: Ends = "table"
-    dense_classes: int = 0
-    mask_dim: int = 128
+    dense_classes: Annotated[int, Within(0, 2**16)] = 0
+    mask_dim: Width = 128
 
     def __post_init__(self) -> None:
-        if self.starts not in _STARTS:
-            raise SchemeError(
-                f"there are no starts={self.starts!r}; use 'table', 'codes', 'pointer' or "
-                "'first_hit'"
-            )
-        if self.mask_dim < 1:
-            raise SchemeError(f"pointer.mask_dim must be positive, got {self.mask_dim}")
+        check_fields(self, SchemeError, "pointer.")
         if not self.reads_image and (self.ends != "table" or self.dense_classes):
             raise SchemeError(
                 f"ends={self.ends!r} and dense_classes={self.dense_classes} need the image at mask "

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from rleseg_core.checks import Index, check_fields
 from rleseg_core.errors import SchemeError
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens.fields import (
@@ -121,8 +122,11 @@ class PublishedLayout:
     lengths_offset: int | None = None
     class_offset: int | None = None
     shared_coord: bool = False
-    prompt: int | None = None
-    vocab_size: int | None = None
+    prompt: Index | None = None
+    vocab_size: Index | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self, SchemeError, "layout.")
 
     def place(
         self, fields: tuple[Field, ...], label: BlockLabel | None, scheme: Scheme, spec: MaskSpec

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, Self
 
+from rleseg_core.checks import from_mapping
 from rleseg_core.errors import SchemeError
 
 
@@ -62,12 +63,7 @@ class Scheme:
         SchemeError
             If `values` names a choice that schemes do not have.
         """
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise SchemeError(
-                f"a scheme has no {join_words(sorted(unknown))}; it was written by a newer version"
-            )
-        return cls(**values)  # type: ignore[arg-type]
+        return from_mapping(cls, values, SchemeError)
 
 
 PRESETS: dict[str, Scheme] = {

@@ -7,29 +7,31 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from rleseg_core.checkpoints import (
-    ModelInfo,
     find_model,
     list_models,
     load_checkpoint,
+    new_model,
     read_info,
     save_checkpoint,
 )
 from rleseg_core.errors import CheckpointError
 from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.tokens import preset
 
 
 @pytest.fixture
 def info(tmp_path):
-    return ModelInfo(
-        path=tmp_path / "models" / "mine.safetensors",
-        model={"tokens": {"vocab_size": 7}},
-        scheme={"order": "C"},
+    header = new_model(
+        tmp_path / "models" / "mine.safetensors",
+        size="test",
+        scheme=preset("binary"),
         mask_spec=MaskSpec(size=(8, 8), class_names=("cell",)),
         window_spec=WindowSpec(patch=16, patch_stride=8),
-        step=3,
+        max_tokens=16,
         card={"name": "Mine"},
-        training={"seed": 1},
     )
+    model = json.loads(json.dumps(header.model))  # lists for tuples, as in a file
+    return replace(header, model=model, step=3, training={"seed": 1})
 
 
 def test_round_trip(info):
@@ -78,7 +80,10 @@ def test_foreign_weights_are_refused(tmp_path):
     ("header", "told"),
     [
         ("{", "damaged header"),
-        ("[]", "has format"),
+        ('{"format": "rleseg-2", "format": "rleseg-2"}', "says 'format' twice"),
+        ('{"format": ' + "[" * 40 + "]" * 40 + "}", "nested too deeply"),
+        ('{"format": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        ("[]", "expected an object, found a list"),
         ('{"format": "rleseg-9"}', "update napari-rleseg"),
         ('{"format": "rleseg-1"}', "damaged header"),
         ('{"format": "rleseg-2"}', "damaged header"),

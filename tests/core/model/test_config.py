@@ -34,15 +34,20 @@ def test_own_sizes_point_where_they_can_and_the_paper_does_not() -> None:
         ),
         ({"decoder_dim": 30}, r"decoder\.dim must be a multiple of 4 and of decoder\.n_heads"),
         ({"encoder_n_heads": 5}, "got 16 and 5"),
-        ({"encoder.mlp_dim": 0}, r"encoder\.mlp_dim must be positive, got 0"),
+        (
+            {"encoder.mlp_dim": 0},
+            r"encoder\.mlp_dim must be a whole number from 1 to 16,384, got 0",
+        ),
         ({"decoder.n_layers": 0}, r"decoder\.n_layers must be at least 1, got 0"),
-        ({"mask_dim": 0}, r"mask_dim must be positive"),
+        ({"mask_dim": 0}, r"pointer\.mask_dim must be a whole number from 1"),
         ({"ends": "first_hit"}, "need the image at mask resolution"),
-        ({"starts": "scan", "grid": GRID}, "no starts='scan'; use 'table', 'codes'"),
-        ({"backbone_kind": "vgg"}, "no backbone 'vgg'"),
-        ({"dropout": 1.0}, "dropout must be from 0 to below 1"),
+        ({"starts": "scan", "grid": GRID}, "starts must be 'table', 'codes', .*, got 'scan'"),
+        ({"backbone_kind": "vgg"}, "kind must be 'bottleneck', .*, got 'vgg'"),
+        ({"dropout": 1.0}, "dropout must be a number from 0 to below 1, got 1.0"),
+        ({"dropout": float("nan")}, "dropout must be a finite number, got nan"),
         ({"backbone_widths": (8, 8)}, "3 or 4 stages"),
-        ({"vocab_size": 0}, "must be positive"),
+        ({"vocab_size": 0}, "from 1 to 16,777,216, got 0"),
+        ({"vocab_size": True}, "vocab_size must be a whole number, got True"),
         ({"depth": 3}, "no such setting.*depth"),
         ({"dim": 32}, r"several settings of a model are called 'dim': encoder\.dim, decoder\.dim"),
     ],
@@ -67,5 +72,7 @@ def test_changes_take_dotted_and_plain_names(name: str) -> None:
 
 def test_settings_of_another_version_are_refused() -> None:
     values = model_config("test", **NUMBERS).to_json() | {"flavour": "sweet"}
-    with pytest.raises(SchemeError, match="not the settings of a model of this version"):
+    with pytest.raises(
+        SchemeError, match="no setting 'flavour'; a newer version may have written it"
+    ):
         ModelConfig.from_json(values)

@@ -17,7 +17,7 @@ def test_scheme_survives_json(name):
 
 
 def test_unknown_choice_in_json_is_refused():
-    with pytest.raises(SchemeError, match="no colour"):
+    with pytest.raises(SchemeError, match="no setting 'colour'"):
         Scheme.from_json({"order": "C", "colour": "red"})
 
 

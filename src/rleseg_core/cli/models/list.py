@@ -2,8 +2,7 @@
 
 from rich.table import Table
 
-from rleseg_core.checkpoints import list_models as installed_models
-from rleseg_core.checkpoints import model_folders
+from rleseg_core.checkpoints import installed_models, model_folders
 from rleseg_core.cli.console import out, print_json
 from rleseg_core.cli.models.facts import facts_of, in_millions, text_of
 from rleseg_core.cli.options import Reporting
@@ -17,9 +16,11 @@ def list_models(reporting: Reporting = Reporting()) -> None:
     reporting : Reporting
         What is printed.
     """
-    rows = [facts_of(info) for info in installed_models()]
+    models, unreadable = installed_models()
+    rows = [facts_of(info) for info in models]
     if reporting.as_json:
-        print_json(rows)
+        bad = [{"name": m.path.stem, "file": str(m.path), "error": m.reason} for m in unreadable]
+        print_json([*rows, *bad])
         return
     if reporting.quiet:
         return
@@ -36,5 +37,7 @@ def list_models(reporting: Reporting = Reporting()) -> None:
         about = f"{row['name']}: {row['source'] or 'source unknown'}"
         about += f"; licence: {row['licence'] or 'none given'}"
         out.print(about, soft_wrap=True, highlight=False, markup=False)
+    for model in unreadable:
+        out.print(f"unreadable: {model.reason}", soft_wrap=True, highlight=False, markup=False)
     folders = ", ".join(str(folder) for folder in model_folders())
     out.print(f"looked in: {folders}", soft_wrap=True, highlight=False, markup=False)
