@@ -3,10 +3,10 @@
 from rleseg_core.data.arrays import check_same_shape
 from rleseg_core.data.crops import CropBatch, cut_crops
 from rleseg_core.data.datasets import LabelledStack
+from rleseg_core.data.ids import IGNORED, IdMapping, IdOptions
 from rleseg_core.data.labels import (
     SubsampleRule,
     UpsampleRule,
-    class_ids,
     classes_from_instances,
     resize_labels,
     subsample_labels,
@@ -32,7 +32,10 @@ from rleseg_core.data.windows import (
 
 __all__ = [
     "CLASS_NAMES",
+    "IGNORED",
     "CropBatch",
+    "IdMapping",
+    "IdOptions",
     "ImageStack",
     "LabelReader",
     "LabelStack",
@@ -47,7 +50,6 @@ __all__ = [
     "WindowReader",
     "WindowSource",
     "check_same_shape",
-    "class_ids",
     "classes_from_instances",
     "cut_crops",
     "grid_samples",

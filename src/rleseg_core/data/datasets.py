@@ -1,7 +1,8 @@
 """Images together with what is known of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -9,9 +10,9 @@ import numpy as np
 
 from rleseg_core.data.arrays import ArrayLike, check_same_shape, frame_of
 from rleseg_core.data.formats.base import ReadOptions
-from rleseg_core.data.labels import class_ids, classes_from_instances
+from rleseg_core.data.ids import IGNORED, IdMapping, IdOptions, IdReader, IdRules
 from rleseg_core.data.pairs import open_pair
-from rleseg_core.data.stack import ImageStack
+from rleseg_core.data.stack import ImageStack, noted_class_names
 from rleseg_core.errors import DataError
 
 
@@ -32,6 +33,13 @@ class LabelledStack:
         Ids of objects, 0 = background.
     frames : tuple of int, optional
         The frames whose labels are to be used; all by default.
+    ignored : (T, Y, X) bool array, optional
+        Pixels that do not count, such as regions that nobody has reviewed.
+    rules : IdRules, optional
+        What the numbers of `classes` may mean; by default ids of the classes.
+    reader : IdReader, optional
+        Decides what they mean; made here, and shared with copies by `dataclasses.replace`, so that
+        all of them read the numbers in the same way.
 
     Raises
     ------
@@ -44,6 +52,9 @@ class LabelledStack:
     class_names: tuple[str, ...]
     instances: ArrayLike | None = None
     frames: tuple[int, ...] = None  # type: ignore[assignment]  # always a tuple afterwards
+    ignored: ArrayLike | None = None
+    rules: IdRules | None = None
+    reader: IdReader = None  # type: ignore[assignment]  # always one afterwards
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))
@@ -54,14 +65,20 @@ class LabelledStack:
             raise DataError(
                 f"labelled frames must be from 0 to {n_frames - 1}, got {list(self.frames)}"
             )
-        for labels in (self.classes, self.instances):
+        for labels in (self.classes, self.instances, self.ignored):
             if labels is None:
                 continue
             check_same_shape(self.images, labels)
-            if len(labels.shape) != 3 or np.dtype(labels.dtype).kind not in "uib":
+            if len(labels.shape) != 3 or np.dtype(labels.dtype).kind not in "uifb":
                 raise DataError(
-                    f"labels must be integers of (T, Y, X), got {labels.dtype} of {labels.shape}"
+                    f"labels must be whole numbers of (T, Y, X), got {labels.dtype} of "
+                    f"{labels.shape}"
                 )
+        if self.reader is None or self.reader.labels is not self.classes:
+            rules = self.rules or IdRules(class_names=self.class_names)
+            frames = self.frames or None if self.rules is None else None
+            reader = IdReader(self.classes, rules, self.images.name or "the mask", frames)
+            object.__setattr__(self, "reader", reader)
 
     @classmethod
     def from_paths(
@@ -71,10 +88,10 @@ class LabelledStack:
         class_names: Sequence[str],
         *,
         instances: bool = False,
-        class_of_id: Mapping[int, int] | None = None,
         frames: Sequence[int] | None = None,
         reading: ReadOptions = ReadOptions(),
         mask_reading: ReadOptions = ReadOptions(),
+        ids: IdOptions = IdOptions(),
     ) -> Self:
         """Images and masks from disk.
 
@@ -84,52 +101,85 @@ class LabelledStack:
             As for `ImageStack.open`. If both are folders of images, masks are found by the names of
             the images, else by the number at their end; the images may be of independent fields.
         class_names : sequence of str
-            Names of the class ids from 1 on.
+            Names of the class ids from 1 on. If the masks note names of their own, ids are matched
+            by name.
         instances : bool
             Whether the masks hold ids of objects rather than classes.
-        class_of_id : mapping of int to int, optional
-            Class of each object, with `instances`; by default all are of class 1.
         frames : sequence of int, optional
             The frames to use; all by default.
         reading, mask_reading : ReadOptions
             Which part of the images and of the masks is read, and how.
+        ids : IdOptions
+            What is known of the numbers: which are ignored, which one is the background; with
+            `instances`, which class each object is of.
 
         Raises
         ------
         DataError
-            If something cannot be read, images and masks do not match, or ids are no classes.
+            If something cannot be read, images and masks do not match, or it cannot be told what
+            the numbers mean.
         """
         image_stack, labels = open_pair(images, masks, reading, mask_reading)
         check_same_shape(image_stack, labels)
-        classes = labels.data
-        if instances:
-            classes = classes.map_blocks(classes_from_instances, class_of_id, dtype=np.uint8)
+        rules = IdRules(
+            class_names=tuple(class_names),
+            noted=noted_class_names(labels),
+            objects=instances,
+            options=ids,
+        )
+        reader = IdReader(labels.data, rules, str(masks))
         stack = cls(
             images=image_stack,
-            classes=classes,
+            classes=labels.data,
             class_names=tuple(class_names),
             instances=labels.data if instances else None,
             frames=None if frames is None else tuple(frames),  # type: ignore[arg-type]
+            rules=rules,
+            reader=reader,
         )
         if stack.frames:
-            stack.class_frame(stack.frames[0])  # wrong ids are better told now than in training
+            _ = stack.mapping  # wrong ids are better told now than in training
         return stack
 
-    def class_frame(self, frame: int) -> np.ndarray:
-        """Class ids of a frame, (Y, X) uint8.
+    @property
+    def mapping(self) -> IdMapping:
+        """What the numbers of the masks mean; the first time, all frames are read for it.
 
         Raises
         ------
         DataError
-            If an id is neither a class nor a grey level that stands for one.
+            If it cannot be told; the message says what to do.
         """
-        try:
-            return class_ids(frame_of(self.classes, frame), len(self.class_names))
-        except DataError as error:
-            raise DataError(f"frame {frame}: {error}") from error
+        return self.reader.mapping
+
+    def class_frame(self, frame: int) -> np.ndarray:
+        """Class ids of a frame, (Y, X) uint8; `IGNORED` where pixels do not count.
+
+        Raises
+        ------
+        DataError
+            If the numbers of the masks cannot be told.
+        """
+        classes = self.reader.class_frame(frame)
+        if self.ignored is None:
+            return classes
+        return np.where(frame_of(self.ignored, frame) != 0, np.uint8(IGNORED), classes)
 
     def instance_frame(self, frame: int) -> np.ndarray | None:
         """Ids of objects of a frame, (Y, X) int32, or None if they are not known."""
+        if self._objects is None:
+            return None
+        objects = self._objects.object_frame(frame)
+        if self.ignored is not None:
+            objects = np.where(frame_of(self.ignored, frame) != 0, np.int32(0), objects)
+        return objects
+
+    @cached_property
+    def _objects(self) -> IdReader | None:
+        """Reads the ids of objects: those that classes are read off, or others beside them."""
         if self.instances is None:
             return None
-        return frame_of(self.instances, frame).astype(np.int32, copy=False)
+        if self.reader.rules.objects and self.instances is self.classes:
+            return self.reader
+        rules = IdRules(class_names=self.class_names, objects=True)
+        return IdReader(self.instances, rules, self.images.name or "the mask", self.frames or None)

@@ -17,8 +17,6 @@ UpsampleRule = Literal["nearest", "smooth"]
 """How a mask is brought to a finer grid; see `upsample_labels`."""
 
 _HALVES = {"corner": 0, "centre": 1}  # of a coarse pixel, from its start to the source pixel
-_GREY_LEVELS = {2: (255,), 3: (128, 255)}  # by ids in all, background included
-_GREY_TOLERANCE = 2  # video codecs round
 
 
 def classes_from_instances(
@@ -41,8 +39,10 @@ def classes_from_instances(
     Raises
     ------
     DataError
-        If an instance has no class.
+        If an instance has no class, or an id is below 0.
     """
+    if ids.size and int(ids.min()) < 0:
+        raise DataError(f"id {ids.min()} in a mask of objects; ids are 0 for background, or above")
     if class_of_id is None:
         return (ids != 0).astype(np.uint8)
     present, inverse = np.unique(ids, return_inverse=True)
@@ -51,56 +51,6 @@ def classes_from_instances(
         raise DataError(f"each instance needs a class; none is given for {_some(missing)}")
     table = np.array([class_of_id[int(i)] if i != 0 else 0 for i in present], np.uint8)
     return table[inverse].reshape(ids.shape)
-
-
-def class_ids(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    """Labels as class ids, grey levels of masks saved as images mapped to ids where need be.
-
-    Parameters
-    ----------
-    labels : (...) integer
-        Class ids; or 0/255 for one class, 0/128/255 for two, softened edges and all.
-    n_classes : int
-        C, the number of foreground classes.
-
-    Returns
-    -------
-    (...) uint8
-        Class ids, 0 to C. Grey levels are taken for such only where an id exceeds C and nine of ten
-        pixels lie within 2 of a level, those near 0 not counted.
-
-    Raises
-    ------
-    DataError
-        If the ids exceed C and are no grey levels either, or C is above 255.
-
-    Notes
-    -----
-    The thresholds are those of the published implementation (`mask_vis_to_id`): 128 for one class,
-    64 and 192 for two. It also removes false rims of class 1 between background and class 2; we
-    leave them.
-    """
-    if n_classes > 255:
-        raise DataError(
-            f"masks hold up to 255 classes, got {n_classes}; if these are objects, open the mask "
-            "as instances"
-        )
-    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
-    if low >= 0 and high <= n_classes:
-        return labels.astype(np.uint8, copy=False)
-    levels = _GREY_LEVELS.get(n_classes + 1)
-    if levels is not None and low >= 0 and high <= 255:
-        values = np.bincount(labels.ravel().astype(np.intp, copy=False), minlength=256)
-        near = sum(
-            values[level - _GREY_TOLERANCE : level + _GREY_TOLERANCE + 1].sum() for level in levels
-        )
-        if near >= 0.9 * values[_GREY_TOLERANCE + 1 :].sum() > 0:
-            thresholds = (128,) if n_classes == 1 else (64, 192)
-            return np.searchsorted(thresholds, labels, side="right").astype(np.uint8)
-    raise DataError(
-        f"the mask holds ids from {low} to {high}, but there are {n_classes} classes (0 is "
-        "background); if its ids name objects, open it as instances"
-    )
 
 
 def pixel_index(size: int, source_size: int, rule: PointRule = "centre") -> np.ndarray:

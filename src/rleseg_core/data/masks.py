@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from rleseg_core.data.arrays import check_same_shape
 from rleseg_core.data.formats.base import ReadOptions
-from rleseg_core.data.labels import class_ids, classes_from_instances
-from rleseg_core.data.stack import LabelStack
+from rleseg_core.data.ids import IdMapping, IdOptions, IdReader, IdRules
+from rleseg_core.data.stack import LabelStack, noted_class_names
 from rleseg_core.data.windows import LabelReader, Window, plan_windows
 from rleseg_core.errors import DataError
 from rleseg_core.spec import WindowSpec
@@ -28,22 +29,30 @@ class MaskStack:
         (T, Y, X) class ids or grey levels that stand for them. None: every instance is of class 1.
     instances : LabelStack or None
         (T, Y, X) ids of objects, 0 = background; None: not known.
+    ids : IdOptions
+        What is known of the numbers: which of them are ignored, which one is the background.
+    noted : tuple of str
+        Names of the classes as the masks themselves note them; ids are matched by name. Empty where
+        there is no note.
 
     Raises
     ------
     DataError
-        If there are neither, or their shapes differ.
+        If there are neither, their shapes differ, or the noted classes are others.
     """
 
     class_names: tuple[str, ...]
     classes: LabelStack | None = None
     instances: LabelStack | None = None
+    ids: IdOptions = IdOptions()
+    noted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.classes is not None and self.instances is not None:
             check_same_shape(self.classes, self.instances)
         if self.classes is None and self.instances is None:
             raise DataError("a stack of masks needs classes or instances, got neither")
+        _ = self._classes, self._instances  # classes that do not match are told now
 
     @classmethod
     def open(
@@ -54,6 +63,7 @@ class MaskStack:
         instances: bool = False,
         instance_ids: str | Path | None = None,
         reading: ReadOptions = ReadOptions(),
+        ids: IdOptions = IdOptions(),
     ) -> Self:
         """Masks of a file or folder, as `LabelStack.open`.
 
@@ -62,24 +72,33 @@ class MaskStack:
         path : str or Path
             The masks.
         class_names : sequence of str
-            Names of the class ids from 1 on.
+            Names of the class ids from 1 on. If the file notes names of its own, ids are matched by
+            name.
         instances : bool
             Whether they hold ids of objects of the only class rather than classes.
         instance_ids : str or Path, optional
             Ids of the objects, a file or folder of its own.
         reading : ReadOptions
             Which part of the file or folder is read, and how.
+        ids : IdOptions
+            What is known of the numbers.
 
         Raises
         ------
         DataError
-            If something cannot be read, or the shapes differ.
+            If something cannot be read, the shapes differ, or the file notes other classes.
         """
         labels = LabelStack.open(path, **reading.keywords())
-        ids = None if instance_ids is None else LabelStack.open(instance_ids, **reading.keywords())
-        if instances:
-            return cls(class_names=tuple(class_names), instances=labels)
-        return cls(class_names=tuple(class_names), classes=labels, instances=ids)
+        objects = None
+        if instance_ids is not None:
+            objects = LabelStack.open(instance_ids, **reading.keywords())
+        return cls(
+            class_names=tuple(class_names),
+            classes=None if instances else labels,
+            instances=labels if instances else objects,
+            ids=ids,
+            noted=noted_class_names(labels),
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -93,28 +112,56 @@ class MaskStack:
         """T, the number of frames."""
         return self.shape[0]
 
-    def class_frame(self, frame: int) -> np.ndarray:
-        """Class ids of a frame, (Y, X) uint8.
+    @property
+    def mapping(self) -> IdMapping:
+        """What the numbers of the masks mean; the first time, all frames are read for it.
 
         Raises
         ------
         DataError
-            If an id is neither a class nor a grey level that stands for one; file and frame are
-            named.
+            If it cannot be told; the message says what to do.
         """
-        if self.classes is None:
-            assert self.instances is not None
-            return classes_from_instances(self.instances.frame(frame))
-        try:
-            return class_ids(self.classes.frame(frame), len(self.class_names))
-        except DataError as error:
-            raise DataError(f"{self.classes.path or 'masks'}, frame {frame}: {error}") from error
+        reader = self._classes or self._instances
+        assert reader is not None
+        return reader.mapping
+
+    def class_frame(self, frame: int) -> np.ndarray:
+        """Class ids of a frame, (Y, X) uint8; `IGNORED` where pixels do not count.
+
+        Raises
+        ------
+        DataError
+            If the numbers of the masks cannot be told; file and frame are named.
+        """
+        reader = self._classes or self._instances
+        assert reader is not None
+        return reader.class_frame(frame)
 
     def instance_frame(self, frame: int) -> np.ndarray | None:
         """Ids of objects of a frame, (Y, X) int32, or None if they are not known."""
-        if self.instances is None:
+        if self._instances is None:
             return None
-        return self.instances.frame(frame).astype(np.int32, copy=False)
+        return self._instances.object_frame(frame)
+
+    @cached_property
+    def _classes(self) -> IdReader | None:
+        return self._reader(self.classes, objects=False)
+
+    @cached_property
+    def _instances(self) -> IdReader | None:
+        return self._reader(self.instances, objects=True)
+
+    def _reader(self, labels: LabelStack | None, *, objects: bool) -> IdReader | None:
+        if labels is None:
+            return None
+        of_classes = objects and self.classes is not None  # beside them: no class is read off it
+        rules = IdRules(
+            class_names=self.class_names,
+            noted=() if of_classes else self.noted,
+            objects=objects,
+            options=self.ids,
+        )
+        return IdReader(labels, rules, str(labels.path or labels.name or "the mask"))
 
     def windows(
         self, spec: WindowSpec, windows: Iterable[Window] | None = None, *, instances: bool = True
@@ -133,8 +180,8 @@ class MaskStack:
         Yields
         ------
         (N, P, P) uint8, (N, P, P) int32 or None
-            In patch pixels; a frame that is smaller than a patch is filled up with its last row and
-            column.
+            In patch pixels, `IGNORED` where pixels do not count; a frame that is smaller than a
+            patch is filled up with its last row and column.
         """
         classes = LabelReader(_Frames(self, "classes"), spec)
         ids = LabelReader(_Frames(self, "instances"), spec)

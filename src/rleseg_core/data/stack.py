@@ -10,6 +10,8 @@ import numpy as np
 from rleseg_core.data.arrays import ArrayLike, as_dask, grey_of_colour, image_data, reading
 from rleseg_core.data.formats.base import Opened, ReadKeywords, ReadOptions
 from rleseg_core.data.formats.registry import open_source
+from rleseg_core.data.formats.writers import recorded_class_names
+from rleseg_core.data.ids.counting import whole_numbers
 from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.errors import DataError, DataWarning
 
@@ -67,6 +69,10 @@ class _Stack:
             data = self.data[frame]
             # for a chunk or two, threads cost more than they save
             return np.asarray(data.compute(scheduler="sync" if data.npartitions < 4 else None))
+
+    def __getitem__(self, frame: int, /) -> np.ndarray:
+        """One frame, as `frame`: stacks can be read as arrays are."""
+        return self.frame(frame)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self.shape} {self.dtype}>"
@@ -193,7 +199,8 @@ class LabelStack(_Stack):
         Raises
         ------
         DataError
-            If it cannot be read, or holds fractions or colours instead of ids.
+            If it cannot be read, or holds colours instead of ids; fractions are an error of the
+            frame that holds them.
         """
         stack = cls.from_source(open_source(path, ReadOptions(**options), masks=True))
         say(stack.notes)
@@ -206,7 +213,7 @@ class LabelStack(_Stack):
 
     @classmethod
     def from_array(cls, array: ArrayLike, axes: str | None = None, name: str = "") -> Self:
-        """Stack over a numpy, dask or zarr array of integers, as `ImageStack.from_array`."""
+        """Stack over a numpy, dask or zarr array of whole numbers, as `ImageStack.from_array`."""
         return cls.from_data(image_data(as_dask(array), axes, name or "the mask"), name)
 
     @classmethod
@@ -220,10 +227,8 @@ class LabelStack(_Stack):
     ) -> Self:
         """Stack over (T, Y, X, C) as readers give it, checked to hold ids."""
         what = str(path or name or "the mask")
-        if data.dtype.kind not in "ui":
-            raise DataError(
-                f"{what} holds {data.dtype} values; a mask needs integer ids, 0 = background"
-            )
+        if data.dtype.kind == "f":  # whole numbers are ids; a fraction is refused when it is read
+            data = data.map_blocks(whole_numbers, what, dtype=np.int64)
         if data.shape[3] == 1:
             return cls(data[..., 0], name, path, opened=opened)
         data = data.rechunk({3: -1})
@@ -231,6 +236,13 @@ class LabelStack(_Stack):
             grey_of_colour(data[0].compute(scheduler="sync"), what)
         grey = data.map_blocks(grey_of_colour, what, drop_axis=3, dtype=data.dtype)
         return cls(grey, name, path, opened=opened)
+
+
+def noted_class_names(labels: LabelStack) -> tuple[str, ...]:
+    """Names of the class ids from 1 on, as the file of masks notes them; none without a note."""
+    if labels.metadata.class_names or labels.path is None:
+        return labels.metadata.class_names
+    return recorded_class_names(labels.path)
 
 
 def open_labels(path: str | Path, **options: Unpack[ReadKeywords]) -> LabelStack:

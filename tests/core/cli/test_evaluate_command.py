@@ -114,7 +114,7 @@ def test_masks_that_do_not_fit_are_refused(refused, masks, synthetic):
     truth, classes = masks / "truth.tif", ("--classes", "ipsc,dfc")
     negative = -tifffile.imread(truth).astype(np.int16)
     tifffile.imwrite(masks / "negative.tif", negative, photometric="minisblack")
-    refused(masks / "negative.tif", truth, *classes, about="negative.tif, frame 0")
+    refused(masks / "negative.tif", truth, *classes, about="negative.tif holds the ids -2")
     tifffile.imwrite(masks / "small.tif", np.zeros((4, 8, 8), np.uint8), photometric="minisblack")
     refused(masks / "small.tif", truth, *classes, about="small.tif is (4, 8, 8)")
     objects = synthetic / "instances.tif"

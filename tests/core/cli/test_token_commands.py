@@ -105,7 +105,7 @@ def test_picture_is_written_whole(run, folder):
 def test_what_statistics_cannot_do(refused, folder, monkeypatch, arguments, about):
     monkeypatch.chdir(folder)
     if arguments == ("--classes", "a"):
-        about = "frame 0"
+        about = "holds the ids 0, 1 and 2, but there is 1 class"
     refused("stats", folder / "classes", *COMMON, *arguments, about=about)
     assert {path.name for path in folder.iterdir()} == {"classes", "instances"}
 

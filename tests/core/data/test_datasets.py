@@ -6,6 +6,7 @@ import tifffile
 from PIL import Image
 
 from rleseg_core.data import (
+    IdOptions,
     ImageStack,
     LabelledStack,
     grid_samples,
@@ -88,7 +89,7 @@ def test_ids_that_are_no_classes_are_told_at_once(tmp_path, fields):
     images, ids = fields
     tifffile.imwrite(tmp_path / "images.tif", images, photometric="minisblack")
     tifffile.imwrite(tmp_path / "masks.tif", ids, photometric="minisblack")
-    with pytest.raises(DataError, match="frame 1: the mask holds ids from 0 to 4"):
+    with pytest.raises(DataError, match=r"masks\.tif holds the ids 0, .* and 4, but there is 1"):
         LabelledStack.from_paths(
             tmp_path / "images.tif", tmp_path / "masks.tif", ["cell"], frames=[1]
         )
@@ -103,7 +104,7 @@ def test_instances_take_mapped_classes(tmp_path, fields):
         tmp_path / "masks.tif",
         ["ipsc", "dfc"],
         instances=True,
-        class_of_id={1: 1, 2: 2, 3: 1, 4: 2},
+        ids=IdOptions(class_of_object={1: 1, 2: 2, 3: 1, 4: 2}),
     )
     np.testing.assert_array_equal(stack.class_frame(0), np.array([0, 1, 2, 1, 2])[ids[0]])
 
@@ -118,7 +119,9 @@ def test_frames_are_sorted_and_can_be_replaced(fields):
     assert replace(stack, frames=()).frames == ()
 
 
-@pytest.mark.parametrize("changes", [{"frames": (0, 3)}, {"classes": np.zeros((3, 16, 20))}])
+@pytest.mark.parametrize(
+    "changes", [{"frames": (0, 3)}, {"classes": np.zeros((3, 16, 20), complex)}]
+)
 def test_what_does_not_fit_is_refused(fields, changes):
     images, ids = fields
     values = {"images": ImageStack.from_array(images), "classes": ids, "class_names": "abcd"}

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from rleseg_core.data import (
-    class_ids,
     classes_from_instances,
     resize_labels,
     subsample_labels,
@@ -31,26 +30,9 @@ def test_instance_without_class_is_named():
         classes_from_instances(np.array([0, 3, 9]), {1: 1})
 
 
-@pytest.mark.parametrize(
-    ("values", "n_classes", "expected"),
-    [
-        ([0, 1, 2], 2, [0, 1, 2]),
-        ([0, 255, 255], 1, [0, 1, 1]),
-        ([0, 128, 255], 2, [0, 1, 2]),
-        ([1, 127, 254], 2, [0, 1, 2]),
-        ([0] * 20 + [128] * 9 + [255] * 9 + [63, 191], 2, [0] * 20 + [1] * 9 + [2] * 9 + [0, 1]),
-    ],
-)
-def test_grey_levels_stand_for_classes(values, n_classes, expected):
-    assert class_ids(np.array(values, np.uint16), n_classes).tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("values", "n_classes"), [([0, 3], 2), (range(105), 1), ([0, 255], 3), ([-1, 0], 2)]
-)
-def test_other_ids_are_refused_with_the_number_of_classes(values, n_classes):
-    with pytest.raises(DataError, match=f"there are {n_classes} classes"):
-        class_ids(np.array(values), n_classes)
+def test_negative_instances_are_refused():
+    with pytest.raises(DataError, match="id -1 in a mask of objects"):
+        classes_from_instances(np.array([-1, 3]))
 
 
 @pytest.mark.parametrize(("side", "cells"), [(8, 2), (8, 8), (9, 3), (12, 4), (128, 32)])
@@ -147,8 +129,3 @@ def test_smooth_upsampling_has_no_loop_over_pixels():
 
     work(128)  # what is imported or compiled at first is left out
     assert work(128) == work(512)
-
-
-def test_more_classes_than_a_mask_holds_are_refused():
-    with pytest.raises(DataError, match="up to 255 classes"):
-        class_ids(np.full((2, 2), 300), 300)

@@ -411,10 +411,16 @@ def test_colour_masks_are_refused(tmp_path, colour):
             open_labels(tmp_path / name)
 
 
-def test_fractional_masks_are_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 8, 9), np.float32))
-    with pytest.raises(DataError, match="float32 values; a mask needs integer ids"):
-        open_labels(tmp_path / "a.tif")
+def test_whole_floats_are_ids_and_fractions_are_refused(tmp_path):
+    labels = np.zeros((2, 8, 9), np.float32)
+    labels[0, 1, 2] = 70000
+    labels[1, 3, 4] = 0.5
+    tifffile.imwrite(tmp_path / "a.tif", labels)
+    stack = open_labels(tmp_path / "a.tif")
+    assert stack.dtype == np.int64
+    assert stack.frame(0)[1, 2] == 70000
+    with pytest.raises(DataError, match=r"a\.tif holds 0\.5, .*a mask needs whole numbers"):
+        stack.frame(1)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int32])

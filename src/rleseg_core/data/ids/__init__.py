@@ -1,0 +1,21 @@
+"""What the numbers in a mask mean: one strict reading of ids, decided once for a whole source."""
+
+from rleseg_core.data.ids.counting import count_values, whole_numbers
+from rleseg_core.data.ids.mapping import IGNORED, MOST_CLASSES, IdMapping
+from rleseg_core.data.ids.names import ids_by_name, names_in_order
+from rleseg_core.data.ids.reader import IdReader
+from rleseg_core.data.ids.rules import IdOptions, IdRules, decide
+
+__all__ = [
+    "IGNORED",
+    "MOST_CLASSES",
+    "IdMapping",
+    "IdOptions",
+    "IdReader",
+    "IdRules",
+    "count_values",
+    "decide",
+    "ids_by_name",
+    "names_in_order",
+    "whole_numbers",
+]

@@ -1,0 +1,95 @@
+"""From the numbers in a mask to classes and objects."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from rleseg_core.errors import DataError
+
+IGNORED = 255
+"""Class id of pixels that do not count: unknown, neither background nor object."""
+
+MOST_CLASSES = IGNORED - 1
+
+_TABLE = 1 << 16  # numbers up to here are looked up in a table
+_UNKNOWN = -1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IdMapping:
+    """What each number of a mask means.
+
+    Parameters
+    ----------
+    values : (K,) integer
+        The numbers, ascending, of the type of the mask.
+    classes : (K,) uint8
+        Class id of each: 0 is background, `IGNORED` does not count.
+    objects : (K,) int32 or None
+        Id of the object of each, 0 for none; None where numbers are classes.
+    text : str
+        The mapping in words, such as "0 → background, 255 → cell".
+    is_plain : bool
+        Whether every number is the class id, or the object, that it says.
+    warnings : tuple of str
+        Sentences about what is unusual: no background, a class that never occurs.
+    """
+
+    values: np.ndarray
+    classes: np.ndarray
+    objects: np.ndarray | None
+    text: str
+    is_plain: bool
+    warnings: tuple[str, ...] = ()
+
+    def class_ids(self, labels: np.ndarray) -> np.ndarray:
+        """Class ids (...) uint8 of labels (...); `IGNORED` where they do not count.
+
+        Raises
+        ------
+        DataError
+            If a number is not in the mapping.
+        """
+        return self.classes[self._index(labels)]
+
+    def object_ids(self, labels: np.ndarray) -> np.ndarray:
+        """Object ids (...) int32 of labels (...), 0 for none.
+
+        Raises
+        ------
+        DataError
+            If a number is not in the mapping, or numbers are classes.
+        """
+        if self.objects is None:
+            raise DataError("the mask holds classes, not objects; read it as instances for these")
+        return self.objects[self._index(labels)]
+
+    def _index(self, labels: np.ndarray) -> np.ndarray:
+        """Position (...) of each number in `values`."""
+        if self._table is not None:
+            if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < len(self._table):
+                raise self._unknown(labels)
+            index = self._table[labels.astype(np.intp, copy=False)]
+            is_known = index != _UNKNOWN
+        else:
+            index = np.searchsorted(self.values, labels).clip(max=len(self.values) - 1)
+            is_known = self.values[index] == labels
+        if not is_known.all():
+            raise self._unknown(labels)
+        return index
+
+    @cached_property
+    def _table(self) -> np.ndarray | None:
+        if not 0 <= int(self.values[0]) <= int(self.values[-1]) < _TABLE:
+            return None
+        table = np.full(int(self.values[-1]) + 1, _UNKNOWN, np.int32)
+        table[self.values.astype(np.intp)] = np.arange(len(self.values))
+        return table
+
+    def _unknown(self, labels: np.ndarray) -> DataError:
+        found = np.setdiff1d(labels, self.values)
+        return DataError(
+            f"the mask holds the id {found[0]}, which its other frames do not; ids are read as "
+            f"{self.text}"
+        )

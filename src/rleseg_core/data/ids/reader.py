@@ -1,0 +1,122 @@
+"""The ids of one source, frame by frame, after one look at all of them."""
+
+import threading
+from collections.abc import Generator, Sequence
+
+import numpy as np
+
+from rleseg_core.data.arrays import ArrayLike, frame_of
+from rleseg_core.data.ids.counting import add_counts, count_values, whole_numbers
+from rleseg_core.data.ids.mapping import IGNORED, IdMapping
+from rleseg_core.data.ids.rules import IdRules, decide
+from rleseg_core.errors import DataError
+
+
+class IdReader:
+    """Reads the ids of a stack of masks; what they mean is decided once, over all its frames.
+
+    Parameters
+    ----------
+    labels : (T, Y, X) integer array
+        Any kind of array; a frame is read when it is asked for.
+    rules : IdRules
+        What the numbers may mean.
+    what : str
+        Name of the masks in errors.
+    frames : sequence of int, optional
+        The frames that decide; all by default.
+
+    Notes
+    -----
+    Several threads may use one object.
+    """
+
+    def __init__(
+        self,
+        labels: ArrayLike,
+        rules: IdRules,
+        what: str = "the mask",
+        frames: Sequence[int] | None = None,
+    ) -> None:
+        self.labels, self.rules, self.what = labels, rules, what
+        self._frames = range(labels.shape[0]) if frames is None else tuple(frames)
+        self._mapping: IdMapping | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def mapping(self) -> IdMapping:
+        """What the numbers mean; the first time, all frames are read for it, one after another.
+
+        Raises
+        ------
+        DataError
+            If it cannot be told; the message says what to do.
+        """
+        with self._lock:
+            if self._mapping is None:
+                for _ in self.decide():
+                    pass
+            assert self._mapping is not None
+            return self._mapping
+
+    def decide(self) -> Generator[int, None, IdMapping]:
+        """Decide what the numbers mean, with a report of the frames done after each.
+
+        Raises
+        ------
+        DataError
+            If it cannot be told; the message says what to do.
+        """
+        if self._mapping is not None:
+            return self._mapping
+        counts: dict[int, int] = {}
+        for done, frame in enumerate(self._frames, 1):
+            add_counts(counts, count_values(self._read(frame)))
+            yield done
+        dtype = np.dtype(self.labels.dtype)
+        dtype = np.dtype({"f": np.int64, "b": np.uint8}.get(dtype.kind, dtype))
+        try:
+            self._mapping = decide(counts, self.rules, dtype)
+        except DataError as error:
+            raise DataError(f"{self.what} {error}") from error
+        return self._mapping
+
+    def class_frame(self, frame: int) -> np.ndarray:
+        """Class ids of a frame, (Y, X) uint8; `IGNORED` where pixels do not count.
+
+        Raises
+        ------
+        DataError
+            If the frame cannot be read, or its ids cannot be told.
+        """
+        mapping = self.mapping
+        try:
+            return mapping.class_ids(self._read(frame))
+        except DataError as error:
+            raise DataError(f"{self.what}, frame {frame}: {error}") from error
+
+    def object_frame(self, frame: int) -> np.ndarray:
+        """Ids of the objects of a frame, (Y, X) int32, 0 for none.
+
+        Raises
+        ------
+        DataError
+            If the frame cannot be read, or its ids cannot be told.
+        """
+        mapping = self.mapping
+        try:
+            return mapping.object_ids(self._read(frame))
+        except DataError as error:
+            raise DataError(f"{self.what}, frame {frame}: {error}") from error
+
+    def _read(self, frame: int) -> np.ndarray:
+        labels = frame_of(self.labels, frame)
+        if labels.dtype.kind == "f":
+            return whole_numbers(labels, f"{self.what}, frame {frame},")
+        return labels.view(np.uint8) if labels.dtype == bool else labels
+
+
+def known_pixels(classes: np.ndarray) -> np.ndarray | None:
+    """Which pixels (...) bool of class ids (...) count; None where all do."""
+    is_ignored = classes == IGNORED
+    return ~is_ignored if is_ignored.any() else None
