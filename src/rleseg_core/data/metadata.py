@@ -1,5 +1,6 @@
 """What is known of a stack besides its pixels: scale, times, names, and how it was made."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -10,6 +11,8 @@ from rleseg_core.errors import DataError
 
 MICROMETER = "micrometer"
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+_LENGTHS = ("pixel_size", "z_spacing", "unit", "origin")
+_ROUNDING = 1e-5  # TIFF holds resolutions as fractions of 32 bits, some programs as float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +112,48 @@ class StackMetadata:
             provenance=provenance or _NOTHING,
         )
 
+    @classmethod
+    def of(cls, values: Mapping[str, object]) -> Self:
+        """Metadata of these fields; those that are None are unknown."""
+        known = {name: value for name, value in values.items() if value is not None}
+        return cls(**known)  # type: ignore[arg-type]
+
+    def or_else(self, other: Self) -> Self:
+        """The same with what it lacks taken from `other`; lengths in two units never mix."""
+        changes: dict[str, object] = {}
+        for entry in fields(self):
+            if entry.name not in _LENGTHS and _is_empty(getattr(self, entry.name)):
+                changes[entry.name] = getattr(other, entry.name)
+        if all(_is_empty(getattr(self, name)) for name in _LENGTHS):
+            changes |= {name: getattr(other, name) for name in _LENGTHS}
+        elif self.unit == other.unit:
+            missing = [name for name in _LENGTHS if _is_empty(getattr(self, name))]
+            changes |= {name: getattr(other, name) for name in missing}
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def with_record(self, record: Mapping[str, object]) -> Self:
+        """What a file's standard fields hold, completed by our own record in it.
+
+        What another program has changed since in the standard fields counts; where both agree but
+        for rounding, the record has the exact numbers. Fields that a standard cannot hold are in
+        the record alone.
+        """
+        noted = type(self).from_json(record)
+        changes: dict[str, object] = {}
+        if self.unit in (noted.unit, "") and _agree(self.pixel_size, noted.pixel_size):
+            changes |= {name: getattr(noted, name) for name in _LENGTHS}
+        for name in ("frame_interval", "start"):
+            if _agree(getattr(self, name), getattr(noted, name)):
+                changes[name] = getattr(noted, name)
+        return replace(self, **changes).or_else(noted)  # type: ignore[arg-type]
+
     def to_json(self) -> dict[str, object]:
         """Plain values: all that is known, without empty entries."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
-            if value is not None and value not in ("", (), {})
+            if not _is_empty(value)
         }
 
     @classmethod
@@ -189,6 +227,20 @@ def pair(values: object, number: Callable[[object], float | None]) -> tuple[floa
         return None
     first, second = number(values[0]), number(values[1])
     return None if first is None or second is None else (first, second)
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or value in ("", (), {})
+
+
+def _agree(mine: object, theirs: object) -> bool:
+    """Whether numbers are the same but for rounding."""
+    if isinstance(mine, tuple) and isinstance(theirs, tuple):
+        return all(_agree(*both) for both in zip(mine, theirs, strict=True))
+    first, second = finite(mine), finite(theirs)
+    if first is None or second is None:
+        return False
+    return math.isclose(first, second, rel_tol=_ROUNDING)
 
 
 def _text(value: object) -> str:

@@ -1,13 +1,8 @@
-"""Colours of classes, the same in images, animations and the viewer."""
+"""Colours of classes and of what tokens paint."""
 
-PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#999999")
-"""Okabe and Ito's colours: told apart by people who see red and green alike."""
+from rleseg_core.data.colours import PALETTE, as_rgb, class_colour, class_rgb
 
-
-def class_colour(class_id: int) -> str:
-    """Colour of a foreground class from 1 on, "#rrggbb"; the palette repeats after its end."""
-    return PALETTE[(class_id - 1) % len(PALETTE)]
-
+__all__ = ["OPEN_COLOUR", "PALETTE", "as_rgb", "class_colour", "class_rgb", "label_colour"]
 
 OPEN_COLOUR = "#aaaaaa"
 """Colour of runs whose class is not known yet, because their block is not closed."""
@@ -18,13 +13,3 @@ def label_colour(label: int, n_classes: int) -> str:
     if label == 0:
         return "#ffffff"
     return class_colour(label) if label <= n_classes else OPEN_COLOUR
-
-
-def class_rgb(class_id: int) -> tuple[int, int, int]:
-    """The same as red, green and blue from 0 to 255."""
-    return as_rgb(class_colour(class_id))
-
-
-def as_rgb(code: str) -> tuple[int, int, int]:
-    """Red, green and blue from 0 to 255 of "#rrggbb"."""
-    return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
