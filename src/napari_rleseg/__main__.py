@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 
 import napari
-import zarr
 from napari.viewer import Viewer
 
 from napari_rleseg.layers import show_image, show_labels
 from napari_rleseg.session import Session
 from rleseg_core.data import ImageStack
+from rleseg_core.data.formats.zarr_writing import open_written
 
 
 def open_viewer(
@@ -22,7 +22,7 @@ def open_viewer(
     images : Path, optional
         A stack: TIFF, folder of frames, zarr or video.
     masks : Path, optional
-        A zarr array of class ids that `rleseg predict` wrote; what is painted reaches it at once.
+        A zarr of class ids that `rleseg predict` wrote; what is painted reaches it at once.
     show : bool
         Whether the window is shown.
     """
@@ -34,11 +34,15 @@ def open_viewer(
         session = Session.of(viewer)
         session.image = layer
         if masks is not None:
-            data = zarr.open_array(masks, mode="r+")
-            record = dict(data.attrs.get("rleseg", {}))
-            names = record.pop("class_names", ())
+            data, metadata = open_written(masks, "r+")
             session.result = show_labels(
-                viewer, data, names, name="masks", image=layer, path=masks, provenance=record
+                viewer,
+                data,
+                metadata.class_names,
+                name="masks",
+                image=layer,
+                path=masks,
+                provenance=metadata.provenance,
             )
         viewer.dims.set_current_step(0, 0)
         viewer.reset_view()

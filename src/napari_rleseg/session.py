@@ -18,7 +18,7 @@ from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
 from napari_rleseg.layers import labels_layer, notes, stack_shape, stack_transform
 from napari_rleseg.preferences import preference
 from rleseg_core.checkpoints import ModelInfo
-from rleseg_core.data.formats.zarr import create_stack
+from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.spec import WindowSpec
 
 if TYPE_CHECKING:

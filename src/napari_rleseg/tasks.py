@@ -16,7 +16,7 @@ import zarr
 
 from rleseg_core.checkpoints import read_info
 from rleseg_core.data import ImageStack, LabelledStack, LabelStack, open_labels
-from rleseg_core.data.formats.zarr import create_stack
+from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.files import time_stamp, whole_file
 
 if TYPE_CHECKING:

@@ -1,13 +1,10 @@
-import json
-
 import numpy as np
 import pytest
-import tifffile
-import zarr
 from napari.layers import Labels
 
 from napari_rleseg.io import read_record, session_reader, write_masks, write_record
 from napari_rleseg.layers import labels_attributes
+from rleseg_core.data import LabelStack
 from rleseg_core.errors import DataError
 
 CLASSES = np.zeros((2, 20, 30), np.uint8)
@@ -24,18 +21,15 @@ def test_masks_are_written_with_class_names_and_provenance(layer, tmp_path):
     data, attributes, _ = layer.as_layer_data_tuple()
     for name in ("masks.tif", "masks.zarr"):
         assert write_masks(str(tmp_path / name), data, attributes) == [str(tmp_path / name)]
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "masks.tif"), CLASSES)
-    array = zarr.open_array(tmp_path / "masks.zarr", mode="r")
-    np.testing.assert_array_equal(array[:], CLASSES)
-    record = array.attrs["rleseg"]
-    assert (record["class_names"], record["model"]) == (["ipsc", "dfc"], "demo")
-    with tifffile.TiffFile(tmp_path / "masks.tif") as tiff:
-        assert json.loads(tiff.pages[0].description)["axes"] == "TYX"
+        read = LabelStack.open(tmp_path / name)
+        np.testing.assert_array_equal(read.data, CLASSES)
+        assert read.metadata.class_names == ("ipsc", "dfc")
+        assert read.metadata.provenance == {"model": "demo"}
 
 
 def test_one_frame_is_written_as_a_stack_of_one(tmp_path):
     write_masks(str(tmp_path / "one.zarr"), CLASSES[1], {})
-    np.testing.assert_array_equal(zarr.open_array(tmp_path / "one.zarr")[:], CLASSES[1:])
+    np.testing.assert_array_equal(LabelStack.open(tmp_path / "one.zarr").data, CLASSES[1:])
 
 
 def test_masks_of_more_axes_are_refused(tmp_path):

@@ -14,6 +14,7 @@ from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
 from rleseg_core.corrections import CorrectionLog
 from rleseg_core.data import ImageStack
 from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.formats.zarr_writing import open_written
 from rleseg_core.inference import Segmenter
 
 pytestmark = pytest.mark.gui
@@ -108,12 +109,12 @@ def test_masks_from_outside_the_session_are_never_written_over(panel, session, q
     path = write_labels(
         tmp_path / "foreign.zarr", np.full(own.data.shape, 2, np.uint8), ("ipsc", "dfc")
     )
-    foreign = zarr.open_array(path, mode="r+")
+    foreign, _ = open_written(path, "r+")
     session.result = session.viewer.add_labels(foreign, **labels_attributes(("ipsc", "dfc"), path))
     theirs = session.result
     assert finish(panel, qtbot) == "finished"
     assert session.result not in (own, theirs)
-    assert (zarr.open_array(path)[:] == 2).all()
+    assert (foreign[:] == 2).all()
 
 
 def test_same_layer_is_used_again_until_it_is_corrected(panel, session, qtbot):

@@ -72,10 +72,9 @@ def demo(options: DemoOptions = DemoOptions(), reporting: Reporting = Reporting(
     reporting : Reporting
         What is printed.
     """
-    import zarr
-
     from rleseg_core.data import ImageStack, SyntheticConfig, synthesize
     from rleseg_core.data.formats.writers import write_labels
+    from rleseg_core.data.formats.zarr_writing import open_written
     from rleseg_core.inference import Segmenter
 
     folder, size = options.folder, (options.side, options.side)
@@ -85,8 +84,9 @@ def demo(options: DemoOptions = DemoOptions(), reporting: Reporting = Reporting(
     write_labels(folder / "truth.tif", sequence.classes, sequence.class_names)
     stack = ImageStack.open(folder / "images.tif")
     run, longest = _segment(segmenter, stack, folder, reporting.quiet)
-    labels = zarr.open_array(folder / "masks.zarr", mode="r")[:]
-    write_labels(folder / "masks.tif", labels, segmenter.class_names)
+    masks, metadata = open_written(folder / "masks.zarr")
+    labels = np.asarray(masks[:])
+    write_labels(folder / "masks.tif", labels, metadata=metadata)
     _draw(folder, sequence.images, labels)
     if longest is not None:
         _animate(folder, segmenter, stack, longest)

@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 import zarr
 
-from rleseg_core.data.formats.zarr import create_stack
+from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.errors import DataError
 from rleseg_core.files import time_stamp, whole_file
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Self
 
+from rleseg_core.data.colours import class_colour
 from rleseg_core.data.units import finite, micrometers_per, positive
 from rleseg_core.errors import DataError
 
 MICROMETER = "micrometer"
+NO_UNITS = ("", "pixel", "pixels", "reference frame")  # what files write where there is none
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _LENGTHS = ("pixel_size", "z_spacing", "unit", "origin")
 _ROUNDING = 1e-5  # TIFF holds resolutions as fractions of 32 bits, some programs as float32
@@ -97,6 +99,11 @@ class StackMetadata:
         """The part that masks of these images share: scale, position, times and their source."""
         return replace(self, channel_names=(), class_names=(), class_colours=(), provenance={})
 
+    def colour_of(self, class_id: int) -> str:
+        """Colour of a class, "#rrggbb": its own, or that of the standard palette."""
+        own = self.class_colours
+        return own[class_id - 1] if class_id <= len(own) else class_colour(class_id)
+
     def for_masks(
         self,
         class_names: Sequence[str] = (),
@@ -104,12 +111,13 @@ class StackMetadata:
         class_colours: Sequence[str] = (),
     ) -> Self:
         """Metadata of masks of these images: the same scale and times, names of their own."""
+        made = {k: v for k, v in (provenance or _NOTHING).items() if k != "class_names"}
         return replace(
             self.calibration,
             axes="TYX",
             class_names=tuple(class_names),
             class_colours=tuple(class_colours),
-            provenance=provenance or _NOTHING,
+            provenance=made,
         )
 
     @classmethod
@@ -217,7 +225,8 @@ def lengths(
     }
     found = {name: value for name, value in found.items() if value is not None}
     if found:
-        found["unit"] = MICROMETER if factor else unit.strip()
+        name = unit.strip()
+        found["unit"] = MICROMETER if factor else "" if name.lower() in NO_UNITS else name
     return found
 
 

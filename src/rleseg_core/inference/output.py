@@ -12,7 +12,8 @@ import numpy as np
 from rleseg_core.data import ImageStack
 from rleseg_core.data.formats.registry import suffix_format
 from rleseg_core.data.formats.writers import check_output, write_labels
-from rleseg_core.data.formats.zarr import ZARR, create_stack
+from rleseg_core.data.formats.zarr import ZARR
+from rleseg_core.data.formats.zarr_writing import create_labels, image_of, list_label
 from rleseg_core.errors import DataError
 from rleseg_core.files import replace_folder
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
@@ -100,7 +101,10 @@ def predict_to_file(
     n_windows = n_tokens = batch_size = 0
     with TemporaryDirectory(prefix=".rleseg-", dir=path.parent) as folder:
         temporary = Path(folder) / "labels.zarr"
-        labels = create_stack(temporary, stack.shape[:3], np.dtype(np.uint8), record)
+        image = image_of(path)
+        metadata = stack.metadata.for_masks(segmenter.class_names, record)
+        shape = stack.shape[:3]
+        labels = create_labels(temporary, shape, np.dtype(np.uint8), metadata, image=image)
         run = segmenter.predict(stack, options, frames=frames, out=labels)
         try:
             for result in run:
@@ -111,10 +115,11 @@ def predict_to_file(
         finally:
             run.close()
         seconds = time.perf_counter() - started
-        if suffix_format(path.suffix) is ZARR:  # it is written already
+        if image is not None or suffix_format(path.suffix) is ZARR:  # it is written already
             replace_folder(temporary, path)
+            list_label(path)
         else:
-            write_labels(path, labels, segmenter.class_names, record)
+            write_labels(path, labels, metadata=metadata)
     return PredictionSummary(
         frames=stack.n_frames if frames is None else len(frames),
         windows=n_windows,

@@ -266,7 +266,7 @@ def test_file_holds_what_was_predicted(segmenter, stack, tmp_path, suffix):
     _, expected = product(segmenter.predict(stack))
     path = tmp_path / "new" / f"masks{suffix}"
     results, summary = product(predict_to_file(segmenter, stack, path))
-    read = tifffile.imread(path) if suffix == ".tif" else zarr.open_array(path, mode="r")[:]
+    read = tifffile.imread(path) if suffix == ".tif" else zarr.open_group(path, mode="r")["0"][:]
     assert np.array_equal(read, expected)
     assert summary.windows == len(results)
     assert summary.tokens == sum(len(result.tokens) for result in results)
@@ -286,7 +286,7 @@ def test_older_zarr_is_replaced(segmenter, stack, tmp_path):
     path = tmp_path / "masks.zarr"
     for frame in (0, 2):
         product(predict_to_file(segmenter, stack, path, frames=[frame]))
-    written = zarr.open_array(path, mode="r")[:]
+    written = zarr.open_group(path, mode="r")["0"][:]
     assert written[2].any()
     assert not written[0].any()
     assert [p.name for p in tmp_path.iterdir()] == ["masks.zarr"]

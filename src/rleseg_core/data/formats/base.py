@@ -4,7 +4,7 @@ The modules of the formats import their decoders when a file is opened, not befo
 read for help texts and dialogs as well, which must not wait for them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -168,9 +168,7 @@ class Format:
     frames : FrameFiles, optional
         For formats whose files can be the frames of a folder.
     write : callable, optional
-        Writes a label stack (T, Y, X) and a record, plain values for JSON, to a new path.
-    read_record : callable, optional
-        The record that `write` left in a file, or an empty one.
+        Writes a label stack (T, Y, X) and its metadata to a new path; series have them again.
     """
 
     label: str
@@ -178,5 +176,4 @@ class Format:
     series: Lister
     is_folder: Callable[[Path], bool] | None = None
     frames: FrameFiles | None = None
-    write: Callable[[Path, np.ndarray, Mapping[str, object]], None] | None = None
-    read_record: Callable[[Path], Mapping[str, object]] | None = None
+    write: Callable[[Path, ArrayLike, StackMetadata], None] | None = None

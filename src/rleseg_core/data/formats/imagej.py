@@ -3,17 +3,12 @@
 import json
 from collections.abc import Mapping
 
-import numpy as np
-
-from rleseg_core.data.colours import as_rgb, class_colour
 from rleseg_core.data.formats.ome import RECORD, json_record
-from rleseg_core.data.metadata import MICROMETER, StackMetadata, lengths
+from rleseg_core.data.metadata import MICROMETER, NO_UNITS, StackMetadata, lengths
 from rleseg_core.data.units import finite, positive, seconds_per
 
 DTYPES = ("uint8", "uint16", "float32")
 """Types of the values that ImageJ's hyperstacks can hold."""
-
-_NO_UNITS = ("", "pixel", "pixels")
 
 
 def imagej_metadata(
@@ -30,7 +25,7 @@ def imagej_metadata(
     """
     unit = str(entries.get("unit", ""))
     sides = [1 / value for value in resolution if value is not None]
-    size = sides if len(sides) == 2 and not (unit in _NO_UNITS and sides == [1, 1]) else None
+    size = sides if len(sides) == 2 and not (unit in NO_UNITS and sides == [1, 1]) else None
     origin = None
     if size is not None and {"xorigin", "yorigin"} & set(entries):
         places = [finite(entries.get(f"{axis}origin", 0)) for axis in "yx"]
@@ -64,24 +59,7 @@ def imagej_options(metadata: StackMetadata) -> dict[str, object]:
     record = metadata.to_json()
     if record:
         options["Info"] = f"{RECORD} = {json.dumps(record, default=str)}\n"
-    if metadata.class_names:
-        options["LUTs"] = [class_table(metadata)]
-        options["Ranges"] = (0.0, 255.0)
     return options
-
-
-def class_table(metadata: StackMetadata) -> np.ndarray:
-    """Colours (3, 256) uint8 in which class ids are shown; the background is black."""
-    table = np.zeros((3, 256), np.uint8)
-    for class_id in range(1, min(len(metadata.class_names), 255) + 1):
-        table[:, class_id] = as_rgb(colour_of(metadata, class_id))
-    return table
-
-
-def colour_of(metadata: StackMetadata, class_id: int) -> str:
-    """Colour of a class, "#rrggbb": its own, or that of the standard palette."""
-    own = metadata.class_colours
-    return own[class_id - 1] if class_id <= len(own) else class_colour(class_id)
 
 
 def _interval(entries: Mapping[str, object]) -> float | None:

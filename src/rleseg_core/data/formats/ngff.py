@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from rleseg_core.data.colours import as_code, as_rgb
-from rleseg_core.data.formats.imagej import colour_of
 from rleseg_core.data.metadata import MICROMETER, StackMetadata, lengths
 from rleseg_core.data.units import finite, micrometers_per, positive, seconds_per
 
@@ -92,7 +91,7 @@ def _class_table(metadata: StackMetadata) -> dict[str, object]:
         return {}
     return {
         "colors": [
-            {"label-value": i, "rgba": [*as_rgb(colour_of(metadata, i)), 255]} for i, _ in classes
+            {"label-value": i, "rgba": [*as_rgb(metadata.colour_of(i)), 255]} for i, _ in classes
         ],
         "properties": [{"label-value": i, "class": name} for i, name in classes],
     }

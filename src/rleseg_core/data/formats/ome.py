@@ -122,8 +122,7 @@ def _lengths(pixels: ElementTree.Element, planes: list[ElementTree.Element]) -> 
         found = lengths([_in_micrometers(*size) for size in sizes[:2]], "µm")
         found |= lengths(None, "µm", z_spacing=_in_micrometers(*sizes[2]))
         return found | lengths(None, "µm", origin=[_in_micrometers(*place) for place in places])
-    unit = "" if sizes[0][1] == _NO_UNIT else sizes[0][1]
-    return lengths([value for value, _ in sizes[:2]], unit)
+    return lengths([value for value, _ in sizes[:2]], sizes[0][1])
 
 
 def _length(element: ElementTree.Element, name: str, default: str) -> tuple[float | None, str]:

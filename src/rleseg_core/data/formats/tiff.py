@@ -1,10 +1,8 @@
 """TIFF: multi-page, OME and ImageJ, whole or refused."""
 
-import json
 import os
 import struct
 import weakref
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -13,6 +11,8 @@ import numpy as np
 from rleseg_core.data.arrays import as_dask
 from rleseg_core.data.axes import arrange
 from rleseg_core.data.formats.base import Format, FrameFiles, Header, ReadOptions, Series
+from rleseg_core.data.formats.tiff_metadata import tiff_metadata
+from rleseg_core.data.formats.tiff_writing import write_tiff
 from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import tifffile
     import zarr
 
-_RECORD = "rleseg"
 _VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
@@ -43,10 +42,19 @@ def tiff_series(path: Path, _options: ReadOptions, _masks: bool) -> list[Series]
         series = tiff.series[0]
         _check_whole(path, series)
         array = _lazy(tiff, series)
+        metadata = tiff_metadata(tiff)
     except BaseException:
         tiff.close()
         raise
-    return [Series(shape=array.shape, dtype=array.dtype, axes=series.axes, read=lambda: array)]
+    return [
+        Series(
+            shape=array.shape,
+            dtype=array.dtype,
+            axes=series.axes,
+            read=lambda: array,
+            metadata=metadata,
+        )
+    ]
 
 
 def _lazy(tiff: "tifffile.TiffFile", series: "tifffile.TiffPageSeries") -> "zarr.Array":
@@ -82,29 +90,6 @@ def read_tiff(path: Path, _masks: bool = False) -> np.ndarray:
         frame = _one_frame(as_dask(series.asarray()), series.axes, path)
         pixels = np.asarray(frame.compute(scheduler="sync"))
     return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
-
-
-def write_tiff(path: Path, labels: np.ndarray, record: Mapping[str, object]) -> None:
-    """Write a label stack (T, Y, X), one compressed page per frame; the record is JSON in it."""
-    import tifffile
-
-    with tifffile.TiffWriter(path, bigtiff=labels.size * labels.dtype.itemsize > 1 << 31) as tiff:
-        tiff.write(
-            (labels[frame] for frame in range(labels.shape[0])),
-            shape=labels.shape,
-            dtype=labels.dtype,
-            compression="zlib",
-            photometric="minisblack",
-            metadata={"axes": "TYX", _RECORD: json.dumps(record)},
-        )
-
-
-def tiff_record(path: Path) -> Mapping[str, object]:
-    """The record that `write_tiff` kept."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as tiff:
-        return json.loads((tiff.shaped_metadata or [{}])[0].get(_RECORD, "{}"))
 
 
 def check_pages(path: Path) -> None:
@@ -213,5 +198,4 @@ TIFF = Format(
     series=tiff_series,
     frames=FrameFiles(header=tiff_header, read=read_tiff),
     write=write_tiff,
-    read_record=tiff_record,
 )

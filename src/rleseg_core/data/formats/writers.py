@@ -1,12 +1,16 @@
 """Label stacks on disk, in any format of the registry that can be written."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from rleseg_core.data.arrays import ArrayLike, frame_of
 from rleseg_core.data.formats.base import Format
-from rleseg_core.data.formats.registry import output_formats, output_suffixes, suffix_format
+from rleseg_core.data.formats.registry import output_suffixes, series_of, suffix_format
+from rleseg_core.data.formats.zarr_writing import image_of, list_label, write_zarr
+from rleseg_core.data.metadata import UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
 
@@ -21,7 +25,7 @@ def check_output(path: str | Path) -> Path:
         reverse.
     """
     path = Path(path)
-    is_folder = _output_format(path).is_folder is not None
+    is_folder = image_of(path) is not None or _output_format(path).is_folder is not None
     if path.exists() and path.is_dir() != is_folder:
         kind = "folder" if path.is_dir() else "file"
         raise DataError(f"cannot write labels to {path}: there is a {kind} of that name")
@@ -30,22 +34,30 @@ def check_output(path: str | Path) -> Path:
 
 def write_labels(
     path: str | Path,
-    labels: np.ndarray,
+    labels: ArrayLike,
     class_names: Sequence[str] = (),
     provenance: Mapping[str, object] | None = None,
+    *,
+    metadata: StackMetadata = UNKNOWN,
 ) -> Path:
     """Write a label stack whole, or leave the older file.
 
     Parameters
     ----------
     path : str or Path
-        Its suffix decides on the format: ``.tif`` has one page per frame, ``.zarr`` one chunk.
+        Its suffix decides on the format: ``.tif`` and ``.ome.tif`` have one page per frame,
+        ``.zarr`` one chunk. A path such as ``movie.zarr/labels/cells`` adds the labels to an
+        OME-Zarr image.
     labels : (T, Y, X) integer
-        Class or instance ids, a numpy or zarr array.
+        Class or instance ids, a numpy, dask or zarr array. Signed ids are written as the smallest
+        unsigned type that holds them, if none is negative.
     class_names : sequence of str
-        Names of the class ids from 1 on.
+        Names of the class ids from 1 on; those of `metadata` by default.
     provenance : mapping, optional
         What made the labels (model, version, date, …); plain values for JSON, kept in the file.
+    metadata : StackMetadata
+        What belongs to the labels besides, such as their scale: `stack.metadata.for_masks()` of
+        their images.
 
     Returns
     -------
@@ -55,32 +67,71 @@ def write_labels(
     Raises
     ------
     DataError
-        If no format of that suffix can be written.
+        If no format of that suffix can be written, or it cannot hold the ids.
     """
     target = check_output(path)
-    write = _output_format(target).write
-    assert write is not None
+    known = dict(metadata.provenance) | dict(provenance or {})
+    metadata = replace(
+        metadata, class_names=tuple(class_names) or metadata.class_names, provenance=known
+    )
+    labels = fitting_ids(labels)
+    image = image_of(target)
     with whole_file(target) as temporary:
-        write(temporary, labels, {"class_names": list(class_names), **(provenance or {})})
+        if image is not None:
+            write_zarr(temporary, labels, metadata, image=image)
+        else:
+            write = _output_format(target).write
+            assert write is not None
+            write(temporary, labels, metadata)
+    list_label(target)
     return target
+
+
+def fitting_ids(labels: ArrayLike) -> ArrayLike:
+    """Ids in the smallest unsigned type that holds them, where they are signed or of 64 bits.
+
+    Parameters
+    ----------
+    labels : (T, Y, X)
+        Any array; frames are read one by one.
+
+    Returns
+    -------
+    (T, Y, X)
+        The array itself, where its type is fitting; else frames are converted when they are read.
+        Negative ids stay as they are.
+    """
+    dtype = np.dtype(labels.dtype)
+    if dtype.kind not in "iub" or (dtype.kind == "u" and dtype.itemsize < 8):
+        return labels
+    low = high = 0
+    for frame in range(labels.shape[0] if dtype.kind != "b" else 0):
+        ids = frame_of(labels, frame)
+        low, high = min(low, int(ids.min(initial=0))), max(high, int(ids.max(initial=0)))
+    smallest = np.min_scalar_type(high)
+    return labels if low < 0 or smallest == dtype else _Converted(labels, smallest)
+
+
+class _Converted:
+    """An array whose frames are converted to another type when they are read."""
+
+    def __init__(self, labels: ArrayLike, dtype: np.dtype) -> None:
+        self._labels, self.shape, self.dtype = labels, tuple(labels.shape), dtype
+
+    def __getitem__(self, frame: int, /) -> np.ndarray:
+        return np.asarray(self._labels[frame]).astype(self.dtype)
 
 
 def recorded_class_names(path: str | Path) -> tuple[str, ...]:
     """Names of the classes that `write_labels` noted in a file; none where there is no note."""
-    path = Path(path)
-    found = suffix_format(path.suffix)
-    if found is None or found.read_record is None:
-        return ()
     try:
-        names = found.read_record(path).get("class_names", ())
-        return tuple(str(name) for name in names)  # type: ignore[attr-defined]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ()  # somebody else's file; the reader says what is wrong with it
+        return series_of(path, masks=True)[0].metadata.class_names
+    except (DataError, OSError):
+        return ()  # the reader says what is wrong with it
 
 
 def _output_format(path: Path) -> Format:
     found = suffix_format(path.suffix)
-    if found not in output_formats():
+    if found is None or found.write is None:
         raise DataError(f"cannot write labels to {path}: the name must end in {output_suffixes()}")
-    assert found is not None
     return found

@@ -1,19 +1,17 @@
 """Zarr: arrays and OME-Zarr images, and stacks written one chunk per frame."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from rleseg_core.data.formats.base import Format, ReadOptions, Series
+from rleseg_core.data.formats.ngff import ngff_metadata
+from rleseg_core.data.formats.zarr_writing import write_zarr
 from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
     import zarr
 
 _MARKERS = ("zarr.json", ".zarray", ".zgroup")
-_RECORD = "rleseg"
 
 
 def zarr_series(path: Path, _options: ReadOptions, _masks: bool) -> list[Series]:
@@ -31,57 +29,15 @@ def zarr_series(path: Path, _options: ReadOptions, _masks: bool) -> list[Series]
         array, named = _finest_level(node, path)
     else:
         array, named = node, _axis_names(node)
-    return [Series(shape=array.shape, dtype=array.dtype, axes=named, read=lambda: array)]
-
-
-def create_stack(
-    path: Path,
-    shape: tuple[int, ...],
-    dtype: np.dtype,
-    record: Mapping[str, object] | None = None,
-) -> "zarr.Array":
-    """Empty stack on disk, to be filled frame by frame.
-
-    Parameters
-    ----------
-    path : Path
-        A new folder, its name ending in ``.zarr``.
-    shape : (T, Y, X[, C])
-        Shape of the stack; one chunk per frame.
-    dtype : numpy dtype
-        Type of the labels or images.
-    record : mapping, optional
-        Kept in the attributes under 'rleseg'.
-
-    Returns
-    -------
-    zarr.Array
-        Zeros.
-    """
-    import zarr
-
-    return zarr.create_array(
-        store=path,
-        shape=shape,
-        chunks=(1, *shape[1:]),
-        dtype=dtype,
-        dimension_names=("t", "y", "x", "c")[: len(shape)],
-        attributes={} if record is None else {_RECORD: dict(record)},
-    )
-
-
-def write_zarr(path: Path, labels: np.ndarray, record: Mapping[str, object]) -> None:
-    """Write a label stack (T, Y, X), one chunk per frame."""
-    array = create_stack(path, labels.shape, labels.dtype, record)
-    for frame in range(labels.shape[0]):
-        array[frame] = labels[frame]
-
-
-def zarr_record(path: Path) -> Mapping[str, object]:
-    """The record that `write_zarr` kept."""
-    import zarr
-
-    return zarr.open_array(path, mode="r").attrs.get(_RECORD, {})
+    return [
+        Series(
+            shape=array.shape,
+            dtype=array.dtype,
+            axes=named,
+            read=lambda: array,
+            metadata=ngff_metadata(dict(node.attrs)),
+        )
+    ]
 
 
 def is_zarr(folder: Path) -> bool:
@@ -124,5 +80,4 @@ ZARR = Format(
     series=zarr_series,
     is_folder=is_zarr,
     write=write_zarr,
-    read_record=zarr_record,
 )

@@ -1,10 +1,9 @@
-import json
-
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
+from rleseg_core.data import LabelStack
 from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.errors import DataError
 
@@ -16,16 +15,18 @@ def test_tiff_holds_labels_and_provenance(tmp_path):
     assert np.array_equal(tifffile.imread(path), LABELS)
     with tifffile.TiffFile(path) as file:
         assert len(file.pages) == 3
-        record = json.loads(file.shaped_metadata[0]["rleseg"])
-    assert record == {"class_names": ["cell"], "model": "demo"}
+        assert file.is_imagej
+    metadata = LabelStack.open(path).metadata
+    assert metadata.class_names == ("cell",)
+    assert metadata.provenance == {"model": "demo"}
 
 
 def test_zarr_has_one_chunk_a_frame(tmp_path):
     path = write_labels(tmp_path / "masks.zarr", LABELS, ("cell",), {"model": "demo"})
-    array = zarr.open_array(path, mode="r")
-    assert array.chunks == (1, 4, 5)
-    assert np.array_equal(array[:], LABELS)
-    assert array.attrs["rleseg"] == {"class_names": ["cell"], "model": "demo"}
+    group = zarr.open_group(path, mode="r")
+    assert group["0"].chunks == (1, 4, 5)
+    assert np.array_equal(group["0"][:], LABELS)
+    assert group.attrs["rleseg"] == {"class_names": ["cell"], "provenance": {"model": "demo"}}
 
 
 def test_other_suffix_is_refused_and_nothing_is_written(tmp_path):

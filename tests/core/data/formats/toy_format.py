@@ -6,14 +6,23 @@ from pathlib import Path
 import numpy as np
 
 from rleseg_core.data.formats.base import Format, FrameFiles, Series
+from rleseg_core.data.metadata import StackMetadata
 
 FOLDER = Path(__file__).parent
 
 
 def toy_series(path, _options, _masks):
-    _, *frames = path.read_text().splitlines()
-    array = np.array([json.loads(frame) for frame in frames], np.uint8)
-    return [Series(shape=array.shape, dtype=array.dtype, axes="TYX", read=lambda: array)]
+    record, *frames = path.read_text().splitlines()
+    array = np.array([json.loads(frame) for frame in frames], np.uint32)
+    return [
+        Series(
+            shape=array.shape,
+            dtype=array.dtype,
+            axes="TYX",
+            read=lambda: array,
+            metadata=StackMetadata.from_json(json.loads(record)),
+        )
+    ]
 
 
 def read_frame(path, _masks):
@@ -25,13 +34,9 @@ def frame_header(path, masks):
     return frame.shape, frame.dtype
 
 
-def write_toy(path, labels, record):
-    frames = [json.dumps(np.asarray(frame).tolist()) for frame in labels]
-    path.write_text("\n".join([json.dumps(record), *frames]))
-
-
-def read_record(path):
-    return json.loads(path.read_text().partition("\n")[0])
+def write_toy(path, labels, metadata):
+    frames = [json.dumps(np.asarray(labels[t]).tolist()) for t in range(labels.shape[0])]
+    path.write_text("\n".join([json.dumps(metadata.to_json()), *frames]))
 
 
 TOY = Format(
@@ -40,5 +45,4 @@ TOY = Format(
     series=toy_series,
     frames=FrameFiles(header=frame_header, read=read_frame),
     write=write_toy,
-    read_record=read_record,
 )

@@ -1,0 +1,178 @@
+"""Stacks written to zarr, one chunk per frame: bare arrays, and OME-Zarr groups of labels."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from rleseg_core.data.arrays import ArrayLike
+from rleseg_core.data.formats.ngff import LEVEL, RECORD, ngff_attributes, ngff_metadata
+from rleseg_core.data.metadata import UNKNOWN, StackMetadata
+from rleseg_core.errors import DataError
+
+if TYPE_CHECKING:
+    import zarr
+
+LABELS = "labels"  # the group within an OME-Zarr image that holds its labels
+
+
+def create_stack(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    record: Mapping[str, object] | None = None,
+) -> "zarr.Array":
+    """Empty stack on disk, to be filled frame by frame.
+
+    Parameters
+    ----------
+    path : Path
+        A new folder, its name ending in ``.zarr``.
+    shape : (T, Y, X[, C])
+        Shape of the stack; one chunk per frame.
+    dtype : numpy dtype
+        Type of the labels or images.
+    record : mapping, optional
+        Kept in the attributes under 'rleseg'.
+
+    Returns
+    -------
+    zarr.Array
+        Zeros.
+    """
+    import zarr
+
+    return zarr.create_array(
+        store=path,
+        shape=shape,
+        chunks=(1, *shape[1:]),
+        dtype=dtype,
+        dimension_names=("t", "y", "x", "c")[: len(shape)],
+        attributes={} if record is None else {RECORD: dict(record)},
+    )
+
+
+def create_labels(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    metadata: StackMetadata = UNKNOWN,
+    *,
+    image: Path | None = None,
+) -> "zarr.Array":
+    """Empty OME-Zarr group of labels on disk, to be filled frame by frame.
+
+    Parameters
+    ----------
+    path : Path
+        A new folder.
+    shape : (T, Y, X)
+        Shape of the labels; one chunk per frame.
+    dtype : numpy dtype
+        Type of the ids.
+    metadata : StackMetadata
+        Scale, position, names and provenance.
+    image : Path, optional
+        OME-Zarr image among whose labels the group will lie: it has the image's version of the
+        format then, and refers to it. Others are of version 0.5.
+
+    Returns
+    -------
+    zarr.Array
+        Zeros: the only level of the group.
+    """
+    import zarr
+
+    is_old = image is not None and zarr.open_group(image, mode="r").metadata.zarr_format == 2
+    group = zarr.create_group(
+        path,
+        zarr_format=2 if is_old else 3,
+        attributes=ngff_attributes(
+            metadata,
+            path.name.removesuffix(".zarr").removesuffix(".ome"),
+            "0.4" if is_old else "0.5",
+            source=None if image is None else "../../",
+        ),
+    )
+    return group.create_array(
+        LEVEL,
+        shape=tuple(shape),
+        chunks=(1, *shape[1:]),
+        dtype=dtype,
+        **(
+            {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
+            if is_old
+            else {"dimension_names": ("t", "y", "x")}
+        ),
+    )
+
+
+def write_zarr(
+    path: Path, labels: ArrayLike, metadata: StackMetadata, *, image: Path | None = None
+) -> None:
+    """Write a label stack (T, Y, X) as `create_labels` makes it, one chunk per frame."""
+    array = create_labels(path, labels.shape, labels.dtype, metadata, image=image)
+    for frame in range(labels.shape[0]):
+        array[frame] = np.asarray(labels[frame])
+
+
+def open_written(path: Path, mode: Literal["r", "r+"] = "r") -> "tuple[zarr.Array, StackMetadata]":
+    """Labels of ours on disk and their metadata, of this version or of 0.1, which wrote bare arrays.
+
+    Parameters
+    ----------
+    path : Path
+        What `create_labels` or `create_stack` made.
+    mode : {"r", "r+"}
+        With "r+" what is assigned to the array reaches the disk.
+    """
+    import zarr
+
+    node = zarr.open(path, mode=mode)
+    array = node if isinstance(node, zarr.Array) else node[LEVEL]
+    if not isinstance(array, zarr.Array):
+        raise DataError(f"{path} is no label stack that this program wrote")
+    return array, ngff_metadata(dict(node.attrs))
+
+
+def image_of(path: Path) -> Path | None:
+    """The OME-Zarr image among whose labels a path lies; None if it lies elsewhere.
+
+    Raises
+    ------
+    DataError
+        If it lies in a group of labels, but of no OME-Zarr image.
+    """
+    import zarr
+
+    image = path.absolute().parent.parent
+    if path.absolute().parent.name != LABELS or not _is_node(image):
+        return None
+    node = zarr.open(image, mode="r")
+    attributes = dict(node.attrs)
+    ome = attributes.get("ome", attributes)
+    if not isinstance(node, zarr.Group) or not isinstance(ome, Mapping) or "multiscales" not in ome:
+        raise DataError(f"{image} is no OME-Zarr image, so that it cannot hold labels")
+    return image
+
+
+def list_label(path: Path) -> None:
+    """Name a new group of labels in the list that its OME-Zarr image keeps of them."""
+    import zarr
+
+    image = image_of(path)
+    if image is None:
+        return
+    group = zarr.open_group(image, mode="r+").require_group(LABELS)
+    is_old = group.metadata.zarr_format == 2
+    ome = {} if is_old else dict(group.attrs.get("ome", {"version": "0.5"}))
+    names = group.attrs.get(LABELS, []) if is_old else ome.get(LABELS, [])
+    if path.name in names:
+        return
+    names = [*names, path.name]
+    group.attrs.update({LABELS: names} if is_old else {"ome": {**ome, LABELS: names}})
+
+
+def _is_node(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup"))
