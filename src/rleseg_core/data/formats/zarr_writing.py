@@ -118,7 +118,7 @@ def write_zarr(
 
 
 def open_written(path: Path, mode: Literal["r", "r+"] = "r") -> "tuple[zarr.Array, StackMetadata]":
-    """Labels of ours on disk and their metadata, of this version or of 0.1, which wrote bare arrays.
+    """Labels of ours on disk and their metadata; also those of version 0.1, a bare array.
 
     Parameters
     ----------
