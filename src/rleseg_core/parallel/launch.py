@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 
 from rleseg_core.errors import TrainingError
+from rleseg_core.parallel.collectives import n_processes
 from rleseg_core.parallel.processes import LAUNCHED_BY_US, PEER_IS_GONE, Cluster
 
 if TYPE_CHECKING:
@@ -135,15 +136,26 @@ def _failure_message(error: "ChildFailedError", cluster: Cluster, folder: Path) 
     )
 
 
-def join(mixed_precision: str, *, cpu: bool) -> "Accelerator":
-    """The accelerator of this process, connected to the others if there are any."""
+def join(mixed_precision: str, device: torch.device) -> "Accelerator":
+    """The accelerator of this process, connected to the others if there are any.
+
+    A process that is alone computes on `device`; of several, each takes a GPU of its own, or all
+    the CPU.
+    """
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
     from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
     handlers = [
         InitProcessGroupKwargs(timeout=_TIMEOUT),
         DistributedDataParallelKwargs(static_graph=True),  # some parameters may go unused
     ]
+    if n_processes() == 1:
+        # else accelerate refuses another precision or device than those of an earlier run
+        AcceleratorState._reset_state(reset_partial_state=True)
+        if device.type == "cuda" and device.index is not None:  # else it takes the first
+            torch.cuda.set_device(device)
+    cpu = device.type == "cpu"
     return Accelerator(mixed_precision=mixed_precision, cpu=cpu, kwargs_handlers=handlers)
 
 

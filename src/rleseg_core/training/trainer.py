@@ -182,7 +182,7 @@ class Trainer:
             ) from error
 
     def _run(self) -> Generator[StepReport, None, Path]:
-        accelerator = join(self._mixed_precision(), cpu=self.device.type == "cpu")
+        accelerator = join(self._mixed_precision(), self.device)
         rows = share_of_batch(self.config.batch_size, accelerator)
         check_same_step(self.step, accelerator)
         learner = self._begin(accelerator)

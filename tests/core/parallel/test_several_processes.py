@@ -18,6 +18,7 @@ from rleseg_core.data import LabelledStack
 from rleseg_core.errors import TrainingError
 from rleseg_core.parallel.launch import (
     begin_random_step,
+    join,
     launch,
     share_of_batch,
 )
@@ -174,6 +175,14 @@ def test_dropout_differs_between_processes_and_is_the_same_each_time():
         alone = float(torch.rand(()))
         torch.manual_seed(1)
         assert alone == float(torch.rand(()))
+
+
+def test_a_process_that_is_alone_takes_the_device_that_was_chosen(monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    for name in ("cuda:1", "cuda", "cpu"):
+        join("no", torch.device(name))
+    assert taken == [torch.device("cuda:1")]
 
 
 def test_impossible_clusters_are_told():

@@ -110,6 +110,13 @@ def test_stopped_run_resumes_to_the_same_losses(finished, tmp_path):
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_runs_of_one_process_may_differ_in_precision(tmp_path):
+    short = replace(CONFIG, n_steps=2, validate_every=0)
+    for precision in ("bf16", "fp32", "bf16"):
+        reports, _ = product(start(tmp_path / precision, replace(short, precision=precision)))
+        assert len(reports) == 2
+
+
 STOPPED_AT_5 = """
 import sys, threading
 sys.path.insert(0, {tests!r})
