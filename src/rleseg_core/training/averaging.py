@@ -1,6 +1,6 @@
 """A moving average of a model's weights, which is better than the last of them."""
 
-from collections.abc import Iterable
+from itertools import chain, compress
 
 import torch
 from torch import Tensor, nn
@@ -22,15 +22,8 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        def follow(averages: Iterable[Tensor], values: Iterable[Tensor], n: Tensor | int) -> None:
-            share = 1 - min(decay, (1 + int(n)) / (10 + int(n)))
-            for average, value in zip(averages, values, strict=True):
-                if average.is_floating_point():
-                    average.lerp_(value.to(average), share)
-                else:
-                    average.copy_(value)
-
-        self._averaged = AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
+        self._decay = decay
+        self._averaged = AveragedModel(model)
 
     @property
     def model(self) -> nn.Module:
@@ -38,9 +31,19 @@ class WeightAverage:
         return self._averaged.module
 
     def update(self, model: nn.Module) -> None:
-        """Take in the weights after a step."""
-        with torch.no_grad():
-            self._averaged.update_parameters(model)
+        """Take in the weights after a step, and no longer than to start that on a device."""
+        n = int(self._averaged.n_averaged)  # it is on the host
+        share = 1 - min(self._decay, (1 + n) / (10 + n)) if n else 1.0
+        averages, values = (
+            [tensor.detach() for tensor in chain(one.parameters(), one.buffers())]
+            for one in (self.model, model)
+        )
+        real = [average.is_floating_point() for average in averages]
+        torch._foreach_lerp_(list(compress(averages, real)), list(compress(values, real)), share)
+        for average, value, is_real in zip(averages, values, real, strict=True):
+            if not is_real:
+                average.copy_(value)
+        self._averaged.n_averaged += 1
 
     def tensors(self) -> dict[str, Tensor]:
         """The state to resume from, for a checkpoint."""

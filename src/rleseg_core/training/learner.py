@@ -89,6 +89,9 @@ class Learner:
         self._network, self._optimizer = accelerator.prepare(
             _Network(model), make_optimizer(model, config)
         )
+        if accelerator.device.type == "cuda":
+            for group in self._optimizer.param_groups:
+                group["fused"] = True  # one kernel for all tensors
         self._average = WeightAverage(model, config.ema) if config.ema else None
         self._objective = Objective(tokenizer, model.config, config, accelerator.device)
         self._fitting = FittingStep(
