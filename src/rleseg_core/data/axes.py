@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
 KNOWN = "TZCSYX"
-ALIASES = {"I": "T", "Q": "T", "R": "T"}  # tifffile's names for a sequence of pages
+ALIASES = {"I": "T", "Q": "T"}  # tifffile's names for a sequence of pages
 
 
 def guess_axes(shape: tuple[int, ...], dtype: str) -> str:
@@ -19,12 +19,13 @@ def guess_axes(shape: tuple[int, ...], dtype: str) -> str:
     shape : tuple of int
         Shape of the array.
     dtype : str
-        Its numpy name; a last axis of 3 or 4 is colour where it is 'uint8'.
+        Its numpy name; a last axis of 3 or 4 is colour where it is 'uint8', and wherever the others
+        are longer than 4.
 
     Returns
     -------
     str
-        'YX', 'YXC', 'TYX' or 'TYXC'.
+        'YX', 'YXS', 'TYX' or 'TYXC'.
 
     Raises
     ------
@@ -34,11 +35,13 @@ def guess_axes(shape: tuple[int, ...], dtype: str) -> str:
     if len(shape) == 2:
         return "YX"
     if len(shape) == 3:
-        return "YXC" if shape[2] in (3, 4) and dtype == "uint8" else "TYX"
+        is_colour = shape[2] in (3, 4) and (dtype == "uint8" or min(shape[:2]) > 4)
+        return "YXS" if is_colour else "TYX"
     if len(shape) == 4 and shape[3] <= 4:
-        return "TYXC"
+        return "TYXS" if shape[3] in (3, 4) and dtype == "uint8" else "TYXC"
     raise DataError(
-        f"cannot tell the axes of an array of shape {shape}; give them, for example axes='TYXC'"
+        f"cannot tell the axes of an array of shape {shape}; give them, for example --axes "
+        "TYXC (axes='TYXC' in Python)"
     )
 
 
@@ -50,8 +53,8 @@ def arrange(data: "da.Array", axes: str, what: str) -> "da.Array":
     data : dask array
         Any number of axes.
     axes : str
-        A letter for each: T time, Z depth, C or S channels, Y rows, X columns. I, Q and R (pages of
-        any meaning) count as T. Axes of length 1 may have any letter.
+        A letter for each: T time, Z depth, C channels, S colour samples, Y rows, X columns. I and Q
+        (pages of any meaning) count as T. Axes of length 1 may have any letter.
     what : str
         What to call it in errors.
 
@@ -88,12 +91,24 @@ def _check(names: str, shape: tuple[int, ...], what: str, axes: str) -> None:
             f"its axes are {axes!r}, of {shape}"
         )
     if unknown := set(names) - set(KNOWN):
-        raise DataError(f"{what} has axes {sorted(unknown)} besides time, rows, columns, channels")
+        raise DataError(
+            f"{what} has axes {sorted(unknown)} besides time, rows, columns, channels; say what "
+            f"they are, for example --axes {_renamed(names)} (axes=… in Python)"
+        )
     sizes = dict(zip(names, shape, strict=True))
     if "T" in names and "Z" in names:
         raise DataError(
-            f"{what} has {sizes['T']} time points of {sizes['Z']} planes; choose one plane, or "
-            "project them, and open that"
+            f"{what} has {sizes['T']} time points of {sizes['Z']} planes; choose one with "
+            "--z (z=… in Python), or max for the maximum along z"
         )
     if "C" in names and "S" in names:
-        raise DataError(f"{what} has {sizes['C']} channels in colour; open one channel at a time")
+        raise DataError(f"{what} has {sizes['C']} channels in colour; choose one with --channel")
+
+
+def _renamed(names: str) -> str:
+    """The axes with a known letter in the place of one that is not known."""
+    free = [letter for letter in "TZC" if letter not in names]
+    for name in names:
+        if name not in KNOWN and free:
+            names = names.replace(name, free.pop(0))
+    return names

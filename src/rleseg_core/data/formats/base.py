@@ -85,6 +85,9 @@ class Series:
         What the file says about it.
     notes : tuple of str
         What is to be said when it is used: sentences.
+    missing : tuple of str
+        What the file announces and does not hold: sentences. It is refused unless that was allowed,
+        and said otherwise.
     """
 
     name: str = ""
@@ -94,6 +97,7 @@ class Series:
     read: Callable[[], ArrayLike]
     metadata: StackMetadata = StackMetadata()
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -130,26 +134,6 @@ class Opened:
 Lister = Callable[[Path, ReadOptions, bool], Sequence[Series]]
 """The images of a file, from its path, the options, and whether masks are wanted; at least one."""
 
-Header = tuple[tuple[int, int, int], np.dtype]
-"""Shape (Y, X, C) and dtype of a single frame."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameFiles:
-    """How files of a format serve as single frames, of which a folder makes a stack.
-
-    Parameters
-    ----------
-    header : callable
-        Shape and dtype of a file, from its path and whether it is read as a mask; no pixel is
-        decoded.
-    read : callable
-        The frame (Y, X, C) itself, from the same arguments.
-    """
-
-    header: Callable[[Path, bool], Header]
-    read: Callable[[Path, bool], np.ndarray]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
@@ -165,8 +149,8 @@ class Format:
         A `Lister`.
     is_folder : callable, optional
         Whether an existing folder is one of this format; None if the format is a file.
-    frames : FrameFiles, optional
-        For formats whose files can be the frames of a folder.
+    is_frame : bool
+        Whether its files can be the frames of a folder.
     write : callable, optional
         Writes a label stack (T, Y, X) and its metadata to a new path; series have them again.
     """
@@ -175,5 +159,5 @@ class Format:
     suffixes: tuple[str, ...]
     series: Lister
     is_folder: Callable[[Path], bool] | None = None
-    frames: FrameFiles | None = None
+    is_frame: bool = False
     write: Callable[[Path, ArrayLike, StackMetadata], None] | None = None

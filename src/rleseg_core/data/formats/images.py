@@ -1,61 +1,91 @@
 """Single images: PNG, JPEG and BMP."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from rleseg_core.data.formats.base import Format, FrameFiles, Header, ReadOptions, Series
-from rleseg_core.data.formats.folder import frames_series
+from rleseg_core.data.arrays import ArrayLike, frames_array
+from rleseg_core.data.formats.base import Format, ReadOptions, Series
 from rleseg_core.errors import DataError
 
-_GREY_DTYPES = {"1": "uint8", "L": "uint8", "LA": "uint8", "I": "int32", "F": "float32"}
+_DTYPES = {"1": "uint8", "L": "uint8", "LA": "uint8", "P": "uint8", "I": "int32", "F": "float32"}
+_OPENING = threading.Lock()
 
 
-def image_header(path: Path, masks: bool) -> Header:
-    """Shape (Y, X, C) and dtype of an image, without its pixels; of a palette mask, one channel."""
-    with Image.open(path) as image:
-        mode = image.mode
-        size = (image.height, image.width)
-        if mode == "P":
-            return (*size, 1 if masks else 3), np.dtype(np.uint8)
-        if mode.startswith("I;16"):
-            return (*size, 1), np.dtype(np.uint16)
-        if mode in _GREY_DTYPES:
-            return (*size, 1), np.dtype(_GREY_DTYPES[mode])
-        if masks and "16" in str(image.tile):
+def image_series(path: Path, _options: ReadOptions, masks: bool) -> list[Series]:
+    """The picture of a file; the frames of an animated one.
+
+    Raises
+    ------
+    DataError
+        If it is a mask in 16-bit colour, of which only 8 would be read.
+    """
+    with _opened(path) as image:
+        mode, height, width = image.mode, image.height, image.width
+        n_frames = getattr(image, "n_frames", 1)
+        is_grey = mode in _DTYPES or mode.startswith("I;16")
+        if masks and not is_grey and "16" in str(getattr(image, "tile", "")):
             raise DataError(
                 f"{path} is a colour image of 16 bits, from which ids cannot be read; save "
                 "the mask as integer ids, one channel"
             )
-        return (*size, 3), np.dtype(np.uint8)
+    is_grey = is_grey and (masks or mode != "P")  # a palette is colours, or names of classes
+    size = (height, width) if is_grey else (height, width, 3)
+    shape = size if n_frames == 1 else (n_frames, *size)
+    axes = "YX" if is_grey else "YXS"
+    dtype = np.dtype("uint16" if mode.startswith("I;16") else _DTYPES.get(mode, "uint8"))
+    return [
+        Series(
+            shape=shape,
+            dtype=dtype,
+            axes=axes if n_frames == 1 else f"T{axes}",
+            read=partial(_frames, path, masks, (n_frames, *size), dtype),
+        )
+    ]
 
 
-def read_image(path: Path, masks: bool) -> np.ndarray:
-    """An image as (Y, X, 1 or 3); of a palette mask, the indices."""
-    with Image.open(path) as image:
+def _frames(path: Path, masks: bool, shape: tuple[int, ...], dtype: np.dtype) -> ArrayLike:
+    """The frames (T, ...) of an image, or the only one."""
+    frames = frames_array(lambda t: read_image(path, masks, t), shape[0], shape[1:], dtype)
+    return frames if shape[0] > 1 else frames[0]
+
+
+def read_image(path: Path, masks: bool, frame: int = 0) -> np.ndarray:
+    """An image as (Y, X) or (Y, X, 3); of a palette mask, the indices."""
+    with _opened(path) as image:
+        if frame:
+            image.seek(frame)
         mode = image.mode
         if mode == "1":
-            pixels = np.asarray(image).astype(np.uint8)
-        elif mode in ("L", "I", "F") or mode.startswith("I;16") or (mode == "P" and masks):
-            pixels = np.asarray(image)
-        elif mode == "LA":
-            pixels = np.asarray(image)[..., 0]
-        else:
-            pixels = np.asarray(image.convert("RGB"))
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+            return np.asarray(image).astype(np.uint8)
+        if mode in ("L", "I", "F") or mode.startswith("I;16") or (mode == "P" and masks):
+            return np.asarray(image)
+        if mode == "LA":
+            return np.asarray(image)[..., 0]
+        return np.asarray(image.convert("RGB"))
 
 
-_FRAMES = FrameFiles(header=image_header, read=read_image)
-
-
-def _series(path: Path, options: ReadOptions, masks: bool) -> list[Series]:
-    return [frames_series([(path, _FRAMES)], options, masks)]
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image of any size: whether a frame fits into memory is checked where it is chosen."""
+    with _OPENING:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with image:
+        yield image
 
 
 IMAGES = Format(
     label="image",
     suffixes=(".png", ".jpg", ".jpeg", ".bmp"),
-    series=_series,
-    frames=_FRAMES,
+    series=image_series,
+    is_frame=True,
 )

@@ -4,7 +4,9 @@ Dialogs, help texts and messages are made from `FORMATS`: a new format is a modu
 one entry here. A format that can be written has a line in ``napari.yaml``, too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -15,13 +17,15 @@ from rleseg_core.data.formats.arrays import NUMPY
 from rleseg_core.data.formats.base import Format, Opened, ReadOptions, Series
 from rleseg_core.data.formats.choosing import choose
 from rleseg_core.data.formats.folder import Frame, frames_series
+from rleseg_core.data.formats.frame_names import check_names
 from rleseg_core.data.formats.images import IMAGES
-from rleseg_core.data.formats.tiff import TIFF
+from rleseg_core.data.formats.tiff import TIFF, TIFF_KINDS
 from rleseg_core.data.formats.video import VIDEO
 from rleseg_core.data.formats.zarr import ZARR
 from rleseg_core.errors import DataError
+from rleseg_core.files import check_regular, kind_of
 
-FORMATS: tuple[Format, ...] = (TIFF, IMAGES, VIDEO, NUMPY, ZARR)
+FORMATS: tuple[Format, ...] = (TIFF, IMAGES, VIDEO, NUMPY, ZARR, TIFF_KINDS)
 """Every format, in the order in which dialogs and messages name them."""
 
 
@@ -45,17 +49,21 @@ def open_source(
         If it is missing, damaged or of no known format, or holds a choice that was not made.
     """
     path = Path(path)
-    with reading(path):
-        return choose(series_of(path, options, masks=masks), path, options, masks)
+    with _opening(path):
+        series = series_of(path, options, masks=masks)
+        return _chosen(series, path, options, masks)
 
 
 def open_frames(
     folder: Path, options: ReadOptions, frames: Sequence[Path], *, masks: bool = False
 ) -> Opened:
     """Some files of a folder, in this order, as frames of one stack."""
-    with reading(folder):
-        series = [frames_series(as_frames(frames), options, masks)]
-        return choose(series, folder, options, masks)
+    contents = folder_contents(folder, options)
+    with _opening(folder):
+        # their names were matched with others: what numbers tell of order does not matter
+        chosen = replace(contents, files=tuple(frames), notes=())
+        series = [_frames(chosen, options, masks)]
+        return _chosen(series, folder, options, masks)
 
 
 def series_of(
@@ -63,59 +71,115 @@ def series_of(
 ) -> Sequence[Series]:
     """The images of a file or folder, from which `open_source` chooses; the same arguments."""
     path = Path(path)
-    if not path.exists():
-        raise DataError(f"there is no file or folder {path}")
+    check_regular(path)
     found = format_of(path)
-    with reading(path):
+    if options.pattern is not None and (found is not None or not path.is_dir()):
+        raise DataError(f"--pattern chooses files of a folder of images, and {path} is none")
+    with _opening(path):
         if found is not None:
             return found.series(path, options, masks)
         if path.is_dir():
-            return [frames_series(as_frames(frames_in(path, options)), options, masks)]
+            return [_frames(folder_contents(path, options), options, masks)]
     raise DataError(
         f"cannot read {path}: {path.suffix.lower() or 'a file without suffix'} is none of "
         f"{' '.join(file_suffixes())}; expected one of: {input_kinds()}"
     )
 
 
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """Turn what a decoder raises on a damaged file into a sentence, want of memory included."""
+    try:
+        with reading(path):
+            yield
+    except MemoryError:
+        raise DataError(f"{path} announces more than fits into memory; it may be damaged") from None
+
+
+def _chosen(series: Sequence[Series], path: Path, options: ReadOptions, masks: bool) -> Opened:
+    """What was chosen; in a folder of frames it was chosen in each file already."""
+    if not is_frame_folder(path):
+        return choose(series, path, options, masks)
+    opened = choose(series, path, ReadOptions(allow_missing=options.allow_missing), masks)
+    return replace(opened, options=options)
+
+
+def _frames(contents: "FolderContents", options: ReadOptions, masks: bool) -> Series:
+    series = frames_series(as_frames(contents.files), options, masks, missing=contents.missing)
+    return replace(series, notes=(*contents.notes, *series.notes))
+
+
 def format_of(path: Path) -> Format | None:
     """The format of an existing file or folder; None for a folder of frames and unknown files."""
     if not path.is_dir():
-        found = suffix_format(path.suffix)
+        found = suffix_format(path.name)
         return found if found is not None and found.is_folder is None else None
     folders = (one for one in FORMATS if one.is_folder is not None and one.is_folder(path))
     return next(folders, None)
 
 
-def suffix_format(suffix: str) -> Format | None:
-    """The format of files (or folders) whose names end so."""
-    return next((one for one in FORMATS if suffix.lower() in one.suffixes), None)
+def suffix_format(name: str) -> Format | None:
+    """The format of files (or folders) whose names end so; of .zarr.zip before .zip."""
+    name = name.lower()
+    endings = [(suffix, one) for one in FORMATS for suffix in one.suffixes if name.endswith(suffix)]
+    return max(endings, key=lambda ending: len(ending[0]))[1] if endings else None
 
 
-def frames_in(folder: Path, options: ReadOptions = ReadOptions()) -> list[Path]:
+@dataclass(frozen=True, kw_only=True)
+class FolderContents:
+    """The images of a folder in order, and sentences on what is odd or missing."""
+
+    files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def folder_contents(folder: Path, options: ReadOptions = ReadOptions()) -> FolderContents:
     """Images of a folder, in natural order: image_2 before image_10; hidden files are left out.
 
     Raises
     ------
     DataError
-        If there are none.
+        If there are none, two are the same frame, or masks stand beside images.
     """
-    suffixes = _suffixes(one for one in FORMATS if one.frames is not None)
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+    suffixes = _suffixes(one for one in FORMATS if one.is_frame)
+    entries = natsorted(
+        (
+            path
+            for path in folder.iterdir()
+            if not path.name.startswith(".")
+            and (options.pattern is None or fnmatchcase(path.name, options.pattern))
+        ),
+        key=lambda path: path.name,
+    )
+    named = [path for path in entries if path.name.lower().endswith(suffixes)]
+    files = [path for path in named if path.is_file()]
+    missing = [f"{path} is no image: {kind_of(path)}" for path in named if not path.is_file()]
+    if not files:
+        chosen = "" if options.pattern is None else f" whose names match {options.pattern!r}"
+        raise DataError(
+            "; ".join(missing) or f"there are no images ({' '.join(suffixes)}){chosen} in {folder}"
+        )
+    notes = check_names(folder, files)
+    others = [
+        path.name
+        for path in entries
+        if path not in named and path.is_file() and suffix_format(path.name) is not None
     ]
-    if options.pattern is not None:
-        found = [path for path in found if fnmatchcase(path.name, options.pattern)]
-    if not found:
-        raise DataError(f"there are no images ({' '.join(suffixes)}) in {folder}")
-    return natsorted(found, key=lambda path: path.name)
+    if others:
+        notes.append(f"{folder} also holds {_some(others)}, which cannot be a frame")
+    return FolderContents(files=tuple(files), notes=tuple(notes), missing=tuple(missing))
+
+
+def frames_in(folder: Path, options: ReadOptions = ReadOptions()) -> list[Path]:
+    """The images of `folder_contents`."""
+    return list(folder_contents(folder, options).files)
 
 
 def as_frames(paths: Iterable[Path]) -> list[Frame]:
     """Files that `frames_in` found, each with how it is read."""
-    formats = [(path, suffix_format(path.suffix)) for path in paths]
-    return [(path, one.frames) for path, one in formats if one is not None and one.frames]
+    formats = [(path, suffix_format(path.name)) for path in paths]
+    return [Frame(path, one.series) for path, one in formats if one is not None and one.is_frame]
 
 
 def is_frame_folder(path: Path) -> bool:
@@ -157,3 +221,7 @@ def dialog_filter() -> str:
 
 def _suffixes(formats: Iterable[Format]) -> tuple[str, ...]:
     return tuple(suffix for one in formats for suffix in one.suffixes)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,201 +1,205 @@
-"""TIFF: multi-page, OME and ImageJ, whole or refused."""
+"""TIFF: multi-page, OME, ImageJ, Micro-Manager and others, whole or refused."""
 
-import os
-import struct
+import logging
+import re
+import threading
 import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rleseg_core.data.arrays import as_dask
-from rleseg_core.data.axes import arrange
-from rleseg_core.data.formats.base import Format, FrameFiles, Header, ReadOptions, Series
+from rleseg_core.data.arrays import ArrayLike, as_dask
+from rleseg_core.data.formats.base import Format, ReadOptions, Series
 from rleseg_core.data.formats.tiff_metadata import tiff_metadata
+from rleseg_core.data.formats.tiff_pages import (
+    check_pages,
+    check_whole,
+    missing_planes,
+    unread_pages,
+)
 from rleseg_core.data.formats.tiff_writing import write_tiff
-from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
-    import dask.array as da
     import tifffile
-    import zarr
 
-_VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_COLOURS = (2, 6, 8, 9, 10)  # RGB, YCbCr and the kinds of L*a*b*
+_SIDE_IMAGES = ("thumbnail", "label", "macro")  # of slide scanners
 
 
-def tiff_series(path: Path, _options: ReadOptions, _masks: bool) -> list[Series]:
-    """The first series of a TIFF at full resolution.
+def tiff_series(path: Path, _options: ReadOptions, masks: bool) -> list[Series]:
+    """The images of a TIFF at full resolution, its pages counted.
 
     Raises
     ------
     DataError
         If it is no TIFF, or truncated.
     """
-    import tifffile
-
-    check_pages(path)
-    tiff = tifffile.TiffFile(path)
-    try:
-        if len({series.shape for series in tiff.series}) == 1 < len(tiff.series):
-            tiff.close()  # written page by page, each said to be a series of its own
-            tiff = tifffile.TiffFile(path, is_shaped=False)
-        series = tiff.series[0]
-        _check_whole(path, series)
-        array = _lazy(tiff, series)
-        metadata = tiff_metadata(tiff)
-    except BaseException:
-        tiff.close()
-        raise
-    return [
-        Series(
-            shape=array.shape,
-            dtype=array.dtype,
-            axes=series.axes,
-            read=lambda: array,
-            metadata=metadata,
-        )
-    ]
+    n_pages = check_pages(path)
+    with _complaints() as said:
+        file = _File(path)
+        found = file.tiff.series
+        if _page_by_page(found):
+            file = _File(path, is_shaped=False)
+            found = file.tiff.series
+    main, notes = _main_images(found, path)
+    gaps = unread_pages(file.tiff, n_pages, path)
+    series: list[Series] = []
+    for one in main:
+        check_whole(path, one)
+        missing = missing_planes(one, path)
+        more = [] if missing or gaps else [f"{path}: {text}" for text in said]
+        series += _images(_Part(file, one, path), [*notes, *more], [*missing, *gaps], masks)
+    return series
 
 
-def _lazy(tiff: "tifffile.TiffFile", series: "tifffile.TiffPageSeries") -> "zarr.Array":
-    """Array over the pages of a series; the file is closed when nobody needs it any more."""
-    import zarr
+class _File:
+    """An open TIFF, which is closed when nothing refers to it any more."""
 
-    # level 0: a pyramid would open as a group
-    store = series.aszarr(level=0, chunkmode="page")
-    weakref.finalize(store, tiff.close)
-    return zarr.open_array(store, mode="r")
+    def __init__(self, path: Path, **options: bool) -> None:
+        import tifffile
 
-
-def tiff_header(path: Path, _masks: bool = False) -> Header:
-    """Shape (Y, X, C) and dtype of a TIFF that is one frame, checked to be whole."""
-    import dask.array as da
-    import tifffile
-
-    check_pages(path)
-    with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
-        _check_whole(path, series)
-        shape = _one_frame(da.empty(series.shape, chunks=-1), series.axes, path).shape
-        dtype = np.dtype(np.uint8) if series.dtype == bool else np.dtype(series.dtype)
-        return (int(shape[0]), int(shape[1]), int(shape[2])), dtype.newbyteorder("=")
+        self.tiff = tifffile.TiffFile(path, **options)
+        weakref.finalize(self, self.tiff.close)
 
 
-def read_tiff(path: Path, _masks: bool = False) -> np.ndarray:
-    """A TIFF that is one frame, (Y, X, C)."""
-    import tifffile
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A series of pages, with the file that must stay open for it."""
 
-    with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
-        frame = _one_frame(as_dask(series.asarray()), series.axes, path)
-        pixels = np.asarray(frame.compute(scheduler="sync"))
-    return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+    file: _File
+    series: "tifffile.TiffPageSeries"
+    path: Path
 
+    def read(self) -> ArrayLike:
+        """Array over the pages, at the finest level of a pyramid."""
+        import zarr
 
-def check_pages(path: Path) -> None:
-    """Check that the chain of a TIFF's pages is whole, and all that their tags refer to.
-
-    tifffile goes on with the pages and tags it finds, which would silently drop frames, or take
-    channels for frames, where a file was cut short.
-
-    Raises
-    ------
-    DataError
-        If it is no TIFF, or a page or tag lies beyond the file's end.
-    """
-    size = os.path.getsize(path)
-    with path.open("rb") as file:
-        layout = _layout(file, path)
-        seen: set[int] = set()
-        try:
-            file.seek(layout.first_at)
-            offset = _integer(file, layout.order + layout.offset_format)
-            while offset:
-                if offset >= size or offset in seen:
-                    raise _truncated(path)
-                seen.add(offset)
-                offset = _check_page(file, offset, layout, path, size)
-        except struct.error:
-            raise _truncated(path) from None
-    if not seen:
-        raise DataError(f"{path} holds no image; it may not have been written to its end")
+        # level 0: a pyramid would open as a group
+        store = self.series.aszarr(level=0, chunkmode="page")
+        weakref.finalize(store, _keep, self.file)
+        return zarr.open_array(store, mode="r")
 
 
-class _Layout(NamedTuple):
-    """How a TIFF is written: struct formats, and where the offset of the first page is."""
-
-    order: str
-    count_format: str
-    offset_format: str
-    first_at: int
+def _keep(_file: _File) -> None:
+    """Nothing: who waits for this call holds the file until then."""
 
 
-def _layout(file: BinaryIO, path: Path) -> _Layout:
-    header = file.read(4)
-    order = {b"II": "<", b"MM": ">"}.get(header[:2], "")
-    version = struct.unpack(order + "H", header[2:])[0] if order and len(header) == 4 else 0
-    if version == 42:
-        return _Layout(order, "H", "I", 4)
-    if version == 43:
-        return _Layout(order, "Q", "Q", 8)
-    raise DataError(f"{path} is not a TIFF file, whatever its name says")
+def _page_by_page(found: Sequence["tifffile.TiffPageSeries"]) -> bool:
+    """Whether a stack was written page by page, each with a description of its own."""
+    alike = len({(one.shape, one.dtype) for one in found}) == 1
+    single = all(one.kind == "shaped" and one.shape == one.keyframe.shape for one in found)
+    return len(found) > 1 and alike and single
 
 
-def _check_page(file: BinaryIO, offset: int, layout: _Layout, path: Path, size: int) -> int:
-    """Check the tags of the page at an offset; the offset of the next, 0 after the last."""
-    inline = struct.calcsize(layout.order + layout.offset_format)
-    tag = struct.Struct(layout.order + "HH" + layout.offset_format * 2)
-    file.seek(offset)
-    tags = file.read(_integer(file, layout.order + layout.count_format) * tag.size)
-    following = _integer(file, layout.order + layout.offset_format)
-    for _, kind, count, value in tag.iter_unpack(tags):
-        n_bytes = count * _VALUE_BYTES.get(kind, 1)
-        if n_bytes > inline and value + n_bytes > size:
-            raise _truncated(path)
-    return following
+def _main_images(
+    found: Sequence["tifffile.TiffPageSeries"], path: Path
+) -> tuple[list["tifffile.TiffPageSeries"], list[str]]:
+    """Series that are no reduced copies and no side images, and what is said of the latter."""
+    full = [one for one in found if not one.keyframe.is_reduced] or list(found)
+    main = [one for one in full if one.name.lower() not in _SIDE_IMAGES] or full
+    beside = [one.name for one in full if one not in main]
+    if not beside:
+        return main, []
+    return main, [f"{path} holds {', '.join(beside).lower()} besides, which are not read"]
 
 
-def _integer(file: BinaryIO, layout: str) -> int:
-    return int(struct.unpack(layout, file.read(struct.calcsize(layout)))[0])
-
-
-def _check_whole(path: Path, series: "tifffile.TiffPageSeries") -> None:
-    """Check that the pixels of all pages lie within the file."""
-    size = os.path.getsize(path)
-    if series.dataoffset is not None and series.dataoffset + series.nbytes > size:
-        raise _truncated(path)
-    for page in series.pages:
-        if page is None:
-            continue
-        ends = (
-            offset + count
-            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-        )
-        if max(ends, default=0) > size:
-            raise _truncated(path)
-
-
-def _truncated(path: Path) -> DataError:
-    return DataError(
-        f"{path} is truncated: it ends before its images do ({os.path.getsize(path)} bytes); "
-        "copy or export it again"
+def _images(
+    part: _Part, notes: Sequence[str], missing: Sequence[str], masks: bool
+) -> Iterator[Series]:
+    """The image of a series, or one for each of its positions."""
+    series, path = part.series, part.path
+    axes, said = _colour_axes(series, path, masks)
+    whole = Series(
+        name=series.name,
+        shape=tuple(int(length) for length in series.shape),
+        dtype=np.dtype(series.dtype).newbyteorder("="),
+        axes=axes,
+        read=part.read,
+        notes=(*notes, *said),
+        missing=tuple(missing),
     )
-
-
-def _one_frame(data: "da.Array", axes: str, path: Path) -> "da.Array":
-    arranged = arrange(data, axes, str(path))
-    if arranged.shape[0] != 1:
-        raise DataError(
-            f"{path} holds {arranged.shape[0]} frames; in a folder each file is one frame, so "
-            "open that file itself"
+    counted = [name for name in _positions(series) if axes is not None and name in axes]
+    if axes is None or not counted:
+        yield whole
+        return
+    axis = axes.index(counted[0])
+    for index in range(whole.shape[axis]):
+        yield replace(
+            whole,
+            name=f"{series.name} position {index}".strip(),
+            shape=whole.shape[:axis] + whole.shape[axis + 1 :],
+            axes=axes[:axis] + axes[axis + 1 :],
+            read=partial(_position, part, axis, index),
         )
-    return arranged[0]
+
+
+def _positions(series: "tifffile.TiffPageSeries") -> str:
+    """Letters of the axes that count positions; in LSM files P and M are such."""
+    return "RPM" if series.kind == "lsm" else "R"
+
+
+def _position(part: _Part, axis: int, index: int) -> ArrayLike:
+    return as_dask(part.read())[(slice(None),) * axis + (index,)]
+
+
+def _colour_axes(
+    series: "tifffile.TiffPageSeries", path: Path, masks: bool
+) -> tuple[str | None, list[str]]:
+    """Axes, S only where the file's samples are colours, and what is to be said of them."""
+    page, axes = series.keyframe, series.axes
+    if page.photometric in _COLOURS:
+        unnamed = series.kind == "shaped" and "axes" not in (page.shaped_description or "")
+        if unnamed and page.planarconfig == 2 and axes.endswith("SYX"):
+            if len(axes) > 3:
+                return None, []
+            return "TYX", [
+                f"{path} holds {series.shape[0]} planes that its writer marked as colour without "
+                "naming the axes; they are read as frames (--axes SYX reads them as colour)"
+            ]
+        return axes, []
+    notes = []
+    if page.photometric == 3 and series.kind != "imagej" and not masks:
+        notes.append(f"{path} holds a palette; its indices are read as grey values")
+    if page.photometric == 0 and page.bitspersample > 1 and not masks:
+        notes.append(f"{path} says that 0 is white; --invert reads it so")
+    return (axes.replace("S", "C") if "C" not in axes else axes), notes
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """What tifffile logs in this thread meanwhile, as sentences without the name of the file."""
+    said: list[str] = []
+
+    class _Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == threading.get_ident():
+                said.append(re.sub(r"^<tifffile\.\w+ .*?> ?", "", record.getMessage()))
+
+    logger, handler = logging.getLogger("tifffile"), _Handler(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
 
 
 TIFF = Format(
     label="TIFF",
     suffixes=(".tif", ".tiff"),
     series=tiff_series,
-    frames=FrameFiles(header=tiff_header, read=read_tiff),
+    is_frame=True,
     write=write_tiff,
+)
+
+
+TIFF_KINDS = Format(
+    label="LSM or BigTIFF",
+    suffixes=(".lsm", ".btf", ".tf2", ".tf8"),
+    series=tiff_series,
+    is_frame=True,
 )

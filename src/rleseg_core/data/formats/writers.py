@@ -131,7 +131,7 @@ def recorded_class_names(path: str | Path) -> tuple[str, ...]:
 
 
 def _output_format(path: Path) -> Format:
-    found = suffix_format(path.suffix)
+    found = suffix_format(path.name)
     if found is None or found.write is None:
         raise DataError(f"cannot write labels to {path}: the name must end in {output_suffixes()}")
     return found

@@ -1,10 +1,11 @@
 import tracemalloc
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 from rleseg_core.data import ImageStack, open_labels
-from rleseg_core.errors import DataError
+from rleseg_core.errors import DataError, DataWarning
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,8 @@ from rleseg_core.errors import DataError
 def test_numpy_array_is_read(tmp_path, shape, expected):
     array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     np.save(tmp_path / "a.npy", array)
-    stack = ImageStack.open(tmp_path / "a.npy")
+    with nullcontext() if expected[3] == 1 else pytest.warns(DataWarning, match="does not name"):
+        stack = ImageStack.open(tmp_path / "a.npy")
     assert stack.shape == expected
     np.testing.assert_array_equal(stack.data.compute(), array.reshape(expected))
 

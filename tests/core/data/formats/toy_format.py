@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rleseg_core.data.formats.base import Format, FrameFiles, Series
+from rleseg_core.data.formats.base import Format, Series
 from rleseg_core.data.metadata import StackMetadata
 
 FOLDER = Path(__file__).parent
@@ -25,15 +25,6 @@ def toy_series(path, _options, _masks):
     ]
 
 
-def read_frame(path, _masks):
-    return toy_series(path, None, False)[0].read()[0, ..., None]
-
-
-def frame_header(path, masks):
-    frame = read_frame(path, masks)
-    return frame.shape, frame.dtype
-
-
 def write_toy(path, labels, metadata):
     frames = [json.dumps(np.asarray(labels[t]).tolist()) for t in range(labels.shape[0])]
     path.write_text("\n".join([json.dumps(metadata.to_json()), *frames]))
@@ -43,6 +34,6 @@ TOY = Format(
     label="toy array",
     suffixes=(".toy",),
     series=toy_series,
-    frames=FrameFiles(header=frame_header, read=read_frame),
+    is_frame=True,
     write=write_toy,
 )
