@@ -113,7 +113,7 @@ def _missing(one: Series, options: ReadOptions) -> list[str]:
     """
     if one.missing and not options.allow_missing:
         raise DataError(
-            f"{'; '.join(one.missing)}; restore it, or read what is there with --allow-missing "
+            f"{'; '.join(one.missing)}; complete it, or read what is there with --allow-missing "
             "(allow_missing=True in Python)"
         )
     return list(one.missing)

@@ -31,7 +31,7 @@ _COLOURS = (2, 6, 8, 9, 10)  # RGB, YCbCr and the kinds of L*a*b*
 _SIDE_IMAGES = ("thumbnail", "label", "macro")  # of slide scanners
 
 
-def tiff_series(path: Path, _options: ReadOptions, masks: bool) -> list[Series]:
+def tiff_series(path: Path, options: ReadOptions, masks: bool) -> list[Series]:
     """The images of a TIFF at full resolution, its pages counted.
 
     Raises
@@ -53,7 +53,9 @@ def tiff_series(path: Path, _options: ReadOptions, masks: bool) -> list[Series]:
         check_whole(path, one)
         missing = missing_planes(one, path)
         more = [] if missing or gaps else [f"{path}: {text}" for text in said]
-        series += _images(_Part(file, one, path), [*notes, *more], [*missing, *gaps], masks)
+        axes, assumed = _colour_axes(one, path, masks)
+        more += assumed if options.axes is None else []
+        series += _images(_Part(file, one), axes, [*notes, *more], [*missing, *gaps])
     return series
 
 
@@ -73,7 +75,6 @@ class _Part:
 
     file: _File
     series: "tifffile.TiffPageSeries"
-    path: Path
 
     def read(self) -> ArrayLike:
         """Array over the pages, at the finest level of a pyramid."""
@@ -109,18 +110,17 @@ def _main_images(
 
 
 def _images(
-    part: _Part, notes: Sequence[str], missing: Sequence[str], masks: bool
+    part: _Part, axes: str | None, notes: Sequence[str], missing: Sequence[str]
 ) -> Iterator[Series]:
     """The image of a series, or one for each of its positions."""
-    series, path = part.series, part.path
-    axes, said = _colour_axes(series, path, masks)
+    series = part.series
     whole = Series(
         name=series.name,
         shape=tuple(int(length) for length in series.shape),
         dtype=np.dtype(series.dtype).newbyteorder("="),
         axes=axes,
         read=part.read,
-        notes=(*notes, *said),
+        notes=tuple(notes),
         missing=tuple(missing),
     )
     counted = [name for name in _positions(series) if axes is not None and name in axes]

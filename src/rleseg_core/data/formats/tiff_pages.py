@@ -1,5 +1,6 @@
 """Whether a TIFF is whole: its chain of pages, their tags, and their pixels."""
 
+import math
 import os
 import re
 import struct
@@ -130,9 +131,10 @@ def unread_pages(tiff: "tifffile.TiffFile", n_pages: int, path: Path) -> list[st
     left = set(range(n_pages))
     for one in tiff.series:
         for level in one.levels:
+            n_used = level.size // max(level.keyframe.size, 1)
             left -= {
                 page.index
-                for page in level.pages
+                for page in list(level.pages)[:n_used]
                 if page is not None and page.parent is tiff and isinstance(page.index, int)
             }
         if len(list(one.pages)) == 1:  # described by its first page alone
@@ -151,8 +153,13 @@ def unread_pages(tiff: "tifffile.TiffFile", n_pages: int, path: Path) -> list[st
 
 
 def _other_description(series: "tifffile.TiffPageSeries", path: Path) -> list[str]:
-    """A sentence if another file describes this one, of which it is a part."""
+    """A sentence if the description of a file was not used, as it does not describe its pages."""
     tiff = series.keyframe.parent
+    if tiff.is_imagej and series.kind not in ("imagej", "ome", "shaped", "mmstack"):
+        metadata = tiff.imagej_metadata or {}
+        announced = math.prod(metadata.get(name, 1) for name in ("frames", "slices", "channels"))
+        if announced not in (1, len(tiff.pages)):
+            return [f"{path} announces {announced} images and holds {len(tiff.pages)} pages"]
     if not tiff.is_ome or series.kind == "ome":
         return []
     text = tiff.ome_metadata or ""
