@@ -19,8 +19,7 @@ def guess_axes(shape: tuple[int, ...], dtype: str) -> str:
     shape : tuple of int
         Shape of the array.
     dtype : str
-        Its numpy name; a last axis of 3 or 4 is colour where it is 'uint8', and wherever the others
-        are longer than 4.
+        Its numpy name; of four axes, a last one of 3 or 4 is colour where it is 'uint8'.
 
     Returns
     -------
@@ -35,7 +34,7 @@ def guess_axes(shape: tuple[int, ...], dtype: str) -> str:
     if len(shape) == 2:
         return "YX"
     if len(shape) == 3:
-        is_colour = shape[2] in (3, 4) and (dtype == "uint8" or min(shape[:2]) > 4)
+        is_colour = shape[2] in (3, 4) and min(shape[:2]) > 4
         return "YXS" if is_colour else "TYX"
     if len(shape) == 4 and shape[3] <= 4:
         return "TYXS" if shape[3] in (3, 4) and dtype == "uint8" else "TYXC"

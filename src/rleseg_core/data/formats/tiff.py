@@ -23,6 +23,7 @@ from rleseg_core.data.formats.tiff_pages import (
     unread_pages,
 )
 from rleseg_core.data.formats.tiff_writing import write_tiff
+from rleseg_core.data.metadata import StackMetadata
 
 if TYPE_CHECKING:
     import tifffile
@@ -55,7 +56,8 @@ def tiff_series(path: Path, options: ReadOptions, masks: bool) -> list[Series]:
         more = [] if missing or gaps else [f"{path}: {text}" for text in said]
         axes, assumed = _colour_axes(one, path, masks)
         more += assumed if options.axes is None else []
-        series += _images(_Part(file, one), axes, [*notes, *more], [*missing, *gaps])
+        part = _Part(file, one, tiff_metadata(file.tiff, found.index(one)))
+        series += _images(part, axes, [*notes, *more], [*missing, *gaps])
     return series
 
 
@@ -75,6 +77,7 @@ class _Part:
 
     file: _File
     series: "tifffile.TiffPageSeries"
+    metadata: StackMetadata
 
     def read(self) -> ArrayLike:
         """Array over the pages, at the finest level of a pyramid."""
@@ -120,6 +123,7 @@ def _images(
         dtype=np.dtype(series.dtype).newbyteorder("="),
         axes=axes,
         read=part.read,
+        metadata=part.metadata,
         notes=tuple(notes),
         missing=tuple(missing),
     )
