@@ -57,7 +57,7 @@ class Within(NamedTuple):
     def __str__(self) -> str:
         at = f"{self.low:,}"
         low = "" if self.low == -math.inf else f"{'above' if self.above else 'from'} {at}"
-        if self.high in (math.inf, MOST):
+        if self.high in (math.inf, MOST, 2**63 - 1):
             return low if self.above or not low else f"of {at} or more"
         high = f"{'below' if self.below else 'at most' if not low else 'to'} {self.high:,}"
         return f"{low} {'to ' if low and self.below else ''}{high}".strip()
@@ -70,6 +70,7 @@ NotNegative = Annotated[float, Within(0)]
 Positive = Annotated[float, Within(0, above=True)]
 Share = Annotated[float, Within(0, 1)]
 Rate = Annotated[float, Within(0, 1, below=True)]
+Seed = Annotated[int, Within(0, 2**63 - 1)]
 
 
 class _Refused(Exception):

@@ -9,7 +9,7 @@ from rleseg_core.errors import SchemeError
 
 Frames = Annotated[int, Within(1, 4096)]
 """Frames of a window."""
-ImageSide = Annotated[int, Within(16, 2**16)]
+ImageSide = Annotated[int, Within(8, 2**16)]
 """The longer side of a frame after resizing, in pixels; with less there is nothing to see."""
 
 

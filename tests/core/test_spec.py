@@ -33,7 +33,7 @@ def test_masks_that_cannot_be(size, names, told):
         ({"patch": 0, "patch_stride": 0}, "patch must be a whole number from 1 to 65,536, got 0"),
         (
             {"patch": 8, "patch_stride": 8, "image_size": 1},
-            "image_size must be a whole number from 16",
+            "image_size must be a whole number from 8",
         ),
         ({"patch": 8, "patch_stride": 9}, "leave gaps"),
         ({"patch": 8, "patch_stride": 8, "frame_stride": 2}, "leave gaps"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rleseg_core.analysis.lengths import TOLERATED, TokenStatistics
+from rleseg_core.checks import Count, Share, check_fields
 from rleseg_core.errors import DataError
 from rleseg_core.tokens import Scheme
 from rleseg_core.tokens.runs import RUN_KINDS
@@ -34,16 +35,14 @@ class Limits:
         If a limit is not positive, or a share lies outside 0 to 1.
     """
 
-    max_vocab: int = 32_000
-    max_tokens: int = 4096
-    tolerated: float = TOLERATED
-    min_dice: float = 0.9
-    dice_step: float = 0.02
+    max_vocab: Count = 32_000
+    max_tokens: Count = 4096
+    tolerated: Share = TOLERATED
+    min_dice: Share = 0.9
+    dice_step: Share = 0.02
 
     def __post_init__(self) -> None:
-        shares = (self.tolerated, self.min_dice, self.dice_step)
-        if min(self.max_vocab, self.max_tokens) < 1 or not 0 <= min(shares) <= max(shares) <= 1:
-            raise DataError(f"limits must be positive and shares lie between 0 and 1, got {self}")
+        check_fields(self, DataError)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from itertools import chain, groupby, product
 
 import numpy as np
 
+from rleseg_core.checks import Count, Side, check_fields
 from rleseg_core.data.labels import SubsampleRule, UpsampleRule, subsample_labels, upsample_labels
 from rleseg_core.data.masks import MaskStack
 from rleseg_core.data.windows import model_labels, plan_windows
@@ -115,15 +116,14 @@ class CompressionSteps:
         If there is no mask size or no rule.
     """
 
-    mask_sizes: tuple[int, ...]
+    mask_sizes: tuple[Side, ...]
     subsampling: tuple[SubsampleRule, ...] = ("centre",)
     upsampling: tuple[UpsampleRule, ...] = ("nearest", "smooth")
-    budgets: tuple[int, ...] = ()
+    budgets: tuple[Count, ...] = ()
     drops: tuple[Drop, ...] = ("tail", "shortest")
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+        check_fields(self, DataError)
         if not (self.mask_sizes and self.subsampling and self.upsampling):
             raise DataError(
                 "there is nothing to measure: give mask sizes and rules, at least one each"

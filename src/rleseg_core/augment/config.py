@@ -2,8 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
+from rleseg_core.checks import (
+    Count,
+    NotNegative,
+    Positive,
+    Rate,
+    Share,
+    Within,
+    check_fields,
+    from_mapping,
+)
 from rleseg_core.errors import DataError
 
 Strength = Literal["none", "standard", "strong"]
@@ -54,44 +64,32 @@ class Augmentation:
     """
 
     flips_and_rotations: bool = True
-    affine_probability: float = 0.5
-    scale: tuple[float, float] = (0.8, 1.25)
-    angle: float = 180.0
-    elastic: float = 0.0
-    brightness: float = 0.1
-    contrast: float = 0.25
-    gamma: float = 0.4
-    stretch: float = 0.0
-    blur: float = 0.0
-    noise: float = 0.03
-    frame_gap: tuple[int, int] = (1, 1)
+    affine_probability: Share = 0.5
+    scale: tuple[Positive, Positive] = (0.8, 1.25)
+    angle: NotNegative = 180.0
+    elastic: Annotated[float, Within(0, _MOST_ELASTIC)] = 0.0
+    brightness: NotNegative = 0.1
+    contrast: Rate = 0.25
+    gamma: NotNegative = 0.4
+    stretch: Share = 0.0
+    blur: NotNegative = 0.0
+    noise: NotNegative = 0.03
+    frame_gap: tuple[Count, Count] = (1, 1)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", tuple(float(value) for value in self.scale))
-        object.__setattr__(self, "frame_gap", tuple(int(value) for value in self.frame_gap))
-        numbers = (self.angle, self.brightness, self.contrast, self.gamma, self.noise, self.blur)
-        shares = (self.affine_probability, self.stretch)
-        if not (min(numbers) >= 0 and self.contrast < 1 and 0 <= min(shares) <= max(shares) <= 1):
-            raise DataError(
-                "amounts must not be negative, contrast must be below 1 and shares at most 1, got "
-                f"{self}"
-            )
-        if not (len(self.scale) == 2 and 0 < self.scale[0] <= self.scale[1]):
-            raise DataError(f"scale needs a lowest and a highest factor, got {self.scale}")
-        if not 0 <= self.elastic <= _MOST_ELASTIC:
-            raise DataError(
-                f"elastic must be from 0 to {_MOST_ELASTIC}, beyond which patches could fold, got "
-                f"{self.elastic:g}"
-            )
-        if not (len(self.frame_gap) == 2 and 1 <= self.frame_gap[0] <= self.frame_gap[1]):
-            raise DataError(
-                f"frame_gap needs a least and a greatest distance, 1 or more, got {self.frame_gap}"
-            )
+        check_fields(self, DataError)
+        for name in ("scale", "frame_gap"):
+            least, most = getattr(self, name)
+            if least > most:
+                raise DataError(
+                    f"{name} needs a least value and a greatest, got {least} and {most}"
+                )
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Self:
         """The settings of a JSON header; names of version 0.1 are translated."""
-        return cls(**{_OLD_FIELDS.get(name, name): value for name, value in values.items()})  # type: ignore[arg-type]
+        present = {_OLD_FIELDS.get(name, name): value for name, value in values.items()}
+        return from_mapping(cls, present, DataError, "augment.")
 
 
 NO_AUGMENTATION = Augmentation(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rleseg_core.checkpoints.header import ModelInfo
+from rleseg_core.checkpoints.header import ModelInfo, check_max_tokens
 from rleseg_core.devices import free_memory
 from rleseg_core.errors import BudgetError, CheckpointError, SchemeError
 from rleseg_core.model import (
@@ -110,15 +110,21 @@ def new_model(
     Raises
     ------
     SchemeError
-        If the scheme does not fit the mask or the model, the windows do not fit the masks, or the
-        vocabulary is too large.
+        If the scheme does not fit the mask or the model, the windows do not fit the masks, the
+        vocabulary is too large, or `max_tokens` too small for a single run.
     """
+    if any(window_spec.patch % side for side in mask_spec.size):
+        raise SchemeError(
+            f"a mask of {mask_spec.size} does not divide a patch of {window_spec.patch}; choose a "
+            "mask size that divides the patch"
+        )
     if mask_spec.n_frames != window_spec.n_frames:
         raise SchemeError(
             f"masks have {mask_spec.n_frames} frames and windows {window_spec.n_frames}; both need "
             "the same n_frames"
         )
     tokenizer = Tokenizer.build(scheme, mask_spec)
+    check_max_tokens(tokenizer, max_tokens)
     grid = tokenizer.start_grid
     changes = {setting_name(name): value for name, value in changes.items() if value is not None}
     changes["frames.n_frames"] = mask_spec.n_frames
@@ -208,6 +214,7 @@ def as_video(
     scheme = for_classes(scheme, mask_spec.n_classes)
     tokenizer = Tokenizer.build(scheme, mask_spec)
     config = ModelConfig.from_json(info.model)
+    check_max_tokens(tokenizer, max_tokens or config.tokens.max_tokens)
     grid = tokenizer.start_grid if config.pointer.starts != "table" else None
     config = config.with_changes(
         **_of_tokens(tokenizer),

@@ -167,7 +167,25 @@ def check_header(info: ModelInfo) -> None:
             f"masks of {info.mask_spec.size} have more pixels than patches of "
             f"{info.window_spec.patch}"
         )
-    _check_tokens(tokenizer_of(info), config)
+    tokenizer = tokenizer_of(info)
+    check_max_tokens(tokenizer, config.tokens.max_tokens)
+    _check_tokens(tokenizer, config)
+
+
+def check_max_tokens(tokenizer: Tokenizer, max_tokens: int) -> None:
+    """Raise unless a mask with a single run can be written.
+
+    Raises
+    ------
+    SchemeError
+        If its tokens and the end are more than `max_tokens`.
+    """
+    per_run = 1 if tokenizer.vocab.per_field else tokenizer.tokens_per_run
+    needed = per_run + (tokenizer.vocab.label is not None) + 1
+    if max_tokens < needed:
+        raise SchemeError(
+            f"max_tokens must be at least {needed}, for one run and the end, got {max_tokens}"
+        )
 
 
 def _check_tokens(tokenizer: Tokenizer, config: ModelConfig) -> None:

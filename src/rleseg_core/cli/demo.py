@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from cyclopts import Parameter
-from cyclopts.validators import Number
 from rich.table import Table
 
+from rleseg_core.checks import Within
 from rleseg_core.cli.console import err, has_display, out, print_json, progress_bar
-from rleseg_core.cli.options import POSITIVE, Device, Reporting
+from rleseg_core.cli.options import POSITIVE, Device, Reporting, within
 from rleseg_core.evaluation.scores import confusion_matrix, plain_number, score
 from rleseg_core.files import whole_file
 from rleseg_core.reports import product_of
@@ -53,7 +53,7 @@ class DemoOptions:
     folder: Annotated[Path, Parameter(name="--out")] = Path("demo")
     model: Annotated[str, Parameter(alias="-m")] = "demo"
     frames: Annotated[int, POSITIVE] = 16
-    side: Annotated[int, Parameter(validator=Number(gte=64))] = 256
+    side: Annotated[int, within(Within(64, 2**14))] = 256
     seed: int = SEED
     show: Annotated[
         bool | None,

@@ -1,20 +1,32 @@
 """Options from settings dataclasses, each described once, by the dataclass's docstring."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Annotated, Any, TypedDict, get_origin, get_type_hints
+from typing import Annotated, Any, TypedDict, get_args, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter
-from cyclopts.validators import Number
 
+from rleseg_core.checks import MOST, Within
 from rleseg_core.docstrings import field_descriptions
+from rleseg_core.spec import ImageSide
 
 FLAT = Parameter(name="*")
 """For a dataclass whose fields are options themselves: ``--quiet``, not ``--reporting.quiet``."""
 
-POSITIVE = Parameter(validator=Number(gte=1))
-NOT_NEGATIVE = Parameter(validator=Number(gte=0))
-SHARE = Parameter(validator=Number(gte=0, lte=1))
+
+def within(bounds: Within) -> Parameter:
+    """A parameter whose number lies in a range, and is finite."""
+
+    def validate(_: object, value: float | None) -> None:
+        if value is not None and not (math.isfinite(value) and bounds.holds(value)):
+            raise ValueError(f"Must be {bounds}.")
+
+    return Parameter(validator=validate)
+
+
+POSITIVE = within(Within(1, MOST))
+NOT_NEGATIVE = within(Within(0, MOST))
 
 OUTPUT = Group("Output", sort_key=90)
 
@@ -24,7 +36,7 @@ Device = Annotated[
 ]
 ImageSize = Annotated[
     int | None,
-    POSITIVE,
+    within(get_args(ImageSide)[1]),
     Parameter(
         help="I: frames are resized so that their longer side has this many pixels.",
         show_default="as they are",

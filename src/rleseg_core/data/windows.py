@@ -11,6 +11,7 @@ from rleseg_core.data.arrays import ArrayLike, frame_of
 from rleseg_core.data.labels import resize_labels
 from rleseg_core.data.stack import ImageStack
 from rleseg_core.errors import DataError
+from rleseg_core.memory import check_room
 from rleseg_core.spec import WindowSpec
 
 
@@ -73,6 +74,8 @@ def plan_windows(shape: tuple[int, ...], spec: WindowSpec) -> list[Window]:
     ------
     DataError
         If the stack has fewer frames than a window.
+    BudgetError
+        If a resized frame does not fit into memory.
     """
     if shape[0] < spec.n_frames:
         raise DataError(
@@ -80,6 +83,11 @@ def plan_windows(shape: tuple[int, ...], spec: WindowSpec) -> list[Window]:
             "a longer stack or choose another model"
         )
     height, width = resized_shape(shape, spec)
+    check_room(
+        12 * max(height, spec.patch) * max(width, spec.patch),  # three channels, float32
+        f"a frame of {height:,} x {width:,} pixels, cut into patches of {spec.patch:,},",
+        "choose a smaller image size or patch",
+    )
     return [
         Window((t, t + spec.n_frames), (y, y + spec.patch), (x, x + spec.patch))
         for t in _starts(int(shape[0]), spec.n_frames, spec.frame_stride)

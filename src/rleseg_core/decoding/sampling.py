@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rleseg_core.checks import Positive, Seed, Share, check_fields
 from rleseg_core.errors import SchemeError
 
 
@@ -29,15 +30,12 @@ class Sampling:
         If a number is out of range.
     """
 
-    top_p: float | None = None
-    temperature: float = 1.0
-    seed: int | None = None
+    top_p: Share | None = None
+    temperature: Positive = 1.0
+    seed: Seed | None = None
 
     def __post_init__(self) -> None:
-        if self.top_p is not None and not 0 <= self.top_p <= 1:
-            raise SchemeError(f"top_p must be from 0 to 1, got {self.top_p}")
-        if not self.temperature > 0:
-            raise SchemeError(f"the temperature must be above 0, got {self.temperature}")
+        check_fields(self, SchemeError)
 
     def generator(self, device: torch.device) -> torch.Generator | None:
         """Source of the draws on a device; None: torch's own, which is not seeded here."""

@@ -55,7 +55,7 @@ def boundary_counts(
         )
     if tolerance is None:
         tolerance = default_tolerance(truth.shape)
-    if not tolerance >= 0:
+    if not 0 <= tolerance < math.inf:
         raise DataError(f"the tolerance of boundaries is {tolerance} pixels; it must be 0 or more")
     counts = np.zeros((n_classes, 4), np.int64)
     images = (labels.reshape(-1, *labels.shape[-2:]) for labels in (truth, predicted))

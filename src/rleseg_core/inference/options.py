@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from rleseg_core.checks import Count, check_fields
 from rleseg_core.decoding import GREEDY, Sampling
+from rleseg_core.errors import DataError
 from rleseg_core.inference.stitch import StitchRule
+from rleseg_core.spec import ImageSide
 
 DraftSource = Literal["none", "frame", "dense"]
 
@@ -30,14 +33,22 @@ class PredictOptions:
         drafts need far fewer passes of the decoder, which pays for large models and single windows.
     preview : bool
         Return the masks of the dense head and decode no tokens: much faster, a little worse.
+
+    Raises
+    ------
+    DataError
+        If a value is out of its range.
     """
 
     stitch: StitchRule = "centre"
     sampling: Sampling = GREEDY
-    batch_size: int | None = None
-    image_size: int | None = None
+    batch_size: Count | None = None
+    image_size: ImageSide | None = None
     draft: DraftSource = "none"
     preview: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self, DataError)
 
 
 DEFAULTS = PredictOptions()

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rleseg_core.checks import Count, Index, check_fields
 from rleseg_core.errors import TrainingError
 
 LAUNCHED_BY_US = "RLESEG_PROCESS"  # set in the processes that `rleseg train --devices` starts
@@ -34,16 +35,16 @@ class Cluster:
         If a number is out of range, or several machines have no `master`.
     """
 
-    n_devices: int = 1
-    n_nodes: int = 1
-    node: int = 0
+    n_devices: Count = 1
+    n_nodes: Count = 1
+    node: Index = 0
     master: str = ""
 
     def __post_init__(self) -> None:
-        if min(self.n_devices, self.n_nodes) < 1 or not 0 <= self.node < self.n_nodes:
+        check_fields(self, TrainingError)
+        if self.node >= self.n_nodes:
             raise TrainingError(
-                "there must be at least one device and one node, and nodes count from 0, got "
-                f"{self.n_devices} devices and node {self.node} of {self.n_nodes}"
+                f"nodes count from 0 to {self.n_nodes - 1}, got node {self.node} of {self.n_nodes}"
             )
         host, colon, port = self.master.rpartition(":")
         if (self.n_nodes > 1 or self.master) and not (host and colon and port.isdigit()):

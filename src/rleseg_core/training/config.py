@@ -2,9 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from rleseg_core.augment.config import AUGMENTATIONS, Augmentation
+from rleseg_core.checks import (
+    Count,
+    Index,
+    NotNegative,
+    Positive,
+    Rate,
+    Seed,
+    Share,
+    Within,
+    check_fields,
+    from_mapping,
+)
 from rleseg_core.errors import TrainingError
 from rleseg_core.evaluation.scores import Metric
 from rleseg_core.training.selection import check_metric
@@ -30,8 +42,9 @@ class TrainConfig:
         How the learning rate changes from the end of the warm-up to the last step; cosine and
         linear fall to `final_share` of the highest rate.
     schedule_rate : float
-        Shape of the schedule: for cosine the share of its half wave that the run covers (1 for all
-        of it), for exponential the share of the highest rate that is left at the end.
+        Shape of the schedule, above 0 and at most 1: for cosine the share of its half wave that the
+        run covers (1 for all of it), for exponential the share of the highest rate that is left at
+        the end.
     warmup_steps : int
         Number of steps over which the learning rate rises linearly to its highest value, 0 for no
         warm-up.
@@ -83,7 +96,7 @@ class TrainConfig:
     corruption : float
         Share of the input tokens that are replaced by random ones of the same kind, 0 to 1.
     ema : float
-        Decay per step of the exponential moving average of the weights, 0 to 1; the averaged
+        Decay per step of the exponential moving average of the weights, 0 to below 1; the averaged
         weights are then validated and kept. 0 for no average.
     rates : mapping of str to float
         Factor of the learning rate of each named part of the model (the names of `frozen`), 0 or
@@ -118,79 +131,45 @@ class TrainConfig:
         If a number is out of its range.
     """
 
-    n_steps: int = 1000
-    batch_size: int = 16
-    learning_rate: float = 1e-3
+    n_steps: Count = 1000
+    batch_size: Annotated[int, Within(1, 2**16)] = 16
+    learning_rate: Positive = 1e-3
     schedule: Schedule = "cosine"
-    schedule_rate: float = 1.0
-    warmup_steps: int = 50
+    schedule_rate: Annotated[float, Within(0, 1, above=True)] = 1.0
+    warmup_steps: Index = 50
     warmup_from: Literal["first", "zero"] = "first"
-    final_share: float = 0.02
-    weight_decay: float = 0.05
+    final_share: Share = 0.02
+    weight_decay: NotNegative = 0.05
     decay: Literal["matrices", "all"] = "matrices"
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Rate, Rate] = (0.9, 0.95)
     epsilon: Literal["corrected", "published"] = "corrected"
-    clip_norm: float | None = 1.0
+    clip_norm: Positive | None = 1.0
     frozen: tuple[str, ...] = ()
     loss: Literal["xent", "focal", "logistic"] = "xent"
-    focal_gamma: float = 2.0
-    eos_weight: float = 1.0
-    segment_weights: Mapping[str, float] = field(default_factory=dict)
-    label_smoothing: float = 0.0
-    ordinal_label_smoothing: float = 0.0
-    class_balancing: float = 0.0
-    dense_weight: float = 1.0
+    focal_gamma: NotNegative = 2.0
+    eos_weight: NotNegative = 1.0
+    segment_weights: Mapping[str, NotNegative] = field(default_factory=dict)
+    label_smoothing: Share = 0.0
+    ordinal_label_smoothing: Share = 0.0
+    class_balancing: Share = 0.0
+    dense_weight: NotNegative = 1.0
     shuffle_runs: bool = False
-    corruption: float = 0.0
-    ema: float = 0.0
-    rates: Mapping[str, float] = field(default_factory=dict)
+    corruption: Share = 0.0
+    ema: Rate = 0.0
+    rates: Mapping[str, NotNegative] = field(default_factory=dict)
     subsample_rule: Literal["corner", "centre", "max"] = "centre"
     augment: Augmentation = AUGMENTATIONS["standard"]
     precision: Precision = "auto"
-    validate_every: int = 200
-    checkpoint_every: int = 200
+    validate_every: Index = 200
+    checkpoint_every: Index = 200
     select_metric: Metric = "dice"
     select_class: str | None = None
-    patience: int = 0
-    seed: int = 0
+    patience: Index = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if self.n_steps < 1 or self.batch_size < 1:
-            raise TrainingError(
-                f"training needs at least one step and one window a step, got {self.n_steps} steps "
-                f"of {self.batch_size}"
-            )
-        if not self.learning_rate > 0 or (self.clip_norm is not None and self.clip_norm <= 0):
-            raise TrainingError(
-                f"learning rate and clip norm must be positive, got {self.learning_rate} and "
-                f"{self.clip_norm}"
-            )
-        if min(self.warmup_steps, self.validate_every, self.checkpoint_every, self.seed) < 0:
-            raise TrainingError(
-                "warmup_steps, validate_every, checkpoint_every and seed must not be negative, got "
-                f"{self.warmup_steps}, {self.validate_every}, {self.checkpoint_every} and "
-                f"{self.seed}"
-            )
-
+        check_fields(self, TrainingError)
         check_metric(self.select_metric, self.select_class)
-        if self.patience < 0:
-            raise TrainingError(
-                f"patience must be 0 or a number of validations, got {self.patience}"
-            )
-        for name in (
-            "label_smoothing",
-            "ordinal_label_smoothing",
-            "class_balancing",
-            "corruption",
-            "ema",
-        ):
-            if not 0 <= getattr(self, name) <= 1:
-                raise TrainingError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
-        if self.dense_weight < 0 or min(self.rates.values(), default=0) < 0:
-            raise TrainingError(
-                "dense_weight and the factors of rates must not be negative, got "
-                f"{self.dense_weight} and {dict(self.rates)}"
-            )
         for name, parts in (("frozen", self.frozen), ("given a rate", self.rates)):
             if unknown := set(parts) - set(_PARTS):
                 raise TrainingError(
@@ -204,11 +183,9 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Self:
-        """The settings that `to_json` gave."""
+        """The settings that `to_json` gave; anything else is a TrainingError or DataError."""
         settings = dict(values)
-        for name in ("betas", "frozen"):
-            settings[name] = tuple(settings.get(name, ()))  # type: ignore[arg-type]
         settings.pop("augment_on", None)  # of version 0.1, which could vary patches in two ways
         if isinstance(augment := settings.get("augment"), Mapping):
             settings["augment"] = Augmentation.from_json(augment)
-        return cls(**settings)  # type: ignore[arg-type]
+        return from_mapping(cls, settings, TrainingError)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rleseg_core.checkpoints import ModelInfo
+from rleseg_core.checks import Rate, Share, check_fields
 from rleseg_core.data import LabelledStack, SampleBatch, SubsampleRule, grid_samples
 from rleseg_core.errors import TrainingError
 from rleseg_core.training.config import TrainConfig
@@ -36,9 +37,12 @@ class TrainingData:
 
     stacks: Sequence[LabelledStack]
     validation: Sequence[LabelledStack] | None = None
-    validation_share: float = 0.2
+    validation_share: Share = 0.2
     replay: Sequence[LabelledStack] = ()
-    replay_share: float = 0.25
+    replay_share: Rate = 0.25
+
+    def __post_init__(self) -> None:
+        check_fields(self, TrainingError, only=("validation_share", "replay_share"))
 
     @property
     def replayed(self) -> Sequence[LabelledStack]:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rleseg_core.checkpoints import ModelInfo
+from rleseg_core.checks import Rate, Share, check_fields
 from rleseg_core.data import LabelledStack
 from rleseg_core.data.sampling import labelled_windows
+from rleseg_core.errors import TrainingError
 from rleseg_core.spec import WindowSpec
 from rleseg_core.training.config import TrainConfig
 
@@ -42,8 +44,11 @@ class Recipe:
     """
 
     config: TrainConfig
-    validation_share: float
-    replay_share: float
+    validation_share: Share
+    replay_share: Rate
+
+    def __post_init__(self) -> None:
+        check_fields(self, TrainingError)
 
 
 def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe:

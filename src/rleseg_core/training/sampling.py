@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from rleseg_core.augment.apply import Changes, augment
 from rleseg_core.augment.config import AUGMENTATIONS, Augmentation
 from rleseg_core.augment.geometry import draw_warp, margin
 from rleseg_core.augment.intensity import draw_jitter
+from rleseg_core.checks import Count, Rate, Seed, Share, Within, check_fields
 from rleseg_core.data import CropBatch, LabelledStack, SubsampleRule, WindowSource, cut_crops
 from rleseg_core.data.crops import DrawnWindow
 from rleseg_core.data.labels import pixel_index
@@ -44,20 +46,19 @@ class SamplingOptions:
     Raises
     ------
     DataError
-        If the batch is empty.
+        If a number is out of its range.
     """
 
-    batch_size: int = 16
-    seed: int = 0
+    batch_size: Count = 16
+    seed: Seed = 0
     augment: Augmentation = AUGMENTATIONS["standard"]
-    foreground_share: float = 0.75
+    foreground_share: Share = 0.75
     subsample_rule: SubsampleRule = "centre"
-    replay_share: float = 0.25
-    cache_bytes: int = CACHE_BYTES
+    replay_share: Rate = 0.25
+    cache_bytes: Annotated[int, Within(0)] = CACHE_BYTES
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise DataError(f"batch_size must be positive, got {self.batch_size}")
+        check_fields(self, DataError)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,9 @@ from pathlib import Path
 from torch import Tensor
 
 from rleseg_core.checkpoints import ModelInfo, find_model, load_checkpoint, read_info
+from rleseg_core.checks import check_fields
+from rleseg_core.errors import TrainingError
+from rleseg_core.spec import ImageSide
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.data import TrainingData
 from rleseg_core.training.reports import LAST, StepReport, logged, with_message
@@ -31,8 +34,11 @@ class FineTuneOptions:
     """
 
     path: Path | None = None
-    image_size: int | None = None
+    image_size: ImageSide | None = None
     card: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self, TrainingError)
 
 
 def fine_tune(

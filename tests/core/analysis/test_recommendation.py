@@ -152,7 +152,7 @@ def test_a_choice_needs_something_to_judge_by():
         recommend([])
     with pytest.raises(DataError, match="empty"):
         recommend(counted(np.zeros((2, 8, 8), np.uint8), sizes=[8]))
-    with pytest.raises(DataError, match="between 0 and 1"):
+    with pytest.raises(DataError, match="tolerated must be a number from 0 to 1, got 2"):
         Limits(tolerated=2)
 
 

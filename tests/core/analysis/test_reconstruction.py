@@ -12,7 +12,7 @@ from rleseg_core.analysis.reconstruction import (
 )
 from rleseg_core.data import LabelStack, subsample_labels, upsample_labels
 from rleseg_core.data.masks import MaskStack
-from rleseg_core.errors import BudgetError, DataError, SchemeError
+from rleseg_core.errors import DataError, SchemeError
 from rleseg_core.evaluation.boundary import boundary_counts, boundary_f
 from rleseg_core.evaluation.scores import confusion_matrix, score
 from rleseg_core.reports import product_of
@@ -183,7 +183,7 @@ def test_what_cannot_be_measured_is_said():
         measure(masks, "tac", n_frames=3)
     with pytest.raises(SchemeError, match="time='class'"):
         measure(masks, "tac")
-    with pytest.raises(BudgetError, match="eos"):
+    with pytest.raises(DataError, match="budgets must be a list, each a whole number of 1"):
         measure(masks, budgets=[0])
     with pytest.raises(DataError, match="need the ids of objects"):
         measure(masks, "iw")

@@ -153,9 +153,9 @@ def test_mean_grey_alone_does_not_tell_the_classes() -> None:
     ("changes", "message"),
     [
         ({"size": (20, 300)}, "cannot hold a cell"),
-        ({"size": (64,)}, "cannot hold a cell"),
-        ({"size": (0, 0)}, "cannot hold a cell"),
-        ({"n_frames": 0}, "at least one frame"),
+        ({"size": (64,)}, "size must be 2 values"),
+        ({"size": (0, 0)}, "size must be 2 values, each a whole number from 1"),
+        ({"n_frames": 0}, "n_frames must be a whole number of 1 or more"),
         ({"seed": -1}, "seed"),
         ({"cell_radius": 1.0}, "cell_radius"),
         ({"n_cells": 1000}, "n_cells must lie between 0 and"),

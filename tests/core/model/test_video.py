@@ -134,11 +134,14 @@ def test_a_spread_of_dense_frames_has_the_first() -> None:
         ({"n_frames": 2, "fusion": None}, "n_frames=2 do not go with fusion=None"),
         ({"fusion": "late"}, "n_frames=1 do not go with fusion='late'"),
         ({"n_frames": 2, "fusion": "early"}, "fusion='early' does not go with backbone='basic'"),
-        ({"n_frames": 2, "fusion": "mid"}, "no fusion 'mid'"),
+        ({"n_frames": 2, "fusion": "mid"}, "fusion must be 'middle', .* got 'mid'"),
         ({"n_frames": 2, "patch_frames": 2}, "patch_frames=2 .*needs fusion='early'"),
         ({"n_frames": 2, "dense_frames": 3}, "between 1 and n_frames=2"),
         ({"n_frames": 2, "fusion": "first", "dense_frames": 1}, "needs fusion='middle' or 'late'"),
-        ({"n_frames": 2, "sparse_pool": 0}, "sparse_pool must be at least 1"),
+        (
+            {"n_frames": 2, "sparse_pool": 0},
+            "sparse_pool must be a whole number from 1 to 4,096, got 0",
+        ),
     ],
 )
 def test_fusions_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:

@@ -83,7 +83,7 @@ def test_replay_data_give_their_share_of_the_patches():
 
 
 def test_all_patches_cannot_be_replay_data():
-    with pytest.raises(DataError, match="share of replay data"):
+    with pytest.raises(DataError, match="replay_share must be a number from 0 to below 1"):
         sampler([flat(1)], [flat(2)], 1.0)
 
 

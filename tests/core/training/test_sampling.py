@@ -187,7 +187,7 @@ def test_frame_gap_is_that_of_the_augmentation():
 
 
 def test_empty_batch_is_refused():
-    with pytest.raises(DataError, match="batch_size must be positive"):
+    with pytest.raises(DataError, match="batch_size must be a whole number of 1 or more, got 0"):
         SamplingOptions(batch_size=0)
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
-from cyclopts.validators import Number
 
 from rleseg_core.augment.config import AUGMENTATIONS, Augmentation, Strength
 from rleseg_core.checkpoints.old_names import training_state
+from rleseg_core.checks import Within
 from rleseg_core.cli.masks import SCHEME, SCHEMES, WINDOWS, GivenScheme
-from rleseg_core.cli.options import FLAT, POSITIVE, Device, given_fields
+from rleseg_core.cli.options import FLAT, POSITIVE, Device, given_fields, within
 from rleseg_core.cli.reading import GivenMaskReading, GivenReading
 from rleseg_core.cli.values import numbers_by_name
 from rleseg_core.evaluation.scores import CLASS_METRICS, METRICS
@@ -121,7 +121,7 @@ class DataOptions:
     ] = None
     replay: Annotated[tuple[Path, Path] | None, Parameter(metavar="IMAGES MASKS")] = None
     replay_share: Annotated[
-        float | None, Parameter(validator=Number(gte=0, lte=0.9), show_default="0.25")
+        float | None, within(Within(0, 0.9)), Parameter(show_default="0.25")
     ] = None
     reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
     mask_reading: Annotated[GivenMaskReading, FLAT] = field(default_factory=dict)

@@ -1,9 +1,11 @@
 """Settings of a synthetic time-lapse."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
+from rleseg_core.checks import Count, Index, NotNegative, Seed, Share, Side, Within, check_fields
 from rleseg_core.errors import DataError
 
 _TYPICAL_RADIUS = 17.0
@@ -50,43 +52,31 @@ class SyntheticConfig:
         If a number is out of its range, or the cells do not fit in the frame.
     """
 
-    n_frames: int = 16
-    size: tuple[int, int] = (256, 256)
-    seed: int = 0
-    n_cells: int | None = None
-    ipsc_share: float = 0.5
-    cell_radius: float = _TYPICAL_RADIUS
-    speed: float = 0.08
-    division_rate: float = 0.01
-    death_rate: float = 0.004
-    contrast: float = 1.0
-    halo: float = 1.0
-    illumination: float = 0.10
-    noise: float = 2.5
-    blur: float = 0.7
-    debris: float = 1.0
+    n_frames: Count = 16
+    size: tuple[Side, Side] = (256, 256)
+    seed: Seed = 0
+    n_cells: Index | None = None
+    ipsc_share: Share = 0.5
+    cell_radius: Annotated[float, Within(4)] = _TYPICAL_RADIUS
+    speed: NotNegative = 0.08
+    division_rate: Share = 0.01
+    death_rate: Share = 0.004
+    contrast: NotNegative = 1.0
+    halo: NotNegative = 1.0
+    illumination: NotNegative = 0.10
+    noise: NotNegative = 2.5
+    blur: NotNegative = 0.7
+    debris: NotNegative = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", tuple(int(side) for side in self.size))
-        if self.n_frames < 1:
-            raise DataError(f"a sequence needs at least one frame, got {self.n_frames}")
-        if self.seed < 0:
-            raise DataError(f"a seed must not be negative, got {self.seed}")
-        if not self.cell_radius >= 4:
-            raise DataError(f"cell_radius must be at least 4 pixels, got {self.cell_radius}")
-        if len(self.size) != 2 or min(self.size) < 2 * self.cell_radius:
+        check_fields(self, DataError)
+        if min(self.size) < 2 * self.cell_radius:
             raise DataError(
                 f"a frame of {self.size} pixels cannot hold a cell of radius {self.cell_radius}; "
                 f"it needs two sides of at least {2 * self.cell_radius:g}"
             )
-        for name in ("ipsc_share", "division_rate", "death_rate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise DataError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
-        for name in ("speed", "contrast", "halo", "illumination", "noise", "blur", "debris"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise DataError(f"{name} must not be negative, got {getattr(self, name)}")
         room = max(1, int(0.7 * self.size[0] * self.size[1] / (np.pi * self.cell_radius**2)))
-        if self.n_cells is not None and not 0 <= self.n_cells <= room:
+        if self.n_cells is not None and self.n_cells > room:
             raise DataError(
                 f"n_cells must lie between 0 and {room}, the cells of radius {self.cell_radius} "
                 f"that fit in {self.size} pixels, got {self.n_cells}"

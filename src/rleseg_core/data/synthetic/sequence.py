@@ -1,5 +1,6 @@
 """Sequences to train and test on when no annotated data is at hand."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import numpy as np
 from rleseg_core.data.synthetic.cells import Population
 from rleseg_core.data.synthetic.config import SyntheticConfig
 from rleseg_core.data.synthetic.optics import Microscope
+from rleseg_core.memory import check_room
 
 CLASS_NAMES: tuple[str, str] = ("ipsc", "dfc")
 
@@ -109,9 +111,19 @@ def synthesize(config: SyntheticConfig | None = None) -> SyntheticSequence:
     -------
     SyntheticSequence
         Images, classes and instances (T, Y, X), and the parents.
+
+    Raises
+    ------
+    BudgetError
+        If they do not fit into memory.
     """
     config = config or SyntheticConfig()
     shape = (config.n_frames, *config.size)
+    check_room(
+        8 * math.prod(shape) + 64 * math.prod(config.size),  # of all frames, and to draw one
+        f"{shape[0]:,} frames of {shape[1]:,} x {shape[2]:,} pixels",
+        "choose fewer or smaller ones",
+    )
     images, classes = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
     instances = np.empty(shape, np.int32)
     parents: dict[int, int] = {}
