@@ -68,9 +68,8 @@ def test_painted_frame_is_saved_and_told(qtbot, begun, session):
     assert begun.status.text().startswith("1 frame corrected")
     assert begun.review.undo_button.text() == "Undo (1)"
     assert begun.review.revert_button.isEnabled()
-    again = CorrectionLog(session.corrections.folder)
+    again = CorrectionLog(session.corrections.folder, read_only=True)
     np.testing.assert_array_equal(again.replay(), session.result.data[:])
-    again.close()
 
 
 def test_undo_shows_the_frame(qtbot, begun, session, masks):

@@ -31,14 +31,18 @@ def begin(correction, masks, qtbot):
     return correction.recorder.log.folder
 
 
+def look(folder):
+    return CorrectionLog(folder, read_only=True)
+
+
 def test_each_start_has_a_folder_of_its_own(correction, masks, session, qtbot):
     first = begin(correction, masks, qtbot)
     session.result.data_setitem((np.array([1]), np.array([2]), np.array([3])), 2)
     correction.finish()
-    labels = np.asarray(CorrectionLog(first).labels[:])
+    labels = np.asarray(look(first).labels[:])
     second = begin(correction, masks, qtbot)
     assert second != first
-    np.testing.assert_array_equal(CorrectionLog(first).labels[:], labels)
+    np.testing.assert_array_equal(look(first).labels[:], labels)
     correction.finish()
 
 
@@ -63,6 +67,7 @@ def test_corrections_of_another_size_do_not_open(correction, session, tmp_path, 
     small = CorrectionLog.create(
         tmp_path / "small", np.zeros((4, 5, 6), np.uint8), class_names=NAMES
     )
+    small.close()
     with qtbot.waitSignal(correction.failed, timeout=10_000) as failure:
         correction.resume(small.folder)
     assert "of an image of (4, 5, 6)" in failure.args[0]

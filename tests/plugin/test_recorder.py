@@ -53,10 +53,7 @@ def stroke(layer, frame, row, col, label, size=7):
 
 
 def reopened(log):
-    again = CorrectionLog(log.folder)
-    labels = again.replay()
-    again.close()
-    return labels
+    return CorrectionLog(log.folder, read_only=True).replay()
 
 
 def test_stroke_is_recorded_after_a_pause(qtbot, recorder, layer, log, prediction):
@@ -230,6 +227,7 @@ for n in range(100_000):
 
 @pytest.mark.slow
 def test_killed_viewer_loses_no_stroke(log, prediction):
+    log.close()
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", PAINTER, log.folder],
         stdout=subprocess.PIPE,
@@ -243,7 +241,7 @@ def test_killed_viewer_loses_no_stroke(log, prediction):
     strokes = [tuple(map(int, line.split())) for line in seen if line.endswith("\n")]
     assert len(strokes) >= 30
 
-    list(recover(log.folder))
+    list(recover(log.folder))  # which leaves it closed
     again = CorrectionLog(log.folder)
     labels = again.replay()
     np.testing.assert_array_equal(labels, again.labels[:])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import dask.array as da
 
+from rleseg_core.corrections.header import IMAGES
 from rleseg_core.corrections.log import CorrectionLog
-from rleseg_core.corrections.session import IMAGES
 from rleseg_core.data import ImageStack, LabelledStack
 from rleseg_core.data.arrays import frames_array
 from rleseg_core.errors import DataError
@@ -27,7 +27,7 @@ class CorrectedDataset:
     """
 
     def __init__(self, folders: Iterable[str | Path]):
-        self.logs = [CorrectionLog(folder) for folder in folders]
+        self.logs = [CorrectionLog(folder, read_only=True) for folder in folders]
         names = {log.class_names for log in self.logs}
         if len(names) != 1:
             raise DataError(f"sessions to train on must have the same classes, got {sorted(names)}")

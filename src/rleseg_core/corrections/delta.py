@@ -60,11 +60,43 @@ class Correction:
         return base64.b64encode(zlib.compress(table.tobytes())).decode("ascii")
 
     @classmethod
-    def from_text(cls, frame: int, text: str) -> Self:
-        """The correction of a frame from the text of `to_text`."""
-        table = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8").reshape(4, -1)
-        table = table.astype(np.int64)
-        return cls(frame, np.cumsum(table[0]), table[1], table[2], table[3])
+    def from_text(cls, frame: int, text: str, *, n_pixels: int = 2**62, n_ids: int = 2**62) -> Self:
+        """The correction of a frame from the text of `to_text`.
+
+        Parameters
+        ----------
+        frame : int
+            Index of the frame in the stack.
+        text : str
+            The runs.
+        n_pixels : int
+            Pixels of the frame; all runs must lie in it.
+        n_ids : int
+            Class ids are below this.
+
+        Raises
+        ------
+        DataError
+            If the text is damaged, or its runs are impossible.
+        """
+        n_bytes = min(32 * n_pixels, 2**31)  # a run has at least a pixel, and four numbers
+        try:
+            unpack = zlib.decompressobj()
+            content = unpack.decompress(base64.b64decode(text, validate=True), n_bytes)
+            table = np.frombuffer(content, "<i8").reshape(4, -1).astype(np.int64)
+        except (ValueError, zlib.error) as error:
+            raise DataError(f"the runs of frame {frame} are damaged ({error})") from error
+        gaps, lengths, before, after = table
+        ends = np.cumsum(gaps) + lengths
+        whole = unpack.eof and (lengths > 0).all() and (gaps >= 0).all()
+        # each run starts behind the one before; the sums cannot overflow where every part is small
+        small = (table[:2] <= n_pixels).all()
+        whole = whole and small and (gaps[1:] >= lengths[:-1]).all()
+        if not whole or (len(ends) and ends[-1] > n_pixels):
+            raise DataError(f"the runs of frame {frame} do not lie in its {n_pixels} pixels")
+        if len(ends) and (min(before.min(), after.min()) < 0 or table[2:].max() >= n_ids):
+            raise DataError(f"the runs of frame {frame} have class ids outside 0 to {n_ids - 1}")
+        return cls(frame, np.cumsum(gaps), lengths, before, after)
 
 
 def diff_labels(before: np.ndarray, after: np.ndarray, frame: int = 0) -> Correction:
@@ -88,8 +120,24 @@ def diff_labels(before: np.ndarray, after: np.ndarray, frame: int = 0) -> Correc
             f"{after.shape}"
         )
     pixels = np.flatnonzero(before != after)
-    old = before.reshape(-1)[pixels].astype(np.int64)
-    new = after.reshape(-1)[pixels].astype(np.int64)
+    return pixel_changes(frame, pixels, before.reshape(-1)[pixels], after.reshape(-1)[pixels])
+
+
+def pixel_changes(
+    frame: int, pixels: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> Correction:
+    """The change of single pixels.
+
+    Parameters
+    ----------
+    frame : int
+        Index of the frame in the stack.
+    pixels : (N,) int
+        Flat indices of the changed pixels, in rising order.
+    before, after : (N,) int
+        Their class ids before and after.
+    """
+    old, new = before.astype(np.int64), after.astype(np.int64)
     opens = np.ones(len(pixels), bool)
     opens[1:] = (np.diff(pixels) != 1) | (np.diff(old) != 0) | (np.diff(new) != 0)
     first = np.flatnonzero(opens)

@@ -1,26 +1,40 @@
 """The log of a correction session: one line for each change, only ever appended to."""
 
 import collections
-import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from types import TracebackType
+from typing import Self
 
 import dask.array as da
 import numpy as np
 import zarr
 
+from rleseg_core.corrections.cache import LabelCache
 from rleseg_core.corrections.delta import Correction, diff_labels
-from rleseg_core.corrections.records import from_line, to_line
-from rleseg_core.corrections.session import LABELS, LOG, PREDICTION, create_session, read_header
+from rleseg_core.corrections.header import (
+    LABELS,
+    LOCK,
+    LOG,
+    PREDICTION,
+    STROKES,
+    SessionHeader,
+    read_header,
+)
+from rleseg_core.corrections.history import Change, read_history
+from rleseg_core.corrections.labels import SessionLabels
+from rleseg_core.corrections.lines import LineFile
+from rleseg_core.corrections.logged import LoggedFrames
+from rleseg_core.corrections.prediction import Prediction
+from rleseg_core.corrections.records import Frames, Record, to_line
+from rleseg_core.corrections.session import create_session
+from rleseg_core.corrections.strokes import StrokeFile, read_strokes
+from rleseg_core.errors import DataError
 from rleseg_core.files import time_stamp
-
-N_CACHED = 8  # frames in memory: a person goes back and forth between a few
-
-_log = logging.getLogger(__name__)
+from rleseg_core.locks import WriterLock
 
 
 @dataclass(frozen=True)
@@ -35,73 +49,80 @@ class FrameRecorded:
         Pixels whose change was recorded now.
     n_changed : int
         Pixels that differ from the prediction.
+    n_restored : int
+        Pixels of ``labels.zarr`` that were missing, damaged or older than the log.
     """
 
     frame: int
     n_pixels: int
     n_changed: int
+    n_restored: int = 0
 
 
 class CorrectionLog:
     """The changes of one correction session, on the disk before `append` returns.
+
+    One object at a time has a session open to write; any number may have it open read-only.
 
     Parameters
     ----------
     folder : str or Path
         Folder of the session, made by `CorrectionLog.create`. A record that was being written when
         the program was killed is ignored; all earlier records are read.
+    read_only : bool
+        Look at the session: nothing on the disk changes, and whatever would change it is refused.
 
     Attributes
     ----------
     folder : Path
         The session's folder.
+    read_only : bool
+        Whether it is only looked at.
     class_names : tuple of str
         Names of the classes 1, 2, …
     shape : (int, int, int)
         (T, Y, X).
-    prediction, labels : zarr.Array
-        (T, Y, X) class ids: as the model predicted them, and as they are being corrected.
+    labels : SessionLabels
+        (T, Y, X) class ids as they are being corrected: an array to read and to paint on.
     provenance : dict
         Model, version and parameters of the prediction.
     created : str
         When the session was made, as a time stamp.
     image_path : Path or None
         File or folder of the images; None if they are in no file.
-    saved : str or None
-        Time stamp of the last record; None before there is one.
-    n_damaged : int
-        Damaged lines of the log, which are ignored.
+    image_mark : str or None
+        What the images contained when the session was made, as `image_mark`; None if unknown.
 
     Raises
     ------
+    InUseError
+        If another program has the session open to write; the message says which one.
     DataError
-        If the folder holds no session.
+        If the folder holds no session, cannot be written to, or something in it that cannot be
+        rebuilt is damaged.
 
     Notes
     -----
-    Several threads may use one object.
+    Several threads may use one object. `close` it, or use it in a ``with`` statement.
     """
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, *, read_only: bool = False):
+        self.folder, self.read_only = Path(folder), read_only
         header = read_header(self.folder)
-        self.class_names = tuple(header["class_names"])
-        self.shape = tuple(header["shape"])
-        self.provenance = header["provenance"]
-        self.created = str(header["created"])
-        self.image_path = Path(header["image"]) if header["image"] else None
-        self.prediction: zarr.Array = zarr.open_array(self.folder / PREDICTION, mode="r")
-        self.labels: zarr.Array = zarr.open_array(self.folder / LABELS, mode="r+")
-        self.n_damaged = 0
-        self.saved: str | None = None
-        self._lock = threading.RLock()
-        self._changes: list[tuple[Correction, int]] = []  # with the pixels that differ then
-        self._undone: list[tuple[Correction, int]] = []
-        self._accepted: set[int] = set()
-        self._frames: collections.OrderedDict[int, np.ndarray] = collections.OrderedDict()
-        self._ends_with_newline = True
-        self._file: BinaryIO | None = None
-        self._read()
+        self.class_names, self.shape = header.class_names, header.shape
+        self.provenance, self.created = dict(header.provenance), header.created
+        self.image_path, self.image_mark = header.image_path, header.image_mark
+        self._lock = threading.RLock()  # of what is written
+        self._guard = WriterLock(self.folder / LOCK, f"the correction session {self.folder}")
+        self._file = LineFile(self.folder / LOG)
+        self._cache = LabelCache(self.folder / LABELS, header.shape, header.dtype)
+        if not read_only:
+            self._take()
+        try:
+            self._read(header)
+        except (DataError, OSError):
+            self._guard.release()
+            raise
 
     @classmethod
     def create(
@@ -129,153 +150,243 @@ class CorrectionLog:
         return cls(folder)
 
     @property
+    def prediction(self) -> zarr.Array:
+        """(T, Y, X) class ids as the model predicted them, open to read."""
+        return self._predicted.array
+
+    @property
     def n_changes(self) -> int:
         """Changes that can be undone."""
-        return len(self._changes)
+        return len(self._history.changes)
 
     @property
     def n_undone(self) -> int:
         """Undone changes that can be redone."""
-        return len(self._undone)
+        return len(self._history.undone)
+
+    @property
+    def n_damaged(self) -> int:
+        """Damaged lines of the log, which are ignored."""
+        return self._history.n_damaged
+
+    @property
+    def n_unknown(self) -> int:
+        """Lines of a later version of the program, which are kept and ignored."""
+        return self._history.n_unknown
+
+    @property
+    def saved(self) -> str | None:
+        """Time stamp of the last record; None before there is one."""
+        return self._history.saved
+
+    @property
+    def cache_failure(self) -> str | None:
+        """Why ``labels.zarr`` does not follow the log; None if it does."""
+        return self._cache.failure
 
     def frame(self, frame: int) -> np.ndarray:
         """A copy of the corrected labels of a frame, (Y, X): prediction and recorded changes."""
-        with self._lock:
-            return self._frame(frame).copy()
+        return self._logged.frame(frame).copy()
 
     def append(self, correction: Correction) -> None:
         """Record a change; what was undone before can no longer be redone."""
         with self._lock:
-            labels = correction.apply(self.frame(correction.frame))
-            n_changed = int(np.count_nonzero(labels != self.prediction[correction.frame]))
-            self._write(
-                "change",
-                correction.frame,
-                n_pixels=correction.n_pixels,
-                n_changed=n_changed,
-                runs=correction.to_text(),
-            )
-            self._changes.append((correction, n_changed))
-            self._undone.clear()
-            self._keep_frame(correction.frame, labels)
+            self._record_painted([correction.frame])
+            self._append(correction, self.labels.last_stroke)
 
     def record(self, frame: int, labels: np.ndarray) -> FrameRecorded:
         """Append the difference between `labels` (Y, X) and the log, if there is any."""
         with self._lock:
-            correction = diff_labels(self._frame(frame), labels, frame)
-            if correction.n_pixels:
-                self.append(correction)
-            return FrameRecorded(frame, correction.n_pixels, self.changed_pixels().get(frame, 0))
+            return self._record(frame, labels, self.labels.last_stroke)
+
+    def record_painted(self, frame: int) -> FrameRecorded:
+        """Append what was painted on `labels` in a frame, if it is not in the log yet."""
+        with self._lock:
+            labels, stroke = self.labels.snapshot(frame)
+            return self._record(frame, labels, stroke)
+
+    def reconcile(self, frame: int) -> FrameRecorded:
+        """Record what was painted on a frame, and bring ``labels.zarr`` in step with the log.
+
+        A pixel of ``labels.zarr`` that differs from the log is older than the log where it has a
+        value that the pixel had before; there, and where it is damaged, the log wins. A class that
+        the pixel never had was painted by another program: that is recorded as a change.
+        """
+        with self._lock:
+            report = self.record_painted(frame)
+            found, labels = self._cache.read(frame), self._logged.frame(frame)
+            if found is None:
+                n_restored = labels.size if labels.any() else 0
+            else:
+                other = found != labels
+                if not other.any():
+                    return report
+                is_class = (found >= 0) & (found <= max(len(self.class_names), int(labels.max())))
+                newer = other & ~self._logged.earlier_values(found, frame) & bool(is_class.all())
+                n_restored = int((other & ~newer).sum())
+                if newer.any():
+                    late = self.record(frame, np.where(newer, found, labels))
+                    n_pixels = report.n_pixels + late.n_pixels
+                    report = FrameRecorded(frame, n_pixels, late.n_changed)
+            self._cache.write(frame, self._logged.frame(frame))
+            return FrameRecorded(frame, report.n_pixels, report.n_changed, n_restored)
 
     def undo(self) -> Correction | None:
         """Undo the last change and return it, to be reverted; None if there is none."""
         with self._lock:
-            return self._move("undo", self._changes, self._undone)
+            self._record_painted(self.labels.painted_frames())
+            return self._move("undo", self._history.changes)
 
     def redo(self) -> Correction | None:
         """Redo the last undone change and return it, to be applied; None if there is none."""
         with self._lock:
-            return self._move("redo", self._undone, self._changes)
+            self._record_painted(self.labels.painted_frames())
+            return self._move("redo", self._history.undone)
 
     def accept(self, frame: int, accepted: bool = True) -> None:
         """Record that a person accepts the labels of this frame as right (or no longer does)."""
         with self._lock:
-            if accepted != (frame in self._accepted):
+            if accepted != (frame in self._history.accepted):
                 self._write("accept" if accepted else "reopen", frame)
-                self._follow("accept" if accepted else "reopen", frame)
 
     def accepted_frames(self) -> list[int]:
         """Frames that a person accepted, changed or not, in order."""
-        return sorted(self._accepted)
+        return self._logged.accepted()
 
     def changed_pixels(self) -> dict[int, int]:
         """Number of pixels that differ from the prediction, of each frame that has any."""
-        with self._lock:
-            last = {correction.frame: n_changed for correction, n_changed in self._changes}
+        last = {change.correction.frame: change.n_changed for change in self._logged.changes()}
         return {frame: n for frame, n in sorted(last.items()) if n}
 
     def corrected_frames(self) -> list[int]:
         """Frames to train on, in order: changed by a person, or accepted as they are."""
-        return sorted(self._accepted | set(self.changed_pixels()))
+        return sorted(set(self.accepted_frames()) | set(self.changed_pixels()))
 
     def replay(self, prediction: np.ndarray | zarr.Array | None = None) -> np.ndarray:
         """Labels (T, Y, X): all changes applied to `prediction`, by default that of the session."""
-        labels = np.array((self.prediction if prediction is None else prediction)[:])
-        with self._lock:
-            for correction, _ in self._changes:
-                correction.apply(labels[correction.frame])
+        if prediction is None:
+            frames = [self.frame(frame) for frame in range(self.shape[0])]
+            return np.stack(frames) if frames else np.zeros(self.shape, self.labels.dtype)
+        labels = np.array(prediction[:])
+        for change in self._logged.changes():
+            change.correction.apply(labels[change.correction.frame])
         return labels
 
     def close(self) -> None:
-        """Close the file; the next change opens it again."""
+        """Close the session, which another program may open then; the next change opens it anew."""
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            self._file.close()
+            self._strokes.close()
+            self._guard.release()
 
-    def _frame(self, frame: int) -> np.ndarray:
-        if frame not in self._frames:
-            labels = np.array(self.prediction[frame])
-            for correction, _ in self._changes:
-                if correction.frame == frame:
-                    correction.apply(labels)
-            self._keep_frame(frame, labels)
-        return self._frames[frame]
+    def __enter__(self) -> Self:
+        return self
 
-    def _keep_frame(self, frame: int, labels: np.ndarray) -> None:
-        self._frames[frame] = labels
-        self._frames.move_to_end(frame)
-        while len(self._frames) > N_CACHED:
-            self._frames.popitem(last=False)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
-    def _move(
-        self, kind: str, source: list[tuple[Correction, int]], target: list[tuple[Correction, int]]
-    ) -> Correction | None:
+    def _record(self, frame: int, labels: np.ndarray, stroke: int) -> FrameRecorded:
+        correction = diff_labels(self._logged.frame(frame), labels, frame)
+        if correction.n_pixels:
+            self._append(correction, stroke)
+        elif frame in self.labels.painted_frames():
+            self._write("unchanged", frame, strokes=stroke)
+            self.labels.recorded(frame, stroke)
+        return FrameRecorded(frame, correction.n_pixels, self.changed_pixels().get(frame, 0))
+
+    def _record_painted(self, frames: Sequence[int]) -> None:
+        for frame in set(frames) & set(self.labels.painted_frames()):
+            self.record_painted(frame)
+
+    def _append(self, correction: Correction, stroke: int) -> None:
+        frame = correction.frame
+        labels = correction.apply(self.frame(frame))
+        n_changed = self._logged.n_changed(labels, frame)
+        self._write("change", frame, correction, n_changed, strokes=stroke)
+        self._changed(frame, stroke)
+
+    def _move(self, kind: str, source: list[Change]) -> Correction | None:
         if not source:
             return None
-        correction = source[-1][0]
-        self._write(kind, correction.frame)
-        target.append(source.pop())
-        self._frames.pop(correction.frame, None)
+        correction, stroke = source[-1].correction, self.labels.last_stroke
+        self._write(kind, correction.frame, target=source[-1].number, strokes=stroke)
+        self._changed(correction.frame, stroke)
         return correction
 
-    def _read(self) -> None:
-        content = (self.folder / LOG).read_bytes() if (self.folder / LOG).exists() else b""
-        self._ends_with_newline = not content or content.endswith(b"\n")
-        for line in content.split(b"\n"):
-            record = from_line(line)
-            if record is None:
-                self.n_damaged += bool(line)
-                continue
-            self._follow(str(record["kind"]), record["frame"], record)
-            self.saved = record["time"]
-        if self.n_damaged:
-            _log.warning("%s: %d damaged lines are ignored", self.folder, self.n_damaged)
+    def _changed(self, frame: int, stroke: int) -> None:
+        self.labels.recorded(frame, stroke)
+        self._cache.write(frame, self._logged.frame(frame))
 
-    def _follow(self, kind: str, frame: int, record: dict | None = None) -> None:
-        """Apply a record to the state in memory."""
-        if kind == "change" and record is not None:
-            self._changes.append((Correction.from_text(frame, record["runs"]), record["n_changed"]))
-            self._undone.clear()
-        elif kind == "undo" and self._changes:
-            self._undone.append(self._changes.pop())
-        elif kind == "redo" and self._undone:
-            self._changes.append(self._undone.pop())
-        elif kind == "accept":
-            self._accepted.add(frame)
-        elif kind == "reopen":
-            self._accepted.discard(frame)
+    def _take(self) -> None:
+        """Take the lock of the session.
 
-    def _write(self, kind: str, frame: int, **values: int | str) -> None:
-        written = time_stamp()
-        line = to_line({"kind": kind, "frame": int(frame), "time": written, **values})
-        if self._file is None:
-            self._file = (self.folder / LOG).open("ab", buffering=0)
-        if not self._ends_with_newline:  # keeps a torn record apart from this one
-            line = b"\n" + line
-        self._ends_with_newline = False
-        if self._file.write(line) != len(line):
-            raise OSError(f"{self.folder / LOG}: the disk is full")
-        os.fsync(self._file.fileno())
-        self._ends_with_newline = True
-        self.saved = written
+        Raises
+        ------
+        InUseError
+            If another program holds it.
+        DataError
+            If the folder cannot be written to.
+        """
+        try:
+            self._guard.acquire()
+        except OSError as error:
+            raise DataError(
+                f"the correction session {self.folder} cannot be written to "
+                f"({error.strerror or error}); open it read-only, or copy it"
+            ) from error
+
+    def _read(self, header: SessionHeader) -> None:
+        """Read everything; what is made here refers to each other, never to this object."""
+        frames = Frames(header.shape, header.dtype)
+        self._history = read_history(self.folder / LOG, frames)
+        self._n_bytes = (self.folder / LOG).stat().st_size
+        last, strokes = read_strokes(self.folder / STROKES, frames, self._history)
+        self._predicted = Prediction(
+            self.folder / PREDICTION, header, self._cache, self._history, repair=not self.read_only
+        )
+        self._logged = LoggedFrames(self._history, self._predicted)
+        self._strokes = StrokeFile(self.folder / STROKES, self._history)
+        journal = None if self.read_only else self._strokes
+        self.labels = SessionLabels(header.shape, header.dtype, self._logged.frame, journal)
+        self.labels.last_stroke = last
+        self.labels.take_over(strokes)
+
+    def _write(
+        self,
+        kind: str,
+        frame: int,
+        correction: Correction | None = None,
+        n_changed: int = 0,
+        target: int | None = None,
+        strokes: int | None = None,
+    ) -> None:
+        """Write a record, and take it into account once it is on the disk."""
+        number, frame = self._history.number + 1, int(frame)
+        record = Record(kind, frame, time_stamp(), number, correction, n_changed, target, strokes)
+        self._check_writable()
+        self._file.append(to_line(record.fields()))
+        try:
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.cut_off()
+            raise
+        self._file.commit()
+        self._n_bytes = os.fstat(self._file.fileno()).st_size
+        self._logged.follow(record)
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise DataError(f"the correction session {self.folder} is open read-only")
+        if not self._guard.held:
+            self._take()
+            if (self.folder / LOG).stat().st_size != self._n_bytes:
+                self._guard.release()
+                raise DataError(
+                    f"the correction session {self.folder} was changed by another program since "
+                    "it was closed; open it anew"
+                )

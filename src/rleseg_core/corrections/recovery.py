@@ -7,25 +7,24 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from rleseg_core.corrections.labels import SessionLabels
 from rleseg_core.corrections.log import CorrectionLog, FrameRecorded
 
 _log = logging.getLogger(__name__)
 
 
 def record_changes(
-    log: CorrectionLog, labels: zarr.Array | np.ndarray, frames: Iterable[int]
+    log: CorrectionLog, labels: SessionLabels | zarr.Array | np.ndarray, frames: Iterable[int]
 ) -> Generator[FrameRecorded, None, None]:
     """Record how `labels` (T, Y, X) differ from the log in some frames.
-
-    A frame whose chunk on the disk cannot be read is restored from the log. Applied to all frames,
-    this brings log and labels together after a crash.
 
     Parameters
     ----------
     log : CorrectionLog
         The log.
     labels : (T, Y, X) integer array
-        The labels that a person paints on.
+        The labels that a person paints on, by default those of the log. A frame of other labels
+        that cannot be read is restored from the log.
     frames : iterable of int
         Frames that may have changed.
 
@@ -35,6 +34,9 @@ def record_changes(
         After each frame that could be read.
     """
     for frame in frames:
+        if labels is log.labels:
+            yield log.record_painted(frame)
+            continue
         try:
             current = np.asarray(labels[frame])
         except (OSError, RuntimeError, ValueError) as error:
@@ -44,29 +46,41 @@ def record_changes(
         yield log.record(frame, current)
 
 
-def recover(folder: str | Path) -> Generator[FrameRecorded, None, CorrectionLog]:
+def recover(
+    folder: str | Path, *, read_only: bool = False
+) -> Generator[FrameRecorded, None, CorrectionLog]:
     """Open a session that may have been killed, and bring its labels and its log together.
 
     Parameters
     ----------
     folder : str or Path
         Folder of the session.
+    read_only : bool
+        Only look at it; nothing is reported then.
 
     Yields
     ------
     FrameRecorded
-        After each frame.
+        After each frame; its `n_restored` tells where ``labels.zarr`` was wrong.
 
     Returns
     -------
     CorrectionLog
-        The open log, in which what had reached only the labels is recorded too.
+        The open log. What was painted and not recorded is recorded in it.
 
     Raises
     ------
+    InUseError
+        If another program has the session open to write.
     DataError
-        If the folder holds no session.
+        If the folder holds no session, or something in it that cannot be rebuilt is damaged.
     """
-    log = CorrectionLog(folder)
-    yield from record_changes(log, log.labels, range(log.shape[0]))
+    log = CorrectionLog(folder, read_only=read_only)
+    if not read_only:
+        try:
+            for frame in range(log.shape[0]):
+                yield log.reconcile(frame)
+        except BaseException:  # also when nobody asks for the rest
+            log.close()
+            raise
     return log

@@ -1,6 +1,6 @@
 """The folder of a correction session: its header, and the masks as the model predicted them."""
 
-import json
+import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +9,19 @@ import dask.array as da
 import numpy as np
 import zarr
 
+from rleseg_core.corrections.header import (
+    HEADER,
+    IMAGES,
+    LABELS,
+    LOG,
+    PREDICTION,
+    SessionHeader,
+)
+from rleseg_core.corrections.images import image_mark
+from rleseg_core.corrections.prediction import checksum
 from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.errors import DataError
 from rleseg_core.files import time_stamp, whole_file
-
-FORMAT = "rleseg corrections 1"
-HEADER, LOG = "session.json", "corrections.jsonl"
-PREDICTION, LABELS, IMAGES = "prediction.zarr", "labels.zarr", "images.zarr"
 
 
 @dataclass(frozen=True)
@@ -87,15 +93,9 @@ def create_session(
         )
     if folder.exists():
         raise DataError(f"{folder} exists already; open that session or choose another folder")
-    header = {
-        "format": FORMAT,
-        "shape": [int(side) for side in prediction.shape],
-        "dtype": np.dtype(prediction.dtype).name,
-        "class_names": list(class_names),
-        "image": None if image_path is None else str(Path(image_path).resolve()),
-        "created": time_stamp(),
-        "provenance": dict(provenance or {}),
-    }
+    image_file = None if image_path is None else Path(image_path).resolve()
+    mark = None if image_file is None else image_mark(image_file)
+    sums = []
     with whole_file(folder) as temporary:
         temporary.mkdir()
         record = {"class_names": list(class_names), **(provenance or {})}
@@ -109,24 +109,32 @@ def create_session(
         for frame in range(n_frames):
             for source, target in copies:
                 target[frame] = np.asarray(source[frame])
+            sums.append(checksum(copies[0][1][frame]))
             yield FrameCopied(frame, n_frames)
+        header = SessionHeader(
+            shape=(n_frames, int(prediction.shape[1]), int(prediction.shape[2])),
+            dtype=np.dtype(prediction.dtype),
+            class_names=tuple(class_names),
+            created=time_stamp(),
+            provenance=dict(provenance or {}),
+            image_path=image_file,
+            image_mark=mark,
+            checksums=tuple(sums),
+        )
         (temporary / LOG).touch()
-        (temporary / HEADER).write_text(json.dumps(header, indent=2) + "\n", "utf-8")
+        (temporary / HEADER).write_text(header.to_text(), "utf-8")
+        _sync_all(temporary)
+        if folder.exists():
+            raise DataError(f"{folder} was made by another program meanwhile; open that session")
     return folder
 
 
-def read_header(folder: Path) -> dict:
-    """Header of the session in `folder`.
-
-    Raises
-    ------
-    DataError
-        If the folder holds no session.
-    """
-    try:
-        header = json.loads((folder / HEADER).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder} holds no correction session ({HEADER}: {error})") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise DataError(f"{folder / HEADER} is not the header of a correction session")
-    return header
+def _sync_all(folder: Path) -> None:
+    """Wait until all files in a folder are on the disk: nothing else holds the prediction."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

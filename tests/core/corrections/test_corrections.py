@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from rleseg_core.corrections import (
     CorrectedDataset,
     Correction,
     CorrectionLog,
     diff_labels,
-    record_changes,
+    recover,
 )
 from rleseg_core.errors import DataError
 
@@ -31,6 +32,26 @@ def log(tmp_path, prediction):
     log = CorrectionLog.create(tmp_path / "s", prediction, class_names=("ipsc", "dfc"))
     yield log
     log.close()
+
+
+def collect(job):
+    """What a job returns."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            return end.value
+
+
+def look(log):
+    """The same session, open read-only."""
+    return CorrectionLog(log.folder, read_only=True)
+
+
+def reopened(log):
+    """The same session, open to write in place of `log`."""
+    log.close()
+    return CorrectionLog(log.folder)
 
 
 def paint(log, frame, rows, cols, value):
@@ -83,7 +104,7 @@ def test_reopened_log_has_every_change(log, prediction):
     log.accept(0)
     expected = prediction.copy()
     expected[1, 2:5, 3:9], expected[3, :, :2], expected[1, 4:8, 3:9] = 2, 0, 1
-    again = CorrectionLog(log.folder)
+    again = look(log)
     np.testing.assert_array_equal(again.replay(), expected)
     np.testing.assert_array_equal(again.replay(prediction), expected)
     np.testing.assert_array_equal(again.frame(1), expected[1])
@@ -112,7 +133,7 @@ def test_undo_and_redo_survive_a_restart(log, prediction):
     log.undo()
     np.testing.assert_array_equal(log.frame(0), prediction[0])
     assert log.undo() is None
-    again = CorrectionLog(log.folder)
+    again = reopened(log)
     assert (again.n_changes, again.n_undone) == (0, 2)
     again.redo()
     again.redo()
@@ -126,13 +147,13 @@ def test_change_after_undo_drops_what_was_undone(log):
     log.undo()
     paint(log, 1, slice(0, 4), slice(0, 4), 2)
     assert log.redo() is None
-    assert CorrectionLog(log.folder).n_undone == 0
+    assert look(log).n_undone == 0
 
 
 def test_reopened_frame_is_no_longer_accepted(log):
     log.accept(3)
     log.accept(3, False)
-    assert CorrectionLog(log.folder).accepted_frames() == []
+    assert look(log).accepted_frames() == []
 
 
 def test_log_cut_anywhere_keeps_the_whole_records(log):
@@ -140,6 +161,7 @@ def test_log_cut_anywhere_keeps_the_whole_records(log):
         paint(log, frame, slice(0, 4), slice(0, 4), 2)
     path = log.folder / "corrections.jsonl"
     content = path.read_bytes()
+    log.close()
     start = content[:-1].rindex(b"\n") + 1
     for end in range(start, len(content)):
         path.write_bytes(content[:end])
@@ -148,7 +170,7 @@ def test_log_cut_anywhere_keeps_the_whole_records(log):
         assert cut.n_changes == (3 if end == len(content) - 1 else 2)
         cut.accept(3)
         cut.close()
-        again = CorrectionLog(log.folder)
+        again = look(log)
         assert (again.n_changes, again.accepted_frames()) == (cut.n_changes, [3])
 
 
@@ -157,7 +179,7 @@ def test_damaged_line_is_left_out(log):
     paint(log, 1, slice(0, 4), slice(0, 4), 2)
     path = log.folder / "corrections.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"frame": 0', b'"frame": 2', 1))
-    again = CorrectionLog(log.folder)
+    again = look(log)
     assert again.n_damaged == 1
     assert again.corrected_frames() == [1]
 
@@ -171,15 +193,15 @@ def test_every_line_is_json(log):
 
 def test_unrecorded_edits_and_broken_chunks_are_mended(log, prediction):
     paint(log, 1, slice(0, 6), slice(0, 6), 2)
-    log.labels[:] = log.replay()
     log.labels[2, :3, :3] = 2  # reached the disk, but not the log
     (log.folder / "labels.zarr" / "c" / "1" / "0" / "0").write_bytes(b"torn")
-    again = CorrectionLog(log.folder)
-    list(record_changes(again, again.labels, range(SHAPE[0])))
+    log.close()
+    again = collect(recover(log.folder))
     expected = prediction.copy()
     expected[1, :6, :6] = expected[2, :3, :3] = 2
     np.testing.assert_array_equal(again.replay(), expected)
     np.testing.assert_array_equal(again.labels[:], expected)
+    np.testing.assert_array_equal(zarr.open_array(log.folder / "labels.zarr")[:], expected)
     again.close()
 
 
@@ -225,6 +247,7 @@ for n in range(100_000):
 
 @pytest.mark.parametrize("n_before", [3, 40])
 def test_killed_session_has_every_acknowledged_change(log, n_before):
+    log.close()
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, log.folder], stdout=subprocess.PIPE, text=True
     )
@@ -290,7 +313,8 @@ WRITTEN_BY_0_1 = Path(__file__).parent / "written_by_0_1"
 @pytest.fixture
 def session_of_0_1(tmp_path):
     """A copy of a session that version 0.1 wrote: three changes, the last undone, one accepted."""
-    return CorrectionLog(shutil.copytree(WRITTEN_BY_0_1, tmp_path / "session"))
+    with CorrectionLog(shutil.copytree(WRITTEN_BY_0_1, tmp_path / "session")) as log:
+        yield log
 
 
 @pytest.fixture
@@ -323,8 +347,7 @@ def test_session_of_version_0_1_is_undone_and_redone(session_of_0_1, masks_of_0_
         pass
     np.testing.assert_array_equal(log.replay(), prediction)
     log.record(1, corrected[1])
-    log.close()
-    again = CorrectionLog(log.folder)
+    again = reopened(log)
     np.testing.assert_array_equal(again.replay(), np.stack([prediction[0], corrected[1]]))
     again.close()
 
