@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from rleseg_core.data.colours import as_code, as_rgb
+from rleseg_core.data.colours import as_code, as_rgb, class_colour
 from rleseg_core.data.metadata import MICROMETER, StackMetadata, lengths
 from rleseg_core.data.units import finite, micrometers_per, positive, seconds_per
 
@@ -196,8 +196,9 @@ def _classes(image_label: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if set(named) != set(numbers):
         return (), ()
     names = tuple(named[number] for number in numbers)
-    is_whole = all(number in coloured for number in numbers)
-    return names, tuple(coloured[number] for number in numbers) if is_whole else ()
+    colours = tuple(coloured.get(number, "") for number in numbers)
+    is_own = all(colours) and any(colours[i - 1] != class_colour(i) for i in numbers)
+    return names, colours if is_own else ()
 
 
 def _channel_names(omero: object) -> tuple[str, ...]:

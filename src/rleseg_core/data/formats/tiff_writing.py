@@ -45,7 +45,8 @@ def write_tiff(path: Path, labels: ArrayLike, metadata: StackMetadata) -> None:
     shape = tuple(int(length) for length in labels.shape)
     is_large = int(np.prod(shape)) * dtype.itemsize > _CLASSIC_BYTES
     is_ome = _OME_NAME.search(path.name) is not None
-    for_imagej = not is_ome and not is_large and dtype.name in imagej.DTYPES
+    # of a width of 1 tifffile would make a colour image
+    for_imagej = not is_ome and not is_large and dtype.name in imagej.DTYPES and shape[2] > 1
     options = imagej.imagej_options(metadata) if for_imagej else ome_options(metadata, shape[0])
     with tifffile.TiffWriter(path, bigtiff=is_large, imagej=for_imagej, ome=not for_imagej) as tiff:
         tiff.write(
