@@ -43,3 +43,7 @@ class InUseError(DataError):
 
 class DataWarning(UserWarning):
     """Something about images or masks that was assumed or is missing; one sentence."""
+
+
+class OutputError(RlesegError):
+    """An output that would destroy something; nothing has been written."""

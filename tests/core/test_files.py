@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from rleseg_core.files import check_writable, remove_temporary_files, whole_file
+from rleseg_core.files import check_writable, whole_file
 
 
 def test_file_appears_only_when_the_block_ends_well(tmp_path):
@@ -42,27 +42,16 @@ def test_folder_replaces_an_older_folder(tmp_path):
 
 
 def test_path_that_cannot_be_written_is_named_in_the_error(tmp_path):
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(OSError, match="taken") as caught:
-        check_writable(tmp_path / "taken")
-    assert caught.value.filename == str(tmp_path / "taken")
+    (tmp_path / "taken").touch()
+    for write in (check_writable, lambda path: whole_file(path).__enter__()):
+        with pytest.raises(OSError, match="taken") as caught:
+            write(tmp_path / "taken" / "a.txt")
+        assert caught.value.filename == str(tmp_path / "taken" / "a.txt")
     check_writable(tmp_path / "new" / "file.png")
-    assert not (tmp_path / "new" / "file.png").exists()
+    assert not (tmp_path / "new").exists()
     with pytest.raises(OSError) as caught, whole_file(tmp_path / "a.txt") as temporary:
         raise FileNotFoundError(2, "gone", str(temporary))
     assert caught.value.filename == str(tmp_path / "a.txt")
-
-
-def test_temporary_files_of_killed_writers_are_removed(tmp_path):
-    with whole_file(tmp_path / "a[1].txt") as temporary:
-        temporary.write_text("whole")
-        (tmp_path / (temporary.stem + ".parts")).mkdir()
-    (tmp_path / ".a[1]-0123abcd.txt").write_text("half")
-    kept = [".a[1]-notes.txt", ".b-0123abcd.txt", ".a[1]-0123abcd.tif"]
-    for name in kept:
-        (tmp_path / name).write_text("of others")
-    remove_temporary_files(tmp_path / "a[1].txt")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a[1].txt", *kept])
 
 
 def test_error_without_a_name_is_given_that_of_the_file(tmp_path):

@@ -4,7 +4,6 @@ import errno
 import math
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from rleseg_core.checkpoints.header import ModelInfo, header_text, parse_header
 from rleseg_core.checkpoints.old_names import weight_name
 from rleseg_core.errors import CheckpointError
-from rleseg_core.files import whole_file
+from rleseg_core.files import mode_of_new_files, whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,17 +62,12 @@ def save_checkpoint(
     tensors |= {_STATE + name: value for name, value in (state or {}).items()}
     tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
     with whole_file(info.path) as temporary:
-        # safetensors writes to a name of its own choice; in a folder of ours we can find it again
-        folder = temporary.with_suffix(".parts")
-        folder.mkdir()
         try:
-            save_file(tensors, folder / temporary.name, metadata={_KEY: header_text(info)})
-            (folder / temporary.name).rename(temporary)
+            save_file(tensors, temporary, metadata={_KEY: header_text(info)})
         except SafetensorError as error:
             raise _os_error(error, info.path) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        temporary.chmod(0o644)  # safetensors leaves it to the owner alone; colleagues share models
+        # safetensors leaves it to its owner alone; colleagues share models
+        temporary.chmod(mode_of_new_files(temporary.parent))
     return info.path
 
 

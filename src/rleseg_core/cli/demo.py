@@ -1,6 +1,7 @@
 """``rleseg demo``: the whole job on a bundled time-lapse."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from rleseg_core.checks import Within
-from rleseg_core.cli.console import err, has_display, out, print_json, progress_bar
+from rleseg_core.cli.console import err, has_display, out, print_json, print_plain, progress_bar
 from rleseg_core.cli.options import POSITIVE, Device, Reporting, within
+from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.evaluation.scores import confusion_matrix, plain_number, score
-from rleseg_core.files import whole_file
+from rleseg_core.outputs import Output, folder_of, new_output
 from rleseg_core.reports import product_of
 
 if TYPE_CHECKING:
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
 SEED = 20_261_121
 """Seed of the demo's cells; the bundled model was trained on other seeds."""
 
-_FILES = ("images.tif", "truth.tif", "masks.tif", "masks.zarr", "overlay.png", "tokens.gif")
+_SUMMARY = "summary.json"
+_FILES = (
+    *("images.tif", "truth.tif", "masks.tif", "masks.zarr", "overlay.png", "tokens.gif"),
+    _SUMMARY,
+)
 
 
 @Parameter(name="*")
@@ -62,28 +68,55 @@ class DemoOptions:
     device: Device = "auto"
 
 
-def demo(options: DemoOptions = DemoOptions(), reporting: Reporting = Reporting()) -> None:
+def demo(
+    options: DemoOptions = DemoOptions(),
+    overwriting: Overwriting = Overwriting(),
+    reporting: Reporting = Reporting(),
+) -> None:
     """Segment a synthetic time-lapse with the bundled model, and look at it.
 
     Parameters
     ----------
     options : DemoOptions
         What is segmented, and where the results go.
+    overwriting : Overwriting
+        Whether the results of an earlier demo are replaced.
     reporting : Reporting
         What is printed.
     """
+    from rleseg_core.checkpoints import find_model
+
+    folder = options.folder
+    recogniser = folder_of(_FILES, _has_summary)
+    output = Output(folder, "a folder with the results of a demo", recogniser, is_folder=True)
+    overwriting.check([output], [find_model(options.model)])
+    with new_output(output, overwrite=overwriting.overwrite) as temporary:
+        summary = _write_results(temporary, options, reporting.quiet)
+    if reporting.as_json:
+        print_json(summary)
+    elif not reporting.quiet:
+        out.print(_table(summary))
+        names = (str(folder / name) for name in _FILES if (folder / name).exists())
+        print_plain("written: " + ", ".join(names))
+    wanted = options.show
+    if wanted or (wanted is None and has_display() and not reporting.as_json):
+        _open_in_napari(folder)
+
+
+def _write_results(folder: Path, options: DemoOptions, quiet: bool) -> dict[str, object]:
+    """Write all files to a folder, and return the summary, which is one of them."""
     from rleseg_core.data import ImageStack, SyntheticConfig, synthesize
     from rleseg_core.data.formats.writers import write_labels
     from rleseg_core.data.formats.zarr_writing import open_written
     from rleseg_core.inference import Segmenter
 
-    folder, size = options.folder, (options.side, options.side)
+    size = (options.side, options.side)
     segmenter = Segmenter.from_checkpoint(options.model, options.device)
     sequence = synthesize(SyntheticConfig(n_frames=options.frames, size=size, seed=options.seed))
     write_labels(folder / "images.tif", sequence.images)
     write_labels(folder / "truth.tif", sequence.classes, sequence.class_names)
     stack = ImageStack.open(folder / "images.tif")
-    run, longest = _segment(segmenter, stack, folder, reporting.quiet)
+    run, longest = _segment(segmenter, stack, folder, quiet)
     masks, metadata = open_written(folder / "masks.zarr")
     labels = np.asarray(masks[:])
     write_labels(folder / "masks.tif", labels, metadata=metadata)
@@ -103,18 +136,15 @@ def demo(options: DemoOptions = DemoOptions(), reporting: Reporting = Reporting(
         "device": run.device,
         "model": segmenter.info.name,
         "seed": options.seed,
-        "out": str(folder),
+        "out": str(options.folder),
     }
-    with whole_file(folder / "summary.json") as temporary:
-        temporary.write_text(json.dumps(summary, indent=2))
-    if reporting.as_json:
-        print_json(summary)
-    elif not reporting.quiet:
-        out.print(_table(summary, {row.name: row.dice for row in scores.classes}))
-        out.print("written: " + ", ".join(str(folder / name) for name in _FILES))
-    wanted = options.show
-    if wanted or (wanted is None and has_display() and not reporting.as_json):
-        _open_in_napari(folder)
+    (folder / _SUMMARY).write_text(json.dumps(summary, indent=2), "utf-8")
+    return summary
+
+
+def _has_summary(folder: Path) -> bool:
+    summary = json.loads((folder / _SUMMARY).read_text("utf-8"))
+    return {"frames", "windows", "tokens", "model", "seed", "out"} <= set(summary)
 
 
 def _segment(
@@ -157,12 +187,15 @@ def _animate(
     )
 
 
-def _table(summary: dict[str, object], dice: dict[str, float]) -> Table:
+def _table(summary: dict[str, object]) -> Table:
+    dice = summary["dice"]
+    assert isinstance(dice, dict)
     table = Table(
-        "frames", "windows", "tokens", "tokens/s", "seconds", *(f"Dice {n}" for n in dice)
+        "frames", "windows", "tokens", "tokens/s", "seconds", *(f"Dice {name}" for name in dice)
     )
     keys = ("frames", "windows", "tokens", "tokens_per_s", "seconds")
-    table.add_row(*(str(summary[key]) for key in keys), *(f"{d:.3f}" for d in dice.values()))
+    numbers = (f"{math.nan if value is None else value:.3f}" for value in dice.values())
+    table.add_row(*(str(summary[key]) for key in keys), *numbers)
     return table
 
 

@@ -10,18 +10,26 @@ from rich.table import Table
 
 from rleseg_core.cli.console import out, print_json, progress_bar
 from rleseg_core.cli.options import FLAT, NOT_NEGATIVE, Reporting
+from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenReading, GivenTruthReading
 from rleseg_core.cli.values import classes_of, frames_of, parts_of
 from rleseg_core.data import MaskStack
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.formats.writers import recorded_class_names
+from rleseg_core.drawing.charts import chart_output
 from rleseg_core.errors import DataError
 from rleseg_core.evaluation.base import ImageMetric, Masks
 from rleseg_core.evaluation.boundary import BoundaryScore
 from rleseg_core.evaluation.registry import IMAGE_METRICS, metric_summaries
-from rleseg_core.evaluation.report import MEDIAN_OF_IMAGES, POOLED, WITH_BACKGROUND, Evaluation
+from rleseg_core.evaluation.report import (
+    MEDIAN_OF_IMAGES,
+    POOLED,
+    WITH_BACKGROUND,
+    Evaluation,
+    table_output,
+)
 from rleseg_core.evaluation.scores import AGNOSTIC
-from rleseg_core.files import check_writable
+from rleseg_core.outputs import Output
 
 METRICS = Group("Metrics beside Dice, IoU, precision and recall", sort_key=40)
 
@@ -124,6 +132,7 @@ def evaluate(
     truth: Path,
     /,
     options: EvaluateOptions = EvaluateOptions(),
+    overwriting: Overwriting = Overwriting(),
     reporting: Reporting = Reporting(),
 ) -> None:
     """Score masks against the truth: Dice, IoU, precision and recall of each class.
@@ -136,10 +145,13 @@ def evaluate(
         True masks of the same shape.
     options : EvaluateOptions
         Which masks are scored, and where the scores go.
+    overwriting : Overwriting
+        Whether older files are replaced.
     reporting : Reporting
         What is printed.
     """
-    _check_outputs(options)
+    overwrite = overwriting.overwrite
+    overwriting.check(_outputs(options), [predicted, truth])
     classes = options.classes
     if classes is None:
         classes = ",".join(recorded_class_names(predicted))
@@ -174,9 +186,9 @@ def evaluate(
             )
             bar.update(done, len(frames))
     if options.csv_file is not None:
-        evaluation.write_csv(options.csv_file)
+        evaluation.write_csv(options.csv_file, overwrite=overwrite)
     if options.plot is not None:
-        evaluation.save_plot(options.plot)
+        evaluation.save_plot(options.plot, overwrite=overwrite)
     if reporting.as_json:
         print_json({"frames": len(frames), **evaluation.to_json()})
     elif not reporting.quiet:
@@ -224,10 +236,11 @@ def _score(value: float | None) -> str:
     return "–" if np.isnan(value) else f"{value:.3f}"
 
 
-def _check_outputs(options: EvaluateOptions) -> None:
-    """Raise the error of a file that cannot be written before the scoring, not after it."""
-    if options.plot is not None and options.plot.suffix.lower() != ".png":
-        raise DataError(f"the name of a plot must end in .png, got {options.plot}")
-    for path in (options.csv_file, options.plot):
-        if path is not None:
-            check_writable(path)
+def _outputs(options: EvaluateOptions) -> list[Output]:
+    """The files that are written."""
+    outputs = []
+    if options.csv_file is not None:
+        outputs.append(table_output(options.csv_file))
+    if options.plot is not None:
+        outputs.append(chart_output(options.plot))
+    return outputs

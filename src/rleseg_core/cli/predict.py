@@ -8,6 +8,7 @@ from cyclopts import Group, Parameter
 
 from rleseg_core.cli.console import out, print_json, progress_bar
 from rleseg_core.cli.options import FLAT, POSITIVE, Device, ImageSize, Reporting
+from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenReading
 from rleseg_core.cli.values import frames_of
 from rleseg_core.data.formats.registry import input_kinds, output_suffixes
@@ -34,6 +35,8 @@ class PredictArguments:
         How the next token is chosen: the most likely one, or at random among the likely ones.
     frames : str or None
         Frames to segment, such as 0-9,15, counted from 0; the others stay background.
+    update : bool
+        In a result for the same stack that exists, replace --frames and keep the others.
     batch_size : int or None
         Windows that are decoded at once.
     draft : {'none', 'frame', 'dense'}
@@ -58,6 +61,7 @@ class PredictArguments:
     draft: Annotated[Literal["none", "frame", "dense"], Parameter(group=SPEED)] = "none"
     preview: Annotated[bool, Parameter(group=SPEED, negative="--no-preview")] = False
     device: Annotated[Device, Parameter(group=SPEED)] = "auto"
+    update: bool = False
     reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
 
 
@@ -65,6 +69,7 @@ def predict(
     stack: Annotated[Path, Parameter(help=f"One of: {input_kinds()}.")],
     /,
     options: PredictArguments,
+    overwriting: Overwriting = Overwriting(),
     reporting: Reporting = Reporting(),
 ) -> None:
     """Segment a stack, and write its masks to a file.
@@ -75,23 +80,29 @@ def predict(
         The images.
     options : PredictArguments
         What is segmented, with what, and how.
+    overwriting : Overwriting
+        Whether older masks are replaced.
     reporting : Reporting
         What is printed.
     """
     from rleseg_core.data import ImageStack
-    from rleseg_core.data.formats.writers import check_output
+    from rleseg_core.data.formats.writers import label_output
     from rleseg_core.decoding import Sampling
-    from rleseg_core.inference import Segmenter, predict_to_file
+    from rleseg_core.inference import Segmenter, check_result, predict_to_file
 
-    check_output(options.output)
+    label_output(options.output)
     images = ImageStack.open(stack, **options.reading)
     frames = frames_of(options.frames, images.n_frames)
+    overwrite, update = overwriting.overwrite, options.update
+    check_result(options.output, images, frames=frames, overwrite=overwrite, update=update)
     segmenter = Segmenter.from_checkpoint(options.model, options.device)
     run = predict_to_file(
         segmenter,
         images,
         options.output,
         frames=frames,
+        overwrite=overwrite,
+        update=update,
         stitch=options.stitch,
         sampling=Sampling(top_p=None if options.sampling == "greedy" else 0.4),
         batch_size=options.batch_size,

@@ -9,6 +9,10 @@ from cyclopts import Parameter
 
 from rleseg_core.cli.console import out, print_json
 from rleseg_core.cli.options import POSITIVE, Reporting
+from rleseg_core.cli.overwriting import Overwriting
+from rleseg_core.outputs import Output, folder_of, new_output
+
+_FILES = ("images.tif", "classes.tif", "instances.tif")
 
 
 @Parameter(name="*")
@@ -38,6 +42,7 @@ def synth(
     folder: Path,
     /,
     options: SynthOptions = SynthOptions(),
+    overwriting: Overwriting = Overwriting(),
     reporting: Reporting = Reporting(),
 ) -> None:
     """Make a synthetic phase-contrast time-lapse of two cell classes, with its true masks.
@@ -48,26 +53,33 @@ def synth(
         Folder to write images.tif, classes.tif and instances.tif to.
     options : SynthOptions
         What the time-lapse shows.
+    overwriting : Overwriting
+        Whether an older time-lapse is replaced.
     reporting : Reporting
         What is printed.
     """
     from rleseg_core.data import SyntheticConfig, synthesize
-    from rleseg_core.data.formats.writers import write_labels
+    from rleseg_core.data.formats.writers import metadata_of, write_labels
 
+    output = Output(
+        folder,
+        "a folder with a synthetic time-lapse",
+        folder_of(_FILES, lambda path: "synthetic" in metadata_of(path / "images.tif").provenance),
+        is_folder=True,
+    )
+    overwriting.check([output], [])
     size = (options.height, options.width)
     sequence = synthesize(SyntheticConfig(n_frames=options.frames, size=size, seed=options.seed))
     made = {"synthetic": {"seed": options.seed}}
-    paths = {
-        "images": write_labels(folder / "images.tif", sequence.images, (), made),
-        "classes": write_labels(
-            folder / "classes.tif", sequence.classes, sequence.class_names, made
-        ),
-        "instances": write_labels(folder / "instances.tif", sequence.instances, (), made),
-    }
+    images, classes, instances = _FILES
+    with new_output(output, overwrite=overwriting.overwrite) as temporary:
+        write_labels(temporary / images, sequence.images, (), made)
+        write_labels(temporary / classes, sequence.classes, sequence.class_names, made)
+        write_labels(temporary / instances, sequence.instances, (), made)
     if reporting.as_json:
         print_json(
             {
-                **{name: str(path) for name, path in paths.items()},
+                **{Path(name).stem: str(folder / name) for name in _FILES},
                 "frames": options.frames,
                 "class_names": list(sequence.class_names),
                 "n_cells": len(np.unique(sequence.instances[sequence.instances > 0])),

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from rleseg_core.drawing.palette import PALETTE, as_rgb, class_rgb, label_colour
 from rleseg_core.drawing.style import FAINT, INK, PAPER, font
 from rleseg_core.errors import DataError
-from rleseg_core.files import whole_file
+from rleseg_core.outputs import Output, begins_with, new_output
 from rleseg_core.tokens import Event, MaskEnded, RunPainted, Tokenizer, Vocabulary
 
 PANEL = 384  # pixels of the longer side of the patch and of the mask
@@ -85,6 +85,7 @@ def render_animation(
     fps: int = 20,
     runs_per_frame: int | None = None,
     max_seconds: float | None = 20.0,
+    overwrite: bool = False,
 ) -> Path:
     """Write an animation of a window's tokens as a GIF or an MP4, and return its path.
 
@@ -105,11 +106,15 @@ def render_animation(
         Runs that each animation frame adds; None: as few as `max_seconds` allows.
     max_seconds : float or None
         Longest duration in seconds; `runs_per_frame` is raised to keep to it. None: no limit.
+    overwrite : bool
+        Whether it may replace an older animation, which stays until the new one is whole.
 
     Raises
     ------
     DataError
         If the file is neither GIF nor MP4, or the image does not fit the tokenizer.
+    OutputError
+        If there is something of that name, and `overwrite` is not set or it is no animation.
     """
     for _ in write_animation(
         image,
@@ -119,9 +124,27 @@ def render_animation(
         fps=fps,
         runs_per_frame=runs_per_frame,
         max_seconds=max_seconds,
+        overwrite=overwrite,
     ):
         pass
     return Path(path)
+
+
+def animation_output(path: str | Path) -> Output:
+    """An animation as an output, which `check_outputs` compares with the inputs of a call.
+
+    Raises
+    ------
+    DataError
+        If the name is neither that of a GIF nor of an MP4.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind == ".gif":
+        return Output(path, "a GIF", begins_with(b"GIF8"))
+    if kind == ".mp4":
+        return Output(path, "an MP4", begins_with(b"ftyp", at=4))
+    raise DataError(f"an animation is written as .gif or .mp4, got {path.name}")
 
 
 @dataclass(frozen=True)
@@ -149,12 +172,10 @@ def write_animation(
     fps: int = 20,
     runs_per_frame: int | None = None,
     max_seconds: float | None = 20.0,
+    overwrite: bool = False,
 ) -> Generator[FrameWritten, None, None]:
     """`render_animation` that reports each frame written; if closed early, no file is left."""
-    path = Path(path)
-    kind = path.suffix.lower()
-    if kind not in (".gif", ".mp4"):
-        raise DataError(f"an animation is written as .gif or .mp4, got {path.name}")
+    output = animation_output(path)
     if not 1 <= fps <= 100:
         raise DataError(f"an animation has 1 to 100 frames per second, got {fps}")
     tokens = np.asarray(tokens)
@@ -162,8 +183,8 @@ def write_animation(
     step = _runs_per_frame(n_runs, runs_per_frame, fps, max_seconds)
     rendered = frames(image, tokenizer, tokens, runs_per_frame=step)
     n_frames = math.ceil(n_runs / step) + 2
-    with whole_file(path) as temporary:
-        writer = _write_gif if kind == ".gif" else _write_mp4
+    with new_output(output, overwrite=overwrite) as temporary:
+        writer = _write_gif if output.path.suffix.lower() == ".gif" else _write_mp4
         for n_done in writer(temporary, rendered, fps):
             yield FrameWritten(n_done, n_frames)
 

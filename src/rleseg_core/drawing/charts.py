@@ -10,11 +10,25 @@ from PIL import Image, ImageDraw
 from rleseg_core.drawing.palette import class_rgb
 from rleseg_core.drawing.style import FAINT, INK, PAPER, font
 from rleseg_core.errors import DataError
-from rleseg_core.files import whole_file
+from rleseg_core.outputs import Output, begins_with, new_output
 
 WIDTH, PANEL, MARGIN, TITLE, AXIS = 900, 84, 20, 40, 34
 CURVES = 340
 RULE = (214, 216, 220)
+
+
+def chart_output(path: str | Path) -> Output:
+    """A chart as an output, which `check_outputs` compares with the inputs of a call.
+
+    Raises
+    ------
+    DataError
+        If the name is not that of a PNG.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise DataError(f"a chart's file name must end in .png, got {path}")
+    return Output(path, "a PNG", begins_with(b"\x89PNG\r\n"))
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,7 @@ def save_histograms(
     title: str,
     marks: Sequence[int] = (),
     letters: Literal["left", "right"] = "right",
+    overwrite: bool = False,
 ) -> Path:
     """Write a PNG of histograms over the same bins, one below the other.
 
@@ -64,15 +79,17 @@ def save_histograms(
         Values at which a line is drawn and said; those beyond the bins are left out.
     letters : {'left', 'right'}
         Where the titles of the histograms are, best where the bars are low.
+    overwrite : bool
+        Whether it may replace an older chart, which stays until the new one is whole.
 
     Raises
     ------
     DataError
         If the name is not that of a PNG.
+    OutputError
+        If there is something of that name, and `overwrite` is not set or it is no PNG.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise DataError(f"a chart's file name must end in .png, got {path}")
+    output = chart_output(path)
     height = TITLE + len(histograms) * PANEL + AXIS
     chart = Image.new("RGB", (WIDTH, height), PAPER)
     pen = ImageDraw.Draw(chart)
@@ -86,9 +103,9 @@ def save_histograms(
         _draw_bars(pen, histogram.counts, edges, scale, base, class_rgb(index + 1))
         pen.text((x, base - PANEL + 12), histogram.title, INK, font(13), anchor=anchor)
         pen.text((x, base - PANEL + 29), histogram.note, FAINT, font(12), anchor=anchor)
-    with whole_file(path) as temporary:
+    with new_output(output, overwrite=overwrite) as temporary:
         chart.quantize(64).save(temporary, optimize=True)
-    return path
+    return output.path
 
 
 @dataclass(frozen=True)
@@ -116,6 +133,7 @@ def save_curves(
     title: str,
     across: str,
     limits: tuple[float, float] = (0.0, 1.0),
+    overwrite: bool = False,
 ) -> Path:
     """Write a PNG of curves over the same positions, which are evenly spaced.
 
@@ -133,15 +151,17 @@ def save_curves(
         Label of the axis of positions.
     limits : (float, float)
         Of the values, tenths of which are marked.
+    overwrite : bool
+        Whether it may replace an older chart, which stays until the new one is whole.
 
     Raises
     ------
     DataError
         If the name is not that of a PNG.
+    OutputError
+        If there is something of that name, and `overwrite` is not set or it is no PNG.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise DataError(f"a chart's file name must end in .png, got {path}")
+    output = chart_output(path)
     low, high = limits
     left, top, bottom = 2 * MARGIN + 14, TITLE + 10, TITLE + CURVES
     step = (WIDTH - 2 * MARGIN - left) / max(len(positions) - 1, 1)
@@ -176,9 +196,9 @@ def save_curves(
             font(13),
             anchor="rs",
         )
-    with whole_file(path) as temporary:
+    with new_output(output, overwrite=overwrite) as temporary:
         chart.quantize(64).save(temporary, optimize=True)
-    return path
+    return output.path
 
 
 def _draw_marks(pen: ImageDraw.ImageDraw, marks: Sequence[int], scale: float, bottom: int) -> None:

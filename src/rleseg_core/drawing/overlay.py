@@ -8,8 +8,9 @@ import numpy as np
 from skimage.color import label2rgb
 from skimage.segmentation import find_boundaries
 
+from rleseg_core.drawing.charts import chart_output
 from rleseg_core.drawing.palette import class_rgb
-from rleseg_core.files import whole_file
+from rleseg_core.outputs import new_output
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, alpha: float = 0.3) -> np.ndarray:
@@ -40,7 +41,14 @@ def overlay(image: np.ndarray, labels: np.ndarray, alpha: float = 0.3) -> np.nda
     return np.round(areas * 255).astype(np.uint8)
 
 
-def save_overlay(path: Path, images: np.ndarray, labels: np.ndarray, frames: Sequence[int]) -> Path:
+def save_overlay(
+    path: Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    frames: Sequence[int],
+    *,
+    overwrite: bool = False,
+) -> Path:
     """Write a PNG of some frames side by side, the images above, with their masks below.
 
     Parameters
@@ -53,10 +61,17 @@ def save_overlay(path: Path, images: np.ndarray, labels: np.ndarray, frames: Seq
         Its class ids.
     frames : sequence of int
         Which ones.
+    overwrite : bool
+        Whether it may replace an older PNG, which stays until the new one is whole.
+
+    Raises
+    ------
+    OutputError
+        If there is something of that name, and `overwrite` is not set or it is no PNG.
     """
     blank = np.zeros(labels.shape[1:], np.uint8)
     above = np.hstack([overlay(images[frame], blank) for frame in frames])
     below = np.hstack([overlay(images[frame], labels[frame]) for frame in frames])
-    with whole_file(path) as temporary:
+    with new_output(chart_output(path), overwrite=overwrite) as temporary:
         iio.imwrite(temporary, np.vstack([above, below]))
     return path

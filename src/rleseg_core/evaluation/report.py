@@ -19,7 +19,7 @@ from rleseg_core.evaluation.scores import (
     plain_number,
     score,
 )
-from rleseg_core.files import whole_file
+from rleseg_core.outputs import Output, new_output, table_with
 
 MEAN, WITH_BACKGROUND = "mean", "with background"
 """Names of the averages over classes, beside the names of classes."""
@@ -30,8 +30,14 @@ POOLED, MEAN_OF_IMAGES, MEDIAN_OF_IMAGES = "pooled", "mean of images", "median o
 ScoreRow = Mapping[str, float]
 """Scores by the name of their metric, nan where there is nothing to score."""
 
+_FIRST_COLUMNS = ("image", "class")  # of a table, before the scores
 _COUNT = "n_"  # names of counts begin so; no averages are made of them
 _BINS = tuple(range(0, 101, 5))  # of Dice, in percent
+
+
+def table_output(path: str | Path) -> Output:
+    """A table of scores as an output, which `check_outputs` compares with the inputs of a call."""
+    return Output(Path(path), "a table of scores (CSV)", table_with(*_FIRST_COLUMNS))
 
 
 @dataclass(kw_only=True)
@@ -123,8 +129,10 @@ class Evaluation:
             values["agnostic"] = {self.agnostic: pooled[self.agnostic]}
         return values
 
-    def write_csv(self, path: str | Path) -> Path:
+    def write_csv(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write a row for each image and class, then those for all images, whole or not at all.
+
+        An older table is replaced only with `overwrite`; any other file never.
 
         Columns are `image`, `class`, `n_pixels` (of the truth) and one for each score; what is nan,
         or is not known of a class, stays empty.
@@ -133,10 +141,10 @@ class Evaluation:
         columns = list(dict.fromkeys(key for row in tables[POOLED].values() for key in row))
         columns = ["n_pixels", *(key for key in columns if key != "n_pixels")]
         with (
-            whole_file(path) as temporary,
+            new_output(table_output(path), overwrite=overwrite) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
-            writer = csv.DictWriter(file, ["image", "class", *columns], restval="")
+            writer = csv.DictWriter(file, [*_FIRST_COLUMNS, *columns], restval="")
             writer.writeheader()
             for image, table in tables.items():
                 for name, row in table.items():
@@ -144,8 +152,11 @@ class Evaluation:
                     writer.writerow({"image": image, "class": name, **known})
         return Path(path)
 
-    def save_plot(self, path: str | Path) -> Path:
-        """Write a PNG of the distribution of Dice over the images, a histogram for each class."""
+    def save_plot(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a PNG of the distribution of Dice over the images, a histogram for each class.
+
+        An older PNG is replaced only with `overwrite`; any other file never.
+        """
         tables = self.tables()
         histograms = []
         for name, pooled in tables[POOLED].items():
@@ -168,6 +179,7 @@ class Evaluation:
             title=f"Dice of {self.n_images} {noun}, in percent",
             marks=(20, 40, 60, 80, 100),
             letters="left",
+            overwrite=overwrite,
         )
 
     @property

@@ -4,6 +4,7 @@
 """
 
 from rleseg_core.inference.confidence import Confidences, confidences
+from rleseg_core.inference.existing import check_result
 from rleseg_core.inference.geometry import masks_in_source, source_rectangle
 from rleseg_core.inference.options import DraftSource, PredictOptions
 from rleseg_core.inference.output import PredictionSummary, predict_to_file
@@ -19,6 +20,7 @@ __all__ = [
     "StitchRule",
     "Stitcher",
     "WindowResult",
+    "check_result",
     "confidences",
     "masks_in_source",
     "predict_to_file",

@@ -4,20 +4,20 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Unpack
 
 import numpy as np
 
 from rleseg_core.data import ImageStack
 from rleseg_core.data.formats.registry import suffix_format
-from rleseg_core.data.formats.writers import check_output, write_labels
+from rleseg_core.data.formats.sources import source_files
+from rleseg_core.data.formats.writers import label_output, write_labels
 from rleseg_core.data.formats.zarr import ZARR
 from rleseg_core.data.formats.zarr_writing import create_labels, image_of, list_label
-from rleseg_core.errors import DataError
-from rleseg_core.files import replace_folder
+from rleseg_core.inference.existing import ExistingResult, check_result
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
 from rleseg_core.inference.segmenter import Segmenter, WindowResult
+from rleseg_core.outputs import new_output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,8 @@ def predict_to_file(
     options: PredictOptions = DEFAULTS,
     *,
     frames: Sequence[int] | None = None,
+    overwrite: bool = False,
+    update: bool = False,
     **changes: Unpack[PredictKeywords],
 ) -> Generator[WindowResult, None, PredictionSummary]:
     """Segment a stack into a file that appears only when it is complete.
@@ -75,6 +77,11 @@ def predict_to_file(
         As for `write_labels`; model, version and date are recorded in it.
     options, frames, **changes
         As for `Segmenter.predict`.
+    overwrite : bool
+        Whether it may replace an older label stack, which stays until the new one is whole.
+    update : bool
+        Whether, in an older result for the same stack, these frames are replaced and the others
+        kept.
 
     Yields
     ------
@@ -88,23 +95,31 @@ def predict_to_file(
     Raises
     ------
     DataError
-        If no format of that suffix can be written, `path` is the file of the images, or a frame is
-        out of range.
+        If no format of that suffix can be written, a frame is out of range, or there is an older
+        result to be updated that is none for this stack.
+    OutputError
+        If `path` is, contains or lies inside what is read, or exists.
     """
     options = replace(options, **changes)
-    check_output(path)
-    if path.resolve() == stack.path:
-        raise DataError(f"{path} holds the images; choose another name for their masks")
+    inputs = source_files(segmenter.info.path)
+    check_result(path, stack, inputs, frames=frames, overwrite=overwrite, update=update)
     record = segmenter.info.provenance(stitch=options.stitch, device=str(segmenter.device))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if stack.path is not None:
+        record["source"] = stack.path.name
+    existing = ExistingResult.read(path) if update and path.exists() else None
+    if existing is not None:
+        record = existing.record_with(record, frames)
     started = time.perf_counter()
     n_windows = n_tokens = batch_size = 0
-    with TemporaryDirectory(prefix=".rleseg-", dir=path.parent) as folder:
-        temporary = Path(folder) / "labels.zarr"
-        image = image_of(path)
-        metadata = stack.metadata.for_masks(segmenter.class_names, record)
-        shape = stack.shape[:3]
-        labels = create_labels(temporary, shape, np.dtype(np.uint8), metadata, image=image)
+    image = image_of(path)
+    is_zarr = image is not None or suffix_format(path.suffix) is ZARR
+    metadata = stack.metadata.for_masks(segmenter.class_names, record)
+    with new_output(label_output(path), overwrite=overwrite or update) as temporary:
+        growing = temporary if is_zarr else temporary.with_name("labels.zarr")
+        dtype = np.dtype(np.uint8) if existing is None else existing.labels.dtype
+        labels = create_labels(growing, stack.shape[:3], dtype, metadata, image=image)
+        if existing is not None:
+            existing.copy_to(labels, frames)
         run = segmenter.predict(stack, options, frames=frames, out=labels)
         try:
             for result in run:
@@ -115,11 +130,9 @@ def predict_to_file(
         finally:
             run.close()
         seconds = time.perf_counter() - started
-        if image is not None or suffix_format(path.suffix) is ZARR:  # it is written already
-            replace_folder(temporary, path)
-            list_label(path)
-        else:
-            write_labels(path, labels, metadata=metadata)
+        if not is_zarr:
+            write_labels(temporary, labels, metadata=metadata)
+    list_label(path)
     return PredictionSummary(
         frames=stack.n_frames if frames is None else len(frames),
         windows=n_windows,

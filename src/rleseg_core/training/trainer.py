@@ -19,7 +19,6 @@ from rleseg_core.checkpoints import (
 from rleseg_core.data import SampleBatch
 from rleseg_core.devices import choose_device
 from rleseg_core.errors import BudgetError, TrainingError
-from rleseg_core.files import remove_temporary_files
 from rleseg_core.model import Pix2Seq
 from rleseg_core.parallel.launch import (
     begin_random_step,
@@ -225,8 +224,6 @@ class Trainer:
         return learner
 
     def _prepare_folder(self, learner: Learner) -> None:
-        for path in (self.run_dir / LAST, self.run_dir / BEST, self.info.path):
-            remove_temporary_files(path)  # of a run that was killed while it wrote
         if self.step == 0:
             (self.run_dir / BEST).unlink(missing_ok=True)  # that of an earlier run
             self._save(learner)

@@ -15,7 +15,7 @@ def test_masks_are_written_with_their_classes(run, values, synthetic, model, tmp
     summary = values(synthetic / "images.tif", *how)
     assert (summary["frames"], summary["windows"]) == (3, 3 * 4)
     assert masks.exists()
-    code, out, _ = run(synthetic / "images.tif", *how)
+    code, out, _ = run(synthetic / "images.tif", *how, "--overwrite")
     assert code == 0
     assert out.startswith("3 frames, 12 windows")
 

@@ -54,7 +54,7 @@ def test_letters_can_be_on_either_side(tmp_path):
     found = []
     for side in ("left", "right"):
         path = save_histograms(
-            tmp_path / "h.png", [Histogram("a", "b", [0])], [0, 1], title="", letters=side
+            tmp_path / f"{side}.png", [Histogram("a", "b", [0])], [0, 1], title="", letters=side
         )
         panel = np.asarray(Image.open(path).convert("L"))[TITLE + 4 : TITLE + PANEL - 10]
         columns = np.flatnonzero((panel[:, MARGIN + 2 : -MARGIN - 2] < 150).any(axis=0))

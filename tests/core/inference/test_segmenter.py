@@ -11,7 +11,7 @@ from rleseg_core.checkpoints import build_model, new_model, save_checkpoint
 from rleseg_core.data import ImageStack, SyntheticConfig, plan_windows, synthesize
 from rleseg_core.data.labels import upsample_labels
 from rleseg_core.decoding import Sampling
-from rleseg_core.errors import BudgetError, DataError, RlesegError, SchemeError
+from rleseg_core.errors import BudgetError, DataError, OutputError, RlesegError, SchemeError
 from rleseg_core.inference import PredictOptions, Segmenter, predict_to_file
 from rleseg_core.inference.options import PredictKeywords
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -277,15 +277,16 @@ def test_images_are_not_overwritten_by_their_masks(segmenter, tmp_path):
     path = tmp_path / "images.tif"
     tifffile.imwrite(path, np.zeros((1, 64, 64), np.uint8))
     before = path.read_bytes()
-    with pytest.raises(DataError, match="holds the images"):
-        next(predict_to_file(segmenter, ImageStack.open(path), path))
+    for kept in ({}, {"overwrite": True}, {"update": True}):
+        with pytest.raises(OutputError, match="is the input"):
+            next(predict_to_file(segmenter, ImageStack.open(path), path, **kept))
     assert path.read_bytes() == before
 
 
 def test_older_zarr_is_replaced(segmenter, stack, tmp_path):
     path = tmp_path / "masks.zarr"
     for frame in (0, 2):
-        product(predict_to_file(segmenter, stack, path, frames=[frame]))
+        product(predict_to_file(segmenter, stack, path, frames=[frame], overwrite=frame > 0))
     written = zarr.open_group(path, mode="r")["0"][:]
     assert written[2].any()
     assert not written[0].any()
@@ -294,11 +295,12 @@ def test_older_zarr_is_replaced(segmenter, stack, tmp_path):
 
 def test_cancelled_file_is_not_there_and_the_older_one_is(segmenter, stack, tmp_path):
     path = tmp_path / "masks.tif"
-    path.write_text("older")
-    run = predict_to_file(segmenter, stack, path)
+    tifffile.imwrite(path, np.zeros((1, 64, 64), np.uint8))
+    older = path.read_bytes()
+    run = predict_to_file(segmenter, stack, path, overwrite=True)
     next(run)
     run.close()
-    assert path.read_text() == "older"
+    assert path.read_bytes() == older
     assert [p.name for p in tmp_path.iterdir()] == ["masks.tif"]
 
 

@@ -12,8 +12,9 @@ from rich.table import Table
 from rleseg_core.cli.console import out, print_json, progress_bar
 from rleseg_core.cli.masks import WINDOWS, GivenWriting, MaskOptions, MaskPaths, SchemeName
 from rleseg_core.cli.options import FLAT, NOT_NEGATIVE, POSITIVE, ImageSize, Reporting
+from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.values import choices_of, numbers_of
-from rleseg_core.files import check_writable, whole_file
+from rleseg_core.outputs import Output, new_output, table_with
 from rleseg_core.reports import product_of
 from rleseg_core.spec import WindowSpec
 
@@ -111,7 +112,11 @@ class FidelityOptions:
 
 
 def fidelity(
-    masks: MaskPaths, /, options: FidelityOptions, reporting: Reporting = Reporting()
+    masks: MaskPaths,
+    /,
+    options: FidelityOptions,
+    overwriting: Overwriting = Overwriting(),
+    reporting: Reporting = Reporting(),
 ) -> None:
     """Measure what subsampling, tokens and token budgets leave of masks (Table 11).
 
@@ -121,6 +126,8 @@ def fidelity(
         Stacks of masks.
     options : FidelityOptions
         What is measured, and where the rows go.
+    overwriting : Overwriting
+        Whether older files are replaced.
     reporting : Reporting
         What is printed.
     """
@@ -128,7 +135,7 @@ def fidelity(
     from rleseg_core.tokens import for_classes, preset
 
     if options.csv_file is not None:
-        check_writable(options.csv_file)
+        overwriting.check([_table_output(options.csv_file)], masks)
     scheme = preset(options.scheme, **options.writing)
     steps = options.steps.steps(scheme)
     stacks = options.masks.open(masks)
@@ -148,7 +155,7 @@ def fidelity(
     with progress_bar("measure", reporting.quiet) as bar:
         rows = product_of(run, lambda report: bar.update(report.n_done, report.n_windows))
     if options.csv_file is not None:
-        _write_csv(options.csv_file, rows)
+        _write_csv(options.csv_file, rows, overwriting.overwrite)
     if reporting.as_json:
         print_json([row.to_json() for row in rows])
     elif not reporting.quiet:
@@ -162,11 +169,22 @@ def fidelity(
         )
 
 
-def _write_csv(path: Path, rows: Sequence["Fidelity"]) -> None:
+def _columns() -> list[str]:
     from rleseg_core.analysis.reconstruction import Fidelity
 
-    with whole_file(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Fidelity)])
+    return [field.name for field in fields(Fidelity)]
+
+
+def _table_output(path: Path) -> Output:
+    return Output(path, "a table of fidelities (CSV)", table_with(*_columns()))
+
+
+def _write_csv(path: Path, rows: Sequence["Fidelity"], overwrite: bool) -> None:
+    with (
+        new_output(_table_output(path), overwrite=overwrite) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, _columns())
         writer.writeheader()
         writer.writerows(row.to_json() for row in rows)
 

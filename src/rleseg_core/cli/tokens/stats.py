@@ -18,10 +18,11 @@ from rleseg_core.cli.masks import (
     SubsampleRule,
 )
 from rleseg_core.cli.options import FLAT, POSITIVE, ImageSize, Reporting
+from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.tokens.counting import mask_sizes, usable_schemes, watch
 from rleseg_core.cli.values import numbers_of, schemes_of
-from rleseg_core.errors import DataError, SchemeError
-from rleseg_core.files import check_writable
+from rleseg_core.drawing.charts import chart_output
+from rleseg_core.errors import SchemeError
 from rleseg_core.spec import WindowSpec
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def stats(
     masks: MaskPaths,
     /,
     options: StatsOptions = StatsOptions(),
+    overwriting: Overwriting = Overwriting(),
     reporting: Reporting = Reporting(),
 ) -> None:
     """Count the tokens that schemes take for masks (the paper's Tables 3 to 6).
@@ -93,17 +95,20 @@ def stats(
         Stacks of masks.
     options : StatsOptions
         What is counted, and what it is compared with.
+    overwriting : Overwriting
+        Whether older files are replaced.
     reporting : Reporting
         What is printed.
     """
     from rleseg_core.analysis.lengths import THRESHOLDS
 
-    _check_plot(options.plot)
+    if options.plot is not None:
+        overwriting.check([chart_output(options.plot)], masks)
     thresholds = options.thresholds
     budgets = numbers_of(thresholds, "--thresholds") if thresholds else list(THRESHOLDS)
     counted, left_out = _count(masks, options, reporting.quiet)
     if options.plot is not None:
-        draw(options.plot, counted, budgets)
+        draw(options.plot, counted, budgets, overwrite=overwriting.overwrite)
     if reporting.as_json:
         print_json(_json(masks, counted, left_out, budgets))
     elif not reporting.quiet:
@@ -111,15 +116,6 @@ def stats(
             print_columns(title, columns, budgets)
         for name, reason in left_out.items():
             out.print(f"without {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _check_plot(plot: Path | None) -> None:
-    """Raise the error of a plot that cannot be written before the counting, not after it."""
-    if plot is None:
-        return
-    if plot.suffix.lower() != ".png":
-        raise DataError(f"the name of a plot must end in .png, got {plot}")
-    check_writable(plot)
 
 
 def _count(
@@ -172,7 +168,13 @@ def print_columns(title: str, columns: Sequence["TokenStatistics"], budgets: Seq
     out.print()
 
 
-def draw(path: Path, columns: Sequence["TokenStatistics"], budgets: Sequence[int]) -> None:
+def draw(
+    path: Path,
+    columns: Sequence["TokenStatistics"],
+    budgets: Sequence[int],
+    *,
+    overwrite: bool = False,
+) -> None:
     """Write the histograms of the lengths."""
     from rleseg_core.analysis.lengths import bin_edges
     from rleseg_core.drawing.charts import Histogram, save_histograms
@@ -192,6 +194,7 @@ def draw(path: Path, columns: Sequence["TokenStatistics"], budgets: Sequence[int
         edges,
         title="Tokens of a sequence",
         marks=budgets,
+        overwrite=overwrite,
     )
 
 

@@ -153,6 +153,9 @@ class Format:
         Whether its files can be the frames of a folder.
     write : callable, optional
         Writes a label stack (T, Y, X) and its metadata to a new path; series have them again.
+    is_ours : callable, optional
+        Whether what exists at a path could have been written by `write`, so that it may be replaced
+        if the user wants that; without it, nothing is.
     """
 
     label: str
@@ -161,3 +164,4 @@ class Format:
     is_folder: Callable[[Path], bool] | None = None
     is_frame: bool = False
     write: Callable[[Path, ArrayLike, StackMetadata], None] | None = None
+    is_ours: Callable[[Path], bool] | None = None

@@ -24,6 +24,7 @@ from rleseg_core.data.formats.tiff_pages import (
 )
 from rleseg_core.data.formats.tiff_writing import write_tiff
 from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.outputs import begins_with
 
 if TYPE_CHECKING:
     import tifffile
@@ -198,6 +199,7 @@ TIFF = Format(
     series=tiff_series,
     is_frame=True,
     write=write_tiff,
+    is_ours=begins_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 )
 
 

@@ -9,27 +9,35 @@ import numpy as np
 from rleseg_core.data.arrays import ArrayLike, frame_of
 from rleseg_core.data.formats.base import Format
 from rleseg_core.data.formats.registry import output_suffixes, series_of, suffix_format
-from rleseg_core.data.formats.zarr_writing import image_of, list_label, write_zarr
+from rleseg_core.data.formats.zarr_writing import image_of, is_our_zarr, list_label, write_zarr
 from rleseg_core.data.metadata import UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError
-from rleseg_core.files import whole_file
+from rleseg_core.outputs import Output, new_output
 
 
-def check_output(path: str | Path) -> Path:
-    """The path, if `write_labels` can write to it.
+def label_output(path: str | Path) -> Output:
+    """A label stack as an output, which `check_outputs` compares with the inputs of a call.
 
     Raises
     ------
     DataError
-        If no format of that suffix can be written, or a folder stands where a file is to be, or the
-        reverse.
+        If no format of that suffix can be written.
     """
     path = Path(path)
-    is_folder = image_of(path) is not None or _output_format(path).is_folder is not None
-    if path.exists() and path.is_dir() != is_folder:
-        kind = "folder" if path.is_dir() else "file"
-        raise DataError(f"cannot write labels to {path}: there is a {kind} of that name")
-    return path
+    image = image_of(path)
+    if image is not None:
+        return Output(path, "a group of labels", is_our_zarr, is_folder=True, within=image)
+    found = _output_format(path)
+    return Output(
+        path,
+        f"a label stack ({found.label})",
+        found.is_ours or _never,
+        is_folder=found.is_folder is not None,
+    )
+
+
+def _never(_: Path) -> bool:
+    return False
 
 
 def write_labels(
@@ -39,8 +47,9 @@ def write_labels(
     provenance: Mapping[str, object] | None = None,
     *,
     metadata: StackMetadata = UNKNOWN,
+    overwrite: bool = False,
 ) -> Path:
-    """Write a label stack whole, or leave the older file.
+    """Write a label stack whole, or not at all.
 
     Parameters
     ----------
@@ -58,6 +67,8 @@ def write_labels(
     metadata : StackMetadata
         What belongs to the labels besides, such as their scale: `stack.metadata.for_masks()` of
         their images.
+    overwrite : bool
+        Whether it may replace an older label stack, which stays until the new one is whole.
 
     Returns
     -------
@@ -68,23 +79,24 @@ def write_labels(
     ------
     DataError
         If no format of that suffix can be written, or it cannot hold the ids.
+    OutputError
+        If there is something of that name, and `overwrite` is not set or it is no label stack.
     """
-    target = check_output(path)
+    target = label_output(path)
     known = dict(metadata.provenance) | dict(provenance or {})
     metadata = replace(
         metadata, class_names=tuple(class_names) or metadata.class_names, provenance=known
     )
     labels = fitting_ids(labels)
-    image = image_of(target)
-    with whole_file(target) as temporary:
-        if image is not None:
-            write_zarr(temporary, labels, metadata, image=image)
+    with new_output(target, overwrite=overwrite) as temporary:
+        if target.within is not None:
+            write_zarr(temporary, labels, metadata, image=target.within)
         else:
-            write = _output_format(target).write
+            write = _output_format(target.path).write
             assert write is not None
             write(temporary, labels, metadata)
-    list_label(target)
-    return target
+    list_label(target.path)
+    return target.path
 
 
 def fitting_ids(labels: ArrayLike) -> ArrayLike:
@@ -124,10 +136,15 @@ class _Converted:
 
 def recorded_class_names(path: str | Path) -> tuple[str, ...]:
     """Names of the classes that `write_labels` noted in a file; none where there is no note."""
+    return metadata_of(path).class_names
+
+
+def metadata_of(path: str | Path) -> StackMetadata:
+    """What `write_labels` noted in a file besides the labels; nothing of one that is not masks."""
     try:
-        return series_of(path, masks=True)[0].metadata.class_names
+        return series_of(path, masks=True)[0].metadata
     except (DataError, OSError):
-        return ()  # the reader says what is wrong with it
+        return UNKNOWN  # the reader says what is wrong with it
 
 
 def _output_format(path: Path) -> Format:

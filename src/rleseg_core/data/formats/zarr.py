@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rleseg_core.data.formats.base import Format, ReadOptions, Series
 from rleseg_core.data.formats.ngff import ngff_metadata
-from rleseg_core.data.formats.zarr_writing import write_zarr
+from rleseg_core.data.formats.zarr_writing import is_our_zarr, write_zarr
 from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -80,4 +80,5 @@ ZARR = Format(
     series=zarr_series,
     is_folder=is_zarr,
     write=write_zarr,
+    is_ours=is_our_zarr,
 )

@@ -1,5 +1,6 @@
 """Stacks written to zarr, one chunk per frame: bare arrays, and OME-Zarr groups of labels."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,10 +11,12 @@ from rleseg_core.data.arrays import ArrayLike
 from rleseg_core.data.formats.ngff import LEVEL, RECORD, ngff_attributes, ngff_metadata
 from rleseg_core.data.metadata import UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError
+from rleseg_core.outputs import FILES_OF_DESKTOPS
 
 if TYPE_CHECKING:
     import zarr
 
+_METADATA = {"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"}
 LABELS = "labels"  # the group within an OME-Zarr image that holds its labels
 
 
@@ -134,6 +137,33 @@ def open_written(path: Path, mode: Literal["r", "r+"] = "r") -> "tuple[zarr.Arra
     if not isinstance(array, zarr.Array):
         raise DataError(f"{path} is no label stack that this program wrote")
     return array, ngff_metadata(dict(node.attrs))
+
+
+def is_our_zarr(folder: Path) -> bool:
+    """Whether a folder is a zarr with our record that holds nothing but its arrays."""
+    import zarr
+
+    return RECORD in zarr.open(folder, mode="r").attrs and _holds_arrays_only(folder)
+
+
+def _holds_arrays_only(folder: Path) -> bool:
+    """Whether all in a zarr is its metadata, arrays and groups in it, and their chunks."""
+    for entry in os.scandir(folder):
+        if not entry.is_dir(follow_symlinks=False):
+            if entry.name not in _METADATA and entry.name not in FILES_OF_DESKTOPS:
+                return False
+        elif not (_holds_arrays_only if _is_node(Path(entry.path)) else _holds_chunks)(
+            Path(entry.path)
+        ):
+            return False
+    return True
+
+
+def _holds_chunks(folder: Path) -> bool:
+    """Whether a folder holds chunks, which have numbers for names, and nothing else."""
+    names = {name for _, folders, files in os.walk(folder) for name in (*folders, *files)}
+    is_numbered = folder.name == "c" or folder.name.isdecimal()
+    return is_numbered and all(name.isdecimal() for name in names - FILES_OF_DESKTOPS)
 
 
 def image_of(path: Path) -> Path | None:

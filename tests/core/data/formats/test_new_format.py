@@ -8,7 +8,7 @@ import pytest
 
 from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.formats import registry
-from rleseg_core.data.formats.writers import check_output, recorded_class_names, write_labels
+from rleseg_core.data.formats.writers import label_output, recorded_class_names, write_labels
 from rleseg_core.errors import DataError
 
 from . import toy_format
@@ -44,7 +44,7 @@ def test_new_format_is_offered_and_named(tmp_path):
     with pytest.raises(DataError, match=r"\.txt is none of .* \.toy; expected one of: .*toy array"):
         ImageStack.open(tmp_path / "a.txt")
     with pytest.raises(DataError, match=r"must end in \.tif, .* or \.toy"):
-        check_output("masks.png")
+        label_output("masks.png")
 
 
 def test_new_format_is_in_the_help():

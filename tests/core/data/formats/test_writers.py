@@ -5,7 +5,7 @@ import zarr
 
 from rleseg_core.data import LabelStack
 from rleseg_core.data.formats.writers import write_labels
-from rleseg_core.errors import DataError
+from rleseg_core.errors import DataError, OutputError
 
 LABELS = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
 
@@ -39,8 +39,8 @@ def test_folder_and_file_do_not_replace_each_other(tmp_path):
     (tmp_path / "masks.tif").mkdir()
     (tmp_path / "masks.zarr").write_text("a file")
     for name, kind in (("masks.tif", "folder"), ("masks.zarr", "file")):
-        with pytest.raises(DataError, match=f"there is a {kind} of that name"):
-            write_labels(tmp_path / name, LABELS)
+        with pytest.raises(OutputError, match=f"exists: a {kind}, but not a label stack"):
+            write_labels(tmp_path / name, LABELS, overwrite=True)
 
 
 class Broken(np.ndarray):
