@@ -39,9 +39,7 @@ def parts_for(device: str, data: Path | None, out: Path, workers: int) -> Iterat
         return Part(name, seconds, ("-m", *words, "--device", device, *written))
 
     tests = ("-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider", "--durations=12")
-    yield Part(
-        "tests", 110, (*tests, "-m", "gpu", "-n", str(min(workers, 5)), "--tb=short", "tests/core")
-    )
+    yield Part("tests", 110, (*tests, "-n", str(min(workers, 6)), "--tb=short", "tests/core/cuda"))
     source = ("usiigaci", "--data-dir", str(data)) if data else ("synthetic",)
     step = ("benchmarks.learn", "step", "--data", *source)
     for size in (8, 64, 128):
@@ -54,20 +52,20 @@ def parts_for(device: str, data: Path | None, out: Path, workers: int) -> Iterat
         "--repeats", "3", "--seconds", "0.03",
     )  # fmt: skip
     yield benchmark("drafts", 40, "benchmarks.decode", "--lengths", "--frames", "16")
+    yield benchmark(
+        "starts", 40, "benchmarks.starts", "--mask-sizes", "32", "--batches", "1", "8", "64",
+        figures=False,
+    )  # fmt: skip
     decode = ("benchmarks.decode", "--lengths", "512", "--repeats", "1", "--frames", "0")
     yield benchmark("decode-1", 70, *decode, "--batches", "1")
     yield Part(
         "suite", 90,
         (
             *tests[:-1], "-m", "not gpu and not benchmark and not slow", "-n", str(workers),
-            "--tb=line", "-v", "tests/core",
+            "--tb=line", "-v", "--continue-on-collection-errors", "tests/core",
         ),
     )  # fmt: skip
     yield benchmark("decode-32", 70, *decode, "--batches", "32")
-    yield benchmark(
-        "starts", 40, "benchmarks.starts", "--mask-sizes", "32", "--batches", "1", "8", "64",
-        figures=False,
-    )  # fmt: skip
 
 
 def run(part: Part, log: IO[bytes], seconds: float) -> tuple[str, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.augment.config import NO_AUGMENTATION
+from rleseg_core.augment.config import AUGMENTATIONS, NO_AUGMENTATION
 from rleseg_core.checkpoints import build_model, build_tokenizer, load_checkpoint, new_model
 from rleseg_core.data import ImageStack, LabelledStack, SyntheticConfig, synthesize
 from rleseg_core.decoding import generate_tokens
@@ -18,8 +18,10 @@ from rleseg_core.training.batch import tokenize
 from rleseg_core.training.memory import FittingStep
 from rleseg_core.training.objective import Objective, Outputs
 from rleseg_core.training.optim import begin_step, make_optimizer
+from rleseg_core.training.sampling import patches_on
 
 from ..training.test_overfitting import SHAPE, SIDE, four_windows, frames_of
+from ..training.test_sampling import cells, sampler
 
 CONFIG = TrainConfig(
     n_steps=12,
@@ -70,6 +72,17 @@ def product(run):
 
 def losses(reports):
     return [report.loss for report in reports]
+
+
+def test_patches_are_varied_as_on_the_cpu(device):
+    quiet = replace(AUGMENTATIONS["strong"], noise=0)
+    drawn = sampler(cells(), 32, 16, n_frames=2, augment=quiet).batch(0)
+    ours, theirs = patches_on(drawn, device), patches_on(drawn, torch.device("cpu"))
+    assert (ours.images.cpu() - theirs.images).abs().max() < 1e-3
+    assert (ours.classes.cpu() != theirs.classes).float().mean() < 2e-3
+    noisy = sampler(cells(), 32, 16).batch(0)
+    one, again = (patches_on(noisy, device).images for _ in range(2))
+    assert torch.equal(one, again)
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])

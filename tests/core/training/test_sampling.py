@@ -195,16 +195,3 @@ def test_iteration_goes_from_step_to_step():
     one = sampler(batch_size=2)
     for step, batch in zip(range(3), one, strict=False):
         np.testing.assert_array_equal(batch.crops.images, one.batch(step).crops.images)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.gpu
-def test_cuda_sees_what_the_cpu_sees():
-    quiet = replace(AUGMENTATIONS["strong"], noise=0)
-    drawn = sampler(cells(), 32, 16, n_frames=2, augment=quiet).batch(0)
-    ours, theirs = patches_on(drawn, torch.device("cuda")), patches_on(drawn, CPU)
-    assert (ours.images.cpu() - theirs.images).abs().max() < 1e-3
-    assert (ours.classes.cpu() != theirs.classes).float().mean() < 2e-3
-    noisy = sampler(cells(), 32, 16).batch(0)
-    one, again = (patches_on(noisy, torch.device("cuda")).images for _ in range(2))
-    assert torch.equal(one, again)
