@@ -117,6 +117,7 @@ class SessionLabels:
                     self._painted[frame] = self._logged(frame).copy()
                 stroke.correction.apply(self._painted[frame])
                 self._last_of[frame] = stroke.number
+            self._clear()
 
     def painted_frames(self) -> list[int]:
         """Frames with strokes that are not in the log yet, in order."""
@@ -135,12 +136,16 @@ class SessionLabels:
                 for table in (self._painted, self._last_of):
                     table.pop(frame, None)
                 self._unwritten.discard(frame)
-            if not self._painted and self._journal is not None:
-                self.failure = None
-                try:
-                    self._journal.clear()
-                except OSError as error:  # harmless: the log says that it has these strokes
-                    _log.warning("the journal of strokes cannot be emptied: %s", error)
+            self._clear()
+
+    def _clear(self) -> None:
+        """Empty the journal if the log has all of its strokes."""
+        if not self._painted and self._journal is not None:
+            self.failure = None
+            try:
+                self._journal.clear()
+            except OSError as error:  # harmless: the log says that it has these strokes
+                _log.warning("the journal of strokes cannot be emptied: %s", error)
 
     def _frame(self, frame: int) -> np.ndarray:
         painted = self._painted.get(frame)
