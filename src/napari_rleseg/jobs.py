@@ -18,6 +18,7 @@ from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
 from napari_rleseg.child import Message, failure, load, messages
 from napari_rleseg.process import GRACE_S, ChildProcess
+from napari_rleseg.shown import shown
 
 POLL_S = 0.05
 
@@ -36,10 +37,10 @@ def default_threads() -> int:
 def show_failure(message: str, details: str) -> None:
     """Show the user that a job failed; `details` is the traceback of an unexpected error."""
     if details:
-        error = JobFailed(f"{message}\n\n{details}")
+        error = JobFailed(shown(f"{message}\n\n{details}"))
         notification_manager.receive_error(JobFailed, error, error.__traceback__)
     else:
-        show_error(message)
+        show_error(shown(message))
 
 
 @dataclass

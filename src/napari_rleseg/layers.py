@@ -10,6 +10,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from rleseg_core.drawing.palette import class_colour
 from rleseg_core.errors import DataError
+from rleseg_core.text import printable
 
 if TYPE_CHECKING:
     import zarr
@@ -132,7 +133,7 @@ def show_image(
     data, colour = stack.data, stack.shape[3] >= 3
     return viewer.add_image(
         data if colour else data[..., 0],
-        name=stack.name or "images",
+        name=printable(stack.name or "images"),
         rgb=colour,
         contrast_limits=None if colour else limits,
         scale=scale,
@@ -170,7 +171,7 @@ def labels_layer(
     """
     return Labels(
         data,
-        name=name,
+        name=printable(name),
         **labels_attributes(class_names, path, provenance),
         **({} if image is None else stack_transform(image)),
     )

@@ -1,8 +1,13 @@
 """Errors that a user can mend; each message is one sentence, to be shown as it is."""
 
+from rleseg_core.text import printable
+
 
 class RlesegError(Exception):
-    """Base of all errors whose message is meant for the user."""
+    """Base of all errors whose message is meant for the user, without control characters."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class SchemeError(RlesegError):
@@ -43,6 +48,9 @@ class InUseError(DataError):
 
 class DataWarning(UserWarning):
     """Something about images or masks that was assumed or is missing; one sentence."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class OutputError(RlesegError):

@@ -10,10 +10,12 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import notes
 from napari_rleseg.session import Session
+from napari_rleseg.shown import shown
 from napari_rleseg.signals import listen
 from napari_rleseg.widgets.controls import narrow
 from rleseg_core.checkpoints import ModelInfo, installed_models, model_facts, read_info
 from rleseg_core.errors import RlesegError
+from rleseg_core.text import printable
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -74,7 +76,7 @@ class LayerBox(QComboBox):
             self.addItem(self._none, None)
         for layer in self._layers:
             if isinstance(layer, self._kind) and not notes(layer).get("preview"):
-                self.addItem(layer.name, layer)
+                self.addItem(printable(layer.name), layer)
         self.layer = kept
         self.blockSignals(False)
         self._emit_chosen()
@@ -133,11 +135,11 @@ class ModelBox(QComboBox):
         installed, unreadable = installed_models()
         paths = {info.path for info in installed}
         for info in [*installed, *(info for info in self._browsed if info.path not in paths)]:
-            self.addItem(info.name, info)
-            self.setItemData(self.count() - 1, _about(info), Qt.ItemDataRole.ToolTipRole)
+            self.addItem(printable(info.name), info)
+            self.setItemData(self.count() - 1, shown(_about(info)), Qt.ItemDataRole.ToolTipRole)
         for broken in unreadable:
-            self.addItem(f"{broken.path.stem} (unreadable)", None)
-            self.setItemData(self.count() - 1, broken.reason, Qt.ItemDataRole.ToolTipRole)
+            self.addItem(printable(f"{broken.path.stem} (unreadable)"), None)
+            self.setItemData(self.count() - 1, shown(broken.reason), Qt.ItemDataRole.ToolTipRole)
             super().model().item(self.count() - 1).setEnabled(False)
         self.addItem("Model file…", None)
         self._last = max(0, self._index(kept.path)) if kept is not None else 0

@@ -25,6 +25,7 @@ def form_layout(parent: QWidget | None = None) -> QFormLayout:
 def text_label(text: str = "") -> QLabel:
     """Text that wraps, can be selected, and never widens its panel."""
     label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)  # a name such as <b>x.tif is no HTML
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)

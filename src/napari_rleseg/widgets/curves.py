@@ -1,5 +1,6 @@
 """Live plots of a training: loss of each step, Dice on the validation windows."""
 
+import html
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_rleseg.signals import listen
 from rleseg_core.drawing.palette import class_colour
+from rleseg_core.text import printable
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -99,7 +101,7 @@ class TrainingCurves(QWidget):
                 self._lines[name] = self._dice_plot.plot(
                     pen=pg.mkPen(colour, width=2), symbol="o", symbolSize=5
                 )
-                self._legend.addItem(self._lines[name], name)
+                self._legend.addItem(self._lines[name], html.escape(printable(name)))
                 self._lines[name].setSymbolBrush(colour)
                 self._lines[name].setSymbolPen(None)
             self._lines[name].setData(*zip(*points, strict=True))

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
 from napari_rleseg.finetuning import FineTuning, Truth, unused_name
 from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
+from napari_rleseg.shown import on_button
 from napari_rleseg.signals import listen
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
 from napari_rleseg.widgets.controls import clock, form_layout, text_label
@@ -170,7 +171,7 @@ class FinetuneWidget(QWidget):
         if how == "finished" and model is not None:
             note = f" {self._message[0].upper()}{self._message[1:]}." if self._message else ""
             self.status.setText(f"{model.name} is trained and installed.{note}")
-            self.use.setText(f"Use {model.name}")
+            self.use.setText(on_button(f"Use {model.name}"))
             self.use.show()
             self._suggested = self.name.text()  # taken now
             self._suggest_name()

@@ -21,11 +21,13 @@ from qtpy.QtWidgets import (
 from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import provenance_of, show_image, show_labels
 from napari_rleseg.session import Session, sessions_folder
+from napari_rleseg.shown import shown
 from napari_rleseg.widgets.controls import form_layout, text_label
 from rleseg_core.checkpoints import find_model, read_info
 from rleseg_core.data import CLASS_NAMES, ImageStack, LabelStack
 from rleseg_core.data.formats.registry import dialog_filter
 from rleseg_core.errors import CheckpointError
+from rleseg_core.text import printable
 
 MOST_CLASSES = 8  # masks with higher numbers hold instance ids
 
@@ -153,8 +155,10 @@ class LoadWidget(QWidget):
     def _report(self, layer: Layer, shape: tuple[int, ...], what: str, source: str) -> None:
         frames = f"{shape[0]} frame" + ("s" if shape[0] != 1 else "")
         kind = "masks" if isinstance(layer, Labels) else "images"
-        self.info.setText(f"{layer.name} ({kind})\n{frames} of {shape[1]} × {shape[2]}, {what}")
-        self.info.setToolTip(source)
+        self.info.setText(
+            f"{printable(layer.name)} ({kind})\n{frames} of {shape[1]} × {shape[2]}, {what}"
+        )
+        self.info.setToolTip(shown(source))
         self.loaded.emit(layer)
 
     def _fail(self, sentence: str, details: str) -> None:

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rleseg.layers import class_names_of
+from napari_rleseg.shown import on_button, shown
 from napari_rleseg.signals import listen
 from rleseg_core.drawing.palette import class_colour
 
@@ -99,9 +100,11 @@ class PaintTools(QWidget):
             self.classes.removeButton(button)
             button.deleteLater()
         for label, name in enumerate(names, 1):
-            button = QPushButton(_swatch(label), f"{label}  {name}" if label <= N_KEYS else name)
+            button = QPushButton(
+                _swatch(label), on_button(f"{label}  {name}" if label <= N_KEYS else name)
+            )
             button.setCheckable(True)
-            button.setToolTip(f"Paint {name}" + (f" ({label})" if label <= N_KEYS else ""))
+            button.setToolTip(shown(f"Paint {name}" + (f" ({label})" if label <= N_KEYS else "")))
             self.classes.addButton(button, label)
             self._palette.addWidget(button, (label - 1) // 2, (label - 1) % 2)
 

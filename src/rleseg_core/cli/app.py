@@ -9,7 +9,7 @@ from importlib.metadata import version
 from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError
 
-from rleseg_core.cli.console import err, notes_on_stderr
+from rleseg_core.cli.console import err, notes_on_stderr, print_line
 from rleseg_core.cli.errors import refuse_fractions, text_of
 from rleseg_core.cli.options import Reporting, default_text
 from rleseg_core.cli.retired import with_present_names
@@ -120,8 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except (RlesegError, OSError, CycloptsError) as error:
         if not report_to_launcher(text_of(error)):
-            err.print("[bold red]error:[/] ", end="")
-            err.print(text_of(error), soft_wrap=True, highlight=False, markup=False)
+            err.print("error: ", style="bold red", end="")
+            print_line(text_of(error), err)
         sys.exit(2)
     except RuntimeError as error:
         if not is_peer_failure(error):

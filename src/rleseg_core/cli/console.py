@@ -1,6 +1,7 @@
 """What the commands share: consoles, progress bars, JSON."""
 
 import json
+import logging
 import os
 import sys
 import warnings
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,14 +18,41 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 from rleseg_core.errors import DataWarning
+from rleseg_core.text import printable
 
 if TYPE_CHECKING:
     from rleseg_core.download import Downloaded
 
-out = Console()
-err = Console(stderr=True)
+
+class LiteralConsole(Console):
+    """A console that shows text as it is: names are no markup, no emoji and no control codes."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """The text, with escapes for control characters other than our own line ends."""
+        return super().render_str(printable(text, keep="\n"), **how)
+
+
+class LiteralTable(Table):
+    """A table whose cells and headings are shown as they are, each on a line of its own."""
+
+    def add_row(self, *cells: RenderableType | None, **how: Any) -> None:
+        """Add a row."""
+        super().add_row(*(printable(c) if isinstance(c, str) else c for c in cells), **how)
+
+    def add_column(self, header: RenderableType = "", *rest: Any, **how: Any) -> None:
+        """Add a column."""
+        super().add_column(printable(header) if isinstance(header, str) else header, *rest, **how)
+
+
+out = LiteralConsole()
+err = LiteralConsole(stderr=True)
 
 
 def print_json(value: object) -> None:
@@ -33,13 +61,29 @@ def print_json(value: object) -> None:
 
 
 def print_plain(text: str) -> None:
-    """A line on stdout as it is: never cut, coloured or read as markup."""
-    out.print(text, highlight=False, markup=False, soft_wrap=True)
+    """Text of one or several lines on stdout as it is: never cut, coloured or read as markup."""
+    out.print(text, soft_wrap=True)
+
+
+def print_line(text: str, to: Console = out) -> None:
+    """A single line, whatever the names in it contain; never cut, coloured or read as markup."""
+    to.print(printable(text), soft_wrap=True)
+
+
+class _LogLines(logging.Handler):
+    """Prints what the core logs as lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        print_line(f"{record.levelname.lower()}: {record.getMessage()}", err)
 
 
 @contextmanager
 def notes_on_stderr() -> Iterator[None]:
-    """Print each `DataWarning` as a line on stderr, whoever raises it; a process says it once."""
+    """Print each `DataWarning`, and what the core logs from warnings on, as lines on stderr.
+
+    A process says each `DataWarning` once, whoever raises it.
+    """
     said: set[str] = set()
     others = warnings.showwarning
 
@@ -48,25 +92,30 @@ def notes_on_stderr() -> Iterator[None]:
             others(message, category, *rest, **more)
         elif str(message) not in said:
             said.add(str(message))
-            err.print("[bold yellow]note:[/] ", end="")
-            err.print(str(message), soft_wrap=True, highlight=False, markup=False)
+            err.print("note: ", style="bold yellow", end="")
+            print_line(str(message), err)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
         setattr(warnings, "showwarning", show)  # noqa: B010 - its type is stricter than its use
-        yield
+        logger, lines = logging.getLogger("rleseg_core"), _LogLines(logging.WARNING)
+        logger.addHandler(lines)
+        try:
+            yield
+        finally:
+            logger.removeHandler(lines)
 
 
 @contextmanager
 def progress_bar(what: str, quiet: bool) -> Iterator["Bar"]:
     """A bar on stderr; on a pipe or with `quiet` it stays silent."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=err, disable=quiet or not err.is_terminal) as progress:
         task = progress.add_task(what, total=None, note="")
@@ -81,7 +130,7 @@ class Bar:
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Show `done` of `total`."""
-        self._progress.update(self._task, completed=done, total=total, note=note)  # type: ignore[arg-type]
+        self._progress.update(self._task, completed=done, total=total, note=printable(note))  # type: ignore[arg-type]
 
     def fetched(self, report: "Downloaded") -> None:
         """Show how far a download is."""

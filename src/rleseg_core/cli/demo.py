@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from cyclopts import Parameter
-from rich.table import Table
 
 from rleseg_core.checks import Within
-from rleseg_core.cli.console import err, has_display, out, print_json, print_plain, progress_bar
+from rleseg_core.cli.console import (
+    LiteralTable,
+    err,
+    has_display,
+    out,
+    print_json,
+    print_line,
+    progress_bar,
+)
 from rleseg_core.cli.options import POSITIVE, Device, Reporting, within
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.evaluation.scores import confusion_matrix, plain_number, score
@@ -97,7 +104,7 @@ def demo(
     elif not reporting.quiet:
         out.print(_table(summary))
         names = (str(folder / name) for name in _FILES if (folder / name).exists())
-        print_plain("written: " + ", ".join(names))
+        print_line("written: " + ", ".join(names))
     wanted = options.show
     if wanted or (wanted is None and has_display() and not reporting.as_json):
         _open_in_napari(folder)
@@ -187,10 +194,10 @@ def _animate(
     )
 
 
-def _table(summary: dict[str, object]) -> Table:
+def _table(summary: dict[str, object]) -> LiteralTable:
     dice = summary["dice"]
     assert isinstance(dice, dict)
-    table = Table(
+    table = LiteralTable(
         "frames", "windows", "tokens", "tokens/s", "seconds", *(f"Dice {name}" for name in dice)
     )
     keys = ("frames", "windows", "tokens", "tokens_per_s", "seconds")
@@ -201,7 +208,7 @@ def _table(summary: dict[str, object]) -> Table:
 
 def _open_in_napari(folder: Path) -> None:
     """Show the result in the plugin, which is another program to the core."""
-    err.print("opening napari; close its window to end the demo")
+    print_line("opening napari; close its window to end the demo", err)
     subprocess.run(
         [sys.executable, "-m", "napari_rleseg", folder / "images.tif", folder / "masks.zarr"],
         check=False,

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import numpy as np
 from cyclopts import Group, Parameter
-from rich.table import Table
 
-from rleseg_core.cli.console import out, print_json, progress_bar
+from rleseg_core.cli.console import LiteralTable, out, print_json, progress_bar
 from rleseg_core.cli.options import FLAT, NOT_NEGATIVE, Reporting
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenReading, GivenTruthReading
@@ -196,14 +195,14 @@ def evaluate(
         out.print(_averages(evaluation), soft_wrap=True)
 
 
-def scores_table(evaluation: Evaluation) -> Table:
+def scores_table(evaluation: Evaluation) -> LiteralTable:
     """Scores of all images for people; a dash where there is nothing to score."""
     tables = evaluation.tables()
     pooled, medians = tables[POOLED], tables[MEDIAN_OF_IMAGES]
     columns = {"dice": "Dice", "iou": "IoU", "precision": "prec.", "recall": "recall"}
     for metric in evaluation.metrics:
         columns |= metric.headings
-    table = Table("class", box=None, padding=(0, 1, 0, 0))
+    table = LiteralTable("class", box=None, padding=(0, 1, 0, 0))
     for name in ("Dice", "median", *list(columns.values())[1:], "pixels"):
         table.add_column(name, justify="right")
     for name, scores in pooled.items():

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from rleseg_core.cli.console import out, print_json, progress_bar
+from rleseg_core.cli.console import print_json, print_line, progress_bar
 from rleseg_core.cli.options import FLAT, POSITIVE, Device, ImageSize, Reporting
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenReading
@@ -115,8 +115,7 @@ def predict(
     if reporting.as_json:
         print_json(summary.to_json())
     elif not reporting.quiet:
-        out.print(
+        print_line(
             f"{summary.frames} frames, {summary.windows} windows, {summary.tokens} tokens "
-            f"({summary.tokens_per_s:.0f}/s) in {summary.seconds:.1f} s: {options.output}",
-            soft_wrap=True,
+            f"({summary.tokens_per_s:.0f}/s) in {summary.seconds:.1f} s: {options.output}"
         )

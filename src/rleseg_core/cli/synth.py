@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from cyclopts import Parameter
 
-from rleseg_core.cli.console import out, print_json
+from rleseg_core.cli.console import print_json, print_line
 from rleseg_core.cli.options import POSITIVE, Reporting
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.outputs import Output, folder_of, new_output
@@ -87,4 +87,4 @@ def synth(
         )
     elif not reporting.quiet:
         rows, cols = size
-        out.print(f"{options.frames} frames of {rows} x {cols} pixels in {folder}")
+        print_line(f"{options.frames} frames of {rows} x {cols} pixels in {folder}")

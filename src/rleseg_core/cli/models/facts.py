@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from rleseg_core.checkpoints import ModelInfo, count_parameters, model_facts, read_info
-from rleseg_core.cli.console import out, print_json
+from rleseg_core.cli.console import print_json, print_line
 from rleseg_core.cli.options import Reporting
 from rleseg_core.cli.values import parts_of
 from rleseg_core.errors import CheckpointError
@@ -86,10 +86,10 @@ def print_written(path: Path, reporting: Reporting) -> None:
         return
     keys = ("scheme_name", "classes", "mask", "patch", "frames", "vocabulary", "steps")
     about = ", ".join(f"{key.partition('_')[0]} {text_of(facts[key])}" for key in keys)
-    out.print(f"written: {path} ({about})", soft_wrap=True, highlight=False, markup=False)
+    print_line(f"written: {path} ({about})")
     card = facts["card"]
     if isinstance(card, dict) and card.get("note"):
-        out.print(str(card["note"]), soft_wrap=True, highlight=False, markup=False)
+        print_line(str(card["note"]))
 
 
 def in_millions(value: object) -> str:

@@ -1,9 +1,7 @@
 """``rleseg models list``: the installed models."""
 
-from rich.table import Table
-
 from rleseg_core.checkpoints import installed_models, model_folders
-from rleseg_core.cli.console import out, print_json
+from rleseg_core.cli.console import LiteralTable, out, print_json, print_line
 from rleseg_core.cli.models.facts import facts_of, in_millions, text_of
 from rleseg_core.cli.options import Reporting
 
@@ -24,7 +22,7 @@ def list_models(reporting: Reporting = Reporting()) -> None:
         return
     if reporting.quiet:
         return
-    table = Table("name", "scheme", "classes", "S", "P", "N", "V", "parameters", "steps")
+    table = LiteralTable("name", "scheme", "classes", "S", "P", "N", "V", "parameters", "steps")
     keys = ("name", "scheme_name", "classes", "mask", "patch", "frames", "vocabulary")
     for row in rows:
         table.add_row(
@@ -36,8 +34,8 @@ def list_models(reporting: Reporting = Reporting()) -> None:
     for row in rows:
         about = f"{row['name']}: {row['source'] or 'source unknown'}"
         about += f"; licence: {row['licence'] or 'none given'}"
-        out.print(about, soft_wrap=True, highlight=False, markup=False)
+        print_line(about)
     for model in unreadable:
-        out.print(f"unreadable: {model.reason}", soft_wrap=True, highlight=False, markup=False)
+        print_line(f"unreadable: {model.reason}")
     folders = ", ".join(str(folder) for folder in model_folders())
-    out.print(f"looked in: {folders}", soft_wrap=True, highlight=False, markup=False)
+    print_line(f"looked in: {folders}")

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.table import Table
 
-from rleseg_core.cli.console import out, print_json, progress_bar
+from rleseg_core.cli.console import LiteralTable, out, print_json, print_line, progress_bar
 from rleseg_core.cli.models.facts import ConversionOptions, print_written
 from rleseg_core.cli.options import Reporting
 from rleseg_core.errors import CheckpointError
@@ -94,8 +93,8 @@ def _print_list(reporting: Reporting) -> None:
     if reporting.as_json:
         print_json(rows)
         return
-    table = Table("name", "what", "in the cache")
+    table = LiteralTable("name", "what", "in the cache")
     for row in rows:
         table.add_row(str(row["name"]), str(row["title"]), "yes" if row["cached"] else "")
     out.print(table)
-    out.print(f"from: {REPOSITORY}", soft_wrap=True, highlight=False)
+    print_line(f"from: {REPOSITORY}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from cyclopts import Parameter
 
-from rleseg_core.cli.console import out, print_json, print_plain
+from rleseg_core.cli.console import print_json, print_line, print_plain
 from rleseg_core.cli.masks import WINDOWS, GivenWriting, MaskOptions, SchemeName, SubsampleRule
 from rleseg_core.cli.options import FLAT, NOT_NEGATIVE, POSITIVE, ImageSize, Reporting
 from rleseg_core.cli.tokens.tokenizers import VocabLimit, build_tokenizer, some_usable_schemes
@@ -90,7 +90,7 @@ def encode(
         _print_tokens(tokenizer, tokens)
         blocks = f", {counts.n_blocks} blocks" if tokenizer.blocks is not None else ""
         each = f" in each of {len(tokens)} heads" if tokens.ndim == 2 else ""
-        out.print(
+        print_line(
             f"{counts.n_tokens} tokens{each}, {counts.n_runs} runs{blocks}, "
             f"vocabulary {tokenizer.vocab.size}"
         )

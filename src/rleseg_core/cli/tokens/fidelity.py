@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 from cyclopts import Group, Parameter
-from rich.table import Table
 
-from rleseg_core.cli.console import out, print_json, progress_bar
+from rleseg_core.cli.console import LiteralTable, out, print_json, print_line, progress_bar
 from rleseg_core.cli.masks import WINDOWS, GivenWriting, MaskOptions, MaskPaths, SchemeName
 from rleseg_core.cli.options import FLAT, NOT_NEGATIVE, POSITIVE, ImageSize, Reporting
 from rleseg_core.cli.overwriting import Overwriting
@@ -162,10 +161,9 @@ def fidelity(
         out.print(_table(rows))
         whole = [row for row in rows if row.budget is None]
         changed = sum(row.n_changed for row in whole)
-        out.print(
+        print_line(
             f"Scores in %, of {rows[0].n_masks} windows. Encoding and decoding without a budget "
-            f"changed {changed or 'none'} of their masks.",
-            soft_wrap=True,
+            f"changed {changed or 'none'} of their masks."
         )
 
 
@@ -189,7 +187,7 @@ def _write_csv(path: Path, rows: Sequence["Fidelity"], overwrite: bool) -> None:
         writer.writerows(row.to_json() for row in rows)
 
 
-def _table(rows: Sequence["Fidelity"]) -> Table:
+def _table(rows: Sequence["Fidelity"]) -> LiteralTable:
     """Rows for people, scores in percent; columns that would say nothing are left out."""
     with_classes = any(row.class_name != rows[0].class_name for row in rows)
     with_budgets = any(row.budget is not None for row in rows)
@@ -197,7 +195,7 @@ def _table(rows: Sequence["Fidelity"]) -> Table:
     texts = ["S", "rule", "back"] + ["class"] * with_classes + ["budget"] * with_budgets
     numbers = ["recall", "prec.", "Dice", "IoU", "edge", "tokens"]
     numbers += ["cut"] * with_budgets + ["lost"] * with_objects
-    table = Table(*texts, box=None, padding=(0, 1, 0, 0))
+    table = LiteralTable(*texts, box=None, padding=(0, 1, 0, 0))
     for name in numbers:
         table.add_column(name, justify="right")
     for row in rows:

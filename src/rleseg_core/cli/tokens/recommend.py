@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
-from rich.table import Table
 
 from rleseg_core.analysis.recommendation import Limits
-from rleseg_core.cli.console import out, print_json
+from rleseg_core.cli.console import LiteralTable, out, print_json, print_line
 from rleseg_core.cli.masks import (
     SCHEME,
     WINDOWS,
@@ -166,9 +165,9 @@ def _print(recommendation: "Recommendation", every: bool) -> None:
             f"{chosen.name}, S = {chosen.mask_size} (P = {chosen.window.patch} subsampled by "
             f"{factor}), N = {chosen.window.n_frames}"
         )
-    out.print(f"[bold]{title}[/]", highlight=False, soft_wrap=True)
+    out.print(title, style="bold", soft_wrap=True)
     for reason in recommendation.reasons:
-        out.print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)
+        print_line(f"  {reason}")
     groups: dict[tuple[int, int], list[Candidate]] = {}
     for candidate in recommendation.candidates:
         column = candidate.statistics
@@ -206,9 +205,9 @@ def _rank(candidate: "Candidate") -> tuple[bool, bool, bool, float]:
 def _print_table(
     title: str, candidates: Sequence["Candidate"], *, with_sizes: bool = False
 ) -> None:
-    out.print(f"\n{title}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"\n{title}", soft_wrap=True)
     sizes = ["N", "S", "Dice"] * with_sizes
-    table = Table("scheme", *sizes, "V", "mean", "99 %", "max", "", box=None)
+    table = LiteralTable("scheme", *sizes, "V", "mean", "99 %", "max", "", box=None)
     for column in table.columns[1:-1]:
         column.justify = "right"
     for column in table.columns[:-1]:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.table import Table
 
-from rleseg_core.cli.console import out, print_json
+from rleseg_core.cli.console import LiteralTable, out, print_json, print_line
 from rleseg_core.cli.masks import (
     WINDOWS,
     GivenWriting,
@@ -115,7 +114,7 @@ def stats(
         for title, columns in _groups(counted):
             print_columns(title, columns, budgets)
         for name, reason in left_out.items():
-            out.print(f"without {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
+            print_line(f"without {name}: {reason}")
 
 
 def _count(
@@ -150,7 +149,7 @@ def _count(
 
 def print_columns(title: str, columns: Sequence["TokenStatistics"], budgets: Sequence[int]) -> None:
     """Print statistics side by side, as many as the screen is wide."""
-    out.print(title, highlight=False, markup=False, soft_wrap=True)
+    out.print(title, soft_wrap=True)
     rows = _rows(columns, budgets)
     widths = [max(len(row[k]) for row in rows) + 3 for k in range(len(columns) + 1)]
     first = 1
@@ -158,7 +157,7 @@ def print_columns(title: str, columns: Sequence["TokenStatistics"], budgets: Seq
         last = first + 1
         while last <= len(columns) and widths[0] + sum(widths[first : last + 1]) < out.width:
             last += 1
-        table = Table(*[""] * (1 + last - first), box=None, show_header=False)
+        table = LiteralTable(*[""] * (1 + last - first), box=None, show_header=False)
         for column in table.columns[1:]:
             column.justify = "right"
         for row in rows:

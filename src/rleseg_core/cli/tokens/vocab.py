@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.table import Table
 
-from rleseg_core.cli.console import out, print_json, print_plain
+from rleseg_core.cli.console import LiteralTable, out, print_json, print_plain
 from rleseg_core.cli.masks import GivenWriting, Schemes
 from rleseg_core.cli.options import FLAT, POSITIVE, Reporting
 from rleseg_core.cli.tokens.tokenizers import VocabLimit, build_tokenizer, some_usable_schemes
@@ -91,7 +90,7 @@ def _json(name: str, tokenizer: Tokenizer) -> dict[str, object]:
 
 
 def _print_table(tokenizers: dict[str, Tokenizer]) -> None:
-    table = Table("scheme", "V", "segments", box=None)
+    table = LiteralTable("scheme", "V", "segments", box=None)
     for name, tokenizer in tokenizers.items():
         parts = [part for part in tokenizer.vocab.segments if part.name != "special"]
         sizes = ", ".join(f"{part.name} {part.size:,}" for part in parts)

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rleseg_core.cli.console import Bar, err, out, print_json, progress_bar
+from rleseg_core.cli.console import Bar, err, print_json, print_line, progress_bar
 from rleseg_core.cli.options import Reporting
 from rleseg_core.reports import product_of
 
@@ -47,7 +47,7 @@ def print_result(path: Path, folder: Path, select: str, reporting: Reporting) ->
         )
     elif not reporting.quiet:
         score = "" if selected is None else f", best validation {select} {selected:.3f}"
-        out.print(f"{path}: {last.step} steps, loss {last.loss:.3f}{score}")
+        print_line(f"{path}: {last.step} steps, loss {last.loss:.3f}{score}")
 
 
 def _best(reports: "Sequence[StepReport]", score: str) -> float | None:
@@ -59,7 +59,7 @@ def _best(reports: "Sequence[StepReport]", score: str) -> float | None:
 def _show(report: "StepReport", bar: Bar, quiet: bool) -> None:
     bar.update(report.step, report.n_steps, f"loss {report.loss:.3f}")
     if report.message and not quiet:
-        err.print(report.message, markup=False)
+        print_line(report.message, err)
     if report.validation and not quiet:
         dice = ", ".join(f"{k} {v:.3f}" for k, v in report.validation.items() if k != "selected")
-        err.print(f"step {report.step}: loss {report.loss:.3f}, validation Dice {dice}")
+        print_line(f"step {report.step}: loss {report.loss:.3f}, validation Dice {dice}", err)
