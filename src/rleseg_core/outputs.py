@@ -34,8 +34,13 @@ class Output:
         Whether what exists there may be replaced, if the user wants that.
     is_folder : bool
         Whether a folder is written, rather than a file.
+    names : tuple of str
+        Of a folder in which other files may lie: the names of those that are written. They are
+        replaced only where nothing else is in it.
     within : Path, optional
         A folder in which the output has a place of its own, although the folder is read, too.
+    own : bool
+        Whether what exists there belongs to the call itself, as the files of a run that is resumed.
     kept : bool
         Whether it is a folder to which files are added, and what it holds stays; its files are
         outputs of their own.
@@ -45,7 +50,9 @@ class Output:
     what: str
     is_ours: Recogniser
     is_folder: bool = False
+    names: tuple[str, ...] = ()
     within: Path | None = None
+    own: bool = False
     kept: bool = False
 
 
@@ -87,8 +94,15 @@ def check_outputs(
         check_writable(output.path)
 
 
-def exists(path: Path) -> bool:
+def exists(path: Path, names: Sequence[str] = ()) -> bool:
     """Whether there is something at a path that could be lost: a file, or a folder that holds any.
+
+    Parameters
+    ----------
+    path : Path
+        The path.
+    names : sequence of str
+        The only files that count in a folder; all by default.
 
     Raises
     ------
@@ -100,7 +114,8 @@ def exists(path: Path) -> bool:
     except OSError:
         return False  # a broken link as well: what it names is made
     if stat.S_ISDIR(mode):
-        return any(entry.name not in FILES_OF_DESKTOPS for entry in os.scandir(path))
+        held = {entry.name for entry in os.scandir(path)}
+        return bool(held & set(names) if names else held - FILES_OF_DESKTOPS)
     if not stat.S_ISREG(mode):
         raise OutputError(f"{path} is no ordinary file; choose another name for the output")
     return True
@@ -123,9 +138,11 @@ def new_output(output: Output, *, overwrite: bool = False) -> Iterator[Path]:
         If there is one already and `overwrite` is not set, or there is something else.
     """
     check_outputs([output], overwrite=overwrite)
+    replaced = overwrite and (not output.names or exists(output.path, output.names))
     try:
-        with whole_file(output.path, overwrite=overwrite) as temporary:
+        with whole_file(output.path, overwrite=replaced) as temporary:
             yield temporary
+            _check_existing(output, overwrite)  # while it was written, others may have been, too
     except FileExistsError as error:
         if error.filename != str(output.path):
             raise
@@ -148,18 +165,26 @@ def table_with(*columns: str) -> Recogniser:
     return begins_with(",".join(columns).encode())
 
 
-def folder_of(names: Iterable[str], has_record: Recogniser) -> Recogniser:
-    """A recogniser of folders that hold files of these names only, and our record."""
+def result_folder(path: Path, what: str, names: Sequence[str], is_ours: Recogniser) -> Output:
+    """A folder of several files as one output.
+
+    Parameters
+    ----------
+    path : Path
+        The folder; it may exist, and hold other files.
+    what : str
+        What it is, with its article.
+    names : sequence of str
+        Names of the files. They are replaced only if there is nothing else in the folder.
+    is_ours : callable
+        Whether the files that have these names are ours.
+    """
     known = {*names, *FILES_OF_DESKTOPS}
 
-    def recognise(path: Path) -> bool:
-        return (
-            path.is_dir()
-            and {entry.name for entry in os.scandir(path)} <= known
-            and has_record(path)
-        )
+    def recognise(folder: Path) -> bool:
+        return {entry.name for entry in os.scandir(folder)} <= known and is_ours(folder)
 
-    return recognise
+    return Output(path, what, recognise, is_folder=True, names=tuple(names))
 
 
 def _head(path: Path) -> bytes:
@@ -273,14 +298,18 @@ def _check_existing(output: Output, overwrite: bool) -> None:
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
         return
-    if not exists(path) and path.is_dir() <= output.is_folder:
+    if output.own or (not exists(path, output.names) and path.is_dir() <= output.is_folder):
         return
     if not _recognised(output):
-        there = "a folder" if path.is_dir() else "a file"
-        raise OutputError(
-            f"{path} exists: {there}, but not {output.what}, or not that alone, and what rleseg "
-            "could not have written is never overwritten; choose another name"
-        )
+        is_folder = path.is_dir()
+        if is_folder != output.is_folder:
+            there = (
+                f"is a {'folder' if is_folder else 'file'}, where {output.what} is to be written"
+            )
+        else:
+            more = " or holds other files as well," if is_folder else ""
+            there = f"is not {output.what} that rleseg could have written,{more} and stays as it is"
+        raise OutputError(f"{path} {there}; choose another name")
     if not overwrite:
         raise OutputError(f"{path} exists already; {INSTEAD}")
     if path.is_dir() and _chain(path)[0] in _chain(Path.cwd()):

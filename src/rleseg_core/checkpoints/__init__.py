@@ -15,8 +15,10 @@ from rleseg_core.checkpoints.file import (
     Checkpoint,
     count_parameters,
     load_checkpoint,
+    model_output,
     read_info,
     save_checkpoint,
+    write_checkpoint,
 )
 from rleseg_core.checkpoints.header import ModelInfo
 from rleseg_core.checkpoints.registry import (
@@ -64,6 +66,7 @@ __all__ = [
     "load_checkpoint",
     "model_facts",
     "model_folders",
+    "model_output",
     "new_model",
     "read_info",
     "save_checkpoint",
@@ -71,6 +74,7 @@ __all__ = [
     "user_models",
     "with_backbone",
     "with_classes",
+    "write_checkpoint",
 ]
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from rleseg_core.checkpoints.header import ModelInfo, header_text, parse_header
 from rleseg_core.checkpoints.old_names import weight_name
 from rleseg_core.errors import CheckpointError
-from rleseg_core.files import mode_of_new_files, whole_file
+from rleseg_core.files import mode_of_new_files
+from rleseg_core.outputs import Output, new_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,10 +32,27 @@ class Checkpoint:
     state: dict[str, "Tensor"]
 
 
+def model_output(path: str | Path, *, own: bool = False) -> Output:
+    """A model file as an output, which `check_outputs` compares with the inputs of a call.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    own : bool
+        Whether what exists there belongs to the call itself.
+    """
+    return Output(Path(path), "a model file", _has_header, own=own)
+
+
 def save_checkpoint(
-    info: ModelInfo, weights: Mapping[str, "Tensor"], state: Mapping[str, "Tensor"] | None = None
+    info: ModelInfo,
+    weights: Mapping[str, "Tensor"],
+    state: Mapping[str, "Tensor"] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Path:
-    """Write a model file completely, or leave the older one in place.
+    """Write a model file completely, or not at all.
 
     Parameters
     ----------
@@ -44,6 +62,8 @@ def save_checkpoint(
         The model's state dict, any dtype and device.
     state : mapping of str to Tensor, optional
         Optimizer moments and random generators, so that a run can resume.
+    overwrite : bool
+        Whether it may replace an older model file, which stays until the new one is whole.
 
     Returns
     -------
@@ -52,23 +72,35 @@ def save_checkpoint(
 
     Raises
     ------
+    OutputError
+        If there is something of that name, and `overwrite` is not set or it is no model file.
     OSError
         If the file cannot be written, as on a full disk.
     """
+    with new_output(model_output(info.path), overwrite=overwrite) as temporary:
+        write_checkpoint(temporary, info, weights, state)
+    return info.path
+
+
+def write_checkpoint(
+    path: Path,
+    info: ModelInfo,
+    weights: Mapping[str, "Tensor"],
+    state: Mapping[str, "Tensor"] | None = None,
+) -> None:
+    """Write a model file to a temporary path; the rest is as for `save_checkpoint`."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {_WEIGHTS + name: value for name, value in weights.items()}
     tensors |= {_STATE + name: value for name, value in (state or {}).items()}
     tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
-    with whole_file(info.path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata={_KEY: header_text(info)})
-        except SafetensorError as error:
-            raise _os_error(error, info.path) from error
-        # safetensors leaves it to its owner alone; colleagues share models
-        temporary.chmod(mode_of_new_files(temporary.parent))
-    return info.path
+    try:
+        save_file(tensors, path, metadata={_KEY: header_text(info)})
+    except SafetensorError as error:
+        raise _os_error(error, info.path) from error
+    # safetensors leaves it to its owner alone; colleagues share models
+    path.chmod(mode_of_new_files(path.parent))
 
 
 def read_info(path: str | Path) -> ModelInfo:
@@ -158,6 +190,14 @@ def count_parameters(path: Path) -> int:
             for name in file.keys()  # noqa: SIM118 not a mapping
             if name.startswith(_WEIGHTS) and not name.endswith(_BUFFERS)
         )
+
+
+def _has_header(path: Path) -> bool:
+    """Whether a file is a safetensors file with our header."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return _KEY in (file.metadata() or {})
 
 
 def _os_error(error: Exception, path: Path) -> OSError:

@@ -24,7 +24,7 @@ from rleseg_core.cli.console import (
 from rleseg_core.cli.options import POSITIVE, Device, Reporting, within
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.evaluation.scores import confusion_matrix, plain_number, score
-from rleseg_core.outputs import Output, folder_of, new_output
+from rleseg_core.outputs import new_output, result_folder
 from rleseg_core.reports import product_of
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ def demo(
     from rleseg_core.checkpoints import find_model
 
     folder = options.folder
-    recogniser = folder_of(_FILES, _has_summary)
-    output = Output(folder, "a folder with the results of a demo", recogniser, is_folder=True)
+    output = result_folder(folder, "a folder with the results of a demo", _FILES, _has_summary)
     overwriting.check([output], [find_model(options.model)])
     with new_output(output, overwrite=overwriting.overwrite) as temporary:
         summary = _write_results(temporary, options, reporting.quiet)

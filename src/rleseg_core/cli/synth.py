@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rleseg_core.cli.console import print_json, print_line
 from rleseg_core.cli.options import POSITIVE, Reporting
 from rleseg_core.cli.overwriting import Overwriting
-from rleseg_core.outputs import Output, folder_of, new_output
+from rleseg_core.outputs import new_output, result_folder
 
 _FILES = ("images.tif", "classes.tif", "instances.tif")
 
@@ -61,11 +61,11 @@ def synth(
     from rleseg_core.data import SyntheticConfig, synthesize
     from rleseg_core.data.formats.writers import metadata_of, write_labels
 
-    output = Output(
+    output = result_folder(
         folder,
         "a folder with a synthetic time-lapse",
-        folder_of(_FILES, lambda path: "synthetic" in metadata_of(path / "images.tif").provenance),
-        is_folder=True,
+        _FILES,
+        lambda path: "synthetic" in metadata_of(path / "images.tif").provenance,
     )
     overwriting.check([output], [])
     size = (options.height, options.width)

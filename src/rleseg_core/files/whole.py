@@ -33,7 +33,8 @@ def whole_file(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
     Raises
     ------
     FileExistsError
-        If there is a file of that name, or a folder that is not empty, and `overwrite` is not set.
+        If there is a file of that name, or a folder that holds one of the new names, and
+        `overwrite` is not set.
     OSError
         If it cannot be written; the error names `path`, not the temporary one.
     """
@@ -96,12 +97,18 @@ def mode_of_new_files(folder: Path) -> int:
 
 
 def _place_folder(source: Path, target: Path, old: Path, overwrite: bool) -> None:
-    """Give a whole folder its name; an empty folder of that name is filled, not replaced."""
-    if target.is_dir() and not target.is_symlink() and not any(target.iterdir()):
-        for entry in sorted(source.iterdir()):
-            rename_if_free(entry, target / entry.name)
-    elif overwrite:
+    """Give a whole folder its name, or fill one of that name if nothing of it is in the way."""
+    is_empty = target.is_dir() and not any(target.iterdir())
+    if overwrite and not is_empty:
         replace_folder(source, target, old)
+        return
+    if target.is_dir():
+        entries = sorted(source.iterdir())
+        taken = [entry.name for entry in entries if os.path.lexists(target / entry.name)]
+        if taken:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target / taken[0]))
+        for entry in entries:
+            rename_if_free(entry, target / entry.name)
     else:
         rename_if_free(source, target)
 

@@ -1,7 +1,6 @@
 """The authors' published models by name: download, unpack, import."""
 
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Generator, Mapping
@@ -11,9 +10,11 @@ from urllib.parse import quote
 
 from platformdirs import user_cache_path
 
-from rleseg_core.checkpoints import user_models
+from rleseg_core.checkpoints import model_output, user_models
 from rleseg_core.download import Downloaded, download
 from rleseg_core.errors import CheckpointError
+from rleseg_core.files import work_folder
+from rleseg_core.outputs import check_outputs
 from rleseg_core.published.importing import BnEval, import_checkpoint
 
 REPOSITORY = "https://huggingface.co/abhineet123/p2s-video"
@@ -132,6 +133,7 @@ def pull(
     changes: Mapping[str, object] | None = None,
     class_names: tuple[str, ...] | None = None,
     bn_eval: BnEval = "auto",
+    overwrite: bool = False,
 ) -> Generator[Downloaded, None, Path]:
     """Download a published model and write it as a model file.
 
@@ -147,6 +149,8 @@ def pull(
         The archive, if it is on the disk already; then no network is needed.
     changes, class_names, bn_eval
         As for `import_checkpoint`.
+    overwrite : bool
+        Whether it may replace an older model file, which stays until the new one is whole.
 
     Yields
     ------
@@ -164,21 +168,24 @@ def pull(
         If there is no such model, it cannot be downloaded, or it is damaged or of another kind.
     """
     known = archive_named(name)
+    out = out or user_models() / f"{name}.safetensors"
+    given = [] if archive is None else [archive]
+    check_outputs([model_output(out)], given, overwrite=overwrite)
     if archive is None:
         url = f"{source or _FILES}/{quote(known.path)}"
         archive = yield from download(
             url, cache_folder() / Path(known.path).name, sha256=known.sha256
         )
-    out = out or user_models() / f"{name}.safetensors"
     cache_folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
-        checkpoint = unpack(archive, Path(folder))
+    with work_folder(cache_folder()) as work:
+        checkpoint = unpack(archive, work.new)
         import_checkpoint(
             checkpoint,
             out,
             changes=changes,
             class_names=class_names or known.class_names,
             bn_eval=bn_eval,
+            overwrite=overwrite,
             card={
                 "name": name,
                 "title": known.title,

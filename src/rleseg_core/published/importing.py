@@ -1,5 +1,6 @@
 """Conversion of a checkpoint of the published implementation to a model file of ours."""
 
+import glob
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -9,9 +10,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rleseg_core.checkpoints import ModelInfo, build_model, save_checkpoint
+from rleseg_core.checkpoints import ModelInfo, build_model, model_output, save_checkpoint
 from rleseg_core.errors import CheckpointError
 from rleseg_core.model import ModelConfig
+from rleseg_core.outputs import check_outputs
 from rleseg_core.published.architecture import architecture
 from rleseg_core.published.settings import Settings
 from rleseg_core.published.tensorflow import find_index, read_tf_checkpoint
@@ -37,6 +39,7 @@ def import_checkpoint(
     class_names: tuple[str, ...] | None = None,
     bn_eval: BnEval = "auto",
     card: Mapping[str, object] | None = None,
+    overwrite: bool = False,
 ) -> ModelInfo:
     """Write a model file from a TensorFlow checkpoint of the published implementation.
 
@@ -57,6 +60,8 @@ def import_checkpoint(
         moving averages if the backbone was frozen in training, else statistics of the batch.
     card : mapping, optional
         Name, source, licence and notes of the model, for people.
+    overwrite : bool
+        Whether it may replace an older model file, which stays until the new one is whole.
 
     Returns
     -------
@@ -71,9 +76,14 @@ def import_checkpoint(
         match each other.
     SchemeError
         If the settings describe an impossible tokenization.
+    OutputError
+        If `out` is one of the files that are read, or exists.
     """
     index = find_index(checkpoint)
-    settings = Settings.read(config or index.with_name("config.json"), changes)
+    config = config or index.with_name("config.json")
+    parts = index.parent.glob(f"{glob.escape(index.stem)}.data-*")
+    check_outputs([model_output(out)], [checkpoint, index, config, *parts], overwrite=overwrite)
+    settings = Settings.read(config, changes)
     for name, values in _SUPPORTED.items():
         if settings.get(name) not in values:
             raise CheckpointError(
@@ -107,7 +117,7 @@ def import_checkpoint(
         )
     else:
         info, weights = _base(info, model, weights)
-    save_checkpoint(info, weights)
+    save_checkpoint(info, weights, overwrite=overwrite)
     return info
 
 

@@ -8,8 +8,9 @@ from typing import cast
 
 from torch import Tensor
 
-from rleseg_core.checkpoints import Checkpoint, ModelInfo, save_checkpoint
+from rleseg_core.checkpoints import Checkpoint, ModelInfo, write_checkpoint
 from rleseg_core.errors import CheckpointError
+from rleseg_core.files import whole_file
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.selection import BestScore
 
@@ -69,7 +70,9 @@ def save_run(
     }
     if state.scale:
         training["scale"] = dict(state.scale)
-    save_checkpoint(replace(info, path=path, training=training), weights, state.tensors)
+    with whole_file(path) as temporary:  # a file of the run's own, whatever became of it
+        header = replace(info, path=path, training=training)
+        write_checkpoint(temporary, header, weights, state.tensors)
 
 
 def read_state(checkpoint: Checkpoint) -> RunState:

@@ -8,10 +8,13 @@ from torch import Tensor
 
 from rleseg_core.checkpoints import ModelInfo, find_model, load_checkpoint, read_info
 from rleseg_core.checks import check_fields
+from rleseg_core.data.formats.sources import source_files
 from rleseg_core.errors import TrainingError
+from rleseg_core.parallel.processes import process_rank
 from rleseg_core.spec import ImageSide
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.data import TrainingData
+from rleseg_core.training.folder import check_run, is_own_model, lock_run, locked
 from rleseg_core.training.reports import LAST, StepReport, logged, with_message
 from rleseg_core.training.run_state import resumed_settings
 from rleseg_core.training.trainer import Trainer
@@ -50,6 +53,7 @@ def fine_tune(
     options: FineTuneOptions | None = None,
     device: str = "auto",
     resume: bool = False,
+    overwrite: bool = False,
 ) -> Generator[StepReport, None, Path]:
     """Fine-tune a model on labelled stacks.
 
@@ -71,6 +75,8 @@ def fine_tune(
     resume : bool
         Resume the run in `run_dir` if there is one. It keeps its own settings, whatever `config`
         says: with others it would not come to the same losses.
+    overwrite : bool
+        Whether an older model, and an older run in `run_dir`, may be replaced. The base never is.
 
     Yields
     ------
@@ -85,23 +91,41 @@ def fine_tune(
     Raises
     ------
     TrainingError
-        If there is nothing to learn from, or the loss is no longer a number.
+        If there is nothing to learn from, the loss is no longer a number, or `run_dir` holds
+        another run.
     CheckpointError
         If the base cannot be read.
+    OutputError
+        If the new model is one of the files that are read, or exists.
+    InUseError
+        If another run is writing to `run_dir`.
     """
     options = options or FineTuneOptions()
-    checkpoint = load_checkpoint(find_model(base))
+    base = find_model(base)
+    path = options.path or run_dir / "model.safetensors"
+    if process_rank() == 0:  # it writes for all of several processes
+        check_run(path, run_dir, [base], resume=resume, overwrite=overwrite)
+    checkpoint = load_checkpoint(base)
     info, weights = adapt_classes(checkpoint, data.class_names)
     window_spec, name = info.window_spec, checkpoint.info.name
     info = replace(
         info,
-        path=options.path or run_dir / "model.safetensors",
+        path=path,
         step=0,
         training={},
         window_spec=replace(window_spec, image_size=options.image_size or window_spec.image_size),
         card={"name": f"{name}, fine-tuned", "base": name, **options.card},
     )
-    return train(info, data, config, run_dir, weights=weights, device=device, resume=resume)
+    return train(
+        info,
+        data,
+        config,
+        run_dir,
+        weights=weights,
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+    )
 
 
 def train(
@@ -113,6 +137,7 @@ def train(
     weights: dict[str, Tensor] | None = None,
     device: str = "auto",
     resume: bool = False,
+    overwrite: bool = False,
 ) -> Generator[StepReport, None, Path]:
     """Train the model of a header (`rleseg_core.checkpoints.new_model`) on labelled stacks.
 
@@ -120,6 +145,11 @@ def train(
     default. The other parameters, reports and errors are those of `fine_tune`.
     """
     data.check()
+    lock = None
+    if process_rank() == 0:
+        lock = lock_run(run_dir)
+        read = [file for stack in data.stacks for file in source_files(stack.images.path)]
+        check_run(info.path, run_dir, read, resume=resume, overwrite=overwrite)
     resumed = resume and (run_dir / LAST).is_file()
     if resumed:
         saved, config = resumed_settings(read_info(run_dir / LAST))
@@ -135,5 +165,7 @@ def train(
         trainer = Trainer(
             info, config, sampler, run_dir, validation=validation, weights=weights, device=device
         )
+    trainer.overwrite = overwrite or (resumed and is_own_model(info.path, run_dir))
     run = with_message(trainer.run(), data.missing_classes_message())
-    return logged(run, run_dir, resumed=resumed)
+    run = logged(run, run_dir, resumed=resumed)
+    return run if lock is None else locked(run, lock)

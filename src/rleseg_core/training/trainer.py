@@ -15,10 +15,12 @@ from rleseg_core.checkpoints import (
     build_tokenizer,
     load_checkpoint,
     save_checkpoint,
+    write_checkpoint,
 )
 from rleseg_core.data import SampleBatch
 from rleseg_core.devices import choose_device
 from rleseg_core.errors import BudgetError, TrainingError
+from rleseg_core.files import whole_file
 from rleseg_core.model import Pix2Seq
 from rleseg_core.parallel.launch import (
     begin_random_step,
@@ -61,6 +63,11 @@ class Trainer:
         State dict to start from; fresh weights by default.
     device : str
         'auto', 'cpu', 'cuda' or 'mps'.
+
+    Attributes
+    ----------
+    overwrite : bool
+        Whether the finished model may replace an older one.
     """
 
     def __init__(
@@ -90,6 +97,7 @@ class Trainer:
                 'model with starts="pointer", or leave out shuffle_runs'
             )
         self.best = BestScore()
+        self.overwrite = False
         self._first_step = 0
         self._resumed: RunState | None = None
         self._learner: Learner | None = None
@@ -256,7 +264,8 @@ class Trainer:
         selected = scores.value(self.config.select_metric, self.config.select_class)
         if self.best.update(selected) and accelerator.is_main_process:
             info = replace(self.info, path=self.run_dir / BEST, step=self.step)
-            save_checkpoint(info, model.state_dict())
+            with whole_file(info.path) as temporary:
+                write_checkpoint(temporary, info, model.state_dict())
         dice = {row.name: row.dice for row in scores.classes}
         return {**dice, "mean": scores.mean_dice, "selected": selected}
 
@@ -299,7 +308,7 @@ class Trainer:
         if self.validation and best.is_file():
             chosen = load_checkpoint(best)
             weights, info = chosen.weights, replace(self.info, step=chosen.info.step)
-        return save_checkpoint(info, weights)
+        return save_checkpoint(info, weights, overwrite=self.overwrite)
 
     def _mixed_precision(self) -> str:
         if self.config.precision != "auto":

@@ -379,7 +379,7 @@ def test_frozen_backbone_of_a_file_stays_as_it_is(tmp_path, file, capfd):
     for words, code in (
         (["synth", tmp_path, *size, "--quiet"], 0),
         ([*command, "--backbone", file], 0),
-        ([*command, "--backbone", tmp_path / "nothing.pth"], 2),
+        ([*command, "--overwrite", "--backbone", tmp_path / "nothing.pth"], 2),
         ([*command, "--backbone", file, "--from", file], 2),
     ):
         with pytest.raises(SystemExit) as end:

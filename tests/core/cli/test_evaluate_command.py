@@ -87,7 +87,7 @@ def test_class_that_never_occurs_is_a_dash(run, masks):
         (("--plot", "dice.jpg"), ".png"),
         (("--agnostic", "dfc"), "'dfc'"),
         (("--predicted-instances",), "one class"),
-        (("--csv", "."), "a folder"),
+        (("--csv", "."), "is a folder"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(refused, masks, options, about):

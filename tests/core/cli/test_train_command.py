@@ -33,10 +33,11 @@ def test_unfinished_run_is_resumed_and_not_begun_anew(refused, values, data, tmp
         assert read_info(path).card["subsample_rule"] == "max"
     last = load_checkpoint(tmp_path / "m" / LAST)
     stopped = replace(last.info, step=1, training={**last.info.training, "finished": False})
-    save_checkpoint(stopped, last.weights, last.state)
+    save_checkpoint(stopped, last.weights, last.state, overwrite=True)
     refused(*arguments, about="--resume")
     assert values(*arguments, "--resume")["steps"] == 2
-    assert values(*arguments)["steps"] == 2  # a finished run may be begun anew
+    refused(*arguments, about="finished run")
+    assert values(*arguments, "--overwrite")["steps"] == 2
 
 
 def test_masks_without_objects_can_be_learned(values, synthetic, tmp_path):
@@ -89,7 +90,7 @@ def test_options_that_the_base_decides_are_refused(refused, data, model, tmp_pat
 def test_name_of_a_model_is_checked_before_the_training(refused, data, tmp_path):
     refused(*data, "--out", tmp_path / "model", about=".safetensors")
     (tmp_path / "m.safetensors").mkdir()
-    refused(*data, "--out", tmp_path / "m.safetensors", about="folder of that name")
+    refused(*data, "--out", tmp_path / "m.safetensors", about="is a folder")
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
 
 

@@ -22,7 +22,6 @@ from rleseg_core.model import ModelConfig
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import (
-    BEST,
     LAST,
     TrainConfig,
     TrainingData,
@@ -59,10 +58,11 @@ CONFIG = TrainConfig(
 )
 
 
-def start(folder: Path, config: TrainConfig = CONFIG, *, resume: bool = False, **data):
+def start(folder: Path, config: TrainConfig = CONFIG, *, resume=False, overwrite=False, **data):
     learned = TrainingData(stacks=[labelled(0)], **data)
     info = tiny(folder / "model.safetensors")
-    return train(info, learned, config, folder, device="cpu", resume=resume)
+    kept = {"resume": resume, "overwrite": overwrite}
+    return train(info, learned, config, folder, device="cpu", **kept)
 
 
 def tune(base: Path, stack: LabelledStack, config: TrainConfig, folder: Path):
@@ -191,10 +191,11 @@ def test_resumed_run_keeps_its_own_settings(finished, tmp_path):
 
 def test_run_begun_anew_takes_nothing_from_an_earlier_one(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
-    (tmp_path / BEST).write_bytes(b"of an earlier run")
     config = replace(CONFIG, n_steps=2)
     empty = replace(labelled(0), classes=np.zeros((4, 96, 96), np.uint8))
-    _, path = product(start(tmp_path, config, validation=[empty]))
+    with pytest.raises(TrainingError, match="holds a finished run; choose"):
+        start(tmp_path, config, validation=[empty])
+    _, path = product(start(tmp_path, config, validation=[empty], overwrite=True))
     assert [report.step for report in read_reports(tmp_path)] == [1, 2]
     assert read_info(path).step == 2
 

@@ -41,5 +41,6 @@ def import_model(
         changes=options.config_values,
         class_names=options.names,
         bn_eval=options.bn_eval,
+        overwrite=options.overwriting.overwrite,
     )
     print_written(info.path, reporting)

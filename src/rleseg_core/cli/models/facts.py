@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from rleseg_core.checkpoints import ModelInfo, count_parameters, model_facts, read_info
 from rleseg_core.cli.console import print_json, print_line
 from rleseg_core.cli.options import Reporting
+from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.values import parts_of
 from rleseg_core.errors import CheckpointError
 
@@ -40,6 +41,7 @@ class ConversionOptions:
     ] = None
     bn_eval: Literal["auto", "moving", "batch"] = "auto"
     changes: Annotated[tuple[str, ...], Parameter(name="--set", metavar="NAME=VALUE")] = ()
+    overwriting: Overwriting = Overwriting()
 
     @property
     def names(self) -> tuple[str, ...] | None:

@@ -71,6 +71,7 @@ def pull_model(
         changes=options.config_values,
         class_names=options.names,
         bn_eval=options.bn_eval,
+        overwrite=options.overwriting.overwrite,
     )
     with progress_bar("fetch", reporting.quiet) as bar:
         path = product_of(run, bar.fetched)

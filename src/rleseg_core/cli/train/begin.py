@@ -34,6 +34,7 @@ def begin(plan: Plan, options: TrainOptions) -> Run:
         ),
         device=plan.device,
         resume=plan.resume,
+        overwrite=plan.overwrite,
     )
 
 
@@ -63,6 +64,7 @@ def _new_run(plan: Plan, options: TrainOptions) -> Run:
         weights=weights,
         device=plan.device,
         resume=plan.resume,
+        overwrite=plan.overwrite,
     )
 
 
@@ -99,6 +101,7 @@ def _video_run(plan: Plan, options: TrainOptions, base: str) -> Run:
         weights=image_weights(image_model, info),
         device=plan.device,
         resume=plan.resume,
+        overwrite=plan.overwrite,
     )
 
 

@@ -38,6 +38,8 @@ def train(
     """
     _check(options)
     several = is_one_of_several()
+    if not several:
+        _check_outputs(images, masks, options)
     reporting = replace(reporting, quiet=reporting.quiet or process_rank() > 0)
     from rleseg_core.cli.train import report
 
@@ -50,11 +52,9 @@ def train(
         launch(arguments, cluster, entry_point="rleseg_core.cli:main", device=options.run.device)
         return
     from rleseg_core.cli.train.begin import begin
-    from rleseg_core.cli.train.plan import check_unfinished, plan_run
+    from rleseg_core.cli.train.plan import plan_run
 
     plan = plan_run(images, masks, options)
-    if not plan.resume:
-        check_unfinished(plan.folder)
     path = report.watch_training(begin(plan, options), reporting.quiet)
     if several:
         from rleseg_core.parallel.launch import leave
@@ -72,6 +72,27 @@ def _cluster(run: RunOptions) -> Cluster:
     return Cluster(**given)
 
 
+def _check_outputs(images: Path, masks: Path, options: TrainOptions) -> None:
+    """Refuse to train where the run or its model would destroy something."""
+    from rleseg_core.checkpoints import find_model
+    from rleseg_core.data.formats.sources import source_files
+    from rleseg_core.training.folder import check_run
+
+    sources = [images, masks, *(options.data.replay or ())]
+    read = [file for path in sources for file in source_files(path)]
+    if options.start.base is not None:
+        read.append(find_model(options.start.base))
+    if options.start.backbone is not None and Path(options.start.backbone).exists():
+        read.append(Path(options.start.backbone))
+    check_run(
+        options.run.output,
+        options.run.folder,
+        read,
+        resume=options.run.resume,
+        overwrite=options.overwriting.overwrite,
+    )
+
+
 def _check(options: TrainOptions) -> None:
     """Refuse before the training what would be wrong after it, and options that mean nothing.
 
@@ -83,8 +104,6 @@ def _check(options: TrainOptions) -> None:
     output, start = options.run.output, options.start
     if output.suffix != ".safetensors":
         raise DataError(f"a model's name must end in .safetensors, got {output}")
-    if output.is_dir():
-        raise DataError(f"cannot write a model to {output}: there is a folder of that name")
     if start.base is None:
         return
     if start.backbone is not None:

@@ -11,6 +11,7 @@ from rleseg_core.checkpoints.old_names import training_state
 from rleseg_core.checks import Within
 from rleseg_core.cli.masks import SCHEME, SCHEMES, WINDOWS, GivenScheme
 from rleseg_core.cli.options import FLAT, POSITIVE, Device, given_fields, within
+from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenMaskReading, GivenReading
 from rleseg_core.cli.values import numbers_by_name
 from rleseg_core.evaluation.scores import CLASS_METRICS, METRICS
@@ -239,6 +240,7 @@ class TrainOptions:
     ] = None
     augmentation: Annotated[GivenAugmentation, FLAT] = field(default_factory=dict)
     run: RunOptions
+    overwriting: Overwriting = Overwriting()
 
     @property
     def n_frames(self) -> int:

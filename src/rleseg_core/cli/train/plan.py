@@ -11,10 +11,9 @@ from rleseg_core.cli.values import classes_of, frames_of
 from rleseg_core.data import LabelledStack
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.devices import choose_device
-from rleseg_core.errors import DataError, TrainingError
+from rleseg_core.errors import DataError
 from rleseg_core.training import (
     FINE_TUNING,
-    LAST,
     Recipe,
     TrainConfig,
     TrainingData,
@@ -42,6 +41,8 @@ class Plan:
         As `rleseg_core.training.train` takes it.
     resume : bool
         Whether the run of the folder is resumed.
+    overwrite : bool
+        Whether an older model and an older run are replaced.
     """
 
     class_names: tuple[str, ...]
@@ -50,6 +51,7 @@ class Plan:
     folder: Path
     device: str
     resume: bool
+    overwrite: bool
 
 
 def plan_run(images: Path, masks: Path, options: TrainOptions) -> Plan:
@@ -70,6 +72,7 @@ def plan_run(images: Path, masks: Path, options: TrainOptions) -> Plan:
         folder=options.run.folder,
         device=options.run.device,
         resume=options.run.resume,
+        overwrite=options.overwriting.overwrite,
     )
     return plan if options.start.preset is None else _with_preset(plan, options, settings)
 
@@ -131,25 +134,3 @@ def _recipe_of(plan: Plan, options: TrainOptions, base: ModelInfo) -> Recipe:
     spec = replace(base.window_spec, image_size=image_size)
     preset = FINE_TUNING[options.start.preset or "quick"]
     return preset(*count_windows(plan.data.stacks, spec), choose_device(plan.device).type, base)
-
-
-def check_unfinished(folder: Path) -> None:
-    """Refuse to begin where an unfinished run could be resumed: its work would be lost.
-
-    Raises
-    ------
-    TrainingError
-        If the last checkpoint of the folder is not that of a finished run.
-    """
-    last = folder / LAST
-    if not last.is_file():
-        return
-    info = read_info(last)
-    if "config" not in info.training:
-        return  # somebody's model of that name, not a run
-    n_steps = TrainConfig.from_json(info.training["config"]).n_steps  # type: ignore[arg-type]
-    if 0 < info.step < n_steps and not info.training.get("finished"):
-        raise TrainingError(
-            f"{folder} holds a run that stopped at step {info.step} of {n_steps}; resume it "
-            "(--resume), or choose another --run-dir"
-        )

@@ -39,7 +39,7 @@ def test_folder_and_file_do_not_replace_each_other(tmp_path):
     (tmp_path / "masks.tif").mkdir()
     (tmp_path / "masks.zarr").write_text("a file")
     for name, kind in (("masks.tif", "folder"), ("masks.zarr", "file")):
-        with pytest.raises(OutputError, match=f"exists: a {kind}, but not a label stack"):
+        with pytest.raises(OutputError, match=f"is a {kind}, where a label stack"):
             write_labels(tmp_path / name, LABELS, overwrite=True)
 
 
