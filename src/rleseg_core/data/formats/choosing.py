@@ -66,10 +66,10 @@ def choose(series: Sequence[Series], path: Path, options: ReadOptions, masks: bo
 
 def listed(series: Sequence[Series]) -> str:
     """The images of a file in words: numbers, names and shapes."""
-    shown = [
-        f"{number}" + (f" ({one.name})" if one.name else "") + f" {size_text(one)}"
-        for number, one in enumerate(series[:_MOST_LISTED])
-    ]
+    shown = []
+    for number, one in enumerate(series[:_MOST_LISTED]):
+        name = f" ({one.name})" if one.name not in ("", str(number)) else ""
+        shown.append(f"{number}{name} {size_text(one)}")
     return ", ".join(shown) + (", …" if len(series) > _MOST_LISTED else "")
 
 

@@ -21,11 +21,11 @@ from rleseg_core.data.formats.frame_names import check_names
 from rleseg_core.data.formats.images import IMAGES
 from rleseg_core.data.formats.tiff import TIFF, TIFF_KINDS
 from rleseg_core.data.formats.video import VIDEO
-from rleseg_core.data.formats.zarr import ZARR
+from rleseg_core.data.formats.zarr import ZARR, ZIPPED_ZARR
 from rleseg_core.errors import DataError
 from rleseg_core.files import check_regular, kind_of
 
-FORMATS: tuple[Format, ...] = (TIFF, IMAGES, VIDEO, NUMPY, ZARR, TIFF_KINDS)
+FORMATS: tuple[Format, ...] = (TIFF, IMAGES, VIDEO, NUMPY, ZARR, TIFF_KINDS, ZIPPED_ZARR)
 """Every format, in the order in which dialogs and messages name them."""
 
 

@@ -1,43 +1,74 @@
-"""Zarr: arrays and OME-Zarr images, and stacks written one chunk per frame."""
+"""Zarr: arrays, OME-Zarr images, plates and series of them, in folders and zip files."""
 
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from natsort import natsorted
 
 from rleseg_core.data.formats.base import Format, ReadOptions, Series
 from rleseg_core.data.formats.ngff import ngff_metadata
-from rleseg_core.data.formats.zarr_writing import is_our_zarr, write_zarr
+from rleseg_core.data.formats.zarr_chunks import missing_chunks
+from rleseg_core.data.formats.zarr_writing import LABELS, is_our_zarr, write_zarr
 from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
     import zarr
 
 _MARKERS = ("zarr.json", ".zarray", ".zgroup")
+_DEPTH = 3  # of groups within groups
 
 
-def zarr_series(path: Path, _options: ReadOptions, _masks: bool) -> list[Series]:
-    """A zarr array, or an OME-Zarr image at its finest level.
+@dataclass(frozen=True)
+class _Image:
+    """An array that is an image: what to call it, its axes, and its group if it has one."""
+
+    name: str
+    array: "zarr.Array"
+    axes: str | None
+    attributes: Mapping[str, object]
+    multiscale: int = 0
+
+
+def zarr_series(path: Path, options: ReadOptions, masks: bool) -> list[Series]:
+    """The images of a zarr hierarchy, each at its finest level; of masks, the labels of an image.
 
     Raises
     ------
     DataError
-        If it is a group of several arrays.
+        If it holds none.
     """
     import zarr
 
     node = zarr.open(path, mode="r")
-    if isinstance(node, zarr.Group):
-        array, named = _finest_level(node, path)
-    else:
-        array, named = node, _axis_names(node)
-    return [
-        Series(
-            shape=array.shape,
-            dtype=array.dtype,
-            axes=named,
-            read=lambda: array,
-            metadata=ngff_metadata(dict(node.attrs)),
-        )
-    ]
+    if isinstance(node, zarr.Array):
+        return [_series(_lone_array(node, path), path, options, masks)]
+    return _series_of_group(node, path, options, masks)
+
+
+def zipped_series(path: Path, options: ReadOptions, masks: bool) -> list[Series]:
+    """The images of a zarr hierarchy in a zip file, as `zarr_series`.
+
+    Raises
+    ------
+    DataError
+        If there is no zarr hierarchy in it.
+    """
+    import zarr
+    from zarr.storage import ZipStore
+
+    with zipfile.ZipFile(path) as file:
+        roots = [name.rpartition("/")[0] for name in file.namelist() if _is_marker(name)]
+    if not roots:
+        raise DataError(f"{path} is no zarr hierarchy: no {' or '.join(_MARKERS)} is in it")
+    node = zarr.open(ZipStore(path, mode="r"), path=min(roots, key=len), mode="r")
+    if isinstance(node, zarr.Array):
+        return [_series(_Image("", node, _axis_names(node), node.attrs), path, options, masks)]
+    return _series_of_group(node, path, options, masks)
 
 
 def is_zarr(folder: Path) -> bool:
@@ -45,23 +76,144 @@ def is_zarr(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _MARKERS)
 
 
-def _finest_level(group: "zarr.Group", path: Path) -> tuple["zarr.Array", str | None]:
-    """First array of an OME-Zarr image and its axes, or the only array of a group."""
-    attributes = dict(group.attrs)
+def _is_marker(name: str) -> bool:
+    return name.rpartition("/")[2] in _MARKERS
+
+
+def _series(
+    image: _Image, path: Path, options: ReadOptions, masks: bool, notes: Sequence[str] = ()
+) -> Series:
+    array, axes = image.array, image.axes
+    if axes is not None and len(axes) != array.ndim:
+        axes = None
+    where = f"{path}/{image.name}" if image.name else str(path)
+    said, is_refused = missing_chunks(array, options.axes or axes, masks)
+    sentences = (f"{where}: {said}",) if said else ()
+    return Series(
+        name=image.name,
+        shape=tuple(array.shape),
+        dtype=array.dtype,
+        axes=axes,
+        read=lambda: array,
+        metadata=ngff_metadata(dict(image.attributes), image.multiscale),
+        notes=(*notes, *(() if is_refused else sentences)),
+        missing=sentences if is_refused else (),
+    )
+
+
+def _series_of_group(
+    group: "zarr.Group", path: Path, options: ReadOptions, masks: bool
+) -> list[Series]:
+    notes: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr's, of files beside the arrays
+        labels = _labels(group) if masks else []
+        images = labels or list(_images(group, notes))
+    if labels:
+        notes.append(f"{path} is an image; its masks are those of {LABELS}/")
+    if not images:
+        raise DataError(f"{path} is a zarr group that holds no image; open one of its arrays")
+    named = _ome_names(path)
+    if len(named) == len(images) and all(image.name.isdecimal() for image in images):
+        images = [
+            replace(image, name=f"{image.name} {n}".strip())
+            for image, n in zip(images, named, strict=True)
+        ]
+    return [_series(image, path, options, masks, notes) for image in images]
+
+
+def _labels(group: "zarr.Group") -> list[_Image]:
+    """The label images of an OME-Zarr image."""
+    if not _ome(group).get("multiscales") or LABELS not in group:
+        return []
+    below = group[LABELS]
+    names = _ome(below).get("labels") or sorted(dict(below.groups()))
+    found = [(str(name), below[str(name)]) for name in _list(names) if str(name) in below]
+    return [image for name, one in found for image in _multiscales(one, name)]
+
+
+def _images(
+    group: "zarr.Group", notes: list[str], prefix: str = "", depth: int = 0
+) -> Iterator[_Image]:
+    """The images of a group: its own, those of a plate or a series, or its arrays."""
+    ome = _ome(group)
+    if ome.get("multiscales"):
+        yield from _multiscales(group, prefix)
+        return
+    if isinstance(ome.get("plate"), Mapping):
+        yield from _plate(group, notes)
+        return
+    for name, array in sorted(group.arrays()):
+        if array.ndim > 1:
+            yield _Image(_below(prefix, name), array, _axis_names(array), dict(array.attrs))
+    if depth < _DEPTH:
+        groups = {name: below for name, below in group.groups() if name != "OME"}
+        for name in natsorted(groups):
+            yield from _images(groups[name], notes, _below(prefix, name), depth + 1)
+
+
+def _multiscales(group: "zarr.Group", prefix: str) -> Iterator[_Image]:
+    """The multiscale images of a group, each at its finest level."""
+    scales = _list(_ome(group).get("multiscales"))
+    for index, scale in enumerate(scales):
+        level = str(scale["datasets"][0]["path"])
+        if level not in group:
+            raise DataError(f"{group.name} names a level {level!r}, which is not there")
+        array = group[level]
+        name = prefix if len(scales) == 1 else _below(prefix, str(scale.get("name") or index))
+        axes = _letters(scale.get("axes", "TCZYX"))
+        yield _Image(name, array, axes, dict(group.attrs), index)
+
+
+def _plate(group: "zarr.Group", notes: list[str]) -> Iterator[_Image]:
+    """The fields of the wells of a plate, named such as A/1/0."""
+    lost = []
+    for well in _list(_ome(group)["plate"].get("wells")):
+        where = str(well["path"])
+        if where not in group:
+            lost.append(where)
+            continue
+        for field in _list((_ome(group[where]).get("well") or {}).get("images")):
+            name = _below(where, str(field["path"]))
+            if name in group:
+                yield from _multiscales(group[name], name)
+            else:
+                lost.append(name)
+    if lost:
+        notes.append(f"the plate also names {', '.join(lost[:5])}, which is not there")
+
+
+def _lone_array(array: "zarr.Array", path: Path) -> _Image:
+    """An array that was opened by itself; one that is a level of an image has the image's axes."""
+    import zarr
+
+    if is_zarr(path.parent):
+        parent = zarr.open(path.parent, mode="r")
+        for index, scale in enumerate(_list(_ome(parent).get("multiscales"))):
+            levels = [str(level.get("path")) for level in scale.get("datasets", [])]
+            if path.name in levels:
+                finest = path.name == levels[0]  # of the others the scale is another
+                attributes = dict((parent if finest else array).attrs)
+                return _Image("", array, _letters(scale.get("axes", "TCZYX")), attributes, index)
+    return _Image("", array, _axis_names(array), dict(array.attrs))
+
+
+def _ome(node: "zarr.Group | zarr.Array") -> Mapping:
+    """OME-Zarr metadata of a group: of version 0.5 in "ome", of older ones beside the others."""
+    attributes = dict(node.attrs)
     ome = attributes.get("ome", attributes)
-    scales = ome.get("multiscales") if isinstance(ome, dict) else None
-    if scales:
-        level = group[scales[0]["datasets"][0]["path"]]
-        axes = scales[0].get("axes", "TCZYX")
-        names = [axis["name"] if isinstance(axis, dict) else axis for axis in axes]
-        return level, "".join(str(name)[0] for name in names)
-    arrays = [array for _, array in group.arrays()]
-    if len(arrays) != 1:
-        raise DataError(
-            f"{path} is a zarr group of {len(arrays)} arrays and no OME-Zarr image; open one of "
-            "its arrays"
-        )
-    return arrays[0], _axis_names(arrays[0])
+    return ome if isinstance(ome, Mapping) else {}
+
+
+def _letters(axes: Sequence) -> str:
+    """Letters of the axes of a multiscale image; channels by their type, whatever their name."""
+    kinds = {"channel": "C", "time": "T"}
+    found = []
+    for axis in axes:
+        name = axis.get("name", " ") if isinstance(axis, Mapping) else axis
+        kind = axis.get("type") if isinstance(axis, Mapping) else None
+        found.append(kinds.get(str(kind), str(name)[:1].upper()))
+    return "".join(found)
 
 
 def _axis_names(array: "zarr.Array") -> str | None:
@@ -74,6 +226,26 @@ def _axis_names(array: "zarr.Array") -> str | None:
     return letters if set(letters) <= set("TZCYXS") and {"Y", "X"} <= set(letters) else None
 
 
+def _ome_names(path: Path) -> list[str]:
+    """Names of the images of a series that bioformats2raw wrote."""
+    file = path / "OME" / "METADATA.ome.xml"
+    if not file.is_file():
+        return []
+    try:
+        root = ElementTree.parse(file).getroot()
+    except ElementTree.ParseError:
+        return []
+    return [image.get("Name", "") for image in root if image.tag.endswith("}Image")]
+
+
+def _below(prefix: str, name: str) -> str:
+    return f"{prefix}/{name}" if prefix else name
+
+
+def _list(value: object) -> list:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
 ZARR = Format(
     label="zarr",
     suffixes=(".zarr",),
@@ -81,4 +253,10 @@ ZARR = Format(
     is_folder=is_zarr,
     write=write_zarr,
     is_ours=is_our_zarr,
+)
+
+ZIPPED_ZARR = Format(
+    label="zipped zarr",
+    suffixes=(".zarr.zip", ".ozx"),
+    series=zipped_series,
 )

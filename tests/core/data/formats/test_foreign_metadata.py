@@ -12,7 +12,7 @@ from rleseg_core.data.formats.imagej import imagej_metadata
 from rleseg_core.data.formats.ngff import ngff_metadata
 from rleseg_core.data.formats.ome import ome_metadata
 
-FRAMES = np.zeros((3, 8, 10), np.uint8)
+FRAMES = np.ones((3, 8, 10), np.uint8)
 
 
 def metadata(path, frames=FRAMES, **options):
@@ -189,6 +189,7 @@ def test_record_of_version_0_1_in_a_tiff(tmp_path):
 
 def test_record_of_version_0_1_in_a_zarr(tmp_path):
     array = zarr.create_array(store=tmp_path / "a.zarr", shape=(1, 4, 4), dtype="u1")
+    array[:] = 1
     array.attrs["rleseg"] = {"class_names": ["ipsc"], "model": "cells"}
     read = ImageStack.open(tmp_path / "a.zarr").metadata
     assert (read.class_names, read.provenance) == (("ipsc",), {"model": "cells"})
