@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from natsort import natsorted
 
 from rleseg_core.data.formats.base import Format, ReadOptions, Series
-from rleseg_core.data.formats.ngff import ngff_metadata
+from rleseg_core.data.formats.ngff import RECORD, ngff_metadata
 from rleseg_core.data.formats.zarr_chunks import missing_chunks
 from rleseg_core.data.formats.zarr_writing import LABELS, is_our_zarr, write_zarr
 from rleseg_core.errors import DataError
@@ -87,7 +87,9 @@ def _series(
     if axes is not None and len(axes) != array.ndim:
         axes = None
     where = f"{path}/{image.name}" if image.name else str(path)
-    said, is_refused = missing_chunks(array, options.axes or axes, masks)
+    said, is_refused = "", False
+    if not (masks and RECORD in image.attributes):  # our masks may be of some frames only
+        said, is_refused = missing_chunks(array, options.axes or axes, masks)
     sentences = (f"{where}: {said}",) if said else ()
     return Series(
         name=image.name,

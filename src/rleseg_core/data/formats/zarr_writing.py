@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import zarr
 
 _METADATA = {"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"}
+# a chunk that is not stored was never written, rather than empty
+_ALL_CHUNKS: dict[str, bool] = {"write_empty_chunks": True}
 LABELS = "labels"  # the group within an OME-Zarr image that holds its labels
 
 
@@ -51,6 +53,7 @@ def create_stack(
         shape=shape,
         chunks=(1, *shape[1:]),
         dtype=dtype,
+        config=_ALL_CHUNKS,
         dimension_names=("t", "y", "x", "c")[: len(shape)],
         attributes={} if record is None else {RECORD: dict(record)},
     )
@@ -103,6 +106,7 @@ def create_labels(
         shape=tuple(shape),
         chunks=(1, *shape[1:]),
         dtype=dtype,
+        config=_ALL_CHUNKS,
         **(
             {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
             if is_old
