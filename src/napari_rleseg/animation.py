@@ -154,8 +154,17 @@ class Animation(QObject):
                 lambda path: self._run("tokens", session.inference, tracing.trace, path, *source)
             )
 
-    def export(self, path: Path, *, fps: int = 20, max_seconds: float = 20.0) -> None:
+    def export(
+        self,
+        path: Path,
+        *,
+        fps: int = 20,
+        max_seconds: float = 20.0,
+        overwrite: bool = False,
+    ) -> None:
         """Write the animation of the window that is shown, as GIF or MP4.
+
+        An older animation is replaced only with `overwrite`.
 
         Raises
         ------
@@ -175,7 +184,7 @@ class Animation(QObject):
             model=model,
             tokens=tokenizer.with_end(self.player.tokens()),
         )
-        limits = {"fps": fps, "max_seconds": max_seconds}
+        limits = {"fps": fps, "max_seconds": max_seconds, "overwrite": overwrite}
         self._with_image(
             lambda images: self._run(
                 "export", session.inference, tracing.export, images, sequence, path, **limits

@@ -13,8 +13,9 @@ import zarr
 from napari.types import LayerData
 
 from napari_rleseg.layers import AXES, NOTES, labels_attributes
+from napari_rleseg.overwriting import check_save
 from rleseg_core.data import ImageStack
-from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.formats.writers import label_output, write_labels
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
 
@@ -110,11 +111,15 @@ def write_masks(path: str, data: np.ndarray, attributes: dict) -> list[str]:
     ------
     DataError
         If it has more axes than (T, Y, X), or the suffix is not one of ours.
+    OutputError
+        If something would be replaced that the viewer shows, that is not ours, or that the user
+        was not asked about.
     """
     shape = tuple(data.shape)
     if len(shape) not in (2, 3):
         raise DataError(f"masks are (Y, X) or (T, Y, X), this layer has shape {shape}")
     stack = data if len(shape) == 3 else data[None]
     kept = attributes.get("metadata", {}).get(NOTES, {})
-    written = write_labels(path, stack, kept.get("class_names", ()), kept.get("provenance", {}))
-    return [str(written)]
+    names, provenance = kept.get("class_names", ()), kept.get("provenance", {})
+    overwrite = check_save(label_output(path))
+    return [str(write_labels(path, stack, names, provenance, overwrite=overwrite))]

@@ -13,8 +13,10 @@ import numpy as np
 from rleseg_core.checkpoints import ModelInfo, build_tokenizer
 from rleseg_core.data import ImageStack, LabelReader, Window, WindowReader, subsample_labels
 from rleseg_core.data.arrays import ArrayLike
-from rleseg_core.drawing.animation import FrameWritten, write_animation
+from rleseg_core.data.formats.sources import source_files
+from rleseg_core.drawing.animation import FrameWritten, animation_output, write_animation
 from rleseg_core.evaluation.instances import components
+from rleseg_core.outputs import check_outputs
 from rleseg_core.spec import WindowSpec
 from rleseg_core.tokens import Event, Tokenizer
 
@@ -92,9 +94,16 @@ def encode(
 
 
 def export(
-    images: Path, sequence: WindowTokens, path: Path, *, fps: int = 20, max_seconds: float = 20.0
+    images: Path,
+    sequence: WindowTokens,
+    path: Path,
+    *,
+    fps: int = 20,
+    max_seconds: float = 20.0,
+    overwrite: bool = False,
 ) -> Generator[FrameWritten, None, Path]:
     """Write the animation of a window's tokens as GIF or MP4; returns `path`."""
+    check_outputs([animation_output(path)], source_files(images), overwrite=overwrite)
     reader = WindowReader(ImageStack.open(images), sequence.window_spec)
     patches = reader.read(sequence.window)  # (N, 3, P, P)
     animation = write_animation(
@@ -104,6 +113,7 @@ def export(
         path,
         fps=fps,
         max_seconds=max_seconds,
+        overwrite=overwrite,
     )
     with closing(animation):
         yield from animation

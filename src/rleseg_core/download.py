@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from rleseg_core.errors import CheckpointError
-from rleseg_core.files import whole_file
+from rleseg_core.files import naming, whole_file
 
 _CHUNK = 2**20
 _TIMEOUT = 30.0  # seconds
@@ -91,17 +91,8 @@ def download(
     with (yield from _lock(path, part)):
         if path.is_file():
             return _existing(path, sha256)
-        try:
-            with _open(url, part) as response:
-                yield from _receive(response, part)
-        except urllib.error.HTTPError as error:
-            raise CheckpointError(_http_failure(url, error, instead)) from error
-        except _NO_CONNECTION as error:
-            reason = getattr(error, "reason", None) or error
-            raise CheckpointError(
-                f"{urlsplit(url).netloc} cannot be reached ({reason}); run this again when there "
-                f"is a network, or download {url} elsewhere and {instead}"
-            ) from error
+        with naming(path):  # a full disk
+            yield from _fetch(url, part, instead)
         if sha256 is not None:
             _compare(part, sha256)
         os.replace(part, path)
@@ -122,13 +113,29 @@ def _lock(path: Path, part: Path) -> Generator[Downloaded, None, AcquireReturnPr
             yield Downloaded(n_bytes=n_bytes, n_total=None)
 
 
+def _fetch(url: str, part: Path, instead: str) -> Generator[Downloaded, None, None]:
+    """Receive what is missing of a file, and say what went wrong."""
+    try:
+        with _open(url, part) as response:
+            yield from _receive(response, part)
+    except urllib.error.HTTPError as error:
+        raise CheckpointError(_http_failure(url, error, instead)) from error
+    except _NO_CONNECTION as error:
+        reason = getattr(error, "reason", None) or error
+        raise CheckpointError(
+            f"{urlsplit(url).netloc} cannot be reached ({reason}); run this again when there "
+            f"is a network, or download {url} elsewhere and {instead}"
+        ) from error
+
+
 def _open(url: str, part: Path) -> HTTPResponse:
     """Response to a request for the bytes that are missing."""
     n_had = part.stat().st_size if part.is_file() else 0
     headers = {"User-Agent": "napari-rleseg", "Accept-Encoding": "identity"}
-    if n_had and _identity(part).is_file():
+    version = _version_of(part)
+    if n_had and version is not None:
         headers["Range"] = f"bytes={n_had}-"
-        headers["If-Range"] = json.loads(_identity(part).read_text())
+        headers["If-Range"] = version
     request = urllib.request.Request(url, headers=headers)
     try:
         return urllib.request.urlopen(request, timeout=_TIMEOUT)
@@ -151,7 +158,8 @@ def _receive(response: HTTPResponse, part: Path) -> Generator[Downloaded, None, 
         # only a file whose version is known can be resumed
         identity = response.headers.get("ETag") or response.headers.get("Last-Modified")
         if identity and not identity.startswith("W/"):
-            _identity(part).write_text(json.dumps(identity))
+            with whole_file(_identity(part)) as temporary:
+                temporary.write_text(json.dumps(identity), "utf-8")
         yield Downloaded(n_bytes=n_bytes, n_total=n_total)
         while chunk := response.read(_CHUNK):
             file.write(chunk)
@@ -173,6 +181,15 @@ def _http_failure(url: str, error: urllib.error.HTTPError, instead: str) -> str:
 def _identity(part: Path) -> Path:
     """File with the version of what was received so far, as the server names it."""
     return part.with_name(f"{part.name}.version")
+
+
+def _version_of(part: Path) -> str | None:
+    """The version of what was received so far; None if it is not known."""
+    try:
+        version = json.loads(_identity(part).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return version if isinstance(version, str) else None
 
 
 def _sha256(path: Path) -> str:

@@ -80,10 +80,10 @@ class AnimateWidget(QWidget):
         except RlesegError as error:
             self.status.setText(str(error))
 
-    def export(self, path: str | Path) -> None:
+    def export(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the animation of the current window to a GIF or MP4 file."""
         try:
-            self.animation.export(Path(path))
+            self.animation.export(Path(path), overwrite=overwrite)
         except RlesegError as error:
             self.status.setText(str(error))
         self._show_state()
@@ -137,7 +137,7 @@ class AnimateWidget(QWidget):
             self, "Export the animation", "tokens.gif", "Animations (*.gif *.mp4)"
         )
         if name:
-            self.export(name)
+            self.export(name, overwrite=True)  # the dialog has asked
 
     def _choose_model(self, _: object) -> None:
         self._session.model = self.model.model

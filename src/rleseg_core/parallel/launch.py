@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 
 from rleseg_core.errors import TrainingError
+from rleseg_core.files import work_folder
 from rleseg_core.parallel.collectives import n_processes
 from rleseg_core.parallel.processes import LAUNCHED_BY_US, PEER_IS_GONE, Cluster
 
@@ -66,7 +67,7 @@ def launch(
     n_threads = max(1, _cores() // cluster.n_devices)
     os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
     one = cluster.n_nodes == 1
-    with tempfile.TemporaryDirectory(prefix="rleseg-") as folder:
+    with work_folder(Path(tempfile.gettempdir())) as work:
         config = LaunchConfig(
             min_nodes=cluster.n_nodes,
             max_nodes=cluster.n_nodes,
@@ -79,13 +80,13 @@ def launch(
             max_restarts=0,
             # the first process of a machine writes to the terminal, the others to log files
             logs_specs=DefaultLogsSpecs(
-                log_dir=folder, redirects=dict.fromkeys(range(1, cluster.n_devices), Std.ALL)
+                log_dir=str(work.new), redirects=dict.fromkeys(range(1, cluster.n_devices), Std.ALL)
             ),
         )
         try:
             elastic_launch(config, sys.executable)("-c", child, *arguments)
         except ChildFailedError as error:
-            raise TrainingError(_failure_message(error, cluster, Path(folder))) from error
+            raise TrainingError(_failure_message(error, cluster, work.new)) from error
         except SignalException as error:
             raise KeyboardInterrupt from error
 

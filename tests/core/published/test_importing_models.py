@@ -90,7 +90,7 @@ def test_class_names_lie_beside_the_settings(published, out):
     assert import_checkpoint(published, out).mask_spec.class_names == ("ipsc", "dfc")
     (published / "train.json.gz").write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match="give the classes with --class-names"):
-        import_checkpoint(published, out)
+        import_checkpoint(published, out, overwrite=True)
 
 
 def test_one_class_needs_no_name(published, out):
@@ -139,13 +139,15 @@ def test_settings_elsewhere_and_changed(published, out, tmp_path):
     changes = {"model.vocab_size": 500}
     import_checkpoint(published, out, config=config, changes=changes, class_names=NAMES)
     with pytest.raises(CheckpointError, match="not a group of them"):
-        import_checkpoint(published, out, config=config, changes={"model.dim_att.x": 1})
+        import_checkpoint(
+            published, out, config=config, changes={"model.dim_att.x": 1}, overwrite=True
+        )
     config.write_text("{")
     with pytest.raises(CheckpointError, match="is not JSON"):
-        import_checkpoint(published, out, config=config, class_names=NAMES)
+        import_checkpoint(published, out, config=config, class_names=NAMES, overwrite=True)
     config.write_text("{}")
     with pytest.raises(CheckpointError, match=r"is not the config.json of a Pix2Seq model"):
-        import_checkpoint(published, out, config=config, class_names=NAMES)
+        import_checkpoint(published, out, config=config, class_names=NAMES, overwrite=True)
 
 
 def test_a_detector_becomes_a_base_to_train_from(published, out, golden):

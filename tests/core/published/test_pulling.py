@@ -13,7 +13,7 @@ import pytest
 from rleseg_core import product_of
 from rleseg_core.checkpoints import list_models, read_info
 from rleseg_core.download import download
-from rleseg_core.errors import CheckpointError
+from rleseg_core.errors import CheckpointError, OutputError
 from rleseg_core.published import ARCHIVES, cache_folder, pull, unpack
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB
@@ -198,7 +198,9 @@ def test_a_published_model_is_pulled_by_name(server, published, tmp_path):
     assert "read https" in info.card["licence"]
     assert path in [found.path for found in list_models()]
     assert sorted(p.suffix for p in cache_folder().iterdir()) == [".lock", ".sha256", ".zip"]
-    product_of(pull(name, source="http://127.0.0.1:9"))  # from the cache
+    with pytest.raises(OutputError, match="exists already"):
+        product_of(pull(name, source="http://127.0.0.1:9"))
+    product_of(pull(name, source="http://127.0.0.1:9", overwrite=True))  # from the cache
 
 
 def test_an_archive_fetched_elsewhere(published, tmp_path):
