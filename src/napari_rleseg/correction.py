@@ -1,38 +1,30 @@
 """The correction of a session's masks: start, resume an earlier session, review, finish."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari.layers import Labels
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_rleseg.earlier import (
+    FOLDER,
+    EarlierSession,
+    OpenedCorrections,
+    RefusedCorrections,
+    begin_corrections,
+    find_earlier,
+    open_corrections,
+)
 from napari_rleseg.jobs import InProcessRunner, show_failure
 from napari_rleseg.layers import class_names_of, provenance_of, show_labels, stack_shape
 from napari_rleseg.recorder import CorrectionRecorder
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.signals import listen
-from rleseg_core.corrections import (
-    CorrectionLog,
-    FrameCopied,
-    FrameRecorded,
-    create_session,
-    recover,
-)
+from rleseg_core.corrections import FrameCopied, FrameRecorded
 from rleseg_core.errors import DataError
 
-FOLDER = "corrections"
 OUTLINE = 2  # width of the outlines of the prediction, in pixels
-
-
-@dataclass(frozen=True)
-class EarlierSession:
-    """A correction session on disk that can be resumed."""
-
-    folder: Path
-    title: str
 
 
 class MaskCorrection(QObject):
@@ -49,6 +41,8 @@ class MaskCorrection(QObject):
     ----------
     recorder : CorrectionRecorder or None
         Records the corrections; None while none are open.
+    notes : tuple of str
+        What the user is to know about the session that is open: sentences.
     """
 
     started = Signal()
@@ -57,11 +51,13 @@ class MaskCorrection(QObject):
     changed = Signal()  # something was recorded, accepted or taken back
     stopped = Signal()
     failed = Signal(str)
+    refused = Signal(object, str)  # folder, and why it can only be opened read-only
 
     def __init__(self, session: Session, parent: QObject | None = None):
         super().__init__(parent)
         self._session = session
         self.recorder: CorrectionRecorder | None = None
+        self.notes: tuple[str, ...] = ()
         self._source: Labels | None = None
         self._compare: Labels | None = None
         self._waiting = False  # for the image to be written to disk
@@ -102,8 +98,15 @@ class MaskCorrection(QObject):
         self.started.emit()
         session.when_on_disk(session.image, lambda images: self._keep(layer, names, images))
 
-    def resume(self, folder: Path) -> None:
-        """Resume an earlier session; what reached the masks but not the log is recorded first.
+    def resume(self, folder: Path, *, read_only: bool = False) -> None:
+        """Resume an earlier session; what was painted and is not in the log is recorded first.
+
+        Parameters
+        ----------
+        folder : Path
+            The session.
+        read_only : bool
+            Only look at it: nothing on the disk changes.
 
         Raises
         ------
@@ -113,48 +116,42 @@ class MaskCorrection(QObject):
         self._check_idle()
         self.finish()
         self.started.emit()
-        self._runner.start(recover, folder)
+        image = self._session.image
+        path = None if image is None else self._session.path_of(image)
+        self._runner.start(open_corrections, folder, path, read_only=read_only)
 
     def earlier_sessions(self) -> list[EarlierSession]:
         """Sessions on disk that belong to the session's image, the newest first."""
         image = self._session.image
         path = None if image is None else self._session.path_of(image)
-        if path is None:
+        if image is None or path is None:
             return []
         here = self.recorder.log.folder if self.recorder is not None else None
-        found = []
-        for header in sessions_folder().glob(f"*/{FOLDER}*/session.json"):
-            try:
-                of = json.loads(header.read_text("utf-8"))["image"]
-                when = (header.parent / "corrections.jsonl").stat().st_mtime
-            except (OSError, ValueError, KeyError):
-                continue
-            if of == str(path.resolve()) and header.parent != here:
-                found.append((when, header.parent))
-        return [
-            EarlierSession(folder, _title(folder, when))
-            for when, folder in sorted(found, reverse=True)
-        ]
+        return find_earlier(sessions_folder(), path, stack_shape(image), here)
 
     def accept(self, accepted: bool = True) -> None:
         """Record that the current frame is correct (or is to be reviewed again)."""
-        if self.recorder is not None:
-            self.recorder.accept(self.recorder.frame, accepted)
+        recorder = self.recorder
+        if recorder is not None:
+            self._try(lambda: recorder.accept(recorder.frame, accepted))
 
     def revert(self) -> None:
         """Give the frame that is shown its prediction back."""
-        if self.recorder is not None:
-            self.recorder.revert(self.recorder.frame)
+        recorder = self.recorder
+        if recorder is not None:
+            self._try(lambda: recorder.revert(recorder.frame))
 
     def undo(self) -> None:
         """Undo the last recorded change, and go to its frame."""
-        if self.recorder is not None:
-            self.go_to(self.recorder.undo())
+        recorder = self.recorder
+        if recorder is not None:
+            self._try(lambda: self.go_to(recorder.undo()))
 
     def redo(self) -> None:
         """Redo the change that was undone last, and go to its frame."""
-        if self.recorder is not None:
-            self.go_to(self.recorder.redo())
+        recorder = self.recorder
+        if recorder is not None:
+            self._try(lambda: self.go_to(recorder.redo()))
 
     def go_to(self, frame: int | None) -> None:
         """Show a frame of the masks."""
@@ -202,10 +199,23 @@ class MaskCorrection(QObject):
         if self._compare is not None:
             self._compare.visible = visible
 
-    def finish(self) -> None:
-        """Record what is left; the masks stay."""
+    def save(self) -> bool:
+        """Record what is left; False, and the user is told, if that is not possible."""
+        recorder = self.recorder
+        return recorder is None or self._try(recorder.flush)
+
+    def finish(self) -> bool:
+        """Record what is left, and stop; the masks stay.
+
+        Returns
+        -------
+        bool
+            False if what is left cannot be saved: the corrections stay open then.
+        """
         if self.recorder is None:
-            return
+            return True
+        if not self.save():
+            return False
         recorder, self.recorder = self.recorder, None
         recorder.close()
         recorder.deleteLater()
@@ -213,16 +223,30 @@ class MaskCorrection(QObject):
             self._session.viewer.layers.remove(self._compare)
         self._compare = None
         recorder.layer.mode = "pan_zoom"
+        self.notes = ()
         self.stopped.emit()
+        return True
+
+    def _try(self, action: Callable[[], object]) -> bool:
+        """Do something that writes; what it could not save stays painted, and is tried again."""
+        try:
+            action()
+        except OSError as error:
+            assert self.recorder is not None
+            self.recorder.try_again(error)
+            return False
+        return True
 
     def _check_idle(self) -> None:
+        if self.recorder is not None and not self.save():
+            raise DataError("the corrections that are open cannot be saved; make room on the disk")
         if self.busy or self._session.reading.busy or self._session.inference.busy:
             raise DataError("another job is running; cancel it or wait for it")
 
     def _keep(self, layer: Labels, names: tuple[str, ...], images: Path) -> None:
         self._waiting = False
         self._runner.start(
-            create_session,
+            begin_corrections,
             self._session.new_path(FOLDER),
             layer.data if layer.ndim == 3 else layer.data[None],
             class_names=names,
@@ -233,13 +257,20 @@ class MaskCorrection(QObject):
     def _report(self, reports: list[FrameCopied | FrameRecorded]) -> None:
         self.progressed.emit(reports[-1].frame + 1, self._n_frames())
 
-    def _open(self, product: Path | CorrectionLog) -> None:
-        log = CorrectionLog(product) if isinstance(product, Path) else product
+    def _open(self, product: OpenedCorrections | RefusedCorrections) -> None:
+        if isinstance(product, RefusedCorrections):
+            self._source = None
+            self.stopped.emit()
+            self.refused.emit(product.folder, product.reason)
+            return
+        log = product.log
         session, source = self._session, self._source
         image = session.image
         if image is None or stack_shape(image) != log.shape:
+            log.close()
             self._fail(f"these corrections are of an image of {log.shape}; open it first", "")
             return
+        self.notes = product.notes
         name = f"{image.name} masks" if source is None else source.name
         layer = show_labels(
             session.viewer,
@@ -254,6 +285,7 @@ class MaskCorrection(QObject):
             source.visible = False
         self._source = None
         layer.selected_label = 1
+        layer.editable = not log.read_only
         self.recorder = CorrectionRecorder(layer, log, session.viewer.dims, self)
         self.recorder.saved.connect(self._saved)
         self.recorder.failed.connect(show_failure)
@@ -287,14 +319,10 @@ class MaskCorrection(QObject):
         layer = getattr(event, "value", None)
         if layer is self._compare:
             self._compare = None
-        if self.recorder is not None and layer is self.recorder.layer:
-            self.finish()
+        if self.recorder is not None and layer is self.recorder.layer and not self.finish():
+            # nothing but the layer's masks holds what could not be saved
+            QTimer.singleShot(0, lambda: self._session.viewer.layers.append(layer))
 
     def _n_frames(self) -> int:
         image = self._session.image
         return stack_shape(image)[0] if image is not None else 0
-
-
-def _title(folder: Path, when: float) -> str:
-    saved = datetime.fromtimestamp(when).astimezone().strftime("%d %b %Y %H:%M")
-    return f"{saved} · {folder.parent.stem}"

@@ -1,9 +1,8 @@
 """Painted changes, recorded in the correction log while the user works."""
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
-import numpy as np
 from napari.components import Dims
 from napari.layers import Labels
 from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
@@ -11,9 +10,11 @@ from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
 from napari_rleseg.jobs import InProcessRunner
 from napari_rleseg.signals import listen
 from rleseg_core.corrections import Correction, CorrectionLog, FrameRecorded, record_changes
+from rleseg_core.errors import DataError
 
 QUIET_MS = 300  # without a stroke, then changes are recorded
 PATIENCE_MS = 2000  # after the first stroke at the latest, however fast others follow
+RETRY_MS = 3000  # after a failure, then it is tried again to record what is in memory
 HISTORY = 100  # strokes that napari can undo
 
 
@@ -36,7 +37,7 @@ class CorrectionRecorder(QObject):
     """
 
     saved = Signal()  # something was recorded
-    failed = Signal(str, str)  # message, traceback or nothing; tried again at the next stroke
+    failed = Signal(str, str)  # message, traceback or nothing; it is tried again until it works
 
     def __init__(
         self, layer: Labels, log: CorrectionLog, dims: Dims, parent: QObject | None = None
@@ -47,6 +48,7 @@ class CorrectionRecorder(QObject):
         self._dirty: set[int] = set()
         self._writing: set[int] = set()
         self._strokes: collections.deque[int] = collections.deque(maxlen=HISTORY)
+        self.failure = ""  # why the last changes are only in memory
         self._waiting = QElapsedTimer()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -73,19 +75,32 @@ class CorrectionRecorder(QObject):
     @property
     def status(self) -> str:
         """What is recorded, for the status line."""
+        if self.failure:
+            return f"NOT SAVED, and kept in memory: {self.failure}. It is tried again."
         changed = self.log.changed_pixels()
         frames = f"{len(changed)} frame" + ("s" if len(changed) != 1 else "")
         when = f"saved {self.log.saved[11:19]}" if self.log.saved else "nothing to save yet"
         return f"{frames} corrected, {sum(changed.values()):,} px changed, {when}"
 
     def flush(self) -> None:
-        """Record now what is not recorded yet, and wait for it."""
+        """Record now what is not recorded yet, and wait for it.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; it stays in memory, and comes back here with the next flush.
+        """
         self._timer.stop()
         frames = sorted(self._dirty | self._writing)
+        recorded = list(record_changes(self.log, self.log.labels, frames))
         self._dirty.clear()
-        recorded = list(record_changes(self.log, self.layer.data, frames))
+        self._recovered()
         if any(report.n_pixels for report in recorded):
             self.saved.emit()
+
+    def try_again(self, error: OSError) -> None:
+        """Tell the user that something could not be saved, and try again a little later."""
+        self._fail(_sentence(error), "")
 
     def undo(self) -> int | None:
         """Undo the last recorded change; returns its frame, or None."""
@@ -101,7 +116,7 @@ class CorrectionRecorder(QObject):
         """Restore the prediction of a frame; this can be undone."""
         self.flush()
         self.log.accept(frame, False)
-        self.log.record(frame, np.asarray(self.log.prediction[frame]))
+        self.log.record(frame, self.log.predicted(frame))
         self._write(frame)
 
     def accept(self, frame: int, accepted: bool = True) -> None:
@@ -145,7 +160,7 @@ class CorrectionRecorder(QObject):
         if self._runner.busy or not self._dirty:
             return  # what is being written first comes back here
         self._writing, self._dirty = self._dirty, set()
-        self._runner.start(record_changes, self.log, self.layer.data, sorted(self._writing))
+        self._runner.start(_record, self.log, sorted(self._writing))
 
     def _report(self, reports: list[FrameRecorded]) -> None:
         if any(report.n_pixels for report in reports):
@@ -153,12 +168,22 @@ class CorrectionRecorder(QObject):
 
     def _wrote(self) -> None:
         self._writing.clear()
+        self._recovered()
         self._flush()
+
+    def _recovered(self) -> None:
+        if self.failure:
+            self.failure = ""
+            self.saved.emit()
 
     def _fail(self, message: str, details: str) -> None:
         self._dirty |= self._writing
         self._writing.clear()
-        self.failed.emit(f"The corrections are not saved: {message}", details)
+        self._timer.start(RETRY_MS)
+        known, self.failure = self.failure, message
+        if message != known:  # once, not at every try
+            self.failed.emit(f"The corrections are not saved: {message}", details)
+            self.saved.emit()
 
     def _show(self, correction: Correction | None) -> int | None:
         if correction is None:
@@ -167,7 +192,6 @@ class CorrectionRecorder(QObject):
         return correction.frame
 
     def _write(self, frame: int) -> None:
-        self.layer.data[frame] = self.log.frame(frame)
         mode = self.layer.mode
         self.layer.editable = False  # napari forgets its history, which is no longer true
         self.layer.editable = True
@@ -175,3 +199,16 @@ class CorrectionRecorder(QObject):
         self._strokes.clear()
         self.layer.refresh()
         self.saved.emit()
+
+
+def _record(log: CorrectionLog, frames: list[int]) -> Generator[FrameRecorded, None, None]:
+    """Job that records what was painted on some frames."""
+    try:
+        yield from record_changes(log, log.labels, frames)
+    except OSError as error:
+        raise DataError(_sentence(error)) from error
+
+
+def _sentence(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"

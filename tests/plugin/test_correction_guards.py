@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import zarr
 
 from napari_rleseg.correction import MaskCorrection
 from napari_rleseg.layers import show_labels
@@ -52,8 +53,72 @@ def test_corrections_of_another_image_are_not_offered(correction, masks, session
     assert [earlier.folder for earlier in correction.earlier_sessions()] == [folder]
     header = json.loads((folder / "session.json").read_text())
     header["image"] = str(folder / "another.zarr")
+    (folder / "another.zarr").mkdir()
     (folder / "session.json").write_text(json.dumps(header))
     assert correction.earlier_sessions() == []
+
+
+def test_corrections_of_an_image_that_was_renamed_are_offered(correction, masks, session, qtbot):
+    folder = begin(correction, masks, qtbot)
+    correction.finish()
+    header = json.loads((folder / "session.json").read_text())
+    header["image"] = str(folder / "before.tif")
+    (folder / "session.json").write_text(json.dumps(header))
+    (earlier,) = correction.earlier_sessions()
+    assert earlier.title.endswith("(its image was before.tif)")
+    with qtbot.waitSignal(correction.opened):
+        correction.resume(folder)
+    assert any("is no longer at" in note for note in correction.notes)
+    assert not any("pixels differ" in note for note in correction.notes)
+    correction.finish()
+
+
+def test_image_whose_pixels_changed_is_told(correction, masks, session, qtbot):
+    folder = begin(correction, masks, qtbot)
+    correction.finish()
+    image = zarr.open_array(session.path_of(session.image), mode="r+")
+    image[0] = 7
+    with qtbot.waitSignal(correction.opened):
+        correction.resume(folder)
+    assert any("its pixels differ" in note for note in correction.notes)
+    correction.finish()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("session.json", b""),
+        ("session.json", b"[" * 10_000),
+        ("session.json", b'{"format": "rleseg corrections 1"}'),
+        ("session.json", b'{"format": "rleseg corrections 9"}'),
+    ],
+)
+def test_sessions_that_cannot_be_read_are_listed_as_such(
+    correction, masks, qtbot, name, content, monkeypatch
+):
+    monkeypatch.setattr("napari_rleseg.correction.show_failure", lambda *_: None)
+    folder = begin(correction, masks, qtbot)
+    correction.finish()
+    (folder / name).write_bytes(content)
+    (earlier,) = correction.earlier_sessions()
+    assert earlier.title.endswith("(unreadable)")
+    assert str(folder) in earlier.problem
+    with qtbot.waitSignal(correction.failed) as told:
+        correction.resume(folder)
+    assert told.args == [earlier.problem]
+
+
+def test_damaged_logs_and_folders_are_told_when_they_are_opened(
+    correction, masks, qtbot, monkeypatch
+):
+    monkeypatch.setattr("napari_rleseg.correction.show_failure", lambda *_: None)
+    folder = begin(correction, masks, qtbot)
+    correction.finish()
+    (folder / "corrections.jsonl").unlink()
+    (earlier,) = correction.earlier_sessions()
+    with qtbot.waitSignal(correction.failed) as told:
+        correction.resume(earlier.folder)
+    assert "corrections.jsonl is missing" in told.args[0]
 
 
 def test_corrections_under_way_are_not_offered(correction, masks, qtbot):

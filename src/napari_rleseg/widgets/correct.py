@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari.layers import Labels
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMessageBox, QProgressBar, QVBoxLayout, QWidget
 
 from napari_rleseg.correction import MaskCorrection
 from napari_rleseg.session import Session
@@ -53,8 +54,7 @@ class CorrectWidget(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         """Record pending changes when the panel is covered or the viewer closed."""
         super().hideEvent(event)
-        if self.correction.recorder is not None:
-            self.correction.recorder.flush()
+        self.correction.save()
 
     def _connect(self) -> None:
         correction = self.correction
@@ -67,6 +67,7 @@ class CorrectWidget(QWidget):
         correction.changed.connect(self._show_state)
         correction.stopped.connect(self._show_stopped)
         correction.failed.connect(self._show_failure)
+        correction.refused.connect(self._ask)
         listen(self._session.image_changed, self._show_earlier, self)
         listen(self._session.viewer.dims.events.current_step, self._show_frame, self)
 
@@ -76,8 +77,8 @@ class CorrectWidget(QWidget):
         else:
             self._try(lambda: self.correction.start(layer, names))
 
-    def _resume(self, folder: Path) -> None:
-        self._try(lambda: self.correction.resume(folder))
+    def _resume(self, folder: Path, *, read_only: bool = False) -> None:
+        self._try(lambda: self.correction.resume(folder, read_only=read_only))
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
@@ -95,13 +96,13 @@ class CorrectWidget(QWidget):
     def _show_opened(self) -> None:
         recorder = self.correction.recorder
         assert recorder is not None
-        self.tools.set_layer(recorder.layer)
+        if not recorder.log.read_only:
+            self.tools.set_layer(recorder.layer)
         self.review.bind_keys(recorder.layer)
         self._show_state()
 
     def _show_stopped(self) -> None:
-        if self.tools.layer is not None:
-            self.review.unbind_keys(self.tools.layer)
+        self.review.unbind_keys()
         self.tools.set_layer(None)
         self.review.compare_button.setChecked(False)
         self._show_earlier()
@@ -111,6 +112,21 @@ class CorrectWidget(QWidget):
         self._show_state()
         self.status.setText(message)
 
+    def _ask(self, folder: Path, reason: str) -> None:
+        """Ask whether a session that cannot be corrected is to be looked at."""
+        self.status.setText(reason)
+        question = QMessageBox(self)
+        question.setIcon(QMessageBox.Icon.Question)
+        question.setWindowTitle("Corrections in use")
+        question.setTextFormat(Qt.TextFormat.PlainText)
+        question.setText(reason)
+        question.setInformativeText("Look at them without changing anything?")
+        look = question.addButton("Open read-only", QMessageBox.ButtonRole.AcceptRole)
+        question.addButton(QMessageBox.StandardButton.Cancel)
+        look.clicked.connect(lambda: self._resume(folder, read_only=True))
+        question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        question.open()
+
     def _show_all_reviewed(self) -> None:
         if self.correction.recorder is not None:
             self.status.setText(f"every frame is reviewed\n{self.correction.recorder.status}")
@@ -118,14 +134,15 @@ class CorrectWidget(QWidget):
     def _show_state(self) -> None:
         recorder, busy = self.correction.recorder, self.correction.busy
         self.start_page.setVisible(recorder is None and not busy)
-        self.tools.setVisible(recorder is not None)
+        self.tools.setVisible(recorder is not None and not recorder.log.read_only)
         self.review.setVisible(recorder is not None)
         self.progress.setVisible(busy)
         if busy:
             self.progress.setRange(0, 0)
             self.status.setText("Copying the prediction…")
             return
-        self.status.setText(recorder.status if recorder is not None else "")
+        told = [] if recorder is None else [recorder.status, *self.correction.notes]
+        self.status.setText("\n".join(told))
         if recorder is not None:
             self.review.show_state(recorder)
 

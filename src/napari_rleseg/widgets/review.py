@@ -27,6 +27,7 @@ class ReviewControls(QWidget):
     def __init__(self, correction: MaskCorrection, parent: QWidget | None = None):
         super().__init__(parent)
         self._correction = correction
+        self._layer: Labels | None = None  # whose keys are bound
         self.strip = ReviewStrip()
         self.accept_button = _button("Accept frame (A)", "Mark this frame as correct (A)")
         self.revert_button = _button("Revert frame", "Restore the prediction of this frame")
@@ -49,21 +50,26 @@ class ReviewControls(QWidget):
 
     def bind_keys(self, layer: Labels) -> None:
         """Let the keys press the buttons while `layer` is active."""
+        self._layer = layer
         for key, button in self._keys().items():
             layer.bind_key(key, _presser(button), overwrite=True)
 
-    def unbind_keys(self, layer: Labels) -> None:
-        """Give the keys of `layer` back."""
-        for key in self._keys():
-            layer.bind_key(key, None, overwrite=True)
+    def unbind_keys(self) -> None:
+        """Give the keys of the layer back."""
+        layer, self._layer = self._layer, None
+        if layer is not None:
+            for key in self._keys():
+                layer.bind_key(key, None, overwrite=True)
 
     def show_state(self, recorder: CorrectionRecorder) -> None:
         """Show what is recorded: the state of every frame, and how much can be undone."""
         log = recorder.log
+        may = not log.read_only
         self.undo_button.setText(f"Undo ({log.n_changes})")
-        self.undo_button.setEnabled(log.n_changes > 0)
+        self.undo_button.setEnabled(may and log.n_changes > 0)
         self.redo_button.setText(f"Redo ({log.n_undone})")
-        self.redo_button.setEnabled(log.n_undone > 0)
+        self.redo_button.setEnabled(may and log.n_undone > 0)
+        self.accept_button.setEnabled(may)
         self.strip.show_states(
             log.shape[0], list(log.changed_pixels()), log.accepted_frames(), recorder.frame
         )
@@ -74,7 +80,8 @@ class ReviewControls(QWidget):
         frame = recorder.frame
         self.strip.mark(frame)
         self.accept_button.setChecked(frame in recorder.log.accepted_frames())
-        self.revert_button.setEnabled(frame in recorder.log.changed_pixels())
+        changed = frame in recorder.log.changed_pixels()
+        self.revert_button.setEnabled(changed and not recorder.log.read_only)
 
     def _lay_out(self) -> None:
         grid = QGridLayout()

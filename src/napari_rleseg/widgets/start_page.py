@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from napari.layers import Labels
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from napari_rleseg.correction import EarlierSession
+from napari_rleseg.earlier import EarlierSession
 from napari_rleseg.layers import class_names_of
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
@@ -60,6 +60,8 @@ class StartPage(QWidget):
         self.earlier.clear()
         for session in sessions:
             self.earlier.addItem(session.title, session.folder)
+            tip = session.problem or str(session.folder)
+            self.earlier.setItemData(self.earlier.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         for part in (self._earlier_row, self._earlier_label):
             part.setVisible(bool(sessions))
 

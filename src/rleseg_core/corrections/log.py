@@ -15,9 +15,9 @@ import zarr
 
 from rleseg_core.corrections.cache import LabelCache
 from rleseg_core.corrections.delta import Correction, diff_labels
+from rleseg_core.corrections.gate import WriterGate
 from rleseg_core.corrections.header import (
     LABELS,
-    LOCK,
     LOG,
     PREDICTION,
     STROKES,
@@ -34,7 +34,6 @@ from rleseg_core.corrections.session import create_session
 from rleseg_core.corrections.strokes import StrokeFile, read_strokes
 from rleseg_core.errors import DataError
 from rleseg_core.files import time_stamp
-from rleseg_core.locks import WriterLock
 
 
 @dataclass(frozen=True)
@@ -113,15 +112,15 @@ class CorrectionLog:
         self.provenance, self.created = dict(header.provenance), header.created
         self.image_path, self.image_mark = header.image_path, header.image_mark
         self._lock = threading.RLock()  # of what is written
-        self._guard = WriterLock(self.folder / LOCK, f"the correction session {self.folder}")
+        self._gate = WriterGate(self.folder, read_only=read_only)
         self._file = LineFile(self.folder / LOG)
         self._cache = LabelCache(self.folder / LABELS, header.shape, header.dtype)
         if not read_only:
-            self._take()
+            self._gate.take()
         try:
             self._read(header)
         except (DataError, OSError):
-            self._guard.release()
+            self._gate.release()
             raise
 
     @classmethod
@@ -187,6 +186,16 @@ class CorrectionLog:
     def frame(self, frame: int) -> np.ndarray:
         """A copy of the corrected labels of a frame, (Y, X): prediction and recorded changes."""
         return self._logged.frame(frame).copy()
+
+    def predicted(self, frame: int) -> np.ndarray:
+        """A copy of the prediction of a frame, (Y, X).
+
+        Raises
+        ------
+        DataError
+            If it is damaged, and nothing holds what is needed to restore it.
+        """
+        return self._logged.predicted(frame)
 
     def append(self, correction: Correction) -> None:
         """Record a change; what was undone before can no longer be redone."""
@@ -277,7 +286,7 @@ class CorrectionLog:
         with self._lock:
             self._file.close()
             self._strokes.close()
-            self._guard.release()
+            self._gate.release()
 
     def __enter__(self) -> Self:
         return self
@@ -322,35 +331,17 @@ class CorrectionLog:
         self.labels.recorded(frame, stroke)
         self._cache.write(frame, self._logged.frame(frame))
 
-    def _take(self) -> None:
-        """Take the lock of the session.
-
-        Raises
-        ------
-        InUseError
-            If another program holds it.
-        DataError
-            If the folder cannot be written to.
-        """
-        try:
-            self._guard.acquire()
-        except OSError as error:
-            raise DataError(
-                f"the correction session {self.folder} cannot be written to "
-                f"({error.strerror or error}); open it read-only, or copy it"
-            ) from error
-
     def _read(self, header: SessionHeader) -> None:
         """Read everything; what is made here refers to each other, never to this object."""
         frames = Frames(header.shape, header.dtype)
         self._history = read_history(self.folder / LOG, frames)
-        self._n_bytes = (self.folder / LOG).stat().st_size
+        self._gate.note()
         last, strokes = read_strokes(self.folder / STROKES, frames, self._history)
         self._predicted = Prediction(
             self.folder / PREDICTION, header, self._cache, self._history, repair=not self.read_only
         )
         self._logged = LoggedFrames(self._history, self._predicted)
-        self._strokes = StrokeFile(self.folder / STROKES, self._history)
+        self._strokes = StrokeFile(self.folder / STROKES, self._history, self._gate)
         journal = None if self.read_only else self._strokes
         self.labels = SessionLabels(header.shape, header.dtype, self._logged.frame, journal)
         self.labels.last_stroke = last
@@ -368,7 +359,7 @@ class CorrectionLog:
         """Write a record, and take it into account once it is on the disk."""
         number, frame = self._history.number + 1, int(frame)
         record = Record(kind, frame, time_stamp(), number, correction, n_changed, target, strokes)
-        self._check_writable()
+        self._gate.take()
         self._file.append(to_line(record.fields()))
         try:
             os.fsync(self._file.fileno())
@@ -376,17 +367,5 @@ class CorrectionLog:
             self._file.cut_off()
             raise
         self._file.commit()
-        self._n_bytes = os.fstat(self._file.fileno()).st_size
+        self._gate.note()
         self._logged.follow(record)
-
-    def _check_writable(self) -> None:
-        if self.read_only:
-            raise DataError(f"the correction session {self.folder} is open read-only")
-        if not self._guard.held:
-            self._take()
-            if (self.folder / LOG).stat().st_size != self._n_bytes:
-                self._guard.release()
-                raise DataError(
-                    f"the correction session {self.folder} was changed by another program since "
-                    "it was closed; open it anew"
-                )

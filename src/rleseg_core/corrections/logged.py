@@ -41,6 +41,11 @@ class LoggedFrames:
                 self._frames.popitem(last=False)
             return self._frames[frame]
 
+    def predicted(self, frame: int) -> np.ndarray:
+        """A copy of the prediction (Y, X) of a frame."""
+        with self._lock:
+            return self._prediction.frame(frame).copy()
+
     def follow(self, record: Record) -> None:
         """Take a record into account that is on the disk."""
         with self._lock:

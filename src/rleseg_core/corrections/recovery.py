@@ -34,7 +34,7 @@ def record_changes(
         After each frame that could be read.
     """
     for frame in frames:
-        if labels is log.labels:
+        if isinstance(labels, SessionLabels):
             yield log.record_painted(frame)
             continue
         try:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rleseg_core.corrections.delta import Correction
+from rleseg_core.corrections.gate import WriterGate
 from rleseg_core.corrections.history import History, read_content
 from rleseg_core.corrections.lines import LineFile
 from rleseg_core.corrections.records import Frames, checked_runs, count, read_lines, to_line
@@ -37,11 +38,13 @@ class StrokeFile:
         The file.
     history : History
         What the log says, which numbers its records.
+    gate : WriterGate
+        The right to write; a stroke on a session that was closed takes it for a moment.
     """
 
-    def __init__(self, path: Path, history: History):
+    def __init__(self, path: Path, history: History, gate: WriterGate):
         self._file = LineFile(path)
-        self._history = history
+        self._history, self._gate = history, gate
 
     def append(self, stroke: Stroke) -> None:
         """Write a stroke.
@@ -50,6 +53,8 @@ class StrokeFile:
         ------
         OSError
             If the disk is full, or the file cannot be written to.
+        DataError
+            If the session was closed, and another program has it open or changed it.
         """
         fields = {
             "stroke": stroke.number,
@@ -58,8 +63,11 @@ class StrokeFile:
             "fresh": stroke.fresh,
             "runs": stroke.correction.to_text(),
         }
-        self._file.append(to_line(fields))
-        self._file.commit()
+        with self._gate.writing():
+            self._file.append(to_line(fields))
+            self._file.commit()
+        if not self._gate.held:
+            self.close()
 
     def clear(self) -> None:
         """Remove all strokes: the log has them."""
