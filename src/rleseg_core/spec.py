@@ -13,6 +13,10 @@ ImageSide = Annotated[int, Within(8, 2**16)]
 """The longer side of a frame after resizing, in pixels; with less there is nothing to see."""
 
 
+IGNORED = 255
+"""Class id of pixels that do not count: unknown, neither background nor object."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MaskSpec:
     """Shape and classes of the masks a tokenizer encodes.

@@ -9,12 +9,12 @@ from itertools import groupby
 
 import numpy as np
 
-from rleseg_core.data.labels import SubsampleRule, subsample_labels
+from rleseg_core.data.labels import SubsampleRule, resize_labels, subsample_labels, without_ignored
 from rleseg_core.data.masks import MaskStack
 from rleseg_core.data.windows import Window, plan_windows, resized_shape
 from rleseg_core.errors import DataError, SchemeError
-from rleseg_core.evaluation.scores import plain_number, score
-from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.evaluation.scores import confusion_matrix, plain_number, score
+from rleseg_core.spec import IGNORED, MaskSpec, WindowSpec
 from rleseg_core.tokens import (
     ANY_VOCABULARY,
     PRESETS,
@@ -297,11 +297,14 @@ class _SizeCounts:
 
     def add(self, labels: np.ndarray, ids: np.ndarray | None) -> None:
         """Count a window, class ids and instance ids (N, P, P)."""
+        if (labels == IGNORED).all():
+            return  # a window of which nothing is known
         size = self._spec.size
-        classes = subsample_labels(labels, size, self._rule)
+        known = subsample_labels(labels, size, self._rule)
+        classes = without_ignored(known)
         instances = None if ids is None else subsample_labels(ids, size, self._rule)
         self._n_empty += not classes.any()
-        self._confusion += _block_confusion(labels, classes, self._spec.n_classes)
+        self._confusion += _block_confusion(labels, known, self._spec.n_classes)
         counted: dict[Scheme, Counts] = {}  # many schemes write the same runs
         for name, tokenizer in self._tokenizers.items():
             key = replace(tokenizer.scheme, start=None, symbol=None, heads="one")
@@ -329,6 +332,9 @@ class _SizeCounts:
 
 def _block_confusion(labels: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:
     """`confusion_matrix` of labels (N, P, P) and of their mask (N, S, S), enlarged."""
+    if (classes == IGNORED).any() or (labels == IGNORED).any():
+        enlarged = resize_labels(classes, labels.shape[-2:])
+        return confusion_matrix(labels, enlarged, n_classes)
     n, side = n_classes + 1, classes.shape[1]
     blocks = labels.reshape(-1, side, labels.shape[1] // side, side, labels.shape[2] // side)
     dtype = np.uint8 if n * n <= 256 else np.uint32

@@ -8,13 +8,19 @@ from itertools import chain, groupby, product
 import numpy as np
 
 from rleseg_core.checks import Count, Side, check_fields
-from rleseg_core.data.labels import SubsampleRule, UpsampleRule, subsample_labels, upsample_labels
+from rleseg_core.data.labels import (
+    SubsampleRule,
+    UpsampleRule,
+    subsample_labels,
+    upsample_labels,
+    without_ignored,
+)
 from rleseg_core.data.masks import MaskStack
 from rleseg_core.data.windows import model_labels, plan_windows
 from rleseg_core.errors import DataError
 from rleseg_core.evaluation.boundary import boundary_counts, boundary_f
 from rleseg_core.evaluation.scores import confusion_matrix, plain_number, score
-from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.spec import IGNORED, MaskSpec, WindowSpec
 from rleseg_core.tokens import ANY_VOCABULARY, Drop, Scheme, Tokenizer
 
 MEAN = "mean"
@@ -199,7 +205,7 @@ def measure_fidelity(
         for side, rule in product(steps.mask_sizes, steps.subsampling):
             sample = _Sample(
                 truth=truth,
-                mask=subsample_labels(truth, (side, side), rule),
+                mask=without_ignored(subsample_labels(truth, (side, side), rule)),
                 objects=None if ids is None else subsample_labels(ids, (side, side), rule),
                 n_objects=n_objects,
             )
@@ -336,6 +342,7 @@ class _Sample:
         found = []
         for way in upsampling:
             restored = upsample_labels(decoded.classes, self.truth.shape[-2:], way)
+            restored = np.where(self.truth == IGNORED, self.truth, restored)
             found.append(
                 _Counts(
                     confusion_matrix(self.truth, restored, n_classes),

@@ -1,6 +1,6 @@
 """``rleseg evaluate``: score masks against the truth."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +8,7 @@ import numpy as np
 from cyclopts import Group, Parameter
 
 from rleseg_core.cli.console import LiteralTable, out, print_json, progress_bar
+from rleseg_core.cli.ids import IDS, IdChoices, tell_mapping
 from rleseg_core.cli.options import FLAT, NOT_NEGATIVE, Reporting
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenReading, GivenTruthReading
@@ -99,11 +100,14 @@ class EvaluateOptions:
     ----------
     classes : str or None
         Names of the classes, such as ipsc,dfc, in the order of their ids from 1 on. By default
-        those that are noted in PREDICTED.
+        those that are noted in PREDICTED, else in TRUTH. Masks that note names are matched by name.
     instances : bool
         TRUTH holds the ids of objects, all of one class.
     predicted_instances : bool
         PREDICTED holds the ids of objects, all of one class.
+    predicted_background : int
+        The id of the background of PREDICTED, where it is another one than 0; --background is that
+        of TRUTH.
     frames : str or None
         Frames to score, such as 0-9,15, counted from 0.
     agnostic : str
@@ -117,6 +121,10 @@ class EvaluateOptions:
     classes: str | None = None
     instances: bool = False
     predicted_instances: bool = False
+    ids: IdChoices = IdChoices()
+    predicted_background: Annotated[
+        int, Parameter(group=IDS, metavar="ID", allow_leading_hyphen=True)
+    ] = 0
     frames: Annotated[str | None, Parameter(metavar="LIST", show_default="all")] = None
     agnostic: str = AGNOSTIC
     metrics: MetricOptions = MetricOptions()
@@ -151,25 +159,15 @@ def evaluate(
     """
     overwrite = overwriting.overwrite
     overwriting.check(_outputs(options), [predicted, truth])
-    classes = options.classes
-    if classes is None:
-        classes = ",".join(recorded_class_names(predicted))
-    with_objects = options.instances or options.predicted_instances
-    names = classes_of(classes, with_objects)
-    given = MaskStack.open(
-        predicted,
-        names,
-        instances=options.predicted_instances,
-        reading=ReadOptions(**options.reading),
-    )
-    true = MaskStack.open(
-        truth, names, instances=options.instances, reading=ReadOptions(**options.truth_reading)
-    )
+    names, given, true = _open(predicted, truth, options)
     if given.shape != true.shape:
         raise DataError(
             f"{predicted} is {given.shape}, {truth} is {true.shape}; both must be the same "
             "(T, Y, X)"
         )
+    tell_mapping(predicted, given.mapping, reporting.quiet)
+    tell_mapping(truth, true.mapping, reporting.quiet)
+    with_objects = options.instances or options.predicted_instances
     evaluation = Evaluation(
         class_names=names,
         agnostic=options.agnostic,
@@ -193,6 +191,32 @@ def evaluate(
     elif not reporting.quiet:
         out.print(scores_table(evaluation))
         out.print(_averages(evaluation), soft_wrap=True)
+
+
+def _open(
+    predicted: Path, truth: Path, options: EvaluateOptions
+) -> tuple[tuple[str, ...], MaskStack, MaskStack]:
+    """Names of the classes, and the masks of both sides."""
+    classes = options.classes
+    if classes is None:
+        noted = recorded_class_names(predicted) or recorded_class_names(truth)
+        classes = ",".join(noted)
+    names = classes_of(classes, options.instances or options.predicted_instances)
+    given = MaskStack.open(
+        predicted,
+        names,
+        instances=options.predicted_instances,
+        reading=ReadOptions(**options.reading),
+        ids=replace(options.ids, background=options.predicted_background).options(),
+    )
+    true = MaskStack.open(
+        truth,
+        names,
+        instances=options.instances,
+        reading=ReadOptions(**options.truth_reading),
+        ids=options.ids.options(),
+    )
+    return names, given, true
 
 
 def scores_table(evaluation: Evaluation) -> LiteralTable:

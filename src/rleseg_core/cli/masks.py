@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from rleseg_core.cli.ids import IdChoices, tell_mapping
 from rleseg_core.cli.options import FLAT, given_fields
 from rleseg_core.cli.reading import GivenReading
 from rleseg_core.cli.values import classes_of
@@ -83,10 +84,11 @@ class MaskOptions:
     classes: str | None = None
     instances: bool = False
     instance_ids: Path | None = None
+    ids: IdChoices = IdChoices()
     reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
 
-    def open(self, paths: Sequence[Path]) -> "list[MaskStack]":
-        """Masks of some files or folders, all of the same classes.
+    def open(self, paths: Sequence[Path], quiet: bool) -> "list[MaskStack]":
+        """Masks of some files or folders, all of the same classes; says how they are read.
 
         Raises
         ------
@@ -99,19 +101,22 @@ class MaskOptions:
                 + ("not with --instances" if self.instances else f"got {len(paths)}")
             )
         names = self.class_names(paths[0])
-        return [self.open_as(path, names) for path in paths]
+        return [self.open_as(path, names, quiet) for path in paths]
 
-    def open_as(self, path: Path, class_names: Sequence[str]) -> "MaskStack":
-        """Masks of one file or folder."""
+    def open_as(self, path: Path, class_names: Sequence[str], quiet: bool) -> "MaskStack":
+        """Masks of one file or folder; says how their numbers are read."""
         from rleseg_core.data import MaskStack
 
-        return MaskStack.open(
+        masks = MaskStack.open(
             path,
             tuple(class_names),
             instances=self.instances,
             instance_ids=self.instance_ids,
             reading=ReadOptions(**self.reading),
+            ids=self.ids.options(),
         )
+        tell_mapping(path, masks.mapping, quiet)
+        return masks
 
     def class_names(self, path: Path) -> tuple[str, ...]:
         """Names that were given, else those noted in the masks, else 'foreground'."""

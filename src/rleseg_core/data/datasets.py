@@ -1,7 +1,7 @@
 """Images together with what is known of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -10,7 +10,7 @@ import numpy as np
 
 from rleseg_core.data.arrays import ArrayLike, check_same_shape, frame_of
 from rleseg_core.data.formats.base import ReadOptions
-from rleseg_core.data.ids import IGNORED, IdMapping, IdOptions, IdReader, IdRules
+from rleseg_core.data.ids import IGNORED, IdMapping, IdOptions, IdReader, IdRules, ids_by_name
 from rleseg_core.data.pairs import open_pair
 from rleseg_core.data.stack import ImageStack, noted_class_names
 from rleseg_core.errors import DataError
@@ -152,6 +152,26 @@ class LabelledStack:
         """
         return self.reader.mapping
 
+    def with_class_order(self, class_names: Sequence[str]) -> Self:
+        """The same stack with its classes in another order: ids are matched by name.
+
+        Raises
+        ------
+        DataError
+            If it has other classes.
+        """
+        names = tuple(class_names)
+        if names == self.class_names:
+            return self
+        ids_by_name(self.class_names, names, "the stack")
+        rules = self.reader.rules.in_order(names)
+        return replace(
+            self,
+            class_names=names,
+            rules=rules,
+            reader=IdReader(self.classes, rules, self.reader.what),
+        )
+
     def class_frame(self, frame: int) -> np.ndarray:
         """Class ids of a frame, (Y, X) uint8; `IGNORED` where pixels do not count.
 
@@ -170,8 +190,8 @@ class LabelledStack:
         if self._objects is None:
             return None
         objects = self._objects.object_frame(frame)
-        if self.ignored is not None:
-            objects = np.where(frame_of(self.ignored, frame) != 0, np.int32(0), objects)
+        if self.ignored is not None or self.reader.rules.options.ignore:
+            objects[self.class_frame(frame) == IGNORED] = 0
         return objects
 
     @cached_property

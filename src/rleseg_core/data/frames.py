@@ -8,7 +8,7 @@ import numpy as np
 
 from rleseg_core.data.datasets import LabelledStack
 from rleseg_core.data.windows import model_frame, model_labels
-from rleseg_core.spec import WindowSpec
+from rleseg_core.spec import IGNORED, WindowSpec
 
 COARSE = 4  # foreground is remembered on every fourth row and column
 
@@ -21,6 +21,7 @@ class Frame:
     classes: np.ndarray
     instances: np.ndarray | None
     foreground: tuple[np.ndarray, ...]  # for each class that is there, flat coarse pixels
+    has_ignored: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -62,6 +63,7 @@ class Frames:
             foreground=tuple(
                 np.flatnonzero(coarse == label).astype(np.int32)
                 for label in np.unique(coarse)
-                if label
+                if label not in (0, IGNORED)
             ),
+            has_ignored=bool((classes == IGNORED).any()),
         )

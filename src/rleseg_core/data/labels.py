@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from rleseg_core.errors import DataError
+from rleseg_core.spec import IGNORED
 
 PointRule = Literal["corner", "centre"]
 """Which source pixel decides the class of a mask pixel."""
@@ -51,6 +52,12 @@ def classes_from_instances(
         raise DataError(f"each instance needs a class; none is given for {_some(missing)}")
     table = np.array([class_of_id[int(i)] if i != 0 else 0 for i in present], np.uint8)
     return table[inverse].reshape(ids.shape)
+
+
+def without_ignored(labels: np.ndarray) -> np.ndarray:
+    """Class ids (...) with background where they are `IGNORED`: nothing is written there."""
+    is_ignored = labels == IGNORED
+    return np.where(is_ignored, np.zeros((), labels.dtype), labels) if is_ignored.any() else labels
 
 
 def pixel_index(size: int, source_size: int, rule: PointRule = "centre") -> np.ndarray:

@@ -14,7 +14,7 @@ from rleseg_core.data.ids import IdMapping, IdOptions, IdReader, IdRules
 from rleseg_core.data.stack import LabelStack, noted_class_names
 from rleseg_core.data.windows import LabelReader, Window, plan_windows
 from rleseg_core.errors import DataError
-from rleseg_core.spec import WindowSpec
+from rleseg_core.spec import IGNORED, WindowSpec
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,7 +141,10 @@ class MaskStack:
         """Ids of objects of a frame, (Y, X) int32, or None if they are not known."""
         if self._instances is None:
             return None
-        return self._instances.object_frame(frame)
+        objects = self._instances.object_frame(frame)
+        if self._classes is not None and self.ids.ignore:
+            objects[self._classes.class_frame(frame) == IGNORED] = 0
+        return objects
 
     @cached_property
     def _classes(self) -> IdReader | None:

@@ -11,10 +11,13 @@ from rleseg_core.data.frames import COARSE, Frame, Frames
 from rleseg_core.data.labels import SubsampleRule, subsample_labels
 from rleseg_core.data.windows import Window, plan_windows, resized_shape
 from rleseg_core.errors import DataError
-from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.spec import IGNORED, MaskSpec, WindowSpec
 
 CACHE_BYTES = 1 << 30
 """Memory for frames that are kept ready for training."""
+
+
+_REDRAWN = 30  # times that a patch is drawn again whose pixels are mostly ignored
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,7 @@ class SampleBatch:
     images : (B, N, 3, P, P) uint8
         In patch pixels; 0 to 255 is the range 0 to 1 of `WindowReader`.
     classes : (B, N, S, S) uint8
-        Class ids in mask pixels.
+        Class ids in mask pixels, `IGNORED` where pixels do not count.
     instances : (B, N, S, S) int32 or None
         Ids of objects in mask pixels, where all stacks know them.
     """
@@ -58,6 +61,8 @@ class WindowSource:
         That share, from 0 to less than 1; 0 leaves `replay` out.
     cache_bytes : int
         Memory for frames that are kept ready.
+    most_ignored : float
+        Largest share of a patch that may be ignored pixels, 0 to less than 1, if there are others.
 
     Raises
     ------
@@ -75,6 +80,7 @@ class WindowSource:
         replay: Sequence[LabelledStack] = (),
         replay_share: float = 0.25,
         cache_bytes: int = CACHE_BYTES,
+        most_ignored: float = 0.5,
     ) -> None:
         if not 0 <= foreground_share <= 1:
             raise DataError(f"the share of foreground must be from 0 to 1, got {foreground_share}")
@@ -86,7 +92,7 @@ class WindowSource:
             replay = ()
         stacks = [*stacks, *replay]
         self._spec = window_spec
-        self._foreground_share = foreground_share
+        self._foreground_share, self._most_ignored = foreground_share, most_ignored
         self._starts = [_starts(stack.frames, window_spec.n_frames, frame_gap) for stack in stacks]
         areas = [np.prod(resized_shape(stack.images.shape, window_spec)) for stack in stacks]
         weights = np.array(
@@ -113,8 +119,28 @@ class WindowSource:
         """First row and column of a random patch that lies inside the frames.
 
         Some patches are centred near an object in one of the frames, its class drawn first, so that
-        rare classes are seen as often as common ones; the others are anywhere.
+        rare classes are seen as often as common ones; the others are anywhere. Patches with too
+        many ignored pixels are drawn again, a few times; then the one with the fewest is taken.
         """
+        start = self._draw_start(frames, rng)
+        if not any(frame.has_ignored for frame in frames):
+            return start
+        best, fewest = start, self._share_ignored(frames, start)
+        for _ in range(_REDRAWN):
+            if fewest <= self._most_ignored:
+                break
+            start = self._draw_start(frames, rng)
+            share = self._share_ignored(frames, start)
+            if share < fewest:
+                best, fewest = start, share
+        return best
+
+    def _share_ignored(self, frames: Sequence[Frame], start: tuple[int, int]) -> float:
+        """Share of ignored pixels in a patch of the frames."""
+        box = tuple(slice(first, first + self._spec.patch) for first in start)
+        return float(np.mean([(frame.classes[box] == IGNORED).mean() for frame in frames]))
+
+    def _draw_start(self, frames: Sequence[Frame], rng: np.random.Generator) -> tuple[int, int]:
         frame = frames[int(rng.integers(len(frames)))]
         patch = self._spec.patch
         last = [length - patch for length in frame.classes.shape]

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from rleseg_core.errors import DataError
-from rleseg_core.evaluation.base import Masks, with_all_as_one
+from rleseg_core.evaluation.base import Masks, foreground, with_all_as_one
+from rleseg_core.spec import IGNORED
 
 TOLERANCE = 0.0075
 """Distance at which boundaries still agree, as a share of the diagonal of the masks."""
@@ -25,8 +26,9 @@ def boundary_counts(
     """Boundary pixels of each class in two masks, and those with a counterpart in the other.
 
     The boundary of a class are its pixels next to (above, below, left or right of) one that is not
-    of it; the rim of the image is no boundary. A pixel has a counterpart if the other mask's
-    boundary of that class comes as near as the tolerance, by Euclidean distance.
+    of it; the rim of the image is no boundary, nor is that of a region of `IGNORED` pixels. A pixel
+    has a counterpart if the other mask's boundary of that class comes as near as the tolerance, by
+    Euclidean distance.
 
     Parameters
     ----------
@@ -125,7 +127,7 @@ class BoundaryScore:
         each = boundary_counts(true, given, n_classes, self.tolerance)
         if n_classes == 1:
             return with_all_as_one(each, None)
-        as_one = boundary_counts(true > 0, given > 0, 1, self.tolerance)
+        as_one = boundary_counts(foreground(true), foreground(given), 1, self.tolerance)
         return with_all_as_one(each, as_one)
 
     def scores(self, counts: np.ndarray, n_images: int) -> Mapping[str, Sequence[float]]:
@@ -141,6 +143,7 @@ def _edge(labels: np.ndarray) -> np.ndarray:
         (np.s_[:, :-1], np.s_[:, 1:]),
     ):
         differs = labels[before] != labels[after]
+        differs &= (labels[before] != IGNORED) & (labels[after] != IGNORED)
         edge[before] |= differs
         edge[after] |= differs
     return edge

@@ -7,6 +7,7 @@ import numpy as np
 
 from rleseg_core.errors import DataError
 from rleseg_core.evaluation.base import Masks
+from rleseg_core.spec import IGNORED
 
 
 def column_concentration(labels: np.ndarray, n_classes: int) -> np.ndarray:
@@ -15,16 +16,19 @@ def column_concentration(labels: np.ndarray, n_classes: int) -> np.ndarray:
     Parameters
     ----------
     labels : (..., Y, X) integer
-        Class ids, 0 = background (water).
+        Class ids, 0 = background (water); pixels that are `IGNORED` do not count.
     n_classes : int
         C, the number of foreground classes.
 
     Returns
     -------
     (C + 1, ..., X) float
-        By class id, the background first.
+        By class id, the background first; nan where no pixel of a column counts.
     """
-    return np.stack([100 * (labels == label).mean(axis=-2) for label in range(n_classes + 1)])
+    n_pixels = (labels != IGNORED).sum(axis=-2).astype(float)
+    n_pixels[n_pixels == 0] = np.nan
+    covered = [(labels == label).sum(axis=-2) / n_pixels for label in range(n_classes + 1)]
+    return 100 * np.stack(covered)
 
 
 def concentration_mae(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
@@ -33,7 +37,7 @@ def concentration_mae(truth: np.ndarray, predicted: np.ndarray, n_classes: int) 
     Parameters
     ----------
     truth, predicted : (Y, X) integer
-        Class ids of one image, 0 = background.
+        Class ids of one image, 0 = background; `IGNORED` in the same pixels of both.
     n_classes : int
         C, the number of foreground classes.
 
@@ -62,7 +66,10 @@ def concentration_mae(truth: np.ndarray, predicted: np.ndarray, n_classes: int) 
             "one shape (Y, X)"
         )
     errors = column_concentration(truth, n_classes) - column_concentration(predicted, n_classes)
-    return np.abs(errors).mean(axis=-1)
+    known = ~np.isnan(errors[0])
+    if not known.any():
+        return np.zeros(n_classes + 1)
+    return np.abs(errors[:, known]).mean(axis=-1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from rleseg_core.evaluation.base import ImageMetric, Masks
+from rleseg_core.evaluation.base import ImageMetric, Masks, ignoring_alike
 from rleseg_core.evaluation.scores import confusion_matrix
 
 
@@ -37,7 +37,7 @@ class ImageCounts:
         Parameters
         ----------
         truth, predicted : Masks
-            Of the same shape (Y, X).
+            Of the same shape (Y, X). Pixels that either of them ignores do not count.
         n_classes : int
             C, the number of foreground classes.
         metrics : sequence of ImageMetric
@@ -48,9 +48,11 @@ class ImageCounts:
         DataError
             If the masks do not fit each other or the classes.
         """
+        confusion = confusion_matrix(truth.classes, predicted.classes, n_classes)
+        truth, predicted = ignoring_alike(truth, predicted)
         return cls(
             n_images=1,
-            confusion=confusion_matrix(truth.classes, predicted.classes, n_classes),
+            confusion=confusion,
             others={metric: metric.count(truth, predicted, n_classes) for metric in metrics},
         )
 

@@ -9,8 +9,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from rleseg_core.errors import DataError
-from rleseg_core.evaluation.base import Masks, with_all_as_one
+from rleseg_core.evaluation.base import Masks, foreground, with_all_as_one
 from rleseg_core.evaluation.scores import mean_number
+from rleseg_core.spec import IGNORED
 
 IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 """Those of AP: 0.50, 0.55 to 0.95."""
@@ -43,7 +44,7 @@ def components(classes: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     classes : (Y, X) or (N, Y, X) integer
-        Class ids, 0 = background.
+        Class ids, 0 = background; `IGNORED` is none.
 
     Returns
     -------
@@ -55,7 +56,7 @@ def components(classes: np.ndarray) -> np.ndarray:
     ids = np.zeros(classes.shape, np.int32)
     n_found = 0
     for class_id in np.unique(classes):
-        if class_id != 0:
+        if class_id not in (0, IGNORED):
             pieces, n_pieces = label(classes == class_id)
             ids[pieces > 0] = pieces[pieces > 0] + n_found
             n_found += n_pieces
@@ -166,7 +167,7 @@ class ObjectPrecision:
             return with_all_as_one(each, None)
         # pieces of two classes that touch are one where classes do not matter
         as_one = [
-            components(masks.classes > 0) if masks.objects is None else masks.objects
+            components(foreground(masks.classes)) if masks.objects is None else masks.objects
             for masks in (truth, predicted)
         ]
         return with_all_as_one(each, match_counts(as_one[0], as_one[1])[None])

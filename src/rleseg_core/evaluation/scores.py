@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from rleseg_core.errors import DataError
+from rleseg_core.spec import IGNORED
 
 Metric = Literal["dice", "iou", "precision", "recall", "fw_recall", "fw_iou", "pixel_accuracy"]
 """What masks are scored by; the first four are known of each class, too."""
@@ -24,7 +25,8 @@ def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -
     Parameters
     ----------
     truth, predicted : (…) integer
-        Class ids of the same shape, 0 = background, at most `n_classes`.
+        Class ids of the same shape, 0 = background, at most `n_classes`; pixels that are `IGNORED`
+        in either do not count.
     n_classes : int
         C, the number of foreground classes.
 
@@ -43,6 +45,10 @@ def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -
             f"predicted masks are {predicted.shape}, the truth is {truth.shape}; "
             "both must have one shape"
         )
+    if n_classes < IGNORED:
+        ignored = (truth == IGNORED) | (predicted == IGNORED)
+        if ignored.any():
+            truth, predicted = truth[~ignored], predicted[~ignored]
     lowest = min(int(truth.min(initial=0)), int(predicted.min(initial=0)))
     highest = max(int(truth.max(initial=0)), int(predicted.max(initial=0)))
     if lowest < 0 or highest > n_classes:

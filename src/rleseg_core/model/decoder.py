@@ -33,24 +33,27 @@ class Memory:
         The image at each mask pixel, if starts look at it.
     dense : (B, G, N, C + 1) tensor or None
         Class logits of each mask pixel in each frame, if there is a head for them.
+    ignored : (B, G) bool tensor or None
+        In training, mask pixels that do not count: no run begins or ends there.
     """
 
     context: Tensor
     mask_features: Tensor | None = None
     dense: Tensor | None = None
+    ignored: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.context)
 
     def select(self, rows: Tensor) -> "Memory":
         """The memory of some of the windows, `rows` (B',) integers."""
-        parts = (None if x is None else x[rows] for x in (self.mask_features, self.dense))
-        return Memory(self.context[rows], *parts)
+        others = (self.mask_features, self.dense, self.ignored)
+        return Memory(self.context[rows], *(None if x is None else x[rows] for x in others))
 
     def to(self, dtype: torch.dtype) -> "Memory":
         """The memory with the decoder's inputs in another precision."""
         features = None if self.mask_features is None else self.mask_features.to(dtype)
-        return Memory(self.context.to(dtype), features, self.dense)
+        return Memory(self.context.to(dtype), features, self.dense, self.ignored)
 
 
 class DecoderLayer(nn.Module):
@@ -128,7 +131,7 @@ class Decoder(nn.Module):
     def _remember(self, memory: Memory) -> PointerMemory | None:
         if self.pointer is None or memory.mask_features is None:
             return None
-        return self.pointer.remember(memory.mask_features, memory.dense)
+        return self.pointer.remember(memory.mask_features, memory.dense, memory.ignored)
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """Logits (B, L, V) after each of the tokens (B, L)."""

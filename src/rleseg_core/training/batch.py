@@ -11,7 +11,9 @@ from torch import Tensor
 
 from rleseg_core.data import SampleBatch
 from rleseg_core.parallel.collectives import max_over_processes
+from rleseg_core.spec import IGNORED
 from rleseg_core.tokens import Tokenizer
+from rleseg_core.training.ignoring import KnownTokens, known_tokens, written
 from rleseg_core.training.noise import corrupt, shuffle_runs
 from rleseg_core.training.sampling import DrawnBatch, patches_on
 
@@ -31,7 +33,9 @@ class TrainingBatch:
     n_tokens : (B,) int64 tensor
         Number of target tokens of each row, of one head if there are several.
     classes : (B, N, S, S) uint8 tensor
-        The masks.
+        The masks, `IGNORED` where pixels do not count.
+    known : KnownTokens or None
+        Which targets count; None where all do.
     """
 
     images: Tensor
@@ -39,6 +43,13 @@ class TrainingBatch:
     targets: Tensor
     n_tokens: Tensor
     classes: Tensor
+    known: KnownTokens | None = None
+
+    @property
+    def network_inputs(self) -> tuple[Tensor, ...]:
+        """What a network reads of it: images, inputs and, where there are any, ignored pixels."""
+        inputs = (self.images, self.inputs)
+        return inputs if self.known is None else (*inputs, self.known.plane)
 
 
 def images_on(images: np.ndarray | Tensor, device: torch.device) -> Tensor:
@@ -97,7 +108,8 @@ def tokenize(
     seen = patches_on(samples, device) if isinstance(samples, DrawnBatch) else samples
     classes = _on(seen.classes, device)
     instances = None if seen.instances is None else _on(seen.instances, device)
-    batch = tokenizer.encode_batch(classes, instances, budget=budget)
+    to_write, plane = (written(classes, tokenizer)) if _ignores(samples) else (classes, None)
+    batch = tokenizer.encode_batch(to_write, instances, budget=budget)
     # the only host sync of a step; it halves the work
     longest = int(max_over_processes(batch.n_tokens.max()))
     targets = batch.tokens[..., :longest]
@@ -108,4 +120,16 @@ def tokenize(
     inputs[..., 0] = torch.tensor(prompts if len(prompts) > 1 else prompts[0])
     if corruption:
         inputs = corrupt(inputs, tokenizer, corruption)
-    return TrainingBatch(images_on(seen.images, device), inputs, targets, batch.n_tokens, classes)
+    known = None
+    if plane is not None:
+        known = known_tokens(targets, batch.n_tokens, plane, tokenizer)
+    images = images_on(seen.images, device)
+    return TrainingBatch(images, inputs, targets, batch.n_tokens, classes, known)
+
+
+def _ignores(samples: SampleBatch | DrawnBatch) -> bool:
+    """Whether there may be ignored pixels in a batch; found in host memory, without a sync."""
+    classes = samples.crops.classes if isinstance(samples, DrawnBatch) else samples.classes
+    if isinstance(classes, Tensor):
+        return bool((classes == IGNORED).any())
+    return bool((classes == np.uint8(IGNORED)).any())

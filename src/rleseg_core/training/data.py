@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rleseg_core.checkpoints import ModelInfo
+from rleseg_core.checkpoints import ModelInfo, build_tokenizer
 from rleseg_core.checks import Rate, Share, check_fields
 from rleseg_core.data import LabelledStack, SampleBatch, SubsampleRule, grid_samples
 from rleseg_core.errors import TrainingError
 from rleseg_core.training.config import TrainConfig
+from rleseg_core.training.ignoring import is_exact
 from rleseg_core.training.sampling import PatchSampler, SamplingOptions
 
 _VALIDATED_WINDOWS = 128  # a validation takes seconds, and is of all held-out frames
@@ -17,7 +18,7 @@ _VALIDATED_WINDOWS = 128  # a validation takes seconds, and is of all held-out f
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """Labelled stacks of a run; all must have the same class names.
+    """Labelled stacks of a run; all must have the same classes, which are matched by name.
 
     Parameters
     ----------
@@ -43,6 +44,14 @@ class TrainingData:
 
     def __post_init__(self) -> None:
         check_fields(self, TrainingError, only=("validation_share", "replay_share"))
+        if not self.stacks:
+            return
+        first = self.stacks[0].class_names
+        for name in ("stacks", "validation", "replay"):
+            stacks = getattr(self, name)
+            if stacks is not None:
+                ordered = [_in_order(stack, first) for stack in stacks]
+                object.__setattr__(self, name, ordered)
 
     @property
     def replayed(self) -> Sequence[LabelledStack]:
@@ -80,6 +89,10 @@ class TrainingData:
             for frame in stack.frames:
                 stack.class_frame(frame)
 
+    def in_order(self, class_names: Sequence[str]) -> "TrainingData":
+        """The same data with its classes in the order of a model that has the same ones."""
+        return replace(self, stacks=[_in_order(stack, class_names) for stack in self.stacks])
+
     def split(self, n_frames: int) -> "TrainingData":
         """The same data with `validation` decided, by `split_frames` where it was None."""
         if self.validation is not None:
@@ -99,6 +112,8 @@ class TrainingData:
                 augment=config.augment,
                 subsample_rule=config.subsample_rule,
                 replay_share=self.replay_share,
+                # what cannot leave out single pixels leaves out the tokens of the whole window
+                most_ignored=0.5 if is_exact(build_tokenizer(info)) else 0.0,
             ),
             replay=self.replayed,
         )
@@ -130,6 +145,13 @@ class TrainingData:
             return "the training masks show no objects; the model will learn that there are none"
         listed = ", ".join(names[label - 1] for label in sorted(missing))
         return f"no training mask shows {listed}; the model cannot learn what is not there"
+
+
+def _in_order(stack: LabelledStack, class_names: Sequence[str]) -> LabelledStack:
+    """The stack with classes in this order, if it has the same ones."""
+    if set(stack.class_names) != set(class_names):
+        return stack  # an error of its own, once it is known what the data are for
+    return stack.with_class_order(class_names)
 
 
 def split_frames(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -118,7 +118,7 @@ class Learner:
         accelerator = self.accelerator
         rate = begin_step(self._optimizer, self.step, self.config)
         n_parts = self._fitting.n_parts
-        loss = self._fitting((batch.images, batch.inputs), partial(self._objective, batch=batch))
+        loss = self._fitting(batch.network_inputs, partial(self._objective, batch=batch))
         # of all processes, so that they agree on whether to continue
         counted = torch.stack((loss, batch.n_tokens.sum().to(loss)))
         value, n_tokens = mean_over_processes(counted).tolist()
@@ -180,7 +180,10 @@ class _Network(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor, inputs: Tensor) -> Outputs:
+    def forward(self, images: Tensor, inputs: Tensor, ignored: Tensor | None = None) -> Outputs:
         memory: Memory = self.model.encode(images)
+        grid = self.model.config.tokens.grid
+        if ignored is not None and grid is not None and grid.size == ignored.shape[1]:
+            memory = replace(memory, ignored=ignored)
         dense = self.model.dense_logits(memory) if self.model.dense is not None else None
         return Outputs(self.model(memory, inputs), dense)

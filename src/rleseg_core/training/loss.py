@@ -107,8 +107,8 @@ def token_loss(
     ----------
     logits, targets, kind, label_smoothing, focal_gamma
         As for `token_losses`.
-    weights : (V,) float32
-        Weight of each token id.
+    weights : (V,) float32, or (B, L) float32
+        Weight of each token id, or of each target.
     neighbours : (V, 4) int64 tensor, optional
         Neighbours of each token, from `token_neighbours`; -1 for none.
     ordinal_label_smoothing : float
@@ -128,7 +128,7 @@ def token_loss(
         of_near = -(log_p * (near >= 0)).sum(-1) / n_near.clamp_min(1)
         share = ordinal_label_smoothing * (n_near > 0)
         losses = (1 - share) * losses + share * of_near
-    token_weights = weights[targets]
+    token_weights = weights[targets] if weights.ndim == 1 else weights
     total = mean_over_processes(token_weights.sum())  # so that the mean of means is that of all
     return (losses * token_weights).sum() / total.clamp_min(1e-9)
 
@@ -152,8 +152,8 @@ def heads_loss(
         Head k has the first ``sizes[k]`` logits.
     targets : (B, K, L) int64
         Token ids of each head.
-    weights : (K, V) float32
-        Weight of each token id of each head.
+    weights : (K, V) float32, or (B, K, L) float32
+        Weight of each token id of each head, or of each target.
     sizes : sequence of int
         Number of token ids of each head.
     shares : sequence of float, optional
@@ -171,7 +171,7 @@ def heads_loss(
         head = token_loss(
             logits[:, k, :, :size],
             targets[:, k],
-            weights[k],
+            weights[k] if weights.ndim == 2 else weights[:, k],
             kind=kind,
             label_smoothing=label_smoothing,
             focal_gamma=focal_gamma,

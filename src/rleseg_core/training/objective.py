@@ -9,6 +9,7 @@ from torch import Tensor
 from rleseg_core.errors import TrainingError
 from rleseg_core.model import ModelConfig
 from rleseg_core.parallel.collectives import mean_over_processes
+from rleseg_core.spec import IGNORED
 from rleseg_core.tokens import Tokenizer
 from rleseg_core.tokens.fields import LengthSymbol, Symbol
 from rleseg_core.training.batch import TrainingBatch
@@ -72,12 +73,12 @@ class Objective:
 
     def __call__(self, outputs: Outputs, batch: TrainingBatch) -> Tensor:
         """The loss of a batch, () float32."""
-        config = self.config
+        config, known = self.config, batch.known
         if self._head_sizes:
             return heads_loss(
                 outputs.logits,
                 batch.targets,
-                self._weights,
+                _of_heads(self._weights, batch),
                 self._head_sizes,
                 **self._of_each_token,
             )
@@ -85,9 +86,9 @@ class Objective:
         if self._classes is not None:
             weights = weights * class_weights(self._classes, batch.targets, config.class_balancing)
         loss = token_loss(
-            outputs.logits,
+            outputs.logits if known is None else known.logits(outputs.logits),
             batch.targets,
-            weights,
+            weights if known is None else weights[batch.targets] * known.weights,
             **self._of_each_token,
             neighbours=self._neighbours,
             ordinal_label_smoothing=config.ordinal_label_smoothing,
@@ -97,9 +98,27 @@ class Objective:
         return loss
 
 
+def _of_heads(weights: Tensor, batch: TrainingBatch) -> Tensor:
+    """Weights (K, V) of token ids, or (B, K, L) of targets where some of these do not count."""
+    if batch.known is None:
+        return weights
+    each = [weights[k][batch.targets[:, k]] for k in range(len(weights))]
+    return torch.stack(each, dim=1) * batch.known.weights
+
+
 def dense_loss(logits: Tensor, classes: Tensor) -> Tensor:
-    """Mean cross-entropy of pixels, of logits (B, N, C + 1, S, S) and classes (B, N, S, S)."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), classes.flatten(0, 1).long())
+    """Mean cross-entropy of pixels that count, 0 where none does.
+
+    Parameters
+    ----------
+    logits : (B, N, C + 1, S, S) tensor
+        Logits of the dense head.
+    classes : (B, N, S, S) uint8 tensor
+        Class ids, `IGNORED` where pixels do not count.
+    """
+    logits, wanted = logits.flatten(0, 1).float(), classes.flatten(0, 1).long()
+    total = F.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="sum")
+    return total / (wanted != IGNORED).sum().clamp_min(1)
 
 
 def token_classes(tokenizer: Tokenizer) -> Tensor:

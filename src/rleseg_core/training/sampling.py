@@ -42,6 +42,8 @@ class SamplingOptions:
         Share of the patches that are replay data, from 0 to less than 1.
     cache_bytes : int
         Memory for frames that are kept ready.
+    most_ignored : float
+        Largest share of a patch that may be ignored pixels, 0 to less than 1, if there are others.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class SamplingOptions:
     subsample_rule: SubsampleRule = "centre"
     replay_share: Rate = 0.25
     cache_bytes: Annotated[int, Within(0)] = CACHE_BYTES
+    most_ignored: Rate = 0.5
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)
@@ -155,6 +158,7 @@ class PatchSampler:
             replay=replay,
             replay_share=self.options.replay_share,
             cache_bytes=self.options.cache_bytes,
+            most_ignored=self.options.most_ignored,
         )
 
     def batch(self, step: int, rows: slice = slice(None)) -> DrawnBatch:

@@ -9,6 +9,7 @@ from torch import Tensor
 from rleseg_core.checkpoints import ModelInfo, find_model, load_checkpoint, read_info
 from rleseg_core.checks import check_fields
 from rleseg_core.data.formats.sources import source_files
+from rleseg_core.data.ids import names_in_order
 from rleseg_core.errors import TrainingError
 from rleseg_core.parallel.processes import process_rank
 from rleseg_core.spec import ImageSide
@@ -60,8 +61,9 @@ def fine_tune(
     Parameters
     ----------
     base : str or Path
-        A model file or the name of an installed model. If its classes differ from those of the
-        data, only the tokens of the classes start with fresh weights.
+        A model file or the name of an installed model. If it has the same classes in another order,
+        they are matched by name; if it has none of them, only the tokens of the classes start with
+        fresh weights.
     data : TrainingData
         What to learn from.
     config : TrainConfig
@@ -93,6 +95,8 @@ def fine_tune(
     TrainingError
         If there is nothing to learn from, the loss is no longer a number, or `run_dir` holds
         another run.
+    DataError
+        If some of the classes are those of the base and others are not.
     CheckpointError
         If the base cannot be read.
     OutputError
@@ -106,7 +110,10 @@ def fine_tune(
     if process_rank() == 0:  # it writes for all of several processes
         check_run(path, run_dir, [base], resume=resume, overwrite=overwrite)
     checkpoint = load_checkpoint(base)
-    info, weights = adapt_classes(checkpoint, data.class_names)
+    known = checkpoint.info.mask_spec.class_names
+    names = names_in_order(known, data.class_names, f"the model {checkpoint.info.name}")
+    data = data.in_order(names)
+    info, weights = adapt_classes(checkpoint, names)
     window_spec, name = info.window_spec, checkpoint.info.name
     info = replace(
         info,

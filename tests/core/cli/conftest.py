@@ -44,14 +44,18 @@ def values(run):
 
 @pytest.fixture
 def refused(run):
-    """Runs a command that cannot be done: its one sentence on stderr says what it is `about`."""
+    """Runs a command that cannot be done: the last line on stderr says what it is `about`.
+
+    Before it, there is only how masks are read.
+    """
 
     def refused(*arguments, about):
         code, out, err = run(*arguments)
         assert (code, out) == (2, "")
-        assert err.startswith("error: ")
-        assert len(err.strip().splitlines()) == 1
-        assert about in err
+        *said, error = err.strip().splitlines()
+        assert error.startswith("error: ")
+        assert about in error
+        assert all("→" in line for line in said)
 
     return refused
 

@@ -124,4 +124,5 @@ def test_masks_that_do_not_fit_are_refused(refused, masks, synthetic):
 def test_class_names_are_those_noted_in_the_masks(values, refused, masks, synthetic):
     noted = synthetic / "classes.tif"
     assert list(values(noted, noted)["classes"]) == ["ipsc", "dfc"]
-    refused(masks / "truth.tif", noted, about="--classes")
+    refused(masks / "truth.tif", masks / "truth.tif", about="--classes")
+    refused(masks / "truth.tif", noted, about="both must be the same")  # TRUTH names them

@@ -122,7 +122,12 @@ def test_masks_that_do_not_fit_are_refused(refused, synthetic, tmp_path):
     classes = tifffile.imread(synthetic / "classes.tif")
     classes[4, 0, 0] = 7
     tifffile.imwrite(tmp_path / "wrong.tif", classes, photometric="minisblack")
-    refused(synthetic / "images.tif", tmp_path / "wrong.tif", *out, about="frame 4")
+    refused(
+        synthetic / "images.tif",
+        tmp_path / "wrong.tif",
+        *out,
+        about="wrong.tif holds the ids 0, 2 and 7",
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"small.tif", "wrong.tif"}
 
 

@@ -93,7 +93,8 @@ def test_what_the_advice_says_can_be_done(values, n_classes, options, expected):
 
 
 def test_the_mapping_is_put_into_words():
-    assert mapping([0, 255], 1).text == "0 to 127 → background, 128 to 255 → a"
+    assert mapping([0, 255], 1).text == "0 → background, 255 → a"
+    assert mapping(LOSSY, 2).text.endswith("background, 64 to 191 → a, 192 to 255 → b")
     assert mapping([0, 1, 2], 2).text == "0 → background, 1 → a, 2 → b"
     ignoring = mapping([0, 1, 255], 1, options=IdOptions(ignore=(255,)))
     assert ignoring.text == "0 → background, 1 → a, 255 → ignored"

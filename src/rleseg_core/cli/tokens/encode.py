@@ -11,6 +11,7 @@ from rleseg_core.cli.console import print_json, print_line, print_plain
 from rleseg_core.cli.masks import WINDOWS, GivenWriting, MaskOptions, SchemeName, SubsampleRule
 from rleseg_core.cli.options import FLAT, NOT_NEGATIVE, POSITIVE, ImageSize, Reporting
 from rleseg_core.cli.tokens.tokenizers import VocabLimit, build_tokenizer, some_usable_schemes
+from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.formats.registry import input_kinds
 from rleseg_core.errors import DataError
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -65,10 +66,13 @@ def encode(
     reporting : Reporting
         What is printed.
     """
-    stack = _open(mask, options)
+    from rleseg_core.data.labels import without_ignored
+
+    stack = _open(mask, options, reporting.quiet)
     labels, ids = _window(mask, stack, options)
     if options.mask_size is not None:
         labels, ids = _subsampled(labels, ids, options)
+    labels = without_ignored(labels)  # nothing is written where nothing is known
     spec = MaskSpec(size=labels.shape[1:], class_names=stack.class_names, n_frames=options.frames)
     usable, _ = some_usable_schemes([options.scheme], spec, options.writing)
     tokenizer = build_tokenizer(usable[options.scheme], spec, options.vocab_limit)
@@ -96,17 +100,18 @@ def encode(
         )
 
 
-def _open(path: Path, options: EncodeOptions) -> "MaskStack":
-    """Masks whose classes are named, noted, or numbered as high as the ids of the frame go."""
+def _open(path: Path, options: EncodeOptions, quiet: bool) -> "MaskStack":
+    """Masks whose classes are named, noted, or numbered as high as their ids go."""
     from rleseg_core.data import LabelStack
     from rleseg_core.data.formats.writers import recorded_class_names
+    from rleseg_core.data.ids import number_of_classes
 
     masks = options.masks
     if masks.classes is not None or masks.instances or recorded_class_names(path):
-        return masks.open_as(path, masks.class_names(path))
-    labels = LabelStack.open(path, **masks.reading)
-    highest = int(labels.frame(min(options.frame, labels.n_frames - 1)).max(initial=1))
-    return masks.open_as(path, [f"class{k}" for k in range(1, highest + 1)])
+        return masks.open_as(path, masks.class_names(path), quiet)
+    labels = LabelStack.open(path, **ReadOptions(**masks.reading).keywords())
+    highest = number_of_classes(labels, masks.ids.options())
+    return masks.open_as(path, [f"class{k}" for k in range(1, highest + 1)], quiet)
 
 
 def _window(

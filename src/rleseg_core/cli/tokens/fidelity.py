@@ -137,7 +137,7 @@ def fidelity(
         overwriting.check([_table_output(options.csv_file)], masks)
     scheme = preset(options.scheme, **options.writing)
     steps = options.steps.steps(scheme)
-    stacks = options.masks.open(masks)
+    stacks = options.masks.open(masks, reporting.quiet)
     run = measure_fidelity(
         stacks,
         WindowSpec(

@@ -129,7 +129,7 @@ def _count(
 
     trials, names = options.trials, schemes_of(options.scheme)
     factors = numbers_of(trials.subsample, "--subsample") if trials.subsample else list(_FACTORS)
-    stacks = options.masks.open(masks)
+    stacks = options.masks.open(masks, quiet)
     side = trials.patch or whole_frame(stacks, trials.image_size, factors)
     if trials.subsample is None:
         usual = [f for f in _FACTORS if side % f == 0 and _SIDES[0] <= side // f <= _SIDES[1]]

@@ -126,7 +126,7 @@ def _count(
     windows, names = options.windows, schemes_of(options.scheme)
     factors = numbers_of(windows.subsample, "--subsample")
     lengths = numbers_of(windows.frames, "--frames")
-    stacks = options.masks.open(masks)
+    stacks = options.masks.open(masks, quiet)
     side = windows.patch or whole_frame(stacks, windows.image_size, factors)
     window = WindowSpec(
         patch=side, patch_stride=windows.stride or side, image_size=windows.image_size

@@ -52,9 +52,11 @@ def train(
         launch(arguments, cluster, entry_point="rleseg_core.cli:main", device=options.run.device)
         return
     from rleseg_core.cli.train.begin import begin
-    from rleseg_core.cli.train.plan import plan_run
+    from rleseg_core.cli.train.plan import plan_run, tell_mappings
 
     plan = plan_run(images, masks, options)
+    if process_rank() == 0:
+        tell_mappings(plan, masks, options.data, reporting.quiet)
     path = report.watch_training(begin(plan, options), reporting.quiet)
     if several:
         from rleseg_core.parallel.launch import leave

@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 from rleseg_core.augment.config import AUGMENTATIONS, Augmentation, Strength
 from rleseg_core.checkpoints.old_names import training_state
 from rleseg_core.checks import Within
+from rleseg_core.cli.ids import IdChoices
 from rleseg_core.cli.masks import SCHEME, SCHEMES, WINDOWS, GivenScheme
 from rleseg_core.cli.options import FLAT, POSITIVE, Device, given_fields, within
 from rleseg_core.cli.overwriting import Overwriting
@@ -103,7 +104,8 @@ class DataOptions:
     Parameters
     ----------
     classes : str
-        Names of the classes, such as ipsc,dfc, in the order of their ids from 1 on.
+        Names of the classes, such as ipsc,dfc, in the order of their ids from 1 on. Masks and
+        models that note names are matched by name.
     instances : bool
         The masks hold the ids of objects, all of one class.
     holdout : str or None
@@ -124,6 +126,7 @@ class DataOptions:
     replay_share: Annotated[
         float | None, within(Within(0, 0.9)), Parameter(show_default="0.25")
     ] = None
+    ids: IdChoices = IdChoices()
     reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
     mask_reading: Annotated[GivenMaskReading, FLAT] = field(default_factory=dict)
 

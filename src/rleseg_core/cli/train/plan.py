@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rleseg_core.checkpoints import ModelInfo, find_model, read_info
+from rleseg_core.cli.ids import tell_mapping
 from rleseg_core.cli.train.options import DataOptions, TrainOptions
 from rleseg_core.cli.values import classes_of, frames_of
 from rleseg_core.data import LabelledStack
 from rleseg_core.data.formats.base import ReadOptions
+from rleseg_core.data.ids import names_in_order
 from rleseg_core.devices import choose_device
 from rleseg_core.errors import DataError
 from rleseg_core.training import (
@@ -65,6 +67,9 @@ def plan_run(images: Path, masks: Path, options: TrainOptions) -> Plan:
     settings = options.settings()
     config = TrainConfig(**{**_defaults(options, settings), **settings})
     names = classes_of(options.data.classes, options.data.instances)
+    if (base := options.start.base) is not None:
+        known = read_info(find_model(base)).mask_spec.class_names
+        names = names_in_order(known, names, f"the model {base}")
     plan = Plan(
         class_names=names,
         data=_read(images, masks, options.data, names),
@@ -92,6 +97,7 @@ def _read(images: Path, masks: Path, data: DataOptions, names: tuple[str, ...]) 
         "instances": data.instances,
         "reading": ReadOptions(**data.reading),
         "mask_reading": ReadOptions(**data.mask_reading),
+        "ids": data.ids.options(),
     }
     stack = LabelledStack.from_paths(images, masks, names, **how)
     read = TrainingData(stacks=[stack])
@@ -103,6 +109,16 @@ def _read(images: Path, masks: Path, data: DataOptions, names: tuple[str, ...]) 
         replay = LabelledStack.from_paths(*data.replay, names, **how)
         read = replace(read, replay=[replay])
     return read if data.replay_share is None else replace(read, replay_share=data.replay_share)
+
+
+def tell_mappings(plan: Plan, masks: Path, data: DataOptions, quiet: bool) -> None:
+    """Say how the numbers of the masks are read; classes that never occur are told by the run."""
+    read = [(masks, plan.data.stacks)]
+    if data.replay is not None:
+        read.append((data.replay[1], plan.data.replay))
+    for path, stacks in read:
+        for stack in stacks:
+            tell_mapping(path, replace(stack.mapping, missing=()), quiet)
 
 
 def _with_preset(plan: Plan, options: TrainOptions, settings: Mapping[str, Any]) -> Plan:

@@ -1,10 +1,11 @@
 """What the numbers in a mask mean: one strict reading of ids, decided once for a whole source."""
 
 from rleseg_core.data.ids.counting import count_values, whole_numbers
-from rleseg_core.data.ids.mapping import IGNORED, MOST_CLASSES, IdMapping
+from rleseg_core.data.ids.mapping import MOST_CLASSES, IdMapping
 from rleseg_core.data.ids.names import ids_by_name, names_in_order
-from rleseg_core.data.ids.reader import IdReader
+from rleseg_core.data.ids.reader import IdReader, number_of_classes
 from rleseg_core.data.ids.rules import IdOptions, IdRules, decide
+from rleseg_core.spec import IGNORED
 
 __all__ = [
     "IGNORED",
@@ -17,5 +18,6 @@ __all__ = [
     "decide",
     "ids_by_name",
     "names_in_order",
+    "number_of_classes",
     "whole_numbers",
 ]

@@ -5,15 +5,18 @@ from functools import cached_property
 
 import numpy as np
 
+from rleseg_core.data.ids.names import listed
 from rleseg_core.errors import DataError
-
-IGNORED = 255
-"""Class id of pixels that do not count: unknown, neither background nor object."""
+from rleseg_core.spec import IGNORED
 
 MOST_CLASSES = IGNORED - 1
 
 _TABLE = 1 << 16  # numbers up to here are looked up in a table
 _UNKNOWN = -1
+_NO_BACKGROUND = (
+    "no pixel is background: every one belongs to a class; if one of the ids is the background, "
+    "say so (--background ID)"
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,8 +35,10 @@ class IdMapping:
         The mapping in words, such as "0 → background, 255 → cell".
     is_plain : bool
         Whether every number is the class id, or the object, that it says.
-    warnings : tuple of str
-        Sentences about what is unusual: no background, a class that never occurs.
+    has_background : bool
+        Whether any pixel is background.
+    missing : tuple of str
+        Names of the classes of which there is no pixel.
     """
 
     values: np.ndarray
@@ -41,7 +46,17 @@ class IdMapping:
     objects: np.ndarray | None
     text: str
     is_plain: bool
-    warnings: tuple[str, ...] = ()
+    has_background: bool = True
+    missing: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about what is unusual: no background, classes that never occur."""
+        found = [] if self.has_background else [_NO_BACKGROUND]
+        if self.missing:
+            verb = "occur" if len(self.missing) > 1 else "occurs"
+            found.append(f"{listed(self.missing)} never {verb}")
+        return tuple(found)
 
     def class_ids(self, labels: np.ndarray) -> np.ndarray:
         """Class ids (...) uint8 of labels (...); `IGNORED` where they do not count.

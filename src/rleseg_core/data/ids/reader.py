@@ -7,8 +7,8 @@ import numpy as np
 
 from rleseg_core.data.arrays import ArrayLike, frame_of
 from rleseg_core.data.ids.counting import add_counts, count_values, whole_numbers
-from rleseg_core.data.ids.mapping import IGNORED, IdMapping
-from rleseg_core.data.ids.rules import IdRules, decide
+from rleseg_core.data.ids.mapping import IdMapping
+from rleseg_core.data.ids.rules import IdOptions, IdRules, decide
 from rleseg_core.errors import DataError
 
 
@@ -116,7 +116,15 @@ class IdReader:
         return labels.view(np.uint8) if labels.dtype == bool else labels
 
 
-def known_pixels(classes: np.ndarray) -> np.ndarray | None:
-    """Which pixels (...) bool of class ids (...) count; None where all do."""
-    is_ignored = classes == IGNORED
-    return ~is_ignored if is_ignored.any() else None
+def number_of_classes(labels: ArrayLike, options: IdOptions) -> int:
+    """How many classes a stack of masks has whose classes nobody has named, at least 1.
+
+    Grey levels stand for one class or two; otherwise ids go up to the highest.
+    """
+    counts: dict[int, int] = {}
+    for frame in range(labels.shape[0]):
+        add_counts(counts, count_values(frame_of(labels, frame)))
+    found = set(counts) - set(options.ignore or ()) - {options.background}
+    if 255 in found and found <= {127, 128, 255}:
+        return 2 if len(found) > 1 else 1
+    return max(found, default=1)

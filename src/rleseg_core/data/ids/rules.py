@@ -1,15 +1,16 @@
 """How it is decided what the numbers in a mask mean, or that it cannot be told."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from rleseg_core.data.ids.grey import class_of_grey
-from rleseg_core.data.ids.mapping import IGNORED, MOST_CLASSES, IdMapping
+from rleseg_core.data.ids.mapping import MOST_CLASSES, IdMapping
 from rleseg_core.data.ids.names import ids_by_name, listed
 from rleseg_core.data.ids.refusals import some, wrong_classes, wrong_objects
 from rleseg_core.errors import DataError
+from rleseg_core.spec import IGNORED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,16 @@ class IdRules:
                 "read the mask as instances (--instances)"
             )
 
+    def in_order(self, class_names: Sequence[str]) -> "IdRules":
+        """The same rules for the same classes in another order."""
+        options, by_id = self.options, self.options.class_of_object
+        if self.objects and by_id is not None:
+            names = self.class_names
+            moved = {value: 1 + list(class_names).index(names[k - 1]) for value, k in by_id.items()}
+            options = replace(options, class_of_object=moved)
+        noted = self.noted if self.noted or self.objects else self.class_names
+        return replace(self, class_names=tuple(class_names), noted=noted, options=options)
+
 
 def decide(counts: Mapping[int, int], rules: IdRules, dtype: np.dtype) -> IdMapping:
     """What the numbers of a mask mean.
@@ -134,9 +145,13 @@ def _classes(
     return _mapping(
         classes | dict.fromkeys(rules.options.ignore or (), IGNORED),
         dtype,
-        text=_classes_text(classes, rules.class_names, ignored, as_grey=is_grey),
+        text=_classes_text(classes, rules.class_names, known if is_grey else None)
+        + _ignored_text(ignored),
         is_plain=is_plain,
-        warnings=_class_warnings(found, rules.class_names),
+        has_background=0 in found,
+        missing=tuple(
+            name for label, name in enumerate(rules.class_names, 1) if label not in found
+        ),
     )
 
 
@@ -176,9 +191,6 @@ def _objects(
         raise DataError(f"needs a class for each object; none is given for {some(missing)}")
     classes = {value: 1 if by_id is None else by_id[value] for value in objects}
     classes[options.background] = 0
-    warnings = [] if options.background in known else [_NO_BACKGROUND]
-    if not objects:
-        warnings.append("it shows no objects")
     n_objects = f"{len(objects):,} id{'s' if len(objects) != 1 else ''}"
     kind = rules.class_names[0] if by_id is None else "their classes"
     text = f"{options.background} → background, {n_objects} → objects of {kind}"
@@ -188,7 +200,8 @@ def _objects(
         objects=numbers,
         text=text + _ignored_text(ignored),
         is_plain=not ignored and options.background == 0 and fits,
-        warnings=tuple(warnings),
+        has_background=options.background in known,
+        missing=() if objects else rules.class_names,
     )
 
 
@@ -199,7 +212,8 @@ def _mapping(
     objects: Mapping[int, int] | None = None,
     text: str,
     is_plain: bool,
-    warnings: tuple[str, ...],
+    has_background: bool,
+    missing: tuple[str, ...],
 ) -> IdMapping:
     limits = np.iinfo(dtype)
     values = sorted(value for value in classes if limits.min <= value <= limits.max)
@@ -211,29 +225,19 @@ def _mapping(
         else np.array([objects.get(value, 0) for value in values], np.int32),
         text=text,
         is_plain=is_plain,
-        warnings=warnings,
+        has_background=has_background,
+        missing=missing,
     )
 
 
-_NO_BACKGROUND = (
-    "no pixel is background: every one belongs to a class; if one of the ids is the background, "
-    "say so (--background ID)"
-)
-
-
-def _class_warnings(found: set[int], names: Sequence[str]) -> tuple[str, ...]:
-    warnings = [] if 0 in found else [_NO_BACKGROUND]
-    if missing := [name for label, name in enumerate(names, 1) if label not in found]:
-        verb = "occur" if len(missing) > 1 else "occurs"
-        warnings.append(f"{listed(missing)} never {verb}")
-    return tuple(warnings)
-
-
 def _classes_text(
-    classes: Mapping[int, int], names: Sequence[str], ignored: set[int], *, as_grey: bool
+    classes: Mapping[int, int], names: Sequence[str], grey: Collection[int] | None
 ) -> str:
-    """The mapping in words; ranges of grey levels rather than each of them."""
+    """The mapping in words; of grey levels, those that occur, or ranges where they are many."""
     words = ("background", *names)
+    as_grey = grey is not None and len(grey) > len(words)
+    if grey is not None and not as_grey:
+        classes = {value: classes[value] for value in grey}
     spans: list[tuple[int, int, int]] = []
     for value, label in sorted(classes.items()):
         if as_grey and spans and spans[-1][2] == label:
@@ -244,7 +248,7 @@ def _classes_text(
         f"{low} → {words[label]}" if low == high else f"{low} to {high} → {words[label]}"
         for low, high, label in spans
     ]
-    return ", ".join(parts) + _ignored_text(ignored)
+    return ", ".join(parts)
 
 
 def _ignored_text(ignored: set[int]) -> str:

@@ -13,7 +13,9 @@ IMPOSSIBLE = -10.0  # logit of a token that cannot come next
 _LEAST = 1e-3  # the least probability that the dense head may claim
 
 
-def first_start(log_odds: Tensor, cursor: Tensor) -> tuple[Tensor, Tensor]:
+def first_start(
+    log_odds: Tensor, cursor: Tensor, unknown: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Log probabilities that each mask pixel is the first hit from the cursor on, and of no hit.
 
     Parameters
@@ -22,6 +24,8 @@ def first_start(log_odds: Tensor, cursor: Tensor) -> tuple[Tensor, Tensor]:
         Log odds that a run begins at each mask pixel.
     cursor : (B, L) int64 tensor
         The first pixel that may be hit, 0 to G.
+    unknown : (B, 1, G) bool tensor, optional
+        Pixels that are left out, as if they could not be hit.
 
     Returns
     -------
@@ -31,6 +35,8 @@ def first_start(log_odds: Tensor, cursor: Tensor) -> tuple[Tensor, Tensor]:
         Log probability that no pixel is hit.
     """
     ahead = torch.arange(log_odds.shape[-1], device=log_odds.device) >= cursor[..., None]
+    if unknown is not None:
+        ahead = ahead & ~unknown
     survival = (F.logsigmoid(-log_odds) * ahead).cumsum(-1)
     # log p + log survival before = log odds + log survival up to here
     return torch.where(ahead, log_odds + survival, 2 * IMPOSSIBLE), survival[..., -1:]
@@ -44,9 +50,10 @@ def first_end(log_odds: Tensor, inside: Tensor) -> Tensor:
     log_odds : (..., M) float32 tensor
         Log odds that a run ends at each of these pixels.
     inside : (..., M) bool tensor
-        Which of them lie inside the mask.
+        Which of them can end a run: those inside the mask, of which it is known.
     """
-    return torch.where(inside, log_odds + F.logsigmoid(-log_odds).cumsum(-1), 2 * IMPOSSIBLE)
+    survival = (F.logsigmoid(-log_odds) * inside).cumsum(-1)
+    return torch.where(inside, log_odds + survival, 2 * IMPOSSIBLE)
 
 
 def edge_log_odds(classes: Tensor) -> Tensor:

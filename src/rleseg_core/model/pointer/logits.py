@@ -27,16 +27,20 @@ class PointerMemory(NamedTuple):
         Log odds that a run begins and ends at each mask pixel, according to the dense head.
     classes : (B, G, C) float32 tensor or None
         Log probabilities of the foreground classes, for one frame.
+    no_start, no_end : (B, G) bool tensor or None
+        In training, mask pixels at which it is unknown whether a run begins, or ends.
     """
 
     features: Tensor
     edges: Tensor | None = None
     classes: Tensor | None = None
+    no_start: Tensor | None = None
+    no_end: Tensor | None = None
 
     def select(self, rows: Tensor) -> "PointerMemory":
         """The memory of some of the windows, `rows` (B',) integers."""
-        edges, classes = (None if part is None else part[rows] for part in self[1:])
-        return PointerMemory(self.features[rows], edges, classes)
+        others = (None if part is None else part[rows] for part in self[1:])
+        return PointerMemory(self.features[rows], *others)
 
     def replace(self, rows: Tensor, other: "PointerMemory") -> None:
         """Put the memory of other windows in place of that of `rows` (B',)."""
@@ -67,14 +71,24 @@ class Pointer(nn.Module):
         trusts = config.pointer.dense_classes and self.first_hit
         self.trust = nn.Parameter(torch.ones(3)) if trusts else None
 
-    def remember(self, features: Tensor, dense: Tensor | None = None) -> PointerMemory:
-        """The memory of mask features (B, G, D) and dense class logits (B, G, N, C + 1)."""
+    def remember(
+        self, features: Tensor, dense: Tensor | None = None, ignored: Tensor | None = None
+    ) -> PointerMemory:
+        """The memory of mask features (B, G, D), dense class logits and ignored mask pixels.
+
+        The logits are (B, G, N, C + 1), the ignored pixels (B, G). Where a run begins or ends
+        depends on two pixels, so those beside ignored ones are left out as well.
+        """
         edges = classes = None
         if self.trust is not None and dense is not None:
             edges = edge_log_odds(dense.softmax(-1)) * self.trust[:2].float()
             if dense.shape[2] == 1:
                 classes = dense[:, :, 0, 1:].log_softmax(-1) * self.trust[2].float()
-        return PointerMemory(features, edges, classes)
+        no_start = no_end = None
+        if ignored is not None:
+            no_start = ignored | F.pad(ignored, (1, 0))[:, :-1]
+            no_end = ignored | F.pad(ignored, (0, 1))[:, 1:]
+        return PointerMemory(features, edges, classes, no_start, no_end)
 
     def embed(self, state: CursorState, memory: PointerMemory) -> Tensor:
         """The image at the start of the current run, 0 where there is none: (B, L, D)."""
@@ -135,7 +149,8 @@ class Pointer(nn.Module):
         features = memory.features[:, passed:]
         scores = (_projected(x, self.query, self.key) @ features.transpose(1, 2)).float()
         prior = _START_PRIOR if memory.edges is None else memory.edges[:, None, passed:, 0]
-        first, none = first_start(scores + prior, cursor - passed)
+        unknown = None if memory.no_start is None else memory.no_start[:, None, passed:]
+        first, none = first_start(scores + prior, cursor - passed, unknown)
         return F.pad(first, (passed, 0), value=2 * IMPOSSIBLE), none
 
     def _first_end(self, x: Tensor, start: Tensor, memory: PointerMemory) -> Tensor:
@@ -154,7 +169,10 @@ class Pointer(nn.Module):
         else:
             scores = (projected @ memory.features.transpose(1, 2)).float().gather(-1, last)
         prior = _END_PRIOR if memory.edges is None else memory.edges[..., 1][rows, last]
-        return first_end(scores + prior, at < n_pixels)
+        inside = at < n_pixels
+        if memory.no_end is not None:
+            inside = inside & ~memory.no_end[rows, last]
+        return first_end(scores + prior, inside)
 
     def _of_class(self, k: int, start: Tensor, memory: PointerMemory) -> Tensor | float:
         """Log probabilities (B, L, 1) that runs at `start` are of the class of the k-th lengths."""
