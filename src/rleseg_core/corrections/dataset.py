@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import dask.array as da
+import numpy as np
 
 from rleseg_core.corrections.header import IMAGES
 from rleseg_core.corrections.log import CorrectionLog
@@ -14,6 +15,8 @@ from rleseg_core.errors import DataError
 
 class CorrectedDataset:
     """The corrected frames of correction sessions, as training data.
+
+    Regions that are marked as not reviewed do not count: they are `IGNORED`.
 
     Parameters
     ----------
@@ -29,29 +32,38 @@ class CorrectedDataset:
     def __init__(self, folders: Iterable[str | Path]):
         self.logs = [CorrectionLog(folder, read_only=True) for folder in folders]
         names = {log.class_names for log in self.logs}
-        if len(names) != 1:
+        if len({frozenset(one) for one in names}) != 1:
             raise DataError(f"sessions to train on must have the same classes, got {sorted(names)}")
-        self.class_names: tuple[str, ...] = names.pop()
+        self.class_names: tuple[str, ...] = self.logs[0].class_names
 
     @property
     def n_frames(self) -> int:
         """Number of corrected frames in all sessions."""
-        return sum(len(log.corrected_frames()) for log in self.logs)
+        return sum(len(frames_to_teach(log)) for log in self.logs)
 
     def __len__(self) -> int:
-        return sum(bool(log.corrected_frames()) for log in self.logs)
+        return sum(bool(frames_to_teach(log)) for log in self.logs)
 
     def __iter__(self) -> Iterator[LabelledStack]:
         for log in self.logs:
-            frames = log.corrected_frames()
+            frames = frames_to_teach(log)
             if not frames:
                 continue
-            yield LabelledStack(
+            stack = LabelledStack(
                 images=_open_images(log),
                 classes=_lazy_labels(log),
                 class_names=log.class_names,
                 frames=tuple(frames),
+                ignored=_lazy_marks(log) if log.unreviewed_pixels() else None,
             )
+            yield stack.with_class_order(self.class_names)
+
+
+def frames_to_teach(log: CorrectionLog) -> list[int]:
+    """Corrected frames of a session, without those of which nobody has reviewed a single pixel."""
+    unreviewed = log.unreviewed_pixels()
+    n_pixels = log.shape[1] * log.shape[2]
+    return [frame for frame in log.corrected_frames() if unreviewed.get(frame, 0) < n_pixels]
 
 
 def _open_images(log: CorrectionLog) -> ImageStack:
@@ -68,3 +80,8 @@ def _open_images(log: CorrectionLog) -> ImageStack:
 def _lazy_labels(log: CorrectionLog) -> da.Array:
     n_frames, *size = log.shape
     return frames_array(log.frame, n_frames, tuple(size), log.prediction.dtype)
+
+
+def _lazy_marks(log: CorrectionLog) -> da.Array:
+    n_frames, *size = log.shape
+    return frames_array(log.unreviewed, n_frames, tuple(size), np.dtype(np.uint8))

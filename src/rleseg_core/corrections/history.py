@@ -10,6 +10,7 @@ import numpy as np
 from rleseg_core.corrections.delta import Correction
 from rleseg_core.corrections.records import (
     KINDS,
+    MARK,
     STATES,
     Frames,
     Record,
@@ -52,6 +53,8 @@ class History:
         Changes that were undone before another was made; they cannot be redone.
     accepted : set of int
         Frames that a person accepted.
+    marks : dict of int to list of Correction
+        Of each frame, the changes of its pixels that nobody has reviewed (1), the first one first.
     covered : dict of int to int
         The last stroke that the log includes, of each frame.
     number : int
@@ -66,6 +69,7 @@ class History:
     undone: list[Change] = field(default_factory=list)
     superseded: list[Change] = field(default_factory=list)
     accepted: set[int] = field(default_factory=set)
+    marks: dict[int, list[Correction]] = field(default_factory=dict)
     covered: dict[int, int] = field(default_factory=dict)
     number: int = -1
     saved: str | None = None
@@ -84,6 +88,8 @@ class History:
             _move(self.changes, self.undone, record.target)
         elif kind == "redo":
             _move(self.undone, self.changes, record.target)
+        elif kind == MARK and record.correction is not None:
+            self.marks.setdefault(frame, []).append(record.correction)
         elif kind == "accept":
             self.accepted.add(frame)
         elif kind == "reopen":

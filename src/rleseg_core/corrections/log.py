@@ -29,7 +29,7 @@ from rleseg_core.corrections.labels import SessionLabels
 from rleseg_core.corrections.lines import LineFile
 from rleseg_core.corrections.logged import LoggedFrames
 from rleseg_core.corrections.prediction import Prediction
-from rleseg_core.corrections.records import Frames, Record, to_line
+from rleseg_core.corrections.records import MARK, Frames, Record, to_line
 from rleseg_core.corrections.session import create_session
 from rleseg_core.corrections.strokes import StrokeFile, read_strokes
 from rleseg_core.errors import DataError
@@ -270,6 +270,30 @@ class CorrectionLog:
     def corrected_frames(self) -> list[int]:
         """Frames to train on, in order: changed by a person, or accepted as they are."""
         return sorted(set(self.accepted_frames()) | set(self.changed_pixels()))
+
+    def mark_unreviewed(self, frame: int, unreviewed: np.ndarray) -> int:
+        """Record which pixels (Y, X) bool of a frame nobody has reviewed; they do not teach.
+
+        Returns
+        -------
+        int
+            Pixels whose mark changed.
+        """
+        with self._lock:
+            marked = np.asarray(unreviewed) != 0
+            correction = diff_labels(self.unreviewed(frame), marked.astype(np.uint8), frame)
+            if correction.n_pixels:
+                self._write(MARK, frame, correction)
+            return correction.n_pixels
+
+    def unreviewed(self, frame: int) -> np.ndarray:
+        """Pixels of a frame that nobody has reviewed, (Y, X) uint8: 1 for those, else 0."""
+        return self._logged.unreviewed(frame)
+
+    def unreviewed_pixels(self) -> dict[int, int]:
+        """Number of pixels that nobody has reviewed, of each frame that has any marked as such."""
+        found = {frame: int(self.unreviewed(frame).sum()) for frame in self._logged.marked()}
+        return {frame: n for frame, n in found.items() if n}
 
     def replay(self, prediction: np.ndarray | zarr.Array | None = None) -> np.ndarray:
         """Labels (T, Y, X): all changes applied to `prediction`, by default that of the session."""

@@ -62,6 +62,19 @@ class LoggedFrames:
         with self._lock:
             return self._history.earlier_values(frame, labels, self._prediction.frame(frame))
 
+    def unreviewed(self, frame: int) -> np.ndarray:
+        """Pixels (Y, X) of a frame that nobody has reviewed, uint8: 1 for those."""
+        with self._lock:
+            marked = np.zeros(self._prediction.array.shape[1:], np.uint8)
+            for mark in self._history.marks.get(frame, ()):
+                mark.apply(marked)
+            return marked
+
+    def marked(self) -> list[int]:
+        """Frames in which pixels were ever marked, in order."""
+        with self._lock:
+            return sorted(self._history.marks)
+
     def changes(self) -> list[Change]:
         """The changes that stand, the first one first."""
         with self._lock:

@@ -12,7 +12,8 @@ from rleseg_core.errors import DataError
 
 # kinds of records that include strokes; "unchanged": the strokes left the frame as it was
 STATES = ("change", "undo", "redo", "unchanged")
-KINDS = (*STATES, "accept", "reopen")
+MARK = "mark"  # of pixels that nobody has reviewed: 1 where they are so now, 0 where no longer
+KINDS = (*STATES, "accept", "reopen", MARK)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Record:
     number : int
         Place in the history; lines of version 0.1 are counted.
     correction : Correction or None
-        What a change changed.
+        What a change changed, or a mark of pixels that nobody has reviewed.
     n_changed : int
         Pixels of the frame that differ from the prediction after a change.
     target : int or None
@@ -139,7 +140,7 @@ def checked(fields: Mapping[str, object], number: int, frames: Frames, where: st
         raise _impossible(where, "time", time, "a time stamp")
     frame = count(fields, "frame", where, end=frames.shape[0])
     correction, n_changed = None, 0
-    if kind == "change":
+    if kind in ("change", MARK):
         correction = checked_runs(fields, frame, frames, where)
         n_changed = count(fields, "n_changed", where, end=frames.n_pixels + 1)
     target = count(fields, "of", where) if "of" in fields else None
