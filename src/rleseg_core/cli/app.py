@@ -49,6 +49,11 @@ _COMMANDS = (
         "train:train",
         "Train a model on images and masks, from scratch or from another model.",
     ),
+    (
+        app,
+        "info:info",
+        "Show what a file or folder of images or masks holds: series, channels, planes, sizes.",
+    ),
     (app, "predict:predict", "Segment a stack, and write its masks to a file."),
     (
         app,

@@ -75,7 +75,8 @@ def listed(series: Sequence[Series]) -> str:
 
 def size_text(one: Series) -> str:
     """Shape of an image in words, such as TYX 4 × 128 × 128."""
-    return f"{one.axes or ''} {' × '.join(map(str, one.shape))}".strip()
+    axes = "".join(ALIASES.get(name, name) for name in one.axes or "")
+    return f"{axes} {' × '.join(map(str, one.shape))}".strip()
 
 
 def channel_names(one: Series, names: str) -> tuple[str, ...]:

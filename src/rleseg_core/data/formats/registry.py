@@ -160,7 +160,7 @@ def folder_contents(folder: Path, options: ReadOptions = ReadOptions()) -> Folde
         raise DataError(
             "; ".join(missing) or f"there are no images ({' '.join(suffixes)}){chosen} in {folder}"
         )
-    notes = check_names(folder, files)
+    notes = check_names(folder, named)
     others = [
         path.name
         for path in entries
