@@ -16,6 +16,7 @@ from rleseg_core.model.layers import (
     DropPath,
     Mlp,
     SelfAttention,
+    attend,
     embedding,
 )
 from rleseg_core.model.pointer import CursorState, Pointer, PointerMemory, TokenTable
@@ -82,7 +83,7 @@ class DecoderLayer(nn.Module):
         attention = self.self_attention
         q, k, v = attention.project(self.self_norm(x))
         k, v = cache.append(new, k, v)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=new.mask)
+        mixed = attend(q, k, v, mask=new.mask)
         x = x + attention.out(mixed.transpose(1, 2).flatten(2))
         x = x + self.cross_attention(self.cross_norm(x), keys, values)
         return self.mlp(x)

@@ -1,10 +1,55 @@
 """The parts of a pre-norm transformer, shared by encoder and decoder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 NORM_EPS = 1e-6
+
+
+def attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    *,
+    mask: Tensor | None = None,
+    causal: bool = False,
+) -> Tensor:
+    """What queries (B, H, L, D) find among keys and values (B, H, M, D): (B, H, L, D).
+
+    Parameters
+    ----------
+    queries, keys, values : (B, H, L or M, D) tensor
+        Of each head.
+    mask : tensor, optional
+        As `torch.nn.functional.scaled_dot_product_attention` takes it.
+    causal : bool
+        Whether position l sees the first l + 1 keys only.
+
+    Notes
+    -----
+    On a GPU, by all kernels of torch but cuDNN's, which torch prefers on Hopper: that one prepares
+    a plan for each new length, which takes much longer than a step of a small model, and the
+    sequences of nearly every batch have a new length.
+    """
+    with without_cudnn_attention() if queries.is_cuda else nullcontext():
+        return F.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=mask, is_causal=causal
+        )
+
+
+@contextmanager
+def without_cudnn_attention() -> Iterator[None]:
+    """Leave cuDNN out of the kernels that torch may choose for attention."""
+    was = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(was)
 
 
 class DropPath(nn.Module):
@@ -58,7 +103,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) to the same; each position attends to all, or up to itself if causal."""
         q, k, v = self.project(x)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        mixed = attend(q, k, v, causal=self.causal)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -83,7 +128,7 @@ class CrossAttention(nn.Module):
         """(B, L, D) to the same; `keys` and `values` come from `context`."""
         b, n, d = x.shape
         q = self.query(x).view(b, n, self.n_heads, d // self.n_heads).transpose(1, 2)
-        mixed = F.scaled_dot_product_attention(q, keys, values)
+        mixed = attend(q, keys, values)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 

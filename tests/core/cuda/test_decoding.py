@@ -5,10 +5,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch.profiler import profile
 
 from rleseg_core.checkpoints import build_model, build_tokenizer, new_model
 from rleseg_core.decoding import Sampling, decode_sequences, generate, generate_tokens, slots
 from rleseg_core.decoding.slots import Slots
+from rleseg_core.model.layers import attend
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Draft, for_classes, preset
 
@@ -139,3 +141,13 @@ def test_draws_with_a_seed_are_repeated(written, device):
         for tokens, same in zip(first, again, strict=True):
             tokenizer.decode(tokens)
             assert seed is None or np.array_equal(tokens, same)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_no_kernel_of_attention_prepares_a_plan_for_each_length(device, causal):
+    q, k, v = torch.randn(3, 2, 6, 37, 32, device=device, dtype=torch.bfloat16)
+    with profile() as seen:
+        attend(q, k, v, causal=causal)
+    names = {event.name for event in seen.events() if "dot_product" in event.name}
+    assert names
+    assert not any("cudnn" in name for name in names)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rleseg_core.model.config import ModelConfig
-from rleseg_core.model.layers import DropPath
+from rleseg_core.model.layers import DropPath, attend
 
 WINDOW = (8, 7, 7)
 _EPS = 1e-5
@@ -91,7 +91,7 @@ class WindowAttention(nn.Module):
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)  # each (B, W, H, n, D)
         bias = self.relative_position_bias_table[positions].permute(2, 0, 1)  # (H, n, n)
         bias = (bias if mask is None else bias + mask).to(q.dtype)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        mixed = attend(q, k, v, mask=bias)
         return self.proj(mixed.transpose(2, 3).flatten(3))
 
 
