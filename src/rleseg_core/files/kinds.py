@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 from rleseg_core.errors import DataError
+from rleseg_core.files.work import remove_leftovers
 
 
 def check_regular(path: str | Path) -> None:
@@ -16,6 +17,8 @@ def check_regular(path: str | Path) -> None:
         If nothing is there, or something else; the message says what.
     """
     path = Path(path)
+    if not os.path.lexists(path):
+        remove_leftovers(path.parent)  # a killed process may have moved it away to replace it
     if not (path.is_file() or path.is_dir()):
         kind = kind_of(path)
         raise DataError(
