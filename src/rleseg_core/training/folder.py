@@ -8,8 +8,8 @@ from rleseg_core.checkpoints import model_output, read_info
 from rleseg_core.errors import TrainingError
 from rleseg_core.locks import WriterLock
 from rleseg_core.outputs import Output, begins_with, check_outputs
-from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.reports import BEST, LAST, LOG_NAME, StepReport
+from rleseg_core.training.run_state import saved_run
 
 _LOCK = "run.lock"
 _INSTEAD = (
@@ -103,8 +103,9 @@ def _check_other_run(folder: Path) -> None:
     info = read_info(last)
     if "config" not in info.training:
         return  # somebody's model of that name, not a run
-    n_steps = TrainConfig.from_json(info.training["config"]).n_steps  # type: ignore[arg-type]
-    if info.training.get("finished") or info.step >= n_steps:
+    run = saved_run(info)
+    n_steps = run.config.n_steps
+    if run.finished or info.step >= n_steps:
         raise TrainingError(f"{folder} holds a finished run; {_INSTEAD}")
     raise TrainingError(
         f"{folder} holds a run that stopped at step {info.step} of {n_steps}; resume it "

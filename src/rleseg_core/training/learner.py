@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from rleseg_core.errors import TrainingError
+from rleseg_core.errors import CheckpointError, TrainingError
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.parallel.collectives import mean_over_processes
 from rleseg_core.tokens import Tokenizer
@@ -152,13 +152,26 @@ class Learner:
         return None if scaler is None else scaler.state_dict()
 
     def restore(self, tensors: dict[str, Tensor], scale: Mapping[str, float]) -> None:
-        """Put back what `tensors` and `scale` gave; a run of another precision has no scale."""
-        restore_optimizer(self._optimizer.optimizer, tensors)
-        restore_random_state(tensors)
-        if self._average is not None:
-            self._average.restore(tensors)
-        if self.accelerator.scaler is not None and scale:
-            self.accelerator.scaler.load_state_dict(dict(scale))
+        """Put back what `tensors` and `scale` gave; a run of another precision has no scale.
+
+        Raises
+        ------
+        CheckpointError
+            If they are not those of such a run.
+        """
+        try:
+            restore_optimizer(self._optimizer.optimizer, tensors)
+            restore_random_state(tensors)
+            if self._average is not None:
+                self._average.restore(tensors)
+            if self.accelerator.scaler is not None and scale:
+                self.accelerator.scaler.load_state_dict(dict(scale))
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            first = str(error).strip().partition("\n")[0]
+            raise CheckpointError(
+                f"the checkpoint does not hold the state of such a run ({first}); restore the "
+                "file, or fine-tune its model in another folder"
+            ) from error
         self._random = random_state()
 
     def _check_finite(self, what: str, value: float) -> None:

@@ -75,12 +75,25 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave."""
+    """Put back what `optimizer_tensors` gave.
+
+    Raises
+    ------
+    ValueError
+        If a moment is missing, or has another shape than its weight.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, index, name = key.split(".", 2)
             state.setdefault(int(index), {})[name] = value
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    if state and state.keys() - range(len(weights)):
+        raise ValueError(f"it has moments of {len(state)} weights, the model has {len(weights)}")
+    for number, moments in state.items():
+        shapes = {name: tuple(value.shape) for name, value in moments.items() if name != "step"}
+        if "step" not in moments or set(shapes.values()) != {tuple(weights[number].shape)}:
+            raise ValueError(f"the moments of weight {number} do not have its shape")
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )

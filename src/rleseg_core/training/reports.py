@@ -1,12 +1,14 @@
 """What a training run reports, step by step, and the log of it in the run folder."""
 
+import contextlib
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from io import RawIOBase
 from pathlib import Path
 
 from rleseg_core.errors import TrainingError
+from rleseg_core.files import whole_file
 from rleseg_core.parallel.processes import process_rank
 
 LOG_NAME = "reports.jsonl"  # files of a run folder
@@ -67,32 +69,44 @@ def with_message(
 
 
 def logged(
-    run: Generator[StepReport, None, Path], folder: Path, *, resumed: bool = False
+    run: Generator[StepReport, None, Path], folder: Path, *, kept: Sequence[StepReport] = ()
 ) -> Generator[StepReport, None, Path]:
     """The same run, each report also appended to ``folder / 'reports.jsonl'``.
 
-    Another process can follow the run, or show it again later, with `read_reports`. Reports of an
-    earlier run in the folder are kept only if this one has `resumed` it. Of several processes only
-    the first one writes.
+    Another process can follow the run, or show it again later, with `read_reports`. Each step
+    stands there once, whenever the run was killed and resumed. Of several processes only the first
+    one writes.
+
+    Parameters
+    ----------
+    run : generator of StepReport
+        The run.
+    folder : Path
+        Its folder.
+    kept : sequence of StepReport
+        Reports of the run that this one resumes, up to where it does; see `reports_until`.
     """
     if process_rank():
         return (yield from run)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOG_NAME
-    cut_short = resumed and path.is_file() and not path.read_bytes().endswith(b"\n")
-    with path.open("ab" if resumed else "wb", buffering=0) as log:
+    with whole_file(path) as temporary:
+        temporary.write_text("".join(map(_line, kept)))
+    with path.open("ab", buffering=0) as log:
         try:
             while True:
                 try:
                     report = next(run)
                 except StopIteration as end:
                     return end.value
-                line = "\n" * cut_short + json.dumps(asdict(report)) + "\n"
-                _append(log, line, path)
-                cut_short = False
+                _append(log, _line(report), path)
                 yield report
         finally:
             run.close()
+
+
+def _line(report: StepReport) -> str:
+    return json.dumps(asdict(report)) + "\n"
 
 
 def _append(log: RawIOBase, line: str, path: Path) -> None:
@@ -105,19 +119,40 @@ def _append(log: RawIOBase, line: str, path: Path) -> None:
         ) from error
 
 
+def reports_until(folder: Path, step: int, last: Mapping[str, object] | None) -> list[StepReport]:
+    """Reports of the run in a folder up to the step of its checkpoint.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run.
+    step : int
+        Step of the checkpoint.
+    last : mapping or None
+        Fields of the report of that step, from the checkpoint: a run that was killed after it wrote
+        the checkpoint has not logged it.
+    """
+    reports = [report for report in read_reports(folder) if report.step <= step]
+    if last is not None and all(report.step != step for report in reports):
+        with contextlib.suppress(TypeError):  # of another version
+            reports.append(StepReport(**last))  # type: ignore[arg-type]
+    return reports
+
+
 def read_reports(folder: Path) -> list[StepReport]:
     """Reports of the run in a folder; a line cut short by a crash is left out.
 
-    If a resumed run repeats steps, the later report of a step counts.
+    Version 0.1 could log a step twice; the later report counts.
     """
     path = folder / LOG_NAME
     if not path.is_file():
         return []
     reports: dict[int, StepReport] = {}
-    for line in path.read_text().splitlines():
+    for line in path.read_bytes().splitlines():
         try:
             report = StepReport(**json.loads(line))
-        except (json.JSONDecodeError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             continue
-        reports[report.step] = report
+        if isinstance(report.step, int):
+            reports[report.step] = report
     return [reports[step] for step in sorted(reports)]

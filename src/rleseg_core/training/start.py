@@ -16,8 +16,8 @@ from rleseg_core.spec import ImageSide
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.data import TrainingData
 from rleseg_core.training.folder import check_run, is_own_model, lock_run, locked
-from rleseg_core.training.reports import LAST, StepReport, logged, with_message
-from rleseg_core.training.run_state import resumed_settings
+from rleseg_core.training.reports import LAST, StepReport, logged, reports_until, with_message
+from rleseg_core.training.run_state import resumed_settings, saved_run
 from rleseg_core.training.trainer import Trainer
 from rleseg_core.training.transfer import adapt_classes
 
@@ -157,9 +157,11 @@ def train(
         lock = lock_run(run_dir)
         read = [file for stack in data.stacks for file in source_files(stack.images.path)]
         check_run(info.path, run_dir, read, resume=resume, overwrite=overwrite)
-    resumed = resume and (run_dir / LAST).is_file()
+    resumed, kept = resume and (run_dir / LAST).is_file(), []
     if resumed:
-        saved, config = resumed_settings(read_info(run_dir / LAST))
+        last = read_info(run_dir / LAST)
+        saved, config = resumed_settings(last)
+        kept = reports_until(run_dir, last.step, saved_run(last).report)
         info = replace(saved, path=info.path)
     info = replace(info, card={**info.card, "subsample_rule": config.subsample_rule})
     data = data.split(info.window_spec.n_frames)
@@ -174,5 +176,5 @@ def train(
         )
     trainer.overwrite = overwrite or (resumed and is_own_model(info.path, run_dir))
     run = with_message(trainer.run(), data.missing_classes_message())
-    run = logged(run, run_dir, resumed=resumed)
+    run = logged(run, run_dir, kept=kept)
     return run if lock is None else locked(run, lock)

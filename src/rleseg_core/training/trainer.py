@@ -102,6 +102,7 @@ class Trainer:
         self._resumed: RunState | None = None
         self._learner: Learner | None = None
         self._saved_at: int | None = None
+        self._report: StepReport | None = None  # of the last step
 
     @classmethod
     def resume(
@@ -202,9 +203,7 @@ class Trainer:
                 learned = learner.learn(batch)
                 seconds = time.perf_counter() - started
                 scores = self._validate(learner) if self._is_due("validate_every") else {}
-                if accelerator.is_main_process and self._is_due("checkpoint_every"):
-                    self._save(learner)
-                yield StepReport(
+                self._report = StepReport(
                     step=self.step,
                     n_steps=self.config.n_steps,
                     loss=learned.loss,
@@ -214,6 +213,9 @@ class Trainer:
                     validation=scores,
                     message=self._early_end_message() or learned.message,
                 )
+                if accelerator.is_main_process and self._is_due("checkpoint_every"):
+                    self._save(learner)
+                yield self._report
         finally:
             if learner.is_whole and self._saved_at != self.step and accelerator.is_main_process:
                 learner.undo_forward()
@@ -295,10 +297,16 @@ class Trainer:
             replace(self.info, step=self.step),
             self.config,
             self.model.state_dict(),
-            RunState(best=self.best, scale=learner.scale() or {}, tensors=learner.tensors()),
+            self._state(learner),
             finished=self.step == self.config.n_steps or self.ended_early,
         )
         self._saved_at = self.step
+
+    def _state(self, learner: Learner) -> RunState:
+        """All that a run resumes from beside the weights."""
+        report = self._report if self._report and self._report.step == self.step else None
+        scale, tensors = learner.scale() or {}, learner.tensors()
+        return RunState(best=self.best, scale=scale, tensors=tensors, report=report)
 
     def _finish(self) -> Path:
         """Write the finished model to its place."""

@@ -43,5 +43,5 @@ def test_without_patience_or_held_out_frames_it_runs_to_the_end(small_run, tmp_p
 
 
 def test_patience_is_not_negative():
-    with pytest.raises(TrainingError, match="patience must be 0"):
+    with pytest.raises(TrainingError, match="patience must be a whole number of 0 or more"):
         TrainConfig(patience=-1)

@@ -15,8 +15,8 @@ def scalers(monkeypatch):
     """The scalers of fp16 of the runs that begin; on the CPU, and growing at every other step."""
     made = []
 
-    def join(mixed_precision, *, cpu):
-        accelerator = trainer_join(mixed_precision, cpu=cpu)
+    def join(mixed_precision, device):
+        accelerator = trainer_join(mixed_precision, device)
         made.append(torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2))
         accelerator.scaler = made[-1]
         return accelerator
@@ -48,7 +48,9 @@ def test_run_of_a_version_that_kept_no_scale_begins_with_a_new_one(scalers, smal
     stop_after(small_run(tmp_path, CONFIG), 3)
     saved = load_checkpoint(tmp_path / LAST)
     training = {name: value for name, value in saved.info.training.items() if name != "scale"}
-    save_checkpoint(replace(saved.info, training=training), saved.weights, saved.state)
+    save_checkpoint(
+        replace(saved.info, training=training), saved.weights, saved.state, overwrite=True
+    )
     assert len(list(small_run(tmp_path, CONFIG, resume=True))) == 3
     assert scalers[1].get_scale() == 16.0  # from 8, after three steps
 

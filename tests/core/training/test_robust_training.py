@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,16 @@ import tifffile
 import torch
 
 from rleseg_core.augment.config import AUGMENTATIONS
-from rleseg_core.checkpoints import build_model, load_checkpoint, new_model, read_info
+from rleseg_core.checkpoints import (
+    build_model,
+    load_checkpoint,
+    new_model,
+    read_info,
+    save_checkpoint,
+)
 from rleseg_core.cli import main
 from rleseg_core.data import ImageStack, LabelledStack
-from rleseg_core.errors import BudgetError, DataError, TrainingError
+from rleseg_core.errors import BudgetError, CheckpointError, DataError, TrainingError
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import LAST, TrainConfig, TrainingData, read_reports, train
@@ -68,7 +75,7 @@ def whole(tmp_path_factory) -> list[float]:
 
 
 def files(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    return {path.name for path in folder.iterdir() if not path.name.startswith("run.lock")}
 
 
 def assert_whole(folder: Path, step: int) -> None:
@@ -387,3 +394,65 @@ def test_command_notes_how_patches_vary(capfd, pictures, tmp_path, strength):
     assert code == 0, err
     _, config = resumed_settings(read_info(tmp_path / "m" / LAST))
     assert config.augment == AUGMENTATIONS[strength]
+
+
+@pytest.mark.parametrize("n_logged", [1, 2, 3, 4])
+def test_log_has_each_step_once_wherever_the_run_was_killed(tmp_path, whole, n_logged):
+    run = start(tmp_path / "run")
+    for _ in range(3):
+        next(run)
+    shutil.copytree(tmp_path / "run", tmp_path / "killed")  # as a killed process leaves it
+    run.close()
+    log = tmp_path / "killed" / LOG_NAME
+    lines = log.read_text().splitlines(keepends=True)
+    step = load_checkpoint(tmp_path / "killed" / LAST).info.step
+    ahead = [line.replace(f'"step": {len(lines)}', f'"step": {len(lines) + 1}') for line in lines]
+    log.write_text("".join([*lines, *ahead[-1:]][: max(n_logged, step - 1)]) + '{"step": 9, "cu')
+    assert losses(start(tmp_path / "killed", resume=True)) == whole[step:]
+    logged = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+    assert logged == list(range(1, len(whole) + 1))
+    assert [report.loss for report in read_reports(tmp_path / "killed")] == whole
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"config": []}, "config must be"),
+        ({"config": {"n_steps": "many"}}, "n_steps must be a whole number"),
+        ({"config": {"augment": {"scale": 3}}}, "augment.scale must be"),
+        ({"config": {"cheese": 1}}, "no setting 'cheese'"),
+        ({"n_worse": -1}, "n_worse must be"),
+        ({"best_score": "good"}, "best_score must be"),
+        ({"scale": [1]}, "scale must be"),
+        ({"path": 7}, "path must be"),
+    ],
+)
+def test_damaged_state_of_a_run_is_refused(tmp_path, changes, told):
+    run = start(tmp_path)
+    next(run)
+    run.close()
+    saved = load_checkpoint(tmp_path / LAST)
+    info = replace(saved.info, training={**saved.info.training, **changes})
+    save_checkpoint(info, saved.weights, saved.state, overwrite=True)
+    with pytest.raises(CheckpointError, match=f"damaged state of its run.*{told}"):
+        next(start(tmp_path, resume=True))
+
+
+@pytest.mark.parametrize("damage", ["missing", "renamed", "shape"])
+def test_moments_that_do_not_fit_are_refused(tmp_path, damage):
+    run = start(tmp_path)
+    next(run)
+    run.close()
+    saved = load_checkpoint(tmp_path / LAST)
+    name = next(name for name in saved.state if name.endswith(".exp_avg"))
+    moments = dict(saved.state)
+    value = moments.pop(name)
+    if damage == "renamed":
+        moments["optimizer.9999.exp_avg"] = value
+    elif damage == "shape":
+        moments[name] = torch.zeros(3, 3, 3)
+    else:
+        moments = {key: value for key, value in moments.items() if not key.startswith("random")}
+    save_checkpoint(saved.info, saved.weights, moments, overwrite=True)
+    with pytest.raises(CheckpointError, match="does not hold the state of such a run"):
+        next(start(tmp_path, resume=True))
