@@ -14,10 +14,15 @@ from napari.types import LayerData
 
 from napari_rleseg.layers import AXES, NOTES, labels_attributes
 from napari_rleseg.overwriting import check_save
+from rleseg_core.corrections import CorrectionLog, with_marks
+from rleseg_core.corrections.header import HEADER
 from rleseg_core.data import ImageStack
+from rleseg_core.data.arrays import ArrayLike
 from rleseg_core.data.formats.writers import label_output, write_labels
+from rleseg_core.data.ids.mapping import IGNORED_IDS
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
+from rleseg_core.spec import IGNORED
 
 RECORD = "viewer.json"  # in a session folder: which image its masks belong to
 FORMAT = "rleseg session 1"
@@ -118,8 +123,21 @@ def write_masks(path: str, data: np.ndarray, attributes: dict) -> list[str]:
     shape = tuple(data.shape)
     if len(shape) not in (2, 3):
         raise DataError(f"masks are (Y, X) or (T, Y, X), this layer has shape {shape}")
-    stack = data if len(shape) == 3 else data[None]
+    stack: ArrayLike = data if len(shape) == 3 else data[None]
     kept = attributes.get("metadata", {}).get(NOTES, {})
     names, provenance = kept.get("class_names", ()), kept.get("provenance", {})
+    stack, marked = _with_marks(stack, kept.get("path"))
+    provenance = {**provenance, **marked}
     overwrite = check_save(label_output(path))
     return [str(write_labels(path, stack, names, provenance, overwrite=overwrite))]
+
+
+def _with_marks(labels: ArrayLike, path: str | None) -> tuple[ArrayLike, dict[str, object]]:
+    """Labels (T, Y, X) with what nobody has reviewed as `IGNORED`, and a note that says so."""
+    folder = None if path is None else Path(path).parent
+    if folder is None or not (folder / HEADER).is_file():
+        return labels, {}
+    log = CorrectionLog(folder, read_only=True)
+    if not log.unreviewed_pixels() or tuple(labels.shape) != log.shape:
+        return labels, {}
+    return with_marks(log, labels), {IGNORED_IDS: [IGNORED]}

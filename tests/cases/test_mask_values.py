@@ -350,3 +350,55 @@ def test_a_model_and_masks_agree_on_names(run, folder, cells):
     from rleseg_core.checkpoints import read_info
 
     assert read_info(folder / "m.safetensors").mask_spec.class_names == ("ipsc", "dfc")
+
+
+def in_alpha(ids, mode, colour=0):
+    channels = {"LA": 2, "RGBA": 4}[mode]
+    pixels = np.full((*ids.shape, channels), colour, np.uint8)
+    pixels[..., -1] = ids
+    return Image.fromarray(pixels, mode)
+
+
+@pytest.mark.filterwarnings("ignore:.*alpha channel:UserWarning")
+@pytest.mark.parametrize("colour", [0, 255, 90])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_mask_in_the_alpha_channel_is_read(run, folder, cells, mode, colour):
+    one = (cells.classes[0] > 0).astype(np.uint8)
+    save("one.tif", one)
+    in_alpha(one * 255, mode, colour).save("alpha.png")
+    code, out, err = run("evaluate", "alpha.png", "one.tif", "--classes", "cell", "--json")
+    assert code == 0, err
+    assert json.loads(out)["mean_dice"] == 1
+    assert "alpha channel" in err
+    in_alpha(cells.classes[0].astype(np.uint8), mode, colour).save("ids.png")
+    np.testing.assert_array_equal(open_labels("ids.png").frame(0), cells.classes[0])
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_mask_in_the_colour_stays_there(folder, cells, mode):
+    ids = cells.classes[0].astype(np.uint8)
+    for alpha in (255, np.where(ids > 0, 255, 0)):  # opaque, and drawn on a transparent ground
+        pixels = np.repeat(ids[..., None], {"LA": 2, "RGBA": 4}[mode], axis=2)
+        pixels[..., -1] = alpha
+        Image.fromarray(pixels, mode).save("colour.png")
+        np.testing.assert_array_equal(open_labels("colour.png").frame(0), ids)
+
+
+def test_a_mask_in_either_is_refused(run, folder, cells):
+    pixels = np.repeat(1 + cells.classes[0].astype(np.uint8)[..., None], 4, axis=2)
+    pixels[..., 3] = 255 * (np.arange(96) > 40)
+    Image.fromarray(pixels, "RGBA").save("both.png")
+    code, _, err = run("evaluate", "both.png", "both.png", "--classes", "cell")
+    assert code == 2
+    assert "alpha channel" in err
+
+
+def test_what_a_file_notes_as_ignored_is_ignored(run, folder, cells):
+    marked = with_void(cells.classes > 0, 255, np.uint8)
+    write_labels("noted.tif", marked, ("cell",), {"ignored_ids": [255]})
+    assert dice(run, "truth.tif", "noted.tif") == 1
+    stack = LabelledStack.from_paths("images.tif", "noted.tif", ["cell"])
+    assert stack.mapping.text.endswith("255 → ignored")
+    code, _, err = run("evaluate", "truth.tif", "noted.tif", "--ignore", "none")
+    assert code == 2
+    assert "--ignore 255" in err

@@ -14,7 +14,7 @@ The prediction, the log and the strokes are the truth; ``labels.zarr`` follows t
 again wherever it differs. ``docs/corrections.md`` says what survives what, and why.
 """
 
-from rleseg_core.corrections.dataset import CorrectedDataset
+from rleseg_core.corrections.dataset import CorrectedDataset, with_marks
 from rleseg_core.corrections.delta import Correction, diff_labels
 from rleseg_core.corrections.header import SessionHeader, read_header
 from rleseg_core.corrections.images import image_mark, stack_mark
@@ -38,4 +38,5 @@ __all__ = [
     "record_changes",
     "recover",
     "stack_mark",
+    "with_marks",
 ]

@@ -9,8 +9,9 @@ import numpy as np
 from rleseg_core.corrections.header import IMAGES
 from rleseg_core.corrections.log import CorrectionLog
 from rleseg_core.data import ImageStack, LabelledStack
-from rleseg_core.data.arrays import frames_array
+from rleseg_core.data.arrays import ArrayLike, frame_of, frames_array
 from rleseg_core.errors import DataError
+from rleseg_core.spec import IGNORED
 
 
 class CorrectedDataset:
@@ -57,6 +58,18 @@ class CorrectedDataset:
                 ignored=_lazy_marks(log) if log.unreviewed_pixels() else None,
             )
             yield stack.with_class_order(self.class_names)
+
+
+def with_marks(log: CorrectionLog, labels: ArrayLike) -> da.Array:
+    """Labels (T, Y, X) uint8 of a session, `IGNORED` where nobody has reviewed them."""
+    ignored = np.uint8(IGNORED)
+
+    def read(frame: int) -> np.ndarray:
+        classes = frame_of(labels, frame).astype(np.uint8)
+        return np.where(log.unreviewed(frame) != 0, ignored, classes)
+
+    n_frames, *size = log.shape
+    return frames_array(read, n_frames, tuple(size), np.dtype(np.uint8))
 
 
 def frames_to_teach(log: CorrectionLog) -> list[int]:

@@ -12,7 +12,7 @@ from rleseg_core.data.arrays import ArrayLike, check_same_shape, frame_of
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.ids import IGNORED, IdMapping, IdOptions, IdReader, IdRules, ids_by_name
 from rleseg_core.data.pairs import open_pair
-from rleseg_core.data.stack import ImageStack, noted_class_names
+from rleseg_core.data.stack import ImageStack, noted_class_names, noted_ids
 from rleseg_core.errors import DataError
 
 
@@ -125,7 +125,7 @@ class LabelledStack:
             class_names=tuple(class_names),
             noted=noted_class_names(labels),
             objects=instances,
-            options=ids,
+            options=noted_ids(labels, ids),
         )
         reader = IdReader(labels.data, rules, str(masks))
         stack = cls(

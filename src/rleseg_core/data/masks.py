@@ -11,7 +11,7 @@ import numpy as np
 from rleseg_core.data.arrays import check_same_shape
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.ids import IdMapping, IdOptions, IdReader, IdRules
-from rleseg_core.data.stack import LabelStack, noted_class_names
+from rleseg_core.data.stack import LabelStack, noted_class_names, noted_ids
 from rleseg_core.data.windows import LabelReader, Window, plan_windows
 from rleseg_core.errors import DataError
 from rleseg_core.spec import IGNORED, WindowSpec
@@ -96,7 +96,7 @@ class MaskStack:
             class_names=tuple(class_names),
             classes=None if instances else labels,
             instances=labels if instances else objects,
-            ids=ids,
+            ids=noted_ids(labels, ids),
             noted=noted_class_names(labels),
         )
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
@@ -12,6 +13,8 @@ from rleseg_core.data.formats.base import Opened, ReadKeywords, ReadOptions
 from rleseg_core.data.formats.registry import open_source
 from rleseg_core.data.formats.writers import recorded_class_names
 from rleseg_core.data.ids.counting import whole_numbers
+from rleseg_core.data.ids.mapping import IGNORED_IDS
+from rleseg_core.data.ids.rules import IdOptions
 from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.errors import DataError, DataWarning
 
@@ -243,6 +246,14 @@ def noted_class_names(labels: LabelStack) -> tuple[str, ...]:
     if labels.metadata.class_names or labels.path is None:
         return labels.metadata.class_names
     return recorded_class_names(labels.path)
+
+
+def noted_ids(labels: LabelStack, ids: IdOptions) -> IdOptions:
+    """What a person says of the ids; where nothing of ignored ones, what their file notes."""
+    noted = labels.metadata.provenance.get(IGNORED_IDS)
+    if ids.ignore is not None or not isinstance(noted, list | tuple):
+        return ids
+    return replace(ids, ignore=tuple(value for value in noted if isinstance(value, int)))
 
 
 def open_labels(path: str | Path, **options: Unpack[ReadKeywords]) -> LabelStack:

@@ -1,6 +1,7 @@
 """Single images: PNG, JPEG and BMP."""
 
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,7 +12,7 @@ from PIL import Image
 
 from rleseg_core.data.arrays import ArrayLike, frames_array
 from rleseg_core.data.formats.base import Format, ReadOptions, Series
-from rleseg_core.errors import DataError
+from rleseg_core.errors import DataError, DataWarning
 
 _DTYPES = {"1": "uint8", "L": "uint8", "LA": "uint8", "P": "uint8", "I": "int32", "F": "float32"}
 _OPENING = threading.Lock()
@@ -65,9 +66,41 @@ def read_image(path: Path, masks: bool, frame: int = 0) -> np.ndarray:
             return np.asarray(image).astype(np.uint8)
         if mode in ("L", "I", "F") or mode.startswith("I;16") or (mode == "P" and masks):
             return np.asarray(image)
+        if masks and mode in ("LA", "RGBA"):
+            return _with_alpha(np.asarray(image), path)
         if mode == "LA":
             return np.asarray(image)[..., 0]
         return np.asarray(image.convert("RGB"))
+
+
+def _with_alpha(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """A mask (Y, X) or (Y, X, 3) of an image (Y, X, 2 or 4): its colour, or its alpha channel.
+
+    Raises
+    ------
+    DataError
+        If both vary, and there is colour where nothing is shown: either may be the mask.
+    """
+    alpha, colour = pixels[..., -1], pixels[..., :-1]
+    grey = colour[..., 0] if colour.shape[2] == 1 else colour
+    if not alpha.any():
+        return np.zeros_like(grey)
+    if alpha.min() == alpha.max():
+        return grey
+    if (colour == colour[0, 0]).all():
+        warnings.warn(  # the same sentence for all frames of a folder, to be said once
+            f"{path.parent}: masks whose colour is the same everywhere are read from their alpha "
+            "channel",
+            DataWarning,
+            stacklevel=2,
+        )
+        return alpha if colour.shape[2] == 1 else np.repeat(alpha[..., None], 3, axis=2)
+    if colour[alpha == 0].any():
+        raise DataError(
+            f"{path} has ids in its colour and others in its alpha channel; save the mask as "
+            "integer ids, one channel"
+        )
+    return grey
 
 
 @contextmanager

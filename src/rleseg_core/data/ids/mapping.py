@@ -9,6 +9,9 @@ from rleseg_core.data.ids.names import listed
 from rleseg_core.errors import DataError
 from rleseg_core.spec import IGNORED
 
+IGNORED_IDS = "ignored_ids"
+"""Under this name a file notes, with its provenance, which ids do not count."""
+
 MOST_CLASSES = IGNORED - 1
 
 _TABLE = 1 << 16  # numbers up to here are looked up in a table
