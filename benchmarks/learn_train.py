@@ -299,7 +299,7 @@ class Rival:
 
         @torch.inference_mode()
         def predict(stack: ImageStack, frame: int) -> np.ndarray:
-            image = model_frame(stack, frame, self.spec)
+            image = model_frame(stack, frame, self.spec).image
             with half_on(self.device):
                 logits: Tensor = sliding_window_inference(
                     torch.from_numpy(image.transpose(2, 0, 1)).to(self.device)[None],

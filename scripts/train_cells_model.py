@@ -26,6 +26,7 @@ from rleseg_core.augment.config import AUGMENTATIONS
 from rleseg_core.checkpoints import load_checkpoint, new_model
 from rleseg_core.data import ImageStack, LabelledStack, varied_stack
 from rleseg_core.data.windows import model_frame, model_labels
+from rleseg_core.normalisation import Normalisation
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import TrainConfig, TrainingData, train
@@ -73,10 +74,11 @@ def load(folder: Path, source: str) -> tuple[list[LabelledStack], list[LabelledS
 def resized(stack: LabelledStack, frames: Sequence[int], size: int) -> LabelledStack:
     """Some frames, their longer side of that many pixels."""
     spec = WindowSpec(patch=96, patch_stride=72, image_size=size)
-    images = np.stack([model_frame(stack.images, frame, spec) for frame in frames])
+    images = np.stack([model_frame(stack.images, frame, spec).image for frame in frames])
     classes = np.stack([model_labels(stack.class_frame(frame), spec) for frame in frames])
     return LabelledStack(
         images=ImageStack.from_array(np.rint(255 * images).astype(np.uint8), name=f"{size} px"),
+        normalisation=Normalisation(contrast=(0, 255)),  # they are normalised already
         classes=classes,
         class_names=CLASSES,
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from rleseg_core.checks import Index, Side, Within, check_fields, from_mapping
 from rleseg_core.errors import SchemeError
+from rleseg_core.normalisation import BY_TYPE, ROBUST, Normalisation
 
 Frames = Annotated[int, Within(1, 4096)]
 """Frames of a window."""
@@ -89,6 +90,8 @@ class WindowSpec:
         N, consecutive frames of a window; 1 for images.
     frame_stride : int
         Step between the first frames of neighbouring windows; the last window ends flush.
+    normalisation : Normalisation
+        How grey values become the range 0 to 1.
 
     Raises
     ------
@@ -101,6 +104,7 @@ class WindowSpec:
     image_size: ImageSide | None = None
     n_frames: Frames = 1
     frame_stride: Frames = 1
+    normalisation: Normalisation = ROBUST
 
     def __post_init__(self) -> None:
         check_fields(self, SchemeError)
@@ -117,7 +121,12 @@ class WindowSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Self:
-        """The spec that `to_json` gave; anything else is a SchemeError."""
+        """The spec that `to_json` gave; anything else is a SchemeError.
+
+        Without a normalisation, grey values are taken as in version 0.1.
+        """
+        if isinstance(values, Mapping) and "normalisation" not in values:
+            values = {**values, "normalisation": asdict(BY_TYPE)}
         return from_mapping(cls, values, SchemeError)
 
 

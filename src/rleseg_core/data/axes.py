@@ -24,7 +24,7 @@ def guess_axes(shape: tuple[int, ...], dtype: str) -> str:
     Returns
     -------
     str
-        'YX', 'YXS', 'TYX' or 'TYXC'.
+        'YX', 'YXS', 'TYX', 'TYXS' or 'TYXC'.
 
     Raises
     ------

@@ -14,6 +14,7 @@ from rleseg_core.data.ids import IGNORED, IdMapping, IdOptions, IdReader, IdRule
 from rleseg_core.data.pairs import open_pair
 from rleseg_core.data.stack import ImageStack, noted_class_names, noted_ids
 from rleseg_core.errors import DataError
+from rleseg_core.normalisation import Normalisation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +41,8 @@ class LabelledStack:
     reader : IdReader, optional
         Decides what they mean; made here, and shared with copies by `dataclasses.replace`, so that
         all of them read the numbers in the same way.
+    normalisation : Normalisation, optional
+        How grey values become the range 0 to 1; as the model's window says by default.
 
     Raises
     ------
@@ -55,6 +58,7 @@ class LabelledStack:
     ignored: ArrayLike | None = None
     rules: IdRules | None = None
     reader: IdReader = None  # type: ignore[assignment]  # always one afterwards
+    normalisation: Normalisation | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,12 +52,18 @@ class Frames:
         return prepared
 
     def _prepare(self, stack: LabelledStack, frame: int) -> Frame:
-        image = model_frame(stack.images, frame, self._spec)
-        classes = model_labels(stack.class_frame(frame), self._spec)
+        spec = self._spec
+        if stack.normalisation is not None:
+            spec = replace(spec, normalisation=stack.normalisation)
+        seen = model_frame(stack.images, frame, spec)
+        ids = stack.class_frame(frame)
+        if seen.no_data is not None:
+            ids = np.where(seen.no_data, 0, ids)  # what is not there cannot be learned
+        classes = model_labels(ids, self._spec)
         instances = stack.instance_frame(frame) if self._with_instances else None
         coarse = classes[::COARSE, ::COARSE]
         return Frame(
-            image=np.rint(image * 255).astype(np.uint8),
+            image=np.rint(seen.image * 255).astype(np.uint8),
             classes=classes,
             instances=None if instances is None else model_labels(instances, self._spec),
             foreground=tuple(

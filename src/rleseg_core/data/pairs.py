@@ -40,9 +40,10 @@ def open_pair(
             open_frames(path, options, chosen, masks=path is masks)
             for (path, options), chosen in zip(sources, (frames, matched), strict=True)
         ]
-    for one in opened:
-        say(one.notes)
-    return ImageStack.from_source(opened[0]), LabelStack.from_source(opened[1])
+    stacks = ImageStack.from_source(opened[0]), LabelStack.from_source(opened[1])
+    for stack in stacks:
+        say(stack.notes)
+    return stacks
 
 
 def match_masks(images: list[Path], masks: list[Path]) -> list[Path]:

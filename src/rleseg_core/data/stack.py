@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self, Unpack
 import numpy as np
 
 from rleseg_core.data.arrays import ArrayLike, as_dask, grey_of_colour, image_data, reading
+from rleseg_core.data.axes import guess_axes
+from rleseg_core.data.channels import telling_channel
 from rleseg_core.data.formats.base import Opened, ReadKeywords, ReadOptions
 from rleseg_core.data.formats.registry import open_source
 from rleseg_core.data.formats.writers import recorded_class_names
@@ -106,6 +108,7 @@ class ImageStack(_Stack):
 
     is_colour = False
     _range: tuple[float, float] | None = None
+    _channel: int | None = None
 
     @classmethod
     def open(cls, path: str | Path, **options: Unpack[ReadKeywords]) -> Self:
@@ -154,10 +157,46 @@ class ImageStack(_Stack):
         DataError
             If the axes or the values cannot be those of images.
         """
-        return cls(image_data(as_dask(array), axes, name or "the array"), name)
+        what = name or "the array"
+        names = axes or guess_axes(array.shape, str(array.dtype))
+        stack = cls(image_data(as_dask(array), names, what), name)
+        stack.is_colour = "S" in names.upper() and stack.shape[3] >= 3
+        return stack
+
+    @property
+    def channel(self) -> int | None:
+        """The channel that a model sees, counted from 0; None for a colour picture.
+
+        The only one, or else the first that shows something: several channels are never mixed as
+        red, green and blue. A note of this is made, and said, when it is decided.
+        """
+        if self.is_colour:
+            return None
+        if self._channel is None:
+            self._channel = 0
+            if self.shape[3] > 1:
+                self._channel = telling_channel(self.data, str(self.path or self.name))
+                self._say_channel(self._channel)
+        return self._channel
+
+    def _say_channel(self, index: int) -> None:
+        names = self.metadata.channel_names
+        named = f"{index} ({names[index]})" if len(names) == self.shape[3] else f"{index}"
+        note = (
+            f"{self.path or self.name or 'the stack'} has {self.shape[3]} channels, which are not "
+            f"mixed; channel {named} is read, the first that shows something (--channel chooses "
+            "another, channel=… in Python)"
+        )
+        self.notes = (*self.notes, note)
+        say([note])
+
+    def picture(self, frame: int) -> np.ndarray:
+        """What a model sees of a frame: (Y, X, 1), or (Y, X, 3) of a colour picture, unscaled."""
+        image, channel = self.frame(frame), self.channel
+        return image[..., :3] if channel is None else image[..., channel : channel + 1]
 
     def intensity_range(self) -> tuple[float, float]:
-        """Values that become 0 and 1 for a model: (0, 255) for uint8, else robust extremes.
+        """Values that become 0 and 1 by the rule of the type: (0, 255) for uint8, else extremes.
 
         The extremes are the percentiles 0.1 and 99.9 of a sample of pixels of up to 8 frames, the
         same for all frames and channels; low < high.
@@ -169,7 +208,7 @@ class ImageStack(_Stack):
     def _sampled_range(self) -> tuple[float, float]:
         frames = np.unique(np.linspace(0, self.n_frames - 1, _SAMPLED_FRAMES).astype(int))
         step = max(1, max(self.shape[1:3]) // _SAMPLED_SIDE)
-        sample = np.stack([self.frame(int(t))[::step, ::step] for t in frames]).astype(np.float64)
+        sample = np.stack([self.picture(int(t))[::step, ::step] for t in frames]).astype(np.float64)
         sample = sample[np.isfinite(sample)]
         low, high = np.percentile(sample, (0.1, 99.9)) if sample.size else (0.0, 1.0)
         if high <= low:  # hardly anything is not background, or nothing at all

@@ -3,16 +3,20 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from rleseg_core.data.arrays import ArrayLike, frame_of
+from rleseg_core.data.intensity import normalise
 from rleseg_core.data.labels import resize_labels
 from rleseg_core.data.stack import ImageStack
 from rleseg_core.errors import DataError
 from rleseg_core.memory import check_room
 from rleseg_core.spec import WindowSpec
+
+Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,24 @@ def resize_image(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack([np.asarray(plane) for plane in planes], axis=-1)
 
 
-def model_frame(stack: ImageStack, frame: int, spec: WindowSpec) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class ModelFrame:
+    """A frame as models see it, but for the patches.
+
+    Parameters
+    ----------
+    image : (rows, cols, 1 or 3) float32
+        Resized, in [0, 1]; one channel for grey, three for colour. Sides shorter than the patch are
+        filled up with their last row or column.
+    no_data : (Y, X) bool or None
+        Source pixels without data, which are never foreground; None where all have data.
+    """
+
+    image: np.ndarray
+    no_data: np.ndarray | None = None
+
+
+def model_frame(stack: ImageStack, frame: int, spec: WindowSpec) -> ModelFrame:
     """A frame as models see it, but for the patches.
 
     Parameters
@@ -137,21 +158,13 @@ def model_frame(stack: ImageStack, frame: int, spec: WindowSpec) -> np.ndarray:
     frame : int
         Its index.
     spec : WindowSpec
-        With the image size I.
-
-    Returns
-    -------
-    (rows, cols, 1 or 3) float32
-        Resized, in [0, 1]; one channel for grey, else the first three (two get an empty third).
-        Sides shorter than the patch are filled up with their last row or column.
+        With the image size I and the normalisation.
     """
-    image = stack.frame(frame)
-    low, high = stack.intensity_range()
-    image = _three_or_one(image).astype(np.float32)
-    image -= np.float32(low)
-    image *= np.float32(1 / (high - low))
-    np.clip(np.nan_to_num(image, copy=False), 0, 1, out=image)
-    return fill_up(resize_image(image, resized_shape(stack.shape, spec)), spec.patch)
+    how = spec.normalisation
+    limits = stack.intensity_range() if how.rule == "type" else (0.0, 1.0)
+    image, missing = normalise(stack.picture(frame), how, limits)
+    image = resize_image(image, resized_shape(stack.shape, spec))
+    return ModelFrame(fill_up(image, spec.patch), missing)
 
 
 def model_labels(labels: np.ndarray, spec: WindowSpec) -> np.ndarray:
@@ -168,20 +181,14 @@ def fill_up(frame: np.ndarray, side: int) -> np.ndarray:
     return np.pad(frame, widths, mode="edge")
 
 
-def _three_or_one(image: np.ndarray) -> np.ndarray:
-    if image.shape[2] == 2:
-        return np.concatenate([image, np.zeros_like(image[..., :1])], axis=2)
-    return image[..., : 3 if image.shape[2] > 3 else image.shape[2]]
-
-
-class _FrameCache:
+class _FrameCache(Generic[Prepared]):
     """Keeps the last few prepared frames: the patches of a frame are read one after another."""
 
-    def __init__(self, prepare: Callable[[int], np.ndarray], size: int) -> None:
+    def __init__(self, prepare: Callable[[int], Prepared], size: int) -> None:
         self._prepare, self._size = prepare, size
-        self._frames: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._frames: OrderedDict[int, Prepared] = OrderedDict()
 
-    def __getitem__(self, frame: int) -> np.ndarray:
+    def __getitem__(self, frame: int) -> Prepared:
         if frame in self._frames:
             self._frames.move_to_end(frame)
         else:
@@ -210,10 +217,28 @@ class WindowReader:
     def read(self, window: Window) -> np.ndarray:
         """Images of a window, (N, 3, P, P) float32 in [0, 1]; grey is in all three channels."""
         rows, cols = slice(*window.rows), slice(*window.cols)
-        patches = np.stack([self._frames[t][rows, cols] for t in range(*window.frames)])
+        patches = np.stack([self._frames[t].image[rows, cols] for t in range(*window.frames)])
         images = np.empty((len(patches), 3, *patches.shape[1:3]), np.float32)
         images[:] = patches.transpose(0, 3, 1, 2)  # one channel goes to all three
         return images
+
+    def clear(self, masks: np.ndarray, frames: range, rows: slice, cols: slice) -> np.ndarray:
+        """Masks without foreground where a frame has no data.
+
+        Parameters
+        ----------
+        masks : (N, h, w) integer array
+            Class ids in source pixels; changed in place.
+        frames : range
+            The frames of the masks.
+        rows, cols : slice
+            Their part of the frame, in source pixels.
+        """
+        for mask, frame in zip(masks, frames, strict=True):
+            no_data = self._frames[frame].no_data
+            if no_data is not None:
+                mask[no_data[rows, cols]] = 0
+        return masks
 
 
 class LabelReader:

@@ -210,6 +210,7 @@ class Segmenter:
                     n_done += 1
                     masks = self.tokenizer.decode(sequence.tokens).classes
                     rows, cols, masks = masks_in_source(masks, window, stack.shape, spec)
+                    masks = reader.clear(masks, range(*window.frames), rows, cols)
                     yield WindowResult(
                         window=window,
                         frames=tuple(f for f in range(*window.frames) if f in chosen),

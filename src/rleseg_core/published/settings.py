@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
 from rleseg_core.errors import CheckpointError
+from rleseg_core.normalisation import BY_TYPE
 from rleseg_core.published.tokens import published_tokenizer
 from rleseg_core.spec import WindowSpec
 from rleseg_core.tokens import PublishedLayout, Tokenizer
@@ -228,6 +229,7 @@ class Settings:
         stride = self.number("dataset.eval.max_stride", default=0) * side // patch
         frame_stride = self.number("dataset.eval_stride", default=1)
         return WindowSpec(
+            normalisation=BY_TYPE,
             patch=side,
             patch_stride=stride if 0 < stride <= side else side,
             image_size=resized,

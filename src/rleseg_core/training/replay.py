@@ -1,5 +1,7 @@
 """Replay data: what a base model learned from, drawn again so that it does not forget."""
 
+from dataclasses import replace
+
 from rleseg_core.checkpoints import ModelInfo, model_folders
 from rleseg_core.data import LabelledStack, varied_stack
 
@@ -26,7 +28,8 @@ def replay_stacks(
     Returns
     -------
     list of LabelledStack
-        Synthetic cells for a bundled model, at the size at which it learned them. Nothing for other
+        Synthetic cells for a bundled model, at the size at which it learned them and normalised as
+        it is, whatever is chosen for the new data. Nothing for other
         models, whose data we do not have, nor for other classes than those of the base: the labels
         of the synthetic cells would then be wrong.
     """
@@ -36,6 +39,11 @@ def replay_stacks(
     side = image_size or base.window_spec.image_size or _SIDE
     n_frames = base.window_spec.n_frames
     seeds = range(_FIRST_SEED, _FIRST_SEED + n_sequences)
+    how = base.window_spec.normalisation
     return [
-        varied_stack(seed, n_frames=n_frames, side=side, class_names=class_names) for seed in seeds
+        replace(
+            varied_stack(seed, n_frames=n_frames, side=side, class_names=class_names),
+            normalisation=how,
+        )
+        for seed in seeds
     ]

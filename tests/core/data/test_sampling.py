@@ -14,6 +14,7 @@ from rleseg_core.data import (
 from rleseg_core.data.crops import DrawnWindow, mirrored
 from rleseg_core.data.frames import Frames
 from rleseg_core.errors import DataError
+from rleseg_core.normalisation import BY_TYPE
 from rleseg_core.spec import MaskSpec, WindowSpec
 
 NAMES = ("ipsc", "dfc")
@@ -37,7 +38,7 @@ def labelled(shape=(4, 48, 64), *, instances=True, frames=None, dtype=np.uint8):
 
 def specs(patch=16, size=4, n_frames=1):
     return (
-        WindowSpec(patch=patch, patch_stride=patch, n_frames=n_frames),
+        WindowSpec(patch=patch, patch_stride=patch, n_frames=n_frames, normalisation=BY_TYPE),
         MaskSpec(size=(size, size), class_names=NAMES, n_frames=n_frames),
     )
 

@@ -8,6 +8,7 @@ from rleseg_core.augment.config import NO_AUGMENTATION
 from rleseg_core.checkpoints import ModelInfo, find_model, new_model, read_info
 from rleseg_core.data import ImageStack, LabelledStack
 from rleseg_core.errors import DataError, TrainingError
+from rleseg_core.normalisation import BY_TYPE
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import (
@@ -42,7 +43,7 @@ def flat(grey: int, n_frames: int = 1, side: int = 64) -> LabelledStack:
 def sampler(stacks, replay, share: float) -> PatchSampler:
     return PatchSampler(
         stacks,
-        WindowSpec(patch=32, patch_stride=32),
+        WindowSpec(patch=32, patch_stride=32, normalisation=BY_TYPE),
         MaskSpec(size=(16, 16), class_names=NAMES),
         SamplingOptions(batch_size=200, augment=NO_AUGMENTATION, replay_share=share),
         replay=replay,

@@ -15,6 +15,7 @@ from rleseg_core.data import (
     synthesize,
 )
 from rleseg_core.errors import DataError
+from rleseg_core.normalisation import BY_TYPE
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.training.sampling import PatchSampler, SamplingOptions, patches_on
 
@@ -40,7 +41,7 @@ def labelled(shape=(4, 48, 64), *, instances=True):
 
 def specs(patch=16, size=4, n_frames=1):
     return (
-        WindowSpec(patch=patch, patch_stride=patch, n_frames=n_frames),
+        WindowSpec(patch=patch, patch_stride=patch, n_frames=n_frames, normalisation=BY_TYPE),
         MaskSpec(size=(size, size), class_names=NAMES, n_frames=n_frames),
     )
 
