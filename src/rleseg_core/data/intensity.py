@@ -8,7 +8,8 @@ from rleseg_core.data.no_data import filled, no_data
 from rleseg_core.normalisation import Normalisation
 
 _SAMPLED_SIDE = 256  # rows and columns of a frame that are looked at, at most
-_TAIL = 0.015  # share of the sample that may be extreme at either end
+_TAIL = 0.015  # share of the pixels that may be extreme at either end
+_LEAST_CONTENT = 8.0  # range of medians in standard deviations of the noise; noise alone has 5
 _NOISE_OF_MEDIAN = 1.35  # standard deviation over the mean distance of a pixel from its median
 _BLOCK = 1 << 20  # values converted at once
 
@@ -35,16 +36,21 @@ def normalise(
         Pixels without data; see `no_data`. None where all have data. By the rule of the type, only
         NaN and infinite pixels count.
     """
-    by_type = how.rule == "type"
-    missing = no_data(image, constant=not by_type)
-    if missing is not None and not by_type:
-        image = filled(image, missing)
-    if how.contrast is not None:
-        limits = how.contrast
-    elif not by_type:
-        limits = robust_limits(image, how, missing)
-    # version 0.1 computed in float32, in which its models come out bit by bit
-    scaled = _scaled(image, limits, np.float32 if by_type else np.float64)
+    if how.rule == "type":
+        limits = how.contrast or limits
+        missing = no_data(image, constant=False)
+        # version 0.1 computed in float32, and its models come out bit by bit
+        scaled = _scaled(image, limits, np.float32)
+    else:
+        missing = no_data(image)
+        if missing is not None:
+            image = filled(image, missing)
+        if how.contrast is None:
+            extreme = extremes(image, missing)
+            if extreme is not None:
+                image = filled(image, extreme)
+            limits = robust_limits(image, how, missing)
+        scaled = _scaled(image, how.contrast or limits, np.float64)
     return (np.subtract(1, scaled, out=scaled) if how.invert else scaled), missing
 
 
@@ -56,27 +62,57 @@ def robust_limits(
     Parameters
     ----------
     image : (Y, X, C) array
-        Source pixels, finite.
+        Source pixels, finite, without extremes.
     how : Normalisation
-        With the percentiles and the least range.
+        With the percentiles, which are those of medians of 3 × 3 pixels, and the least range.
     missing : (Y, X) bool, optional
         Pixels without data.
-
-    Notes
-    -----
-    Medians of 3 × 3 pixels remove isolated extremes. Then up to 1.5 % at either end are left out
-    where a gap parts them from the rest that is wider than half of the way from the median to the
-    gap, and than a third of the way to the extreme. The percentiles are those of what is left.
-    Bright cells that cover less of the frame stay, as their edges leave no gap.
     """
     medians, noise = medians_and_noise(image, missing)
-    inner = _without_tail(medians)
-    inner = -_without_tail(-inner[::-1])[::-1]
     percentiles = (100 - how.high, 100 - how.low) if how.invert else (how.low, how.high)
-    low, high = (float(value) for value in np.percentile(inner, percentiles))
+    low, high = (float(value) for value in np.percentile(medians, percentiles))
     wider = max(0.0, how.least_range * noise - (high - low)) / 2
     low, high = low - wider, high + wider
     return low, (high if high > low else low + 1)
+
+
+def extremes(image: np.ndarray, missing: np.ndarray | None = None) -> np.ndarray | None:
+    """Pixels far beyond the grey values of a frame, such as hot and dead ones.
+
+    Parameters
+    ----------
+    image : (Y, X, C) array
+        Source pixels, finite.
+    missing : (Y, X) bool, optional
+        Pixels without data.
+
+    Returns
+    -------
+    (Y, X) bool or None
+        None if there are none.
+
+    Notes
+    -----
+    Up to 1.5 % of the pixels at either end are extreme if a gap without grey values parts them from
+    the rest. It is wider than half the distance of the percentiles 2 and 98, and than half of the
+    way from the median to the gap and a third of the way to the furthest, or twice the one and an
+    eighth of the other. Few bright cells on dark ground are not: their edges leave no gap. Nor is
+    anything where the rest shows nothing but noise.
+    """
+    rows, cols = _grid(image.shape)
+    seen = image[rows][:, cols]
+    if missing is not None and not missing[rows][:, cols].all():
+        seen = seen[~missing[rows][:, cols]]
+    values = np.sort(seen.astype(np.float64), axis=None)
+    highest, lowest = _upper_end(values), -_upper_end(-values[::-1])
+    if highest == np.inf and lowest == -np.inf:
+        return None
+    medians, noise = medians_and_noise(image, missing)
+    rest = medians[(medians > lowest) & (medians < highest)]
+    if not rest.size or rest[-1] - rest[0] <= _LEAST_CONTENT * noise:
+        return None
+    found = np.any((image > highest) | (image < lowest), axis=2)
+    return found if found.any() else None
 
 
 def medians_and_noise(
@@ -98,8 +134,7 @@ def medians_and_noise(
     float
         In grey values, for Gaussian noise; edges and extreme pixels hardly count.
     """
-    step = -(-max(image.shape[:2]) // _SAMPLED_SIDE)
-    rows, cols = (np.arange(min(step // 2, n - 1), n, step) for n in image.shape[:2])
+    rows, cols = _grid(image.shape)
     padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="symmetric")
     around = np.stack([padded[rows + i][:, cols + j] for i in range(3) for j in range(3)])
     around = around.astype(np.float64)  # (9, rows, cols, C)
@@ -111,14 +146,26 @@ def medians_and_noise(
     return np.sort(medians), _NOISE_OF_MEDIAN * float(distances.mean())
 
 
-def _without_tail(values: np.ndarray) -> np.ndarray:
-    """Ascending values without those at the upper end that a wide gap parts from the rest."""
+def _grid(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of a frame that are looked at."""
+    step = -(-max(shape[:2]) // _SAMPLED_SIDE)
+    rows, cols = (np.arange(min(step // 2, length - 1), length, step) for length in shape[:2])
+    return rows, cols
+
+
+def _upper_end(values: np.ndarray) -> float:
+    """The grey value, of ascending ones, beyond which they are extreme; infinite for none."""
     middle = values[values.size // 2]
-    first = max(values.size - int(_TAIL * values.size) - 1, 0)
-    tail = values[first:]
-    gaps, way = np.diff(tail), tail[:-1] - middle
-    is_wide = (gaps > 0.5 * way) & (gaps > (tail[-1] - middle) / 3) & (tail[:-1] > values[0])
-    return values[: first + int(np.argmax(is_wide)) + 1] if is_wide.any() else values
+    tail = values[max(values.size - int(_TAIL * values.size) - 1, 0) :]
+    gaps, way, furthest = np.diff(tail), tail[:-1] - middle, tail[-1] - middle
+    is_wide = (gaps > way / 2) & (gaps > furthest / 3)
+    is_wide |= (gaps > 2 * way) & (gaps > furthest / 8)
+    first, last = values[int(0.02 * values.size)], values[-1 - int(0.02 * values.size)]
+    is_wide &= (gaps > (last - first) / 2) & (tail[:-1] > values[0])
+    if not is_wide.any():
+        return math.inf
+    first = int(np.argmax(is_wide))
+    return float(tail[first] + tail[first + 1]) / 2
 
 
 def _scaled(image: np.ndarray, limits: tuple[float, float], dtype: type[np.floating]) -> np.ndarray:

@@ -4,8 +4,6 @@ import numpy as np
 from scipy import ndimage
 
 _LEAST_SHARE = 0.01  # of the frame: smaller constant regions are left to robust statistics
-_LEAST_REST = 0.05  # of the frame: where less varies, that it is constant says nothing
-_LEAST_PIECE = 0.5  # of the pixels around constant regions that must lie in one piece
 
 
 def no_data(image: np.ndarray, *, constant: bool = True) -> np.ndarray | None:
@@ -28,8 +26,8 @@ def no_data(image: np.ndarray, *, constant: bool = True) -> np.ndarray | None:
     A constant region is a connected set of pixels of exactly one value that covers at least 1 % of
     the frame and is either a rectangle or contains a corner of the frame, as the edges of mosaics
     and of registered or rotated frames, missing tiles and the surroundings of a well do. It must
-    differ from its neighbours by more than one grey level. The pixels outside such regions must
-    be 5 % of the frame and mostly lie in one piece. So neither saturated cells nor the smooth or
+    differ from its neighbours by more than one grey level. Most of the pixels outside such regions
+    must vary and lie in one piece. So neither saturated cells nor the smooth or
     black ground between cells count.
     """
     found = np.zeros(image.shape[:2], bool)
@@ -65,7 +63,8 @@ def _constant_regions(image: np.ndarray, finite: np.ndarray) -> np.ndarray:
     first = image[finite][0]
     if (image[finite] == first).all():
         return np.ones(image.shape[:2], bool)
-    labels, n_regions = ndimage.label(_flat(image))
+    flat = _flat(image)
+    labels, n_regions = ndimage.label(flat)
     if not n_regions:
         return np.zeros(image.shape[:2], bool)
     sizes = np.bincount(labels.ravel())
@@ -76,11 +75,11 @@ def _constant_regions(image: np.ndarray, finite: np.ndarray) -> np.ndarray:
         region = ndimage.binary_dilation(labels == index, np.ones((3, 3), bool))
         if region.sum() >= _LEAST_SHARE * region.size and _is_filled_in(region, image):
             found |= region
-    pieces, _ = ndimage.label(~found & finite)
+    rest = ~found & finite
+    pieces, _ = ndimage.label(rest)
     areas = np.bincount(pieces.ravel(), minlength=2)[1:]
-    if areas.sum() < _LEAST_REST * found.size or areas.max() < _LEAST_PIECE * areas.sum():
-        return np.zeros_like(found)
-    return found
+    varies = (flat & rest).sum() < rest.sum() / 2
+    return found if varies and areas.max() >= rest.sum() / 2 else np.zeros_like(found)
 
 
 def _flat(image: np.ndarray) -> np.ndarray:
