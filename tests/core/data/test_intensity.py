@@ -159,6 +159,7 @@ def test_pixels_are_missing_where_one_channel_is():
         {"high": 101},
         {"high": float("nan")},
         {"low": True},
+        None,
         {"least_range": float("inf")},
         {"invert": "no"},
         {"contrast": [3, 3]},
@@ -171,7 +172,7 @@ def test_pixels_are_missing_where_one_channel_is():
 )
 def test_other_notes_are_refused(values):
     with pytest.raises(SchemeError):
-        Normalisation.from_json(values)
+        WindowSpec.from_json({"patch": 8, "patch_stride": 8, "normalisation": values})
 
 
 def test_a_window_keeps_its_normalisation():
