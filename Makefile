@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: demo test test-benchmarks lint docs clean
 demo: $(STAMP)
-	$(VENV)/bin/rleseg demo --out $(OUT)
+	$(VENV)/bin/rleseg demo --out $(OUT) --overwrite
 test: lint
 	$(XVFB) $(VENV)/bin/python -m pytest -q $(WORKERS)
 test-benchmarks: $(STAMP)
@@ -25,11 +25,11 @@ lint: $(STAMP)
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 docs: $(STAMP)
 	$(VENV)/bin/python scripts/make_token_pictures.py
-	$(VENV)/bin/rleseg synth $(OUT)/cells --frames 24 --height 512 --width 512 -q
-	$(VENV)/bin/rleseg tokens stats $(OUT)/cells/classes.tif --scheme lac,3d-f,tac,ltac --frames 2,3 --patch 128 --subsample 4 \
-		--plot docs/images/token-lengths.png -q
+	$(VENV)/bin/rleseg synth $(OUT)-cells --frames 24 --height 512 --width 512 -q --overwrite
+	$(VENV)/bin/rleseg tokens stats $(OUT)-cells/classes.tif --scheme lac,3d-f,tac,ltac --frames 2,3 --patch 128 --subsample 4 \
+		--plot docs/images/token-lengths.png -q --overwrite
 	$(XVFB) $(VENV)/bin/python scripts/make_screenshots.py
 $(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 	bash scripts/setup.sh $(VENV) && touch $@
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo demo-cells

@@ -50,7 +50,7 @@ def bundle(
         card={"licence": "BSD-3-Clause", **card, **circumstances()},
         training={},
     )
-    print(save_checkpoint(info, half))
+    print(save_checkpoint(info, half, overwrite=True))
 
 
 def circumstances() -> dict[str, object]:

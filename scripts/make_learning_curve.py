@@ -205,7 +205,8 @@ def main() -> None:
         curves.append(Curve(TITLES[method], at))
     places = [str(count) for count in arguments.counts]
     title = "Dice on ten fields that no model has learnt from"
-    print(save_curves(arguments.out, curves, places, title=title, across="corrected frames"))
+    labels = {"title": title, "across": "corrected frames"}
+    print(save_curves(arguments.out, curves, places, **labels, overwrite=True))
 
 
 if __name__ == "__main__":
