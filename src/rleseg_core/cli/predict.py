@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
@@ -12,7 +12,11 @@ from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenReading
 from rleseg_core.cli.values import frames_of
 from rleseg_core.data.formats.registry import input_kinds, output_suffixes
+from rleseg_core.errors import DataError
 from rleseg_core.reports import product_of
+
+if TYPE_CHECKING:
+    from rleseg_core.inference.options import PredictOptions
 
 SPEED = Group("Speed", sort_key=50)
 
@@ -37,6 +41,9 @@ class PredictArguments:
         Frames to segment, such as 0-9,15, counted from 0; the others stay background.
     update : bool
         In a result for the same stack that exists, replace --frames and keep the others.
+    each : bool
+        Segment each file, and each file of the folders, by itself, whatever its size. --out is a
+        folder then, with a file of masks named after each. Those that are there are left.
     batch_size : int or None
         Windows that are decoded at once.
     draft : {'none', 'frame', 'dense'}
@@ -62,11 +69,14 @@ class PredictArguments:
     preview: Annotated[bool, Parameter(group=SPEED, negative="--no-preview")] = False
     device: Annotated[Device, Parameter(group=SPEED)] = "auto"
     update: bool = False
+    each: bool = False
     reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
 
 
 def predict(
-    stack: Annotated[Path, Parameter(help=f"One of: {input_kinds()}.")],
+    stacks: Annotated[
+        list[Path], Parameter(help=f"One of: {input_kinds()}. With --each, one or several.")
+    ],
     /,
     options: PredictArguments,
     overwriting: Overwriting = Overwriting(),
@@ -76,7 +86,7 @@ def predict(
 
     Parameters
     ----------
-    stack : Path
+    stacks : list of Path
         The images.
     options : PredictArguments
         What is segmented, with what, and how.
@@ -89,7 +99,22 @@ def predict(
     from rleseg_core.data.formats.writers import label_output
     from rleseg_core.decoding import Sampling
     from rleseg_core.inference import Segmenter, check_result, predict_to_file
+    from rleseg_core.inference.options import PredictOptions
 
+    how = PredictOptions(
+        stitch=options.stitch,
+        sampling=Sampling(top_p=None if options.sampling == "greedy" else 0.4),
+        batch_size=options.batch_size,
+        image_size=options.image_size,
+        draft=options.draft,
+        preview=options.preview,
+    )
+    if options.each:
+        _predict_each(stacks, options, how, overwriting, reporting)
+        return
+    if len(stacks) > 1:
+        raise DataError(f"got {len(stacks)} stacks; with --each, each gets masks of its own")
+    (stack,) = stacks
     label_output(options.output)
     images = ImageStack.open(stack, **options.reading)
     frames = frames_of(options.frames, images.n_frames)
@@ -100,15 +125,10 @@ def predict(
         segmenter,
         images,
         options.output,
+        how,
         frames=frames,
         overwrite=overwrite,
         update=update,
-        stitch=options.stitch,
-        sampling=Sampling(top_p=None if options.sampling == "greedy" else 0.4),
-        batch_size=options.batch_size,
-        image_size=options.image_size,
-        draft=options.draft,
-        preview=options.preview,
     )
     with progress_bar("segment", reporting.quiet) as bar:
         summary = product_of(run, lambda result: bar.update(result.n_done, result.n_windows))
@@ -119,3 +139,28 @@ def predict(
             f"{summary.frames} frames, {summary.windows} windows, {summary.tokens} tokens "
             f"({summary.tokens_per_s:.0f}/s) in {summary.seconds:.1f} s: {options.output}"
         )
+
+
+def _predict_each(
+    stacks: list[Path],
+    options: PredictArguments,
+    how: "PredictOptions",
+    overwriting: Overwriting,
+    reporting: Reporting,
+) -> None:
+    """Segment each stack into a file of its own.
+
+    Raises
+    ------
+    DataError
+        If options are given that mean nothing then, or some could not be segmented.
+    """
+    from rleseg_core.cli.each import plan_each, predict_each
+    from rleseg_core.inference import Segmenter
+
+    if options.frames is not None or options.update:
+        raise DataError("--frames and --update are for one stack; leave them out with --each")
+    reading = dict(options.reading)
+    plan = plan_each(stacks, options.output, reading.pop("pattern", None))
+    segmenter = Segmenter.from_checkpoint(options.model, options.device)
+    predict_each(segmenter, plan, how, reading, overwriting, reporting)

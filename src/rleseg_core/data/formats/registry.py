@@ -125,6 +125,37 @@ def suffix_format(name: str) -> Format | None:
     return max(endings, key=lambda ending: len(ending[0]))[1] if endings else None
 
 
+def plain_name(path: Path) -> str:
+    """Name of a file or folder without the suffix of its format: a for a.ome.tif."""
+    found = suffix_format(path.name)
+    suffixes = () if found is None else found.suffixes
+    ending = max((s for s in suffixes if path.name.lower().endswith(s)), key=len, default="")
+    return path.name[: len(path.name) - len(ending)].removesuffix(".ome") or path.name
+
+
+def sources_in(path: Path, pattern: str | None = None) -> list[Path]:
+    """A file that can be opened, or those of a folder, each by itself, in natural order.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    if not is_frame_folder(path):
+        return [path]
+    found = [
+        one
+        for one in path.iterdir()
+        if not one.name.startswith(".")
+        and suffix_format(one.name) is not None
+        and (pattern is None or fnmatchcase(one.name, pattern))
+    ]
+    if not found:
+        chosen = "" if pattern is None else f" whose names match {pattern!r}"
+        raise DataError(f"there are no images{chosen} in {path}")
+    return natsorted(found, key=lambda one: one.name)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FolderContents:
     """The images of a folder in order, and sentences on what is odd or missing."""
