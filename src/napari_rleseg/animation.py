@@ -315,8 +315,8 @@ class Animation(QObject):
 
 def _mask_transform(
     image: Image, window: Window, spec: WindowSpec, mask_spec: MaskSpec
-) -> dict[str, tuple[float, ...]]:
-    """Scale and translation that put the mask pixels of a window onto the image."""
+) -> dict[str, tuple]:
+    """Scale, translation and units that put the mask pixels of a window onto the image."""
     shape, transform = stack_shape(image), stack_transform(image)
     scale, shift = list(transform["scale"]), list(transform["translate"])
     shift[0] += window.frames[0] * scale[0]
@@ -326,4 +326,4 @@ def _mask_transform(
         side = source * spec.patch / mask_spec.size[axis - 1]  # of a mask pixel, in source pixels
         shift[axis] += scale[axis] * (first * source - 0.5 + side / 2)
         scale[axis] *= side
-    return {"scale": tuple(scale), "translate": tuple(shift)}
+    return {"scale": tuple(scale), "translate": tuple(shift), "units": transform["units"]}

@@ -1,25 +1,30 @@
-"""Reader of our session folders, writer of class masks.
+"""Reader of our session folders and of zarr, writer of class masks.
 
 Images of other kinds are opened in the Load tab or by napari itself: a reader of ours for ``.tif``
 would make napari ask at every file which reader to take.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import zarr
 from napari.types import LayerData
 
-from napari_rleseg.layers import AXES, NOTES, labels_attributes
+from napari_rleseg.calibration import NOTES, layer_notes, metadata_of
+from napari_rleseg.layers import image_data, labels_attributes
 from napari_rleseg.overwriting import check_save
 from rleseg_core.corrections import CorrectionLog, with_marks
 from rleseg_core.corrections.header import HEADER
-from rleseg_core.data import ImageStack
+from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.arrays import ArrayLike
 from rleseg_core.data.formats.writers import label_output, write_labels
+from rleseg_core.data.formats.zarr import is_zarr
+from rleseg_core.data.formats.zarr_writing import holds_labels, labels_in, open_written
 from rleseg_core.data.ids.mapping import IGNORED_IDS
+from rleseg_core.data.metadata import StackMetadata, pair
+from rleseg_core.data.units import positive
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
 from rleseg_core.spec import IGNORED
@@ -30,10 +35,16 @@ MASKS = "segmentation"
 
 
 def session_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """A function that reads the folder of a session, or None if `path` is something else."""
-    if not isinstance(path, str) or not (Path(path) / RECORD).is_file():
+    """A function that reads a folder of ours, or None if `path` is something else.
+
+    Folders of sessions are read, masks that this program wrote as zarr, and OME-Zarr images with
+    their labels.
+    """
+    if not isinstance(path, str):
         return None
-    return read_session
+    if (Path(path) / RECORD).is_file():
+        return read_session
+    return read_zarr if is_zarr(Path(path)) else None
 
 
 def read_session(path: str) -> list[LayerData]:
@@ -50,33 +61,58 @@ def read_session(path: str) -> list[LayerData]:
     if not source.exists():
         raise DataError(f"the image of {folder} is no longer at {source}; put it back there")
     stack = ImageStack.open(source)
-    colour = stack.shape[3] >= 3
     name = str(record.get("name", stack.name))
-    scale = record.get("scale")
-    layers: list[LayerData] = [
-        (
-            stack.data if colour else stack.data[..., 0],
-            {
-                "name": name,
-                "rgb": colour,
-                "scale": scale,
-                "axis_labels": AXES,
-                "contrast_limits": None if colour else stack.intensity_range(),
-                "metadata": {NOTES: {"path": str(source), "session": str(folder)}},
-            },
-            "image",
-        )
-    ]
+    metadata = _recorded(record, stack.metadata)
+    image = image_data(stack, metadata)
+    image[1]["name"] = name
+    image[1]["metadata"][NOTES]["session"] = str(folder)
+    layers = [image]
     masks = newest_masks(folder)
     if masks is not None:
-        data = zarr.open_array(masks, mode="r+")
-        kept = dict(data.attrs.get("rleseg", {}))
-        names = tuple(kept.pop("class_names", ()))
-        attributes = labels_attributes(names, masks, kept)
+        data, noted = open_written(masks, "r+")
+        of_image = replace(metadata.for_masks(), class_colours=noted.class_colours)
+        attributes = labels_attributes(noted.class_names, masks, noted.provenance, of_image)
         attributes["metadata"][NOTES]["session"] = str(folder)  # type: ignore[index]
-        attributes |= {"name": f"{name} masks", "scale": scale}
-        layers.append((data, attributes, "labels"))
+        layers.append((data, attributes | {"name": f"{name} masks"}, "labels"))
     return layers
+
+
+def _recorded(record: Mapping[str, object], metadata: StackMetadata) -> StackMetadata:
+    """Metadata of the image of a session as it was used there."""
+    noted, scale = record.get("metadata"), record.get("scale")
+    if isinstance(noted, Mapping):
+        return StackMetadata.from_json(noted)
+    if isinstance(scale, list) and len(scale) == 3:  # version 0.1 kept no more
+        size = pair(scale[1:], positive)
+        if size is not None and size != metadata.pixel_size:
+            unit = metadata.unit if metadata.pixel_size is None else ""
+            return replace(metadata, pixel_size=size, unit=unit, origin=None, z_spacing=None)
+    return metadata
+
+
+def read_zarr(path: str) -> list[LayerData]:
+    """An OME-Zarr image with its labels, or masks, as napari's layer data.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    folder = Path(path)
+    if holds_labels(folder):
+        return [_labels_data(folder)]
+    stack = ImageStack.open(folder)
+    return [image_data(stack, stack.metadata), *map(_labels_data, labels_in(folder))]
+
+
+def _labels_data(folder: Path) -> LayerData:
+    """Masks in a zarr as layer data, read when they are looked at."""
+    stack = LabelStack.open(folder)
+    known = stack.metadata
+    attributes = labels_attributes(known.class_names, folder, known.provenance, known)
+    if not known.class_names:
+        del attributes["colormap"], attributes["features"]  # ids of objects
+    return (stack.data, attributes | {"name": stack.name}, "labels")
 
 
 def newest_masks(folder: Path) -> Path | None:
@@ -110,31 +146,41 @@ def read_record(folder: Path) -> dict[str, object]:
 
 
 def write_masks(path: str, data: np.ndarray, attributes: dict) -> list[str]:
-    """Write a labels layer as TIFF or zarr with its class names and where it is from.
+    """Write a labels layer as TIFF or zarr with its scale, class names and where it is from.
+
+    Parameters
+    ----------
+    path : str
+        As for `write_labels`.
+    data : (Y, X) or (T, Y, X) integer
+        The ids; of a multiscale layer, its levels, of which the finest is written.
+    attributes : dict
+        Of the layer, as napari hands them over.
 
     Raises
     ------
     DataError
-        If it has more axes than (T, Y, X), or the suffix is not one of ours.
+        If it has more axes than (T, Y, X), or is rotated or sheared, or the suffix is not one of
+        ours.
     OutputError
         If something would be replaced that the viewer shows, that is not ours, or that the user
         was not asked about.
     """
-    shape = tuple(data.shape)
+    finest = data[0] if attributes.get("multiscale") or isinstance(data, list | tuple) else data
+    shape = tuple(finest.shape)
     if len(shape) not in (2, 3):
         raise DataError(f"masks are (Y, X) or (T, Y, X), this layer has shape {shape}")
-    stack: ArrayLike = data if len(shape) == 3 else data[None]
-    kept = attributes.get("metadata", {}).get(NOTES, {})
-    names, provenance = kept.get("class_names", ()), kept.get("provenance", {})
-    stack, marked = _with_marks(stack, kept.get("path"))
-    provenance = {**provenance, **marked}
+    stack: ArrayLike = finest if len(shape) == 3 else finest[None]
+    metadata = replace(metadata_of(attributes, len(shape)), axes="")
+    stack, marked = _with_marks(stack, layer_notes(attributes).get("path"))
     overwrite = check_save(label_output(path))
-    return [str(write_labels(path, stack, names, provenance, overwrite=overwrite))]
+    written = write_labels(path, stack, (), marked, metadata=metadata, overwrite=overwrite)
+    return [str(written)]
 
 
-def _with_marks(labels: ArrayLike, path: str | None) -> tuple[ArrayLike, dict[str, object]]:
+def _with_marks(labels: ArrayLike, path: object) -> tuple[ArrayLike, dict[str, object]]:
     """Labels (T, Y, X) with what nobody has reviewed as `IGNORED`, and a note that says so."""
-    folder = None if path is None else Path(path).parent
+    folder = None if path is None else Path(str(path)).parent
     if folder is None or not (folder / HEADER).is_file():
         return labels, {}
     log = CorrectionLog(folder, read_only=True)

@@ -1,6 +1,7 @@
 """Arrays ⇄ napari layers: names, colours, scale, and provenance."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,24 +9,24 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
-from rleseg_core.drawing.palette import class_colour
+from napari_rleseg.calibration import METADATA, NOTES, layer_transform
+from rleseg_core.data.metadata import MICROMETER, UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError
 from rleseg_core.text import printable
 
 if TYPE_CHECKING:
     import zarr
+    from napari.types import LayerData
     from napari.viewer import Viewer
 
     from rleseg_core.data import ImageStack
 
-AXES = ("t", "y", "x")
-NOTES = "napari_rleseg"  # our entry in a layer's metadata
 
-
-def class_colormap(class_names: Sequence[str]) -> DirectLabelColormap:
+def class_colormap(metadata: StackMetadata) -> DirectLabelColormap:
     """Colours of a labels layer whose values are class ids; the background is transparent."""
     colours: dict[int | None, str] = {None: "#ff0000", 0: "transparent"}
-    colours |= {index: class_colour(index) for index in range(1, len(class_names) + 1)}
+    n_classes = len(metadata.class_names)
+    colours |= {index: metadata.colour_of(index) for index in range(1, n_classes + 1)}
     return DirectLabelColormap(color_dict=colours)
 
 
@@ -72,20 +73,39 @@ def stack_shape(layer: Image | Labels) -> tuple[int, int, int]:
     return (1, *shape) if layer.ndim == 2 else shape  # type: ignore[return-value]
 
 
-def stack_transform(layer: Image | Labels) -> dict[str, tuple[float, ...]]:
-    """Scale and translation (T, Y, X) that put a stack of results onto a layer."""
+def stack_transform(layer: Image | Labels) -> dict[str, tuple]:
+    """Scale, translation and units (T, Y, X) that put a stack of results onto a layer."""
     return {
         "scale": (1.0,) * (3 - layer.ndim) + tuple(layer.scale),
         "translate": (0.0,) * (3 - layer.ndim) + tuple(layer.translate),
+        "units": ("pixel",) * (3 - layer.ndim) + tuple(layer.units),
     }
+
+
+def current_frame(viewer: "Viewer", layer: Image | Labels) -> int:
+    """Frame of a layer that the viewer shows, wherever it begins and however it is scaled."""
+    n_frames = stack_shape(layer)[0]
+    if layer.ndim < 3:
+        return 0
+    frame = round(float(layer.world_to_data(viewer.dims.point)[-3]))
+    return min(max(frame, 0), n_frames - 1)
+
+
+def show_frame(viewer: "Viewer", layer: Image | Labels, frame: int) -> None:
+    """Have the viewer show a frame of a layer."""
+    if layer.ndim >= 3:
+        axis = viewer.dims.ndim - 3
+        place = (frame, *(0,) * (layer.ndim - 1))
+        viewer.dims.set_point(axis, float(layer.data_to_world(place)[-3]))
 
 
 def labels_attributes(
     class_names: Sequence[str],
     path: Path | None = None,
     provenance: Mapping[str, object] | None = None,
+    metadata: StackMetadata = UNKNOWN,
 ) -> dict[str, object]:
-    """Attributes of a labels layer of class masks: colours, names and provenance.
+    """Attributes of a labels layer of class masks: place, colours, names and provenance.
 
     Parameters
     ----------
@@ -95,17 +115,21 @@ def labels_attributes(
         File of the masks.
     provenance : mapping, optional
         Model and settings that made the masks.
+    metadata : StackMetadata
+        Scale and position, and what else belongs to the masks, such as colours of their classes.
     """
+    known = replace(metadata, class_names=tuple(class_names), provenance={})
     return {
-        "colormap": class_colormap(class_names),
+        "colormap": class_colormap(known),
         "features": class_features(class_names),
         "opacity": 0.55,
-        "axis_labels": AXES,
+        **layer_transform(metadata),
         "metadata": {
             NOTES: {
                 "path": None if path is None else str(path),
                 "class_names": tuple(class_names),
                 "provenance": dict(provenance or {}),
+                METADATA: known.to_json(),
             }
         },
     }
@@ -115,7 +139,7 @@ def show_image(
     viewer: "Viewer",
     stack: "ImageStack",
     limits: tuple[float, float] | None = None,
-    scale: Sequence[float] | None = None,
+    pixel_size: float | None = None,
 ) -> Image:
     """Add a lazy image stack to the viewer.
 
@@ -126,20 +150,36 @@ def show_image(
     stack : ImageStack
         (T, Y, X, C); grey for one channel, colour for three or four.
     limits : (float, float), optional
-        Contrast limits; without them napari reads a frame to find some.
-    scale : sequence of float, optional
-        Size of a pixel along the axes (T, Y, X).
+        Contrast limits; by default those of `ImageStack.intensity_range`.
+    pixel_size : float, optional
+        Side of a pixel in micrometres, instead of what the file says.
     """
+    metadata = stack.metadata
+    if pixel_size is not None:
+        size = (pixel_size, pixel_size)
+        metadata = replace(metadata, pixel_size=size, unit=MICROMETER, origin=None, z_spacing=None)
+    data, attributes, kind = image_data(stack, metadata, limits)
+    return viewer.add_layer(Layer.create(data, attributes, kind))
+
+
+def image_data(
+    stack: "ImageStack", metadata: StackMetadata, limits: tuple[float, float] | None = None
+) -> "LayerData":
+    """A lazy image stack as napari's layer data; the parameters are those of `show_image`."""
     data, colour = stack.data, stack.shape[3] >= 3
-    return viewer.add_image(
-        data if colour else data[..., 0],
-        name=printable(stack.name or "images"),
-        rgb=colour,
-        contrast_limits=None if colour else limits,
-        scale=scale,
-        axis_labels=AXES,
-        metadata={NOTES: {"path": None if stack.path is None else str(stack.path)}},
-    )
+    attributes = {
+        "name": printable(stack.name or "images"),
+        "rgb": colour,
+        "contrast_limits": None if colour else limits or stack.intensity_range(),
+        "metadata": {
+            NOTES: {
+                "path": None if stack.path is None else str(stack.path),
+                METADATA: metadata.to_json(),
+            }
+        },
+        **layer_transform(metadata),
+    }
+    return (data if colour else data[..., 0], attributes, "image")
 
 
 def labels_layer(
@@ -150,6 +190,7 @@ def labels_layer(
     image: Image | None = None,
     path: Path | None = None,
     provenance: Mapping[str, object] | None = None,
+    metadata: StackMetadata = UNKNOWN,
 ) -> Labels:
     """A layer of class masks, coloured and named by class, that is not in a viewer yet.
 
@@ -168,12 +209,20 @@ def labels_layer(
         File of `data`.
     provenance : mapping, optional
         Model and settings that made the masks.
+    metadata : StackMetadata
+        Of the masks; scale, position and times of `image` count where it is given.
     """
+    place: dict[str, tuple] = {}
+    if image is not None:
+        place = stack_transform(image)
+        metadata = replace(
+            StackMetadata.from_json(notes(image).get(METADATA, {})).for_masks(),  # type: ignore[arg-type]
+            class_colours=metadata.class_colours,
+        )
     return Labels(
         data,
         name=printable(name),
-        **labels_attributes(class_names, path, provenance),
-        **({} if image is None else stack_transform(image)),
+        **(labels_attributes(class_names, path, provenance, metadata) | place),
     )
 
 
@@ -186,9 +235,16 @@ def show_labels(
     image: Image | None = None,
     path: Path | None = None,
     provenance: Mapping[str, object] | None = None,
+    metadata: StackMetadata = UNKNOWN,
 ) -> Labels:
     """Add class masks to the viewer; the parameters are those of `labels_layer`."""
     layer = labels_layer(
-        data, class_names, name=name, image=image, path=path, provenance=provenance
+        data,
+        class_names,
+        name=name,
+        image=image,
+        path=path,
+        provenance=provenance,
+        metadata=metadata,
     )
     return viewer.add_layer(layer)

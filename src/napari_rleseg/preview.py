@@ -6,7 +6,8 @@ import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_rleseg.layers import NOTES, notes
+from napari_rleseg.calibration import NOTES
+from napari_rleseg.layers import notes
 from napari_rleseg.player import HIGHLIGHT, HIGHLIGHT_COLOUR
 from rleseg_core.drawing.palette import OPEN_COLOUR, class_colour
 from rleseg_core.spec import MaskSpec
@@ -46,7 +47,7 @@ class WindowPreview:
         """Whether a layer is one of the two."""
         return layer is self._mask or layer is self._outline
 
-    def show(self, spec: MaskSpec, transform: dict[str, tuple[float, ...]]) -> Labels:
+    def show(self, spec: MaskSpec, transform: dict[str, tuple]) -> Labels:
         """Show an empty mask with its outline.
 
         Parameters
@@ -54,7 +55,7 @@ class WindowPreview:
         spec : MaskSpec
             Size and classes of the mask.
         transform : dict
-            'scale' and 'translate' of its mask pixels.
+            'scale', 'translate' and 'units' of its mask pixels.
         """
         mask = self._show_mask(spec, transform)
         self._show_outline(spec, transform)
@@ -76,7 +77,7 @@ class WindowPreview:
         elif layer is self._outline:
             self._outline = None
 
-    def _show_mask(self, spec: MaskSpec, transform: dict[str, tuple[float, ...]]) -> Labels:
+    def _show_mask(self, spec: MaskSpec, transform: dict[str, tuple]) -> Labels:
         colours: dict[int | None, str] = {None: "#000000", 0: "transparent"}
         colours |= {label: class_colour(label) for label in range(1, spec.n_classes + 1)}
         colours[spec.n_classes + 1] = OPEN_COLOUR
@@ -101,7 +102,7 @@ class WindowPreview:
         self._mask.editable = False
         return self._mask
 
-    def _show_outline(self, spec: MaskSpec, transform: dict[str, tuple[float, ...]]) -> None:
+    def _show_outline(self, spec: MaskSpec, transform: dict[str, tuple]) -> None:
         rows, cols = spec.size
         corners = np.array([[0, 0], [0, cols], [rows, cols], [rows, 0]]) - 0.5
         data = [np.insert(corners, 0, frame, axis=1) for frame in range(spec.n_frames)]
@@ -120,9 +121,10 @@ class WindowPreview:
             self._reveal(self._outline, transform)
         self._outline.editable = False
 
-    def _reveal(self, layer: Layer, transform: dict[str, tuple[float, ...]]) -> None:
+    def _reveal(self, layer: Layer, transform: dict[str, tuple]) -> None:
         """Show a hidden layer at its new position, above all others."""
         layer.scale, layer.translate = transform["scale"], transform["translate"]
+        layer.units = transform["units"]
         layers = self._viewer.layers
         layers.move(layers.index(layer), len(layers))
         layer.visible = True

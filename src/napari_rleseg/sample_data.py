@@ -2,7 +2,8 @@
 
 from napari.types import LayerData
 
-from napari_rleseg.layers import AXES, labels_attributes
+from napari_rleseg.calibration import AXES
+from napari_rleseg.layers import labels_attributes
 from rleseg_core.data.synthetic import SyntheticConfig, synthesize
 
 SAMPLE = SyntheticConfig(n_frames=12, size=(256, 256), seed=7)

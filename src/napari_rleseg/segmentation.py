@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_rleseg import tasks
 from napari_rleseg.jobs import Runner, show_failure
-from napari_rleseg.layers import class_names_of, notes, stack_shape
+from napari_rleseg.layers import class_names_of, current_frame, notes, show_frame, stack_shape
 from napari_rleseg.session import Session
 from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.errors import DataError
@@ -211,13 +211,12 @@ class Segmentation(QObject):
 
     def _refresh(self) -> None:
         """Redraw the layer if the current frame changed; follow the newest frame."""
-        dims = self._session.viewer.dims
-        axis = dims.ndim - 3
-        here = int(dims.point[axis] / max(dims.range[axis].step, 1e-9)) if axis >= 0 else 0
+        viewer, layer = self._session.viewer, self._layer or self._session.image
+        here = 0 if layer is None else current_frame(viewer, layer)
         if self.follow and self._shown is not None and here != self._shown:
             self.follow = False  # the user looks elsewhere
-        if self.running and self.follow and axis >= 0 and self._dirty and here != self._newest:
-            dims.set_current_step(axis, self._newest)  # redraws the layer as well
+        if self.running and self.follow and layer and self._dirty and here != self._newest:
+            show_frame(viewer, layer, self._newest)  # redraws the layer as well
             here = self._newest
         elif self._layer is not None and here in self._dirty and self._layer.visible:
             self._layer.refresh(thumbnail=False, highlight=False, extent=False)

@@ -13,9 +13,10 @@ from napari.layers import Image, Labels
 from platformdirs import user_data_path
 from psygnal import Signal
 
+from napari_rleseg.calibration import layer_metadata
 from napari_rleseg.io import MASKS, write_record
 from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
-from napari_rleseg.layers import labels_layer, notes, stack_shape, stack_transform
+from napari_rleseg.layers import labels_layer, notes, stack_shape
 from napari_rleseg.preferences import preference
 from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data.formats.zarr_writing import create_stack
@@ -201,7 +202,8 @@ class Session:
         shape = stack_shape(self.image)
         path = self.new_path(f"{MASKS}.zarr")
         dtype = np.dtype(np.uint8 if len(class_names) < 256 else np.uint16)
-        data = create_stack(path, shape, dtype, {"class_names": list(class_names), **provenance})
+        metadata = layer_metadata(self.image).for_masks(class_names, provenance)
+        data = create_stack(path, shape, dtype, metadata.to_json())
         return labels_layer(
             data,
             class_names,
@@ -253,8 +255,8 @@ class Session:
         )
 
     def _record(self, image: Image | Labels, path: Path) -> None:
-        scale = [float(side) for side in stack_transform(image)["scale"]]
-        write_record(self.folder, {"image": str(path), "name": image.name, "scale": scale})
+        metadata = layer_metadata(image).to_json()
+        write_record(self.folder, {"image": str(path), "name": image.name, "metadata": metadata})
 
     def close(self) -> None:
         """Stop all jobs and end their processes."""

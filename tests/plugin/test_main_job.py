@@ -77,4 +77,4 @@ def test_segment_animate_correct_fine_tune_and_segment_again(session, cells, tin
         bench.segment.button.click()
     assert how.args == ["finished"]
     assert session.result is not masks
-    assert session.result.data.attrs["rleseg"]["model"] == "tiny-tuned-1"
+    assert session.result.data.attrs["rleseg"]["provenance"]["model"] == "tiny-tuned-1"

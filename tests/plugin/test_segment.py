@@ -57,7 +57,7 @@ def test_result_is_a_zarr_layer_with_class_names_and_the_images_scale(panel, ses
     assert class_names_of(layer) == ("ipsc", "dfc")
     assert tuple(layer.scale) == (1, 0.5, 0.5)
     assert layer.editable
-    assert layer.data.attrs["rleseg"]["model"] == "tiny"
+    assert layer.data.attrs["rleseg"]["provenance"]["model"] == "tiny"
     assert "windows segmented" in panel.status.text()
 
 

@@ -55,8 +55,10 @@ class LoadWidget(QWidget):
         self.masks_folder = QPushButton("Folder of masks…")
         self.sample = QPushButton("Sample time-lapse")
         self.earlier = QPushButton("Earlier session…")
-        self.pixel_size = QDoubleSpinBox(minimum=0.0001, maximum=1e6, value=1.0, decimals=4)
-        self.pixel_size.setToolTip("Side of a pixel, in the unit of the scale bar")
+        self.pixel_size = QDoubleSpinBox(minimum=0.0, maximum=1e6, value=0.0, decimals=4)
+        self.pixel_size.setSpecialValueText("as in the file")
+        self.pixel_size.setSuffix(" µm")
+        self.pixel_size.setToolTip("Side of a pixel, instead of what the file says")
         self.class_names = QLineEdit()
         self.class_names.setPlaceholderText("of masks, e.g. ipsc, dfc")
         self.busy = QProgressBar(minimum=0, maximum=0)
@@ -100,7 +102,8 @@ class LoadWidget(QWidget):
         asked, self._asked = self._asked, None
         match product:
             case (ImageStack() as stack, (tuple() | None) as limits):
-                layer = show_image(self._session.viewer, stack, limits, self._scale())
+                size = self.pixel_size.value() or None
+                layer = show_image(self._session.viewer, stack, limits, size)
                 self._show_first(layer)
                 self._report(layer, stack.shape, str(stack.dtype), str(stack.path or ""))
             case (LabelStack() as stack, int(highest)):
@@ -137,6 +140,7 @@ class LoadWidget(QWidget):
 
     def _show_masks(self, stack: LabelStack, highest: int) -> None:
         names = tuple(name.strip() for name in self.class_names.text().split(",") if name.strip())
+        names = names or stack.metadata.class_names
         data, note = stack.data, ""
         if highest > max(len(names), MOST_CLASSES):
             names = names[:1] or ("cell",)
@@ -149,6 +153,8 @@ class LoadWidget(QWidget):
             name=stack.name or "masks",
             image=self._session.image,
             path=None if note else stack.path,
+            provenance=stack.metadata.provenance,
+            metadata=stack.metadata,
         )
         self._report(layer, stack.shape, ", ".join(names) + note, str(stack.path or ""))
 
@@ -169,9 +175,6 @@ class LoadWidget(QWidget):
 
     def _show_busy(self) -> None:
         self.busy.setVisible(self._session.reading.busy)
-
-    def _scale(self) -> tuple[float, float, float]:
-        return (1.0, self.pixel_size.value(), self.pixel_size.value())
 
     def _ask_image_file(self) -> None:
         if name := QFileDialog.getOpenFileName(self, "Open images", "", dialog_filter())[0]:

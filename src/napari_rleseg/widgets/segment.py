@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_rleseg.layers import stack_shape
+from napari_rleseg.layers import current_frame, stack_shape
 from napari_rleseg.segmentation import Segmentation
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
@@ -93,8 +93,8 @@ class SegmentWidget(QWidget):
     def chosen_frames(self) -> list[int] | None:
         """Frames to segment; None for all."""
         if self.frames.currentText() == CURRENT:
-            dims = self._session.viewer.dims
-            return [int(dims.current_step[-3]) if dims.ndim > 2 else 0]
+            image = self._session.image
+            return [0 if image is None else current_frame(self._session.viewer, image)]
         if self.frames.currentText() == RANGE:
             first, last = sorted((self.first.value(), self.last.value()))
             return list(range(first, last + 1))

@@ -191,6 +191,28 @@ def image_of(path: Path) -> Path | None:
     return image
 
 
+def holds_labels(folder: Path) -> bool:
+    """Whether a zarr holds labels: it says so, or this program wrote it."""
+    import zarr
+
+    attributes = dict(zarr.open(folder, mode="r").attrs)
+    ome = attributes.get("ome", attributes)
+    return RECORD in attributes or (isinstance(ome, Mapping) and "image-label" in ome)
+
+
+def labels_in(image: Path) -> list[Path]:
+    """The groups of labels that an OME-Zarr image lists, those that are there."""
+    import zarr
+
+    folder = image / LABELS
+    if not _is_node(folder):
+        return []
+    attributes = dict(zarr.open(folder, mode="r").attrs)
+    ome = attributes.get("ome", attributes)
+    names = ome.get(LABELS, []) if isinstance(ome, Mapping) else []
+    return [folder / str(name) for name in names if _is_node(folder / str(name))]
+
+
 def list_label(path: Path) -> None:
     """Name a new group of labels in the list that its OME-Zarr image keeps of them."""
     import zarr
