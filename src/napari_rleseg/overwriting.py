@@ -7,7 +7,7 @@ import napari
 import zarr
 from napari.layers import Image, Labels
 
-from napari_rleseg.layers import NOTES
+from napari_rleseg.calibration import NOTES
 from rleseg_core.data.formats.sources import source_files
 from rleseg_core.errors import OutputError
 from rleseg_core.outputs import Output, check_outputs, exists

@@ -166,7 +166,7 @@ def test_ome_zarr_opens_with_its_labels(tmp_path):
     steps = [{"type": "scale", "scale": [300, 0.65, 0.5]}]
     level = {"path": "0", "coordinateTransformations": steps}
     ome = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level]}]}
-    zarr.create_group(path, attributes={"ome": ome}).create_array("0", data=IDS * 0)
+    zarr.create_group(path, attributes={"ome": ome}).create_array("0", data=IDS + 1)
     write_labels(path / "labels" / "cells", IDS, metadata=KNOWN)
     reader = session_reader(str(path))
     assert reader is not None
