@@ -19,6 +19,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from rleseg_core.errors import CheckpointError
 from rleseg_core.files import naming, whole_file
+from rleseg_core.memory import free_disk
 
 _CHUNK = 2**20
 _TIMEOUT = 30.0  # seconds
@@ -151,7 +152,8 @@ def _receive(response: HTTPResponse, part: Path) -> Generator[Downloaded, None, 
     resumed = response.status == 206
     n_bytes = part.stat().st_size if resumed else 0
     length = response.headers.get("Content-Length")
-    n_total = n_bytes + int(length) if length is not None else None
+    n_total = n_bytes + int(length or 0) if (length or "").isdecimal() else None
+    _check_disk(part, (n_total or 0) - n_bytes)
     if not resumed:
         _identity(part).unlink(missing_ok=True)
     with part.open("ab" if resumed else "wb") as file:
@@ -169,6 +171,15 @@ def _receive(response: HTTPResponse, part: Path) -> Generator[Downloaded, None, 
         os.fsync(file.fileno())
     if n_total is not None and n_bytes < n_total:
         raise ConnectionError(f"the connection ended after {n_bytes:,} of {n_total:,} bytes")
+
+
+def _check_disk(part: Path, n_missing: int) -> None:
+    """Raise unless the disk has room for what is still to come."""
+    if n_missing > (free := free_disk(part.parent)):
+        raise CheckpointError(
+            f"{n_missing / 1e6:,.1f} MB are still to be downloaded to {part.parent}, and its disk "
+            f"has {free / 1e6:,.1f} MB free; make room there"
+        )
 
 
 def _http_failure(url: str, error: urllib.error.HTTPError, instead: str) -> str:
@@ -200,7 +211,8 @@ def _sha256(path: Path) -> str:
 def _existing(path: Path, sha256: str | None) -> Path:
     """An existing file, after comparing it with the known or recorded checksum."""
     record = _checksum_file(path)
-    known = sha256 or (record.read_text().split()[0] if record.is_file() else None)
+    noted = record.read_bytes().split()[:1] if record.is_file() else []
+    known = sha256 or "".join(part.decode(errors="replace") for part in noted)
     _compare(path, known or _record_checksum(path))
     return path
 

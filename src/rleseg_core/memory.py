@@ -1,4 +1,7 @@
-"""Whether something fits into the memory of this machine, asked before it is made; no torch."""
+"""Whether something fits into memory, or onto a disk, asked before it is made; no torch."""
+
+import shutil
+from pathlib import Path
 
 import psutil
 
@@ -32,3 +35,8 @@ def check_room(n_bytes: int, what: str, remedy: str) -> None:
             f"{what} would take {n_bytes / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB of memory "
             f"are available; {remedy}"
         )
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes that are free on the disk of a folder, which need not exist yet."""
+    return shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free

@@ -1,6 +1,5 @@
 """Read the ResNet of a file, whichever program wrote it, by our names."""
 
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -106,7 +105,7 @@ def read_backbone(path: str | Path) -> PretrainedBackbone:
 
 def _tensors(path: Path) -> tuple[dict[str, Tensor], bool]:
     """All tensors of a file and False, or none and True for one of our model files."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         if path.suffix == ".safetensors":
@@ -115,7 +114,9 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], bool]:
                     return {}, True
                 return {name: file.get_tensor(name) for name in file.keys()}, False  # noqa: SIM118
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except OSError:
+        raise
+    except Exception as error:
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise CheckpointError(
             f"{path} cannot be read as weights ({first[0]}); expected whole safetensors, or a file "
@@ -190,6 +191,11 @@ def _shape(path: Path, weights: Mapping[str, Tensor]) -> tuple[tuple[int, ...], 
     widths: list[int] = []
     blocks: list[int] = []
     while (first := weights.get(f"layer{len(widths) + 1}.0.conv1.weight")) is not None:
+        if first.ndim != 4:
+            raise CheckpointError(
+                f"{path} holds no ResNet: its first weights of stage {len(widths) + 1} are "
+                f"{tuple(first.shape)}, expected four axes"
+            )
         stage = f"layer{len(widths) + 1}"
         widths.append(len(first))
         blocks.append(len({name.split(".")[1] for name in weights if name.startswith(f"{stage}.")}))

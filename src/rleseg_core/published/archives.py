@@ -1,9 +1,11 @@
 """The authors' published models by name: download, unpack, import."""
 
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -14,6 +16,7 @@ from rleseg_core.checkpoints import model_output, user_models
 from rleseg_core.download import Downloaded, download
 from rleseg_core.errors import CheckpointError
 from rleseg_core.files import work_folder
+from rleseg_core.memory import free_disk
 from rleseg_core.outputs import check_outputs
 from rleseg_core.published.importing import BnEval, import_checkpoint
 
@@ -28,6 +31,15 @@ _CITY = (
     *("vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train"),
     *("motorcycle", "bicycle"),
 )
+
+
+_DAMAGED = (
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError),
+)
+_MOST_MEMBERS = 1000
+_MOST_SHRUNK = 4  # declared bytes for each byte of the archive
+_ALWAYS_FINE = 2**24  # bytes of texts, which shrink more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,15 +215,18 @@ def unpack(archive: Path, folder: Path) -> Path:
     ------
     CheckpointError
         If it is not a zip file, is damaged, has members that would be written outside of `folder`,
-        or does not hold exactly one checkpoint.
+        too many of them, or more bytes than such an archive can hold or the disk has room for, or
+        does not hold exactly one checkpoint. Sizes are checked before anything is written.
     """
     try:
         with zipfile.ZipFile(archive) as file:
-            for member in file.infolist():
+            members = file.infolist()
+            for member in members:
                 _check_member(archive, member)
-            for member in file.infolist():
+            _check_sizes(archive, members, folder)
+            for member in members:
                 file.extract(member, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise CheckpointError(
             f"{archive} is not a zip archive, or is damaged ({error}); delete it and fetch it again"
         ) from error
@@ -224,11 +239,36 @@ def unpack(archive: Path, folder: Path) -> Path:
     return found[0]
 
 
+def _check_sizes(archive: Path, members: Sequence[zipfile.ZipInfo], folder: Path) -> None:
+    """Raise before anything is unpacked that would fill the disk; weights hardly shrink in a zip.
+
+    A member cannot hold more than it declares: what is beyond is not read.
+    """
+    n_bytes, packed = sum(member.file_size for member in members), archive.stat().st_size
+    most = _MOST_SHRUNK * packed + _ALWAYS_FINE
+    if len(members) > _MOST_MEMBERS or n_bytes > most:
+        raise CheckpointError(
+            f"{archive} of {packed / 1e6:,.1f} MB declares {len(members):,} members of "
+            f"{n_bytes / 1e6:,.1f} MB, and a model has at most {_MOST_MEMBERS:,} of "
+            f"{most / 1e6:,.1f} MB; do not use this file"
+        )
+    if len({member.filename for member in members}) < len(members):
+        raise CheckpointError(
+            f"{archive} has several members of one name, which no model has; do not use this file"
+        )
+    if n_bytes > (free := free_disk(folder)):
+        raise CheckpointError(
+            f"{archive} unpacks to {n_bytes / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB of the disk "
+            f"of {folder} are free; make room there"
+        )
+
+
 def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
     """Raise for a name or a link that leads out of the folder."""
     name = PurePosixPath(member.filename.replace("\\", "/"))
     is_link = stat.S_ISLNK(member.external_attr >> 16)
-    if name.is_absolute() or ".." in name.parts or ":" in name.as_posix() or is_link:
+    odd = {".."} & {*name.parts} or {":", "\0"} & {*name.as_posix()}
+    if name.is_absolute() or odd or is_link:
         raise CheckpointError(
             f"{archive} has a member that leads out of its folder ({member.filename}), which no "
             "model has; do not use this file"

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
@@ -60,7 +61,7 @@ class Settings:
             )
         try:
             values = json.loads(path.read_text())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{path} is not JSON ({error}); fetch it again") from error
         if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
             raise CheckpointError(
@@ -159,13 +160,21 @@ class Settings:
     def image_size(self) -> int:
         """The side of the network's input, in pixels."""
         value = self.get("model.image_size")
-        sides = [int(side) for side in value] if isinstance(value, list) else [self._side()]
+        sides = self._sides(value) if isinstance(value, list) else [self._side()]
         if len(set(sides)) != 1:
             raise CheckpointError(
                 f"{self.path} has model.image_size = {sides}, and windows are square here; models "
                 "of other shapes cannot be imported"
             )
         return sides[0]
+
+    def _sides(self, value: list[object]) -> list[int]:
+        try:
+            return [int(str(side)) for side in value]
+        except ValueError as error:
+            raise CheckpointError(
+                f"{self.path} has model.image_size = {value!r}, which is not two numbers"
+            ) from error
 
     def _side(self) -> int:
         return self.number("model.image_size")
@@ -281,7 +290,15 @@ def _category_names(path: Path) -> tuple[str, ...]:
         values = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
         categories = sorted(values["categories"], key=lambda category: int(category["id"]))
         return tuple(str(category["name"]) for category in categories)
-    except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        OSError,
+        EOFError,
+        RecursionError,
+        zlib.error,
+    ) as error:
         raise CheckpointError(
             f"{path} has no list of categories ({error}); give the classes with --class-names a,b"
         ) from error

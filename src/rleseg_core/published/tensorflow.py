@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from google_crc32c import value as crc32c
 
+from rleseg_core.checks import MOST
 from rleseg_core.errors import CheckpointError
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -21,6 +22,7 @@ _MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _FOOTER = 48
 _TRAILER = 5  # after each block: how it is compressed, and its checksum
 _STRING = 7
+_MOST_BITS = 64
 _BFLOAT16 = 14
 _DTYPES: dict[int, str] = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 10: "?", 19: "<f2"}
 _DTYPES[_BFLOAT16] = "<u2"  # the upper half of a float32
@@ -175,7 +177,7 @@ def _array(name: str, entry: _Entry, raw: bytes) -> np.ndarray:
     if entry.dtype not in _DTYPES:
         raise CheckpointError(f"{name} has TensorFlow's type {entry.dtype}, which is not supported")
     dtype = np.dtype(_DTYPES[entry.dtype])
-    if prod(entry.shape) * dtype.itemsize != entry.size:
+    if prod(entry.shape) * dtype.itemsize != entry.size or max(entry.shape, default=0) > MOST:
         raise CheckpointError(
             f"{name} has {entry.size:,} bytes, which is not the size of {entry.shape}; fetch the "
             "checkpoint again"
@@ -269,6 +271,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         byte = data[at]
         number |= (byte & 0x7F) << shift
         at += 1
+        if shift > _MOST_BITS:
+            raise ValueError(f"a number before byte {at} has no end")
         if byte < 0x80:
             return number, at
         shift += 7

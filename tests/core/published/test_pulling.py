@@ -262,3 +262,51 @@ def test_the_names_are_those_of_the_reference(shared_dir):
     path = shared_dir / "reference/published-models.md"
     rows = re.findall(r"^\| ([\w-]+)(?: \([^|]*\))? \| (\S+\.zip) \|$", path.read_text(), re.M)
     assert {name: archive.path for name, archive in ARCHIVES.items()} == dict(rows)
+
+
+def test_archive_that_would_fill_the_disk_is_refused_before_it_is_unpacked(published, tmp_path):
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("log/ckpt-1.index", "x")
+        file.writestr("log/ckpt-1.data-00000-of-00001", bytes(2**26))
+    with pytest.raises(CheckpointError, match=r"of 0\.1 MB declares 2 members of 67\.1 MB"):
+        unpack(bomb, tmp_path / "out")
+    with zipfile.ZipFile(bomb, "w") as file:
+        for number in range(1001):
+            file.writestr(f"log/{number}", "x")
+    with pytest.raises(CheckpointError, match="declares 1,001 members"):
+        unpack(bomb, tmp_path / "out")
+    with zipfile.ZipFile(bomb, "w") as file:
+        file.writestr("log/ckpt-1.index", "x")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            file.writestr("log/ckpt-1.index", "y")
+    with pytest.raises(CheckpointError, match="several members of one name"):
+        unpack(bomb, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_archive_larger_than_the_free_disk_is_refused(published, tmp_path, monkeypatch):
+    archive = zipped(published, tmp_path / "good.zip")
+    monkeypatch.setattr("rleseg_core.published.archives.free_disk", lambda folder: 1000)
+    with pytest.raises(CheckpointError, match=r"0\.0 MB of the disk of .* are free; make room"):
+        unpack(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_member_that_holds_more_than_it_declares_is_refused(tmp_path):
+    archive = tmp_path / "liar.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("log/ckpt-1.index", bytes(2**20))
+    data = archive.read_bytes()
+    archive.write_bytes(data.replace((2**20).to_bytes(4, "little"), (100).to_bytes(4, "little")))
+    with pytest.raises(CheckpointError, match="not a zip archive, or is damaged"):
+        unpack(archive, tmp_path / "out")
+    assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*")) < 2**20
+
+
+def test_empty_note_of_a_checksum_is_made_anew(server, fetched):
+    path = fetch(server, fetched)
+    note = path.with_name(f"{path.name}.sha256")
+    note.write_text("")
+    assert fetch(server, fetched) == path
+    assert len(note.read_text().split()[0]) == 64
