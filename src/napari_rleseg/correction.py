@@ -18,6 +18,7 @@ from napari_rleseg.earlier import (
 )
 from napari_rleseg.jobs import InProcessRunner, show_failure
 from napari_rleseg.layers import class_names_of, provenance_of, show_labels, stack_shape
+from napari_rleseg.marks import ReviewMarks
 from napari_rleseg.recorder import CorrectionRecorder
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.signals import listen
@@ -41,6 +42,8 @@ class MaskCorrection(QObject):
     ----------
     recorder : CorrectionRecorder or None
         Records the corrections; None while none are open.
+    marks : ReviewMarks or None
+        Marks what nobody has reviewed; None until there is something, or somebody wants to.
     notes : tuple of str
         What the user is to know about the session that is open: sentences.
     """
@@ -60,6 +63,7 @@ class MaskCorrection(QObject):
         self.notes: tuple[str, ...] = ()
         self._source: Labels | None = None
         self._compare: Labels | None = None
+        self.marks: ReviewMarks | None = None
         self._waiting = False  # for the image to be written to disk
         self._runner = InProcessRunner("RLE Seg: keeping the prediction", self)
         self._runner.reported.connect(self._report)
@@ -199,10 +203,27 @@ class MaskCorrection(QObject):
         if self._compare is not None:
             self._compare.visible = visible
 
+    def begin_marks(self) -> ReviewMarks:
+        """The marks of what nobody has reviewed, with a layer to paint them on."""
+        assert self.recorder is not None
+        if self.marks is None:
+            viewer, layer = self._session.viewer, self.recorder.layer
+            self.marks = ReviewMarks(viewer, self.recorder, self)
+            self.marks.saved.connect(self._saved)
+            self.marks.failed.connect(show_failure)
+            viewer.layers.selection.active = layer
+        return self.marks
+
+    def activate(self, layer: Labels) -> None:
+        """Let the viewer's keys and mouse act on a layer."""
+        self._session.viewer.layers.selection.active = layer
+
     def save(self) -> bool:
         """Record what is left; False, and the user is told, if that is not possible."""
-        recorder = self.recorder
-        return recorder is None or self._try(recorder.flush)
+        recorder, marks = self.recorder, self.marks
+        if recorder is None:
+            return True
+        return self._try(recorder.flush) and (marks is None or self._try(marks.flush))
 
     def finish(self) -> bool:
         """Record what is left, and stop; the masks stay.
@@ -217,6 +238,10 @@ class MaskCorrection(QObject):
         if not self.save():
             return False
         recorder, self.recorder = self.recorder, None
+        marks, self.marks = self.marks, None
+        if marks is not None:
+            marks.close(self._session.viewer)
+            marks.deleteLater()
         recorder.close()
         recorder.deleteLater()
         if self._compare in self._session.viewer.layers:
@@ -292,6 +317,8 @@ class MaskCorrection(QObject):
         session.result = layer
         session.viewer.layers.selection.active = layer
         session.corrections = log
+        if log.unreviewed_pixels() and not log.read_only:
+            self.begin_marks()
         self.opened.emit()
 
     def _saved(self) -> None:
@@ -319,6 +346,11 @@ class MaskCorrection(QObject):
         layer = getattr(event, "value", None)
         if layer is self._compare:
             self._compare = None
+        if self.marks is not None and layer is self.marks.layer:
+            marks, self.marks = self.marks, None
+            marks.close(self._session.viewer)
+            marks.deleteLater()
+            self.changed.emit()
         if self.recorder is not None and layer is self.recorder.layer and not self.finish():
             # nothing but the layer's masks holds what could not be saved
             QTimer.singleShot(0, lambda: self._session.viewer.layers.append(layer))

@@ -15,6 +15,7 @@ from napari_rleseg.widgets.controls import text_label
 from napari_rleseg.widgets.painting import PaintTools
 from napari_rleseg.widgets.review import ReviewControls
 from napari_rleseg.widgets.start_page import StartPage
+from napari_rleseg.widgets.unreviewed import NotReviewed
 from rleseg_core.errors import RlesegError
 
 
@@ -37,14 +38,19 @@ class CorrectWidget(QWidget):
         self.progress = QProgressBar()
         self.progress.setFormat("%v of %m frames")
         self.tools = PaintTools()
+        self.not_reviewed = NotReviewed(self.correction)
         self.review = ReviewControls(self.correction)
         self.status = text_label()
         layout = QVBoxLayout(self)
-        for part in (self.start_page, self.progress, self.tools, self.review, self.status):
+        for part in self._parts():
             layout.addWidget(part)
         layout.addStretch()
         self._connect()
         self._show_state()
+
+    def _parts(self) -> tuple[QWidget, ...]:
+        progress, tools = self.progress, (self.tools, self.not_reviewed, self.review)
+        return self.start_page, progress, *tools, self.status
 
     def showEvent(self, event: QShowEvent) -> None:
         """Look for earlier corrections of the image."""
@@ -60,6 +66,7 @@ class CorrectWidget(QWidget):
         correction = self.correction
         self.start_page.start_pressed.connect(self._start)
         self.start_page.resume_pressed.connect(self._resume)
+        self.not_reviewed.layer_chosen.connect(self.tools.set_layer)
         self.review.all_reviewed.connect(self._show_all_reviewed)
         correction.started.connect(self._show_state)
         correction.progressed.connect(self._show_progress)
@@ -103,6 +110,7 @@ class CorrectWidget(QWidget):
 
     def _show_stopped(self) -> None:
         self.review.unbind_keys()
+        self.not_reviewed.leave()
         self.tools.set_layer(None)
         self.review.compare_button.setChecked(False)
         self._show_earlier()
@@ -135,6 +143,7 @@ class CorrectWidget(QWidget):
         recorder, busy = self.correction.recorder, self.correction.busy
         self.start_page.setVisible(recorder is None and not busy)
         self.tools.setVisible(recorder is not None and not recorder.log.read_only)
+        self.not_reviewed.setVisible(recorder is not None and not recorder.log.read_only)
         self.review.setVisible(recorder is not None)
         self.progress.setVisible(busy)
         if busy:
@@ -145,7 +154,9 @@ class CorrectWidget(QWidget):
         self.status.setText("\n".join(told))
         if recorder is not None:
             self.review.show_state(recorder)
+            self.not_reviewed.show_state()
 
     def _show_frame(self, _: object = None) -> None:
         if self.correction.recorder is not None:
             self.review.show_frame(self.correction.recorder)
+            self.not_reviewed.show_state()

@@ -49,11 +49,15 @@ class CorrectedFrames(QWidget):
         frames = [] if log is None else log.corrected_frames()
         changed = {} if log is None else log.changed_pixels()
         accepted = set() if log is None else set(log.accepted_frames())
+        unreviewed = {} if log is None else log.unreviewed_pixels()
+        n_pixels = 1 if log is None else log.shape[1] * log.shape[2]
         left_out = {int(item.text()) for item in self._items()} - set(self.ticked())
         self.table.blockSignals(True)
         self.table.setRowCount(len(frames))
         for row, frame in enumerate(frames):
             state = "accepted" if frame in accepted else "edited"
+            if frame in unreviewed:
+                state += f", {1 - unreviewed[frame] / n_pixels:.0%} reviewed"
             for column, text in enumerate((str(frame), f"{changed.get(frame, 0)} px", state)):
                 item = QTableWidgetItem(text)
                 item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)

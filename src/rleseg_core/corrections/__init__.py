@@ -20,7 +20,7 @@ from rleseg_core.corrections.header import SessionHeader, read_header
 from rleseg_core.corrections.images import image_mark, stack_mark
 from rleseg_core.corrections.labels import SessionLabels
 from rleseg_core.corrections.log import CorrectionLog, FrameRecorded
-from rleseg_core.corrections.recovery import record_changes, recover
+from rleseg_core.corrections.recovery import record_changes, record_marks, recover
 from rleseg_core.corrections.session import FrameCopied, create_session
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "image_mark",
     "read_header",
     "record_changes",
+    "record_marks",
     "recover",
     "stack_mark",
     "with_marks",

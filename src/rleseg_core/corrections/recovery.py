@@ -46,6 +46,29 @@ def record_changes(
         yield log.record(frame, current)
 
 
+def record_marks(
+    log: CorrectionLog, marks: zarr.Array | np.ndarray, frames: Iterable[int]
+) -> Generator[int, None, None]:
+    """Record which pixels of some frames nobody has reviewed.
+
+    Parameters
+    ----------
+    log : CorrectionLog
+        The log.
+    marks : (T, Y, X) integer array
+        Not 0 where nobody has reviewed the labels.
+    frames : iterable of int
+        Frames whose marks may have changed.
+
+    Yields
+    ------
+    int
+        After each frame, the pixels whose mark changed.
+    """
+    for frame in frames:
+        yield log.mark_unreviewed(frame, np.asarray(marks[frame]))
+
+
 def recover(
     folder: str | Path, *, read_only: bool = False
 ) -> Generator[FrameRecorded, None, CorrectionLog]:
