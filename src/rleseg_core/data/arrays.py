@@ -61,7 +61,7 @@ def as_dask(array: ArrayLike) -> "da.Array":
     if isinstance(array, da.Array):
         return array
     chunks = -1 if isinstance(array, np.ndarray) else "auto"
-    return da.from_array(array, chunks=getattr(array, "chunks", chunks), name=False)
+    return da.from_array(array, chunks=getattr(array, "chunks", None) or chunks, name=False)
 
 
 def frames_array(

@@ -19,13 +19,17 @@ from rleseg_core.data.formats.choosing import choose
 from rleseg_core.data.formats.folder import Frame, frames_series
 from rleseg_core.data.formats.frame_names import check_names
 from rleseg_core.data.formats.images import IMAGES
+from rleseg_core.data.formats.microscopes import BIOIO, HDF5
 from rleseg_core.data.formats.tiff import TIFF, TIFF_KINDS
 from rleseg_core.data.formats.video import VIDEO
 from rleseg_core.data.formats.zarr import ZARR, ZIPPED_ZARR
 from rleseg_core.errors import DataError
 from rleseg_core.files import check_regular, kind_of
 
-FORMATS: tuple[Format, ...] = (TIFF, IMAGES, VIDEO, NUMPY, ZARR, TIFF_KINDS, ZIPPED_ZARR)
+FORMATS: tuple[Format, ...] = (
+    *(TIFF, IMAGES, VIDEO, NUMPY, ZARR),
+    *(TIFF_KINDS, ZIPPED_ZARR, BIOIO, HDF5),
+)
 """Every format, in the order in which dialogs and messages name them."""
 
 
