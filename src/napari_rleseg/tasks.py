@@ -234,7 +234,7 @@ def save_stack(
     """
     if tuple(data.shape[:3]) != shape:  # one frame
         data = data[None]
-    with whole_file(target) as temporary:
+    with whole_file(target, overwrite=False) as temporary:
         array = create_stack(temporary, (*shape, *data.shape[3:]), data.dtype)
         for frame in range(shape[0]):
             array[frame] = np.asarray(data[frame])

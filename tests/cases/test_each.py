@@ -84,10 +84,17 @@ def test_masks_of_one_name_are_refused(run, images):
 def test_masks_never_replace_images(run, images):
     tifffile.imwrite(images / "c.tif", np.ones((64, 64), np.uint8))
     before = (images / "c.tif").read_bytes()
+    names = sorted(os.listdir("images"))
     for flags in ((), ("--overwrite",)):
-        code, _, err = run("images", "--each", "-o", "images", *flags)
-        assert code == 2
-        assert "would replace it" in err
+        for stack, place, about in (
+            ("images", "images", "is the input"),
+            ("images", "images/masks", "lies inside the input"),
+            ("images/a1.png", "images", "contains the input"),
+        ):
+            code, _, err = run(stack, "--each", "-o", place, *flags)
+            assert code == 2
+            assert about in " ".join(err.split())
+    assert sorted(os.listdir("images")) == names
     os.makedirs("masks")
     (images / "c.tif").rename("masks/a1.tif")
     code, _, err = run("images/a1.png", "--each", "-o", "masks")

@@ -10,6 +10,7 @@ from rleseg_core.cli.options import Reporting
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.data.formats.registry import plain_name, series_of, sources_in
 from rleseg_core.errors import DataError, RlesegError
+from rleseg_core.outputs import Output, check_outputs
 from rleseg_core.reports import product_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def plan_each(stacks: Sequence[Path], folder: Path, pattern: str | None) -> list
     ------
     DataError
         If there are none, the masks of two would have one name, or `folder` is a file.
+    OutputError
+        If `folder` is, contains or lies inside one of the sources, where masks would be taken for
+        images the next time.
     """
+    check_outputs([Output(folder, "a folder of masks", Path.is_dir, kept=True)], stacks)
     if folder.suffix or (folder.exists() and not folder.is_dir()):
         raise DataError(f"with --each, --out is a folder for the masks; {folder} is none")
     files: list[Path] = []
@@ -59,8 +64,6 @@ def plan_each(stacks: Sequence[Path], folder: Path, pattern: str | None) -> list
                 f"{name}{SUFFIX}; segment them into two folders"
             )
         by_name[name.casefold()] = path
-        if (folder / f"{name}{SUFFIX}").resolve() == path.resolve():
-            raise DataError(f"the masks of {path} would replace it; choose another --out")
     return [
         EachSource(source=path, target=folder / f"{plain_name(path)}{SUFFIX}") for path in files
     ]

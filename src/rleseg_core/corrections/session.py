@@ -96,7 +96,7 @@ def create_session(
     image_file = None if image_path is None else Path(image_path).resolve()
     mark = None if image_file is None else image_mark(image_file)
     sums = []
-    with whole_file(folder) as temporary:
+    with whole_file(folder, overwrite=False) as temporary:
         temporary.mkdir()
         record = {"class_names": list(class_names), **(provenance or {})}
         copies = [
