@@ -1,7 +1,6 @@
 """Painted changes, recorded in the correction log while the user works."""
 
-import collections
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 
 from napari.components import Dims
 from napari.layers import Labels
@@ -15,19 +14,18 @@ from rleseg_core.errors import DataError
 QUIET_MS = 300  # without a stroke, then changes are recorded
 PATIENCE_MS = 2000  # after the first stroke at the latest, however fast others follow
 RETRY_MS = 3000  # after a failure, then it is tried again to record what is in memory
-HISTORY = 100  # strokes that napari can undo
 
 
 class CorrectionRecorder(QObject):
-    """Compares a labels layer with its log after each stroke, and records what changed.
+    """Records what is painted on a labels layer in its log, a moment after each stroke.
 
-    The layer's events only say that something changed: strokes where the viewer is, an undo or redo
-    in any of the frames that were painted last. Frames are read, compared and written in a thread.
+    The labels of the log say when they are painted on, by strokes and by napari's undo and redo,
+    and know in which frames. They are compared with the log and written in a thread.
 
     Parameters
     ----------
     layer : Labels
-        (T, Y, X), its data the `labels` of the log, so that what is painted is on disk at once.
+        Its data are the `labels` of the log, so that what is painted is on disk at once.
     log : CorrectionLog
         Records the changes, relative to its `prediction`.
     dims : Dims
@@ -37,6 +35,7 @@ class CorrectionRecorder(QObject):
     """
 
     saved = Signal()  # something was recorded
+    painted = Signal()
     failed = Signal(str, str)  # message, traceback or nothing; it is tried again until it works
 
     def __init__(
@@ -45,9 +44,6 @@ class CorrectionRecorder(QObject):
         super().__init__(parent)
         self.layer, self.log = layer, log
         self._dims = dims
-        self._dirty: set[int] = set()
-        self._writing: set[int] = set()
-        self._strokes: collections.deque[int] = collections.deque(maxlen=HISTORY)
         self.failure = ""  # why the last changes are only in memory
         self._waiting = QElapsedTimer()
         self._timer = QTimer(self)
@@ -57,8 +53,8 @@ class CorrectionRecorder(QObject):
         self._runner.reported.connect(self._report)
         self._runner.failed.connect(self._fail)
         self._runner.finished.connect(self._wrote)
-        listen(layer.events.paint, self._painted, self)
-        listen(layer.events.set_data, self._drawn, self)
+        self.painted.connect(self._painted)
+        log.labels.on_painted = self.painted.emit
         listen(dims.events.current_step, self._left, self)
 
     @property
@@ -70,7 +66,7 @@ class CorrectionRecorder(QObject):
     @property
     def pending(self) -> bool:
         """Whether something may not be recorded yet."""
-        return bool(self._dirty or self._writing)
+        return self._runner.busy or self._timer.isActive()
 
     @property
     def status(self) -> str:
@@ -91,9 +87,7 @@ class CorrectionRecorder(QObject):
             If it cannot be written; it stays in memory, and comes back here with the next flush.
         """
         self._timer.stop()
-        frames = sorted(self._dirty | self._writing)
-        recorded = list(record_changes(self.log, self.log.labels, frames))
-        self._dirty.clear()
+        recorded = list(_record_painted(self.log))
         self._recovered()
         if any(report.n_pixels for report in recorded):
             self.saved.emit()
@@ -128,48 +122,32 @@ class CorrectionRecorder(QObject):
     def close(self) -> None:
         """Record what is left, and stop listening."""
         self.flush()
-        self.layer.events.paint.disconnect(self._painted)
-        self.layer.events.set_data.disconnect(self._drawn)
+        self.log.labels.on_painted = None
         self._dims.events.current_step.disconnect(self._left)
         self._runner.close()
         self.log.close()
 
     def _painted(self) -> None:
-        if self.layer.n_edit_dimensions > 2:
-            self._mark(range(self.log.shape[0]))
-        else:
-            self._strokes.append(self.frame)
-            self._mark([self.frame])
-
-    def _drawn(self) -> None:
-        # napari announces an undo only by a redraw; it may be in a frame that is not shown
-        if self._strokes:
-            self._mark(set(self._strokes))
-
-    def _left(self) -> None:
-        if self._dirty:
-            self._timer.start(0)
-
-    def _mark(self, frames: Iterable[int]) -> None:
-        if not self._dirty:
+        if not self._timer.isActive():
             self._waiting.start()
-        self._dirty.update(frames)
         self._timer.start(max(0, min(QUIET_MS, PATIENCE_MS - self._waiting.elapsed())))
 
+    def _left(self) -> None:
+        if self.log.labels.painted_frames():
+            self._timer.start(0)
+
     def _flush(self) -> None:
-        if self._runner.busy or not self._dirty:
-            return  # what is being written first comes back here
-        self._writing, self._dirty = self._dirty, set()
-        self._runner.start(_record, self.log, sorted(self._writing))
+        if not self._runner.busy and self.log.labels.painted_frames():
+            self._runner.start(_record, self.log)
 
     def _report(self, reports: list[FrameRecorded]) -> None:
         if any(report.n_pixels for report in reports):
             self.saved.emit()
 
     def _wrote(self) -> None:
-        self._writing.clear()
         self._recovered()
-        self._flush()
+        if not self._timer.isActive():
+            self._flush()  # what was painted meanwhile
 
     def _recovered(self) -> None:
         if self.failure:
@@ -177,8 +155,6 @@ class CorrectionRecorder(QObject):
             self.saved.emit()
 
     def _fail(self, message: str, details: str) -> None:
-        self._dirty |= self._writing
-        self._writing.clear()
         self._timer.start(RETRY_MS)
         known, self.failure = self.failure, message
         if message != known:  # once, not at every try
@@ -196,15 +172,18 @@ class CorrectionRecorder(QObject):
         self.layer.editable = False  # napari forgets its history, which is no longer true
         self.layer.editable = True
         self.layer.mode = mode
-        self._strokes.clear()
         self.layer.refresh()
         self.saved.emit()
 
 
-def _record(log: CorrectionLog, frames: list[int]) -> Generator[FrameRecorded, None, None]:
-    """Job that records what was painted on some frames."""
+def _record_painted(log: CorrectionLog) -> Generator[FrameRecorded, None, None]:
+    return record_changes(log, log.labels, log.labels.painted_frames())
+
+
+def _record(log: CorrectionLog) -> Generator[FrameRecorded, None, None]:
+    """Job that records what was painted."""
     try:
-        yield from record_changes(log, log.labels, frames)
+        yield from _record_painted(log)
     except OSError as error:
         raise DataError(_sentence(error)) from error
 

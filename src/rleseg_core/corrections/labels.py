@@ -35,6 +35,8 @@ class SessionLabels:
     ----------
     failure : OSError or None
         Why the last stroke is only in memory; None if it is on disk.
+    on_painted : callable or None
+        Called after each assignment that changed something.
 
     Notes
     -----
@@ -52,6 +54,7 @@ class SessionLabels:
     ):
         self.shape, self.dtype = shape, dtype
         self.failure: OSError | None = None
+        self.on_painted: Callable[[], object] | None = None
         self._logged = logged
         self._journal = journal
         self._lock = threading.RLock()
@@ -98,9 +101,11 @@ class SessionLabels:
         self._check_writable()
         key = _plain(key, self.shape)
         with self._lock:
-            for correction in list(self._changes(key, value)):
-                if correction.n_pixels:
-                    self._paint(correction)
+            changes = [change for change in self._changes(key, value) if change.n_pixels]
+            for correction in changes:
+                self._paint(correction)
+        if changes and self.on_painted is not None:
+            self.on_painted()
 
     def take_over(self, strokes: Iterable[Stroke]) -> None:
         """Take over strokes that a killed program left in the journal.

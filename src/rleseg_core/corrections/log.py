@@ -387,8 +387,10 @@ class CorrectionLog:
         self._file.append(to_line(record.fields()))
         try:
             os.fsync(self._file.fileno())
-        except OSError:
+        except OSError as error:
             self._file.cut_off()
+            if error.errno is not None and error.filename is None:
+                error.filename = str(self._file.path)
             raise
         self._file.commit()
         self._gate.note()
