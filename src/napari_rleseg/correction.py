@@ -17,7 +17,7 @@ from napari_rleseg.earlier import (
     open_corrections,
 )
 from napari_rleseg.jobs import InProcessRunner, show_failure
-from napari_rleseg.layers import class_names_of, provenance_of, show_labels, stack_shape
+from napari_rleseg.layers import class_names_of, notes, provenance_of, show_labels, stack_shape
 from napari_rleseg.marks import ReviewMarks
 from napari_rleseg.recorder import CorrectionRecorder
 from napari_rleseg.session import Session, sessions_folder
@@ -277,6 +277,7 @@ class MaskCorrection(QObject):
             class_names=names,
             provenance=json.loads(json.dumps(provenance_of(layer), default=str)),  # plain JSON
             image_path=images,
+            ignores=bool(notes(layer).get("ignores")),
         )
 
     def _report(self, reports: list[FrameCopied | FrameRecorded]) -> None:

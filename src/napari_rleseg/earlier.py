@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from napari_rleseg.io import read_record
 from rleseg_core.corrections import (
     CorrectionLog,
@@ -17,7 +19,10 @@ from rleseg_core.corrections import (
     read_header,
     recover,
 )
+from rleseg_core.data.arrays import ArrayLike, frames_array
+from rleseg_core.data.labels import without_ignored
 from rleseg_core.errors import DataError, InUseError
+from rleseg_core.spec import IGNORED
 
 FOLDER = "corrections"
 
@@ -108,11 +113,34 @@ def find_earlier(
 
 
 def begin_corrections(
-    folder: Path, prediction: object, **options: object
+    folder: Path, prediction: ArrayLike, *, ignores: bool = False, **options: object
 ) -> Generator[FrameCopied, None, OpenedCorrections]:
-    """Job that makes a session, as `create_session`, and opens it."""
-    yield from create_session(folder, prediction, **options)  # type: ignore[arg-type]
-    return OpenedCorrections(CorrectionLog(folder))
+    """Job that makes a session, as `create_session`, and opens it.
+
+    Parameters
+    ----------
+    folder : Path
+        The new session.
+    prediction : (T, Y, X) integer array
+        Class ids.
+    ignores : bool
+        Whether `IGNORED` among them stands for pixels that nobody has reviewed.
+    **options
+        Those of `create_session`.
+    """
+    source = prediction
+    if ignores:
+
+        def known(frame: int) -> np.ndarray:
+            return without_ignored(np.asarray(prediction[frame]))
+
+        n_frames, *size = prediction.shape
+        source = frames_array(known, n_frames, tuple(size), np.dtype(prediction.dtype))
+    yield from create_session(folder, source, **options)  # type: ignore[arg-type]
+    log = CorrectionLog(folder)
+    for frame in range(log.shape[0] if ignores else 0):
+        log.mark_unreviewed(frame, np.asarray(prediction[frame]) == IGNORED)
+    return OpenedCorrections(log)
 
 
 def open_corrections(

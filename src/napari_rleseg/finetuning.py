@@ -11,13 +11,13 @@ from platformdirs import user_data_path
 from qtpy.QtCore import QObject, Signal
 
 from napari_rleseg.jobs import show_failure
-from napari_rleseg.layers import class_names_of, stack_shape
+from napari_rleseg.layers import class_names_of, notes, stack_shape
 from napari_rleseg.session import Session
 from napari_rleseg.tasks import FineTuneSettings, TrainingSource, fine_tune
 from rleseg_core.checkpoints import ModelInfo, read_info
 from rleseg_core.data import plan_windows
 from rleseg_core.errors import DataError, RlesegError
-from rleseg_core.spec import WindowSpec
+from rleseg_core.spec import IGNORED, WindowSpec
 from rleseg_core.training import LAST, Recipe
 
 
@@ -152,7 +152,10 @@ class FineTuning(QObject):
 
         def train(images: Path, masks: Path) -> None:
             names = class_names_of(labels)
-            layer = TrainingSource(images=images, labels=masks, class_names=names, frames=frames)
+            ignore = (IGNORED,) if notes(labels).get("ignores") else ()
+            layer = TrainingSource(
+                images=images, labels=masks, class_names=names, frames=frames, ignore=ignore
+            )
             self._train([*sources, layer], settings)
 
         def write_labels(images: Path) -> None:

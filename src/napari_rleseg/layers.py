@@ -12,6 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_rleseg.calibration import METADATA, NOTES, layer_transform
 from rleseg_core.data.metadata import MICROMETER, UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError
+from rleseg_core.spec import IGNORED
 from rleseg_core.text import printable
 
 if TYPE_CHECKING:
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
 
     from rleseg_core.data import ImageStack
 
+UNKNOWN_COLOUR = "#9a9a9a"  # of pixels that do not count
+
 
 def class_colormap(metadata: StackMetadata) -> DirectLabelColormap:
-    """Colours of a labels layer whose values are class ids; the background is transparent."""
+    """Colours of a labels layer of class ids: background is transparent, ignored pixels grey."""
     colours: dict[int | None, str] = {None: "#ff0000", 0: "transparent"}
     n_classes = len(metadata.class_names)
     colours |= {index: metadata.colour_of(index) for index in range(1, n_classes + 1)}
+    colours[IGNORED] = UNKNOWN_COLOUR
     return DirectLabelColormap(color_dict=colours)
 
 

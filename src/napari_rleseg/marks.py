@@ -10,14 +10,13 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_rleseg.jobs import InProcessRunner
-from napari_rleseg.layers import notes, stack_transform
+from napari_rleseg.layers import UNKNOWN_COLOUR, notes, stack_transform
 from napari_rleseg.recorder import CorrectionRecorder
 from napari_rleseg.signals import listen
 from rleseg_core.corrections import record_marks
 
 QUIET_MS = 300  # without a stroke, then marks are recorded
 NAME = "not reviewed"
-COLOUR = "#9a9a9a"
 
 
 class ReviewMarks(QObject):
@@ -128,11 +127,12 @@ class ReviewMarks(QObject):
 
 
 def _layer(data: zarr.Array, masks: Labels) -> Labels:
+    colours: dict[int | None, str] = {None: UNKNOWN_COLOUR, 0: "transparent", 1: UNKNOWN_COLOUR}
     layer = Labels(
         data,
         name=NAME,
         opacity=0.6,
-        colormap=DirectLabelColormap(color_dict={None: COLOUR, 0: "transparent", 1: COLOUR}),
+        colormap=DirectLabelColormap(color_dict=colours),
         **stack_transform(masks),
     )
     notes(layer)["class_names"] = (NAME,)

@@ -15,7 +15,7 @@ import numpy as np
 import zarr
 
 from rleseg_core.checkpoints import read_info
-from rleseg_core.data import ImageStack, LabelledStack, LabelStack, open_labels
+from rleseg_core.data import IdOptions, ImageStack, LabelledStack
 from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.files import time_stamp, whole_file
 
@@ -98,12 +98,15 @@ class TrainingSource:
         Names of the labels 1, 2, …
     frames : tuple of int
         Frames to train on.
+    ignore : tuple of int
+        Labels of pixels that do not count.
     """
 
     images: Path | None
     labels: Path
     class_names: tuple[str, ...]
     frames: tuple[int, ...]
+    ignore: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,13 +191,6 @@ def open_images(
     stack = ImageStack.open(path)
     yield
     return stack, (stack.intensity_range() if stack.shape[3] < 3 else None)
-
-
-def open_masks(path: Path) -> Generator[None, None, tuple[LabelStack, int]]:
-    """A label stack, and the highest label in its first frame."""
-    stack = open_labels(path)
-    yield
-    return stack, int(stack.frame(0).max(initial=0))
 
 
 def open_session(path: Path) -> "Generator[None, None, list[LayerData]]":
@@ -292,9 +288,10 @@ def labelled_stack(source: TrainingSource) -> LabelledStack:
 
         (stack,) = CorrectedDataset([source.labels])
         return replace(stack, frames=source.frames)
-    return LabelledStack(
-        images=ImageStack.open(source.images),
-        classes=open_labels(source.labels).data,
-        class_names=source.class_names,
+    return LabelledStack.from_paths(
+        source.images,
+        source.labels,
+        source.class_names,
         frames=source.frames,
+        ids=IdOptions(ignore=source.ignore or None),
     )

@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import tifffile
 from napari.layers import Image, Labels
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMessageBox
 
-from napari_rleseg.layers import class_names_of
+from napari_rleseg.layers import class_names_of, notes
 from napari_rleseg.widgets.load import LoadWidget
+from rleseg_core.data.formats.writers import write_labels
 
 pytestmark = pytest.mark.gui
 
@@ -66,7 +69,7 @@ def test_instance_masks_become_one_class(load, session, qtbot, tmp_path):
     (layer,) = session.viewer.layers
     assert class_names_of(layer) == ("cell",)
     np.testing.assert_array_equal(np.asarray(layer.data), ids > 0)
-    assert "41 instances" in load.info.text()
+    assert "0 → background, 1 id → objects of cell" in load.info.text()
 
 
 def test_class_masks_take_the_names_that_were_typed(load, session, qtbot, tmp_path):
@@ -84,4 +87,79 @@ def test_missing_file_is_told_in_the_panel(load, session, qtbot):
     with qtbot.waitSignal(session.reading.stopped):
         load.open_images(Path("no-such-file.tif"))
     assert "no-such-file.tif" in load.info.text()
+    assert not session.viewer.layers
+
+
+def open_masks(load, session, qtbot, path, labels):
+    tifffile.imwrite(path, labels, photometric="minisblack")
+    wait_for(qtbot, load, load.open_masks, path)
+    return session.viewer.layers[-1]
+
+
+def test_how_numbers_are_read_is_told(load, session, qtbot, tmp_path):
+    grey = np.zeros((2, 20, 30), np.uint8)
+    grey[1, 2:5, 3:9] = 255  # the first frame alone would not tell
+    layer = open_masks(load, session, qtbot, tmp_path / "grey.tif", grey)
+    assert "0 → background, 255 → cell" in load.info.text()
+    np.testing.assert_array_equal(np.asarray(layer.data), grey > 0)
+    assert class_names_of(layer) == ("cell",)
+
+
+def test_noted_names_are_matched(load, session, qtbot, tmp_path):
+    classes = np.zeros((2, 20, 30), np.uint8)
+    classes[0, 2:5, 3:9] = 2
+    write_labels(tmp_path / "named.tif", classes, ("dfc", "ipsc"))
+    load.class_names.setText("ipsc, dfc")
+    wait_for(qtbot, load, load.open_masks, tmp_path / "named.tif")
+    (layer,) = session.viewer.layers
+    assert class_names_of(layer) == ("ipsc", "dfc")
+    np.testing.assert_array_equal(np.asarray(layer.data), classes > 0)
+    load.class_names.setText("ipsc, other")
+    with qtbot.waitSignal(session.reading.stopped):
+        load.open_masks(tmp_path / "named.tif")
+    assert "--classes dfc,ipsc" in load.info.text()
+
+
+def answer(qtbot, load, text):
+    """Press a button of the question that is open."""
+    (question,) = load.findChildren(QMessageBox)
+    (button,) = [one for one in question.buttons() if one.text().replace("&", "") == text]
+    with qtbot.waitSignal(load.loaded):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_a_mark_beside_ids_is_asked_for(load, session, qtbot, tmp_path):
+    classes = np.zeros((2, 20, 30), np.uint8)
+    classes[0, 2:5, 3:9] = 1
+    classes[1, 10:] = 255
+    tifffile.imwrite(tmp_path / "void.tif", classes, photometric="minisblack")
+    with qtbot.waitSignal(session.reading.stopped):
+        load.open_masks(tmp_path / "void.tif")
+    assert not session.viewer.layers
+    assert "--ignore 255" in load.info.text()
+    answer(qtbot, load, "Ignore 255")
+    (layer,) = session.viewer.layers
+    assert "255 → ignored" in load.info.text()
+    np.testing.assert_array_equal(np.asarray(layer.data), classes)
+    assert notes(layer)["ignores"]
+
+
+def test_another_background_is_asked_for(load, session, qtbot, tmp_path):
+    ids = np.full((2, 20, 30), -1, np.int32)
+    ids[:, 2:5, 3:9] = 41
+    tifffile.imwrite(tmp_path / "neg.tif", ids, photometric="minisblack")
+    with qtbot.waitSignal(session.reading.stopped):
+        load.open_masks(tmp_path / "neg.tif")
+    answer(qtbot, load, "-1 is background")
+    (layer,) = session.viewer.layers
+    np.testing.assert_array_equal(np.asarray(layer.data), ids > 0)
+
+
+def test_fractions_are_told(load, session, qtbot, tmp_path):
+    labels = np.zeros((2, 20, 30), np.float32)
+    labels[1, 3, 4] = 0.5
+    tifffile.imwrite(tmp_path / "f.tif", labels, photometric="minisblack")
+    with qtbot.waitSignal(session.reading.stopped):
+        load.open_masks(tmp_path / "f.tif")
+    assert "whole numbers" in load.info.text()
     assert not session.viewer.layers

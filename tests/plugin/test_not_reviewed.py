@@ -6,7 +6,7 @@ import tifffile
 from qtpy.QtCore import Qt
 
 from napari_rleseg.io import write_masks
-from napari_rleseg.layers import show_labels
+from napari_rleseg.layers import notes, show_labels
 from napari_rleseg.marks import NAME
 from napari_rleseg.tasks import TrainingSource, labelled_stack
 from napari_rleseg.widgets.correct import CorrectWidget
@@ -127,3 +127,35 @@ def test_the_marks_can_be_closed(qtbot, widget, session):
     assert not widget.not_reviewed.mark_button.isChecked()
     correct(qtbot, widget, session)
     assert session.corrections.changed_pixels()
+
+
+def test_ignored_pixels_of_opened_masks_are_not_reviewed(qtbot, session, cells):
+    classes = cells.classes.copy()
+    classes[:, :20] = IGNORED
+    layer = show_labels(session.viewer, classes, NAMES, name="m", image=session.image)
+    notes(layer)["ignores"] = True
+    session.result = layer
+    widget = CorrectWidget(session)
+    qtbot.addWidget(widget)
+    with qtbot.waitSignal(widget.correction.opened):
+        widget.start_page.start_button.click()
+    log = session.corrections
+    np.testing.assert_array_equal(log.frame(1), np.where(classes[1] == IGNORED, 0, classes[1]))
+    np.testing.assert_array_equal(log.unreviewed(1), classes[1] == IGNORED)
+    assert NAME in session.viewer.layers
+    widget.correction.finish()
+
+
+def test_layers_that_ignore_pixels_can_be_learned_from(tmp_path, cells):
+    classes = cells.classes.copy()
+    classes[:, :20] = IGNORED
+    tifffile.imwrite(tmp_path / "images.tif", cells.images, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "masks.tif", classes, photometric="minisblack")
+    source = TrainingSource(
+        images=tmp_path / "images.tif",
+        labels=tmp_path / "masks.tif",
+        class_names=NAMES,
+        frames=(0,),
+        ignore=(IGNORED,),
+    )
+    np.testing.assert_array_equal(labelled_stack(source).class_frame(0), classes[0])

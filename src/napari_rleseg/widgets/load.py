@@ -1,9 +1,9 @@
 """The panel that opens images, masks and earlier sessions."""
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from napari.layers import Labels, Layer
 from napari.types import LayerData
 from qtpy.QtCore import Signal
@@ -19,17 +19,18 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rleseg.jobs import show_failure
-from napari_rleseg.layers import provenance_of, show_image, show_labels
+from napari_rleseg.layers import notes, provenance_of, show_image, show_labels
+from napari_rleseg.masks import OpenedMasks, UnclearMasks
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.shown import shown
 from napari_rleseg.widgets.controls import form_layout, text_label
+from napari_rleseg.widgets.which_ids import ask_ids
 from rleseg_core.checkpoints import find_model, read_info
-from rleseg_core.data import CLASS_NAMES, ImageStack, LabelStack
+from rleseg_core.data import CLASS_NAMES, ImageStack
 from rleseg_core.data.formats.registry import dialog_filter
+from rleseg_core.data.ids import IdChoice
 from rleseg_core.errors import CheckpointError
 from rleseg_core.text import printable
-
-MOST_CLASSES = 8  # masks with higher numbers hold instance ids
 
 
 class LoadWidget(QWidget):
@@ -83,18 +84,18 @@ class LoadWidget(QWidget):
 
     def open_masks(self, path: str | Path) -> None:
         """Open a file or folder of masks and show it."""
-        self._open("napari_rleseg.tasks:open_masks", path)
+        self._open("napari_rleseg.masks:open_masks", path, self._given_names())
 
     def open_sample(self) -> None:
         """Show the simulated time-lapse, and its truth, hidden."""
         self._open("napari_rleseg.tasks:sample", None)
 
-    def _open(self, job: str, path: str | Path | None) -> None:
+    def _open(self, job: str, path: str | Path | None, *options: object) -> None:
         if self._session.reading.busy:
             self.info.setText("Another file is being read; wait for it.")
             return
         self._asked = Path(path) if path else Path()
-        self._session.reading.start(job, *([] if path is None else [self._asked]))
+        self._session.reading.start(job, *([] if path is None else [self._asked]), *options)
 
     def _show(self, product: object) -> None:
         if self._asked is None:  # not our job
@@ -106,8 +107,11 @@ class LoadWidget(QWidget):
                 layer = show_image(self._session.viewer, stack, limits, size)
                 self._show_first(layer)
                 self._report(layer, stack.shape, str(stack.dtype), str(stack.path or ""))
-            case (LabelStack() as stack, int(highest)):
-                self._show_masks(stack, highest)
+            case OpenedMasks():
+                self._show_masks(product)
+            case UnclearMasks():
+                self.info.setText(product.sentence)
+                ask_ids(product, partial(self._choose_ids, product.path), self)
             case list(layers) if asked == Path():
                 image, *_ = self._add(layers)
                 self._choose_sample_model()
@@ -138,25 +142,26 @@ class LoadWidget(QWidget):
             with suppress(CheckpointError):  # it is not installed
                 self._session.model = read_info(find_model("demo"))
 
-    def _show_masks(self, stack: LabelStack, highest: int) -> None:
-        names = tuple(name.strip() for name in self.class_names.text().split(",") if name.strip())
-        names = names or stack.metadata.class_names
-        data, note = stack.data, ""
-        if highest > max(len(names), MOST_CLASSES):
-            names = names[:1] or ("cell",)
-            data, note = (data > 0).astype(np.uint8), f" · {highest} instances in the first frame"
-        names = names or tuple(f"class {number}" for number in range(1, highest + 1)) or ("cell",)
+    def _given_names(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.class_names.text().split(",") if name.strip())
+
+    def _choose_ids(self, path: Path, choice: IdChoice) -> None:
+        self._open("napari_rleseg.masks:open_masks", path, (), choice.rules)
+
+    def _show_masks(self, masks: OpenedMasks) -> None:
+        stack = masks.stack
         layer = show_labels(
             self._session.viewer,
-            data,
-            names,
+            masks.data,
+            masks.class_names,
             name=stack.name or "masks",
             image=self._session.image,
-            path=None if note else stack.path,
+            path=stack.path if masks.is_plain else None,
             provenance=stack.metadata.provenance,
             metadata=stack.metadata,
         )
-        self._report(layer, stack.shape, ", ".join(names) + note, str(stack.path or ""))
+        notes(layer)["ignores"] = masks.ignores
+        self._report(layer, stack.shape, printable(masks.told), str(stack.path or ""))
 
     def _report(self, layer: Layer, shape: tuple[int, ...], what: str, source: str) -> None:
         frames = f"{shape[0]} frame" + ("s" if shape[0] != 1 else "")

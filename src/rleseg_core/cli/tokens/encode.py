@@ -104,13 +104,14 @@ def _open(path: Path, options: EncodeOptions, quiet: bool) -> "MaskStack":
     """Masks whose classes are named, noted, or numbered as high as their ids go."""
     from rleseg_core.data import LabelStack
     from rleseg_core.data.formats.writers import recorded_class_names
-    from rleseg_core.data.ids import number_of_classes
+    from rleseg_core.data.ids import IdReader, IdRules, number_of_classes
 
     masks = options.masks
     if masks.classes is not None or masks.instances or recorded_class_names(path):
         return masks.open_as(path, masks.class_names(path), quiet)
     labels = LabelStack.open(path, **ReadOptions(**masks.reading).keywords())
-    highest = number_of_classes(labels, masks.ids.options())
+    counts = IdReader(labels, IdRules(class_names=("class1",)), str(path)).counts
+    highest = number_of_classes(counts, masks.ids.options())
     return masks.open_as(path, [f"class{k}" for k in range(1, highest + 1)], quiet)
 
 

@@ -1,5 +1,6 @@
 """What the numbers in a mask mean: one strict reading of ids, decided once for a whole source."""
 
+from rleseg_core.data.ids.choices import IdChoice, choices
 from rleseg_core.data.ids.counting import count_values, whole_numbers
 from rleseg_core.data.ids.mapping import MOST_CLASSES, IdMapping
 from rleseg_core.data.ids.names import ids_by_name, names_in_order
@@ -10,10 +11,12 @@ from rleseg_core.spec import IGNORED
 __all__ = [
     "IGNORED",
     "MOST_CLASSES",
+    "IdChoice",
     "IdMapping",
     "IdOptions",
     "IdReader",
     "IdRules",
+    "choices",
     "count_values",
     "decide",
     "ids_by_name",

@@ -1,7 +1,7 @@
 """The ids of one source, frame by frame, after one look at all of them."""
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,8 @@ class IdReader:
         Name of the masks in errors.
     frames : sequence of int, optional
         The frames that decide; all by default.
+    counts : mapping of int to int, optional
+        Pixels of each number, if they are known already.
 
     Notes
     -----
@@ -37,8 +39,11 @@ class IdReader:
         rules: IdRules,
         what: str = "the mask",
         frames: Sequence[int] | None = None,
+        *,
+        counts: Mapping[int, int] | None = None,
     ) -> None:
         self.labels, self.rules, self.what = labels, rules, what
+        self._counts = counts
         self._frames = range(labels.shape[0]) if frames is None else tuple(frames)
         self._mapping: IdMapping | None = None
         self._lock = threading.RLock()
@@ -67,19 +72,36 @@ class IdReader:
         DataError
             If it cannot be told; the message says what to do.
         """
-        if self._mapping is not None:
-            return self._mapping
-        counts: dict[int, int] = {}
-        for done, frame in enumerate(self._frames, 1):
-            add_counts(counts, count_values(self._read(frame)))
-            yield done
-        dtype = np.dtype(self.labels.dtype)
-        dtype = np.dtype({"f": np.int64, "b": np.uint8}.get(dtype.kind, dtype))
-        try:
-            self._mapping = decide(counts, self.rules, dtype)
-        except DataError as error:
-            raise DataError(f"{self.what} {error}") from error
+        if self._mapping is None:
+            yield from self.count()
+            try:
+                self._mapping = decide(self.counts, self.rules, self.dtype)
+            except DataError as error:
+                raise DataError(f"{self.what} {error}") from error
         return self._mapping
+
+    def count(self) -> Generator[int, None, None]:
+        """Count the pixels of each number, with a report of the frames done after each."""
+        if self._counts is None:
+            counts: dict[int, int] = {}
+            for done, frame in enumerate(self._frames, 1):
+                add_counts(counts, count_values(self._read(frame)))
+                yield done
+            self._counts = counts
+
+    @property
+    def counts(self) -> Mapping[int, int]:
+        """Pixels of each number in the frames that decide."""
+        for _ in self.count():
+            pass
+        assert self._counts is not None
+        return self._counts
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the numbers as they are read: whole floats are int64."""
+        dtype = np.dtype(self.labels.dtype)
+        return np.dtype({"f": np.int64, "b": np.uint8}.get(dtype.kind, dtype))
 
     def class_frame(self, frame: int) -> np.ndarray:
         """Class ids of a frame, (Y, X) uint8; `IGNORED` where pixels do not count.
@@ -116,14 +138,18 @@ class IdReader:
         return labels.view(np.uint8) if labels.dtype == bool else labels
 
 
-def number_of_classes(labels: ArrayLike, options: IdOptions) -> int:
-    """How many classes a stack of masks has whose classes nobody has named, at least 1.
+def number_of_classes(counts: Mapping[int, int], options: IdOptions) -> int:
+    """How many classes masks have whose classes nobody has named, at least 1.
 
     Grey levels stand for one class or two; otherwise ids go up to the highest.
+
+    Parameters
+    ----------
+    counts : mapping of int to int
+        Pixels of each number, over the whole source.
+    options : IdOptions
+        What is known of the numbers.
     """
-    counts: dict[int, int] = {}
-    for frame in range(labels.shape[0]):
-        add_counts(counts, count_values(frame_of(labels, frame)))
     found = set(counts) - set(options.ignore or ()) - {options.background}
     if 255 in found and found <= {127, 128, 255}:
         return 2 if len(found) > 1 else 1

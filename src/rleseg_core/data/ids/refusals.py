@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rleseg_core.data.ids.names import listed
 
-_MARKS = (255, 65535, 2**32 - 1)  # by which programs mark pixels that do not count
+MARKS = (255, 65535, 2**32 - 1)  # by which programs mark pixels that do not count
 _FEW = 20  # classes that a person may name
 
 
@@ -77,7 +77,7 @@ def wrong_objects(counts: Mapping[int, int], background: int, *, asks: bool) -> 
             f"has no pixel of the id {background}, the background, and the id {largest} covers "
             f"{share:.0%} of it; if that is the background, say so (--background {largest})"
         )
-    if asks and len(others) > 2 and others[-1] in _MARKS and others[-2] < others[-1] / 2:
+    if asks and len(others) > 2 and others[-1] in MARKS and others[-2] < others[-1] / 2:
         return (
             f"holds the ids {some(values)}; if {others[-1]} marks pixels that do not count, say so "
             f"(--ignore {others[-1]}), and if it numbers an object, --ignore none"
@@ -88,7 +88,7 @@ def wrong_objects(counts: Mapping[int, int], background: int, *, asks: bool) -> 
 def _mark(others: Sequence[int], n_classes: int) -> int | None:
     """The number that looks like a mark of pixels that do not count, beside ids of classes."""
     rest = [value for value in others if not 0 <= value <= n_classes]
-    if len(rest) == 1 and rest[0] in _MARKS and len(others) > 1:
+    if len(rest) == 1 and rest[0] in MARKS and len(others) > 1:
         return rest[0]
     return None
 

@@ -1,0 +1,135 @@
+"""Masks for the viewer: their numbers read once, and said; where they cannot be told, asked.
+
+Knows neither Qt nor napari.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+
+from rleseg_core.data import IdOptions, LabelStack, open_labels
+from rleseg_core.data.arrays import frames_array
+from rleseg_core.data.ids import IdChoice, IdReader, IdRules, choices, number_of_classes
+from rleseg_core.data.stack import noted_class_names, noted_ids
+from rleseg_core.errors import DataError
+from rleseg_core.spec import IGNORED
+
+MOST_CLASSES = 8  # masks with higher numbers hold ids of objects, unless classes are named
+
+
+@dataclass(frozen=True)
+class OpenedMasks:
+    """Masks whose numbers are read as classes.
+
+    Parameters
+    ----------
+    stack : LabelStack
+        The masks as they are.
+    data : (T, Y, X) integer dask array
+        Class ids; `IGNORED` where pixels do not count.
+    class_names : tuple of str
+        Names of the classes 1, 2, …
+    told : str
+        How the numbers were read, and what is unusual.
+    is_plain : bool
+        Whether the numbers are the class ids as they are.
+    ignores : bool
+        Whether there are pixels that do not count.
+    """
+
+    stack: LabelStack
+    data: da.Array
+    class_names: tuple[str, ...]
+    told: str
+    is_plain: bool
+    ignores: bool
+
+
+@dataclass(frozen=True)
+class UnclearMasks:
+    """Masks whose numbers cannot be told: a person is to choose.
+
+    Parameters
+    ----------
+    path : Path
+        The masks.
+    sentence : str
+        What is unclear.
+    choices : tuple of IdChoice
+        The ways to read them.
+    """
+
+    path: Path
+    sentence: str
+    choices: tuple[IdChoice, ...]
+
+
+def open_masks(
+    path: Path, class_names: Sequence[str] = (), rules: IdRules | None = None
+) -> Generator[int, None, OpenedMasks | UnclearMasks]:
+    """Job that opens masks; it reads every frame once, to see what their numbers mean.
+
+    Parameters
+    ----------
+    path : Path
+        File or folder of the masks.
+    class_names : sequence of str
+        Names of the classes that a person gave; by default those that the masks note.
+    rules : IdRules, optional
+        How a person chose to read them.
+
+    Yields
+    ------
+    int
+        Frames that were read.
+    """
+    stack = open_labels(path)
+    counting = IdReader(stack, IdRules(class_names=("cell",)), str(path))
+    yield from counting.count()
+    rules = rules or _rules(stack, tuple(class_names), counting.counts)
+    reader = IdReader(stack, rules, str(path), counts=counting.counts)
+    try:
+        mapping = reader.mapping
+    except DataError as error:
+        found = choices(counting.counts, rules, reader.dtype)
+        if not found:
+            raise
+        return UnclearMasks(Path(path), str(error), tuple(found))
+    n_frames, *size = stack.shape
+    is_plain = mapping.is_plain and not rules.objects
+    told = ". ".join((mapping.text, *mapping.warnings))
+    return OpenedMasks(
+        stack=stack,
+        data=stack.data
+        if is_plain
+        else frames_array(reader.class_frame, n_frames, tuple(size), np.dtype(np.uint8)),
+        class_names=rules.class_names,
+        told=told,
+        is_plain=is_plain,
+        ignores=bool(set(rules.options.ignore or ()) & set(counting.counts)),
+    )
+
+
+def _rules(stack: LabelStack, given: tuple[str, ...], counts: Mapping[int, int]) -> IdRules:
+    """What the numbers may mean: classes that are named, or as many as there seem to be."""
+    noted, options = noted_class_names(stack), noted_ids(stack, IdOptions())
+    if given or noted:
+        return IdRules(class_names=given or noted, noted=noted, options=options)
+    found = sorted(set(counts) - set(options.ignore or ()) - {0})
+    if any(value > MOST_CLASSES for value in found) and not _is_mark(found):
+        n_classes = number_of_classes(counts, options)
+        if n_classes > MOST_CLASSES:
+            return IdRules(class_names=("cell",), objects=True, options=options)
+    small = [value for value in found if 0 < value <= MOST_CLASSES]
+    n_classes = max(small, default=1 if len(found) < 2 else 2)
+    names = tuple(f"class {label}" for label in range(1, n_classes + 1))
+    return IdRules(class_names=names if n_classes > 1 else ("cell",), options=options)
+
+
+def _is_mark(found: Sequence[int]) -> bool:
+    """Whether the highest number alone is no class, and looks like a mark."""
+    *rest, last = found
+    return last in (IGNORED, 65535) and bool(rest) and max(rest) <= MOST_CLASSES
