@@ -54,7 +54,9 @@ class CorrectionRecorder(QObject):
         self._runner.failed.connect(self._fail)
         self._runner.finished.connect(self._wrote)
         self.painted.connect(self._painted)
-        log.labels.on_painted = self.painted.emit
+        labels = log.labels
+        labels.on_painted = self.painted.emit
+        self.destroyed.connect(lambda: setattr(labels, "on_painted", None))
         listen(dims.events.current_step, self._left, self)
 
     @property
