@@ -1,5 +1,6 @@
 """The header of a model file: what it says, how it is written, and how it is checked."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -60,6 +61,17 @@ class ModelInfo:
     def name(self) -> str:
         """The name on its card, or else of its file."""
         return str(self.card.get("name") or self.path.stem)
+
+    def file_hash(self) -> str:
+        """SHA-256 of the file, as ``sha256sum`` gives it; empty if it is gone.
+
+        The file is read whole, which takes about a second for a gigabyte.
+        """
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return ""
 
     def provenance(self, **settings: object) -> dict[str, object]:
         """What is stored with masks of this model: classes, model, version, date, `settings`."""

@@ -15,7 +15,7 @@ from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.errors import DataError, OutputError
 from rleseg_core.outputs import check_outputs, exists
 
-_OF_UPDATES = ("model", "model_file", "step", "version", "date", "stitch", "device")
+_OF_UPDATES = ("model", "model_file", "model_sha256", "step", "version", "date", "stitch", "device")
 
 
 def check_result(

@@ -103,9 +103,11 @@ def predict_to_file(
     options = replace(options, **changes)
     inputs = source_files(segmenter.info.path)
     check_result(path, stack, inputs, frames=frames, overwrite=overwrite, update=update)
-    record = segmenter.info.provenance(stitch=options.stitch, device=str(segmenter.device))
+    record = segmenter.info.provenance(**_settings(segmenter, options))
     if stack.path is not None:
         record["source"] = stack.path.name
+    if stack.options.keywords():
+        record["reading"] = stack.options.keywords()
     existing = ExistingResult.read(path) if update and path.exists() else None
     if existing is not None:
         record = existing.record_with(record, frames)
@@ -143,3 +145,16 @@ def predict_to_file(
         device=str(segmenter.device),
         out=str(path),
     )
+
+
+def _settings(segmenter: Segmenter, options: PredictOptions) -> dict[str, object]:
+    """What decides on the masks besides the images, plain values for JSON."""
+    return {
+        "model_sha256": segmenter.info.file_hash(),
+        "stitch": options.stitch,
+        "top_p": options.sampling.top_p,
+        "image_size": options.image_size or segmenter.info.window_spec.image_size,
+        "draft": options.draft,
+        "preview": options.preview,
+        "device": str(segmenter.device),
+    }

@@ -12,6 +12,9 @@ from PIL import Image
 
 from rleseg_core.data.arrays import ArrayLike, frames_array
 from rleseg_core.data.formats.base import Format, ReadOptions, Series
+from rleseg_core.data.formats.tiff_metadata import PER_INCH, resolution_lengths
+from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.data.units import positive
 from rleseg_core.errors import DataError, DataWarning
 
 _DTYPES = {"1": "uint8", "L": "uint8", "LA": "uint8", "P": "uint8", "I": "int32", "F": "float32"}
@@ -29,6 +32,7 @@ def image_series(path: Path, _options: ReadOptions, masks: bool) -> list[Series]
     with _opened(path) as image:
         mode, height, width = image.mode, image.height, image.width
         n_frames = getattr(image, "n_frames", 1)
+        metadata = _metadata(image)
         is_grey = mode in _DTYPES or mode.startswith("I;16")
         if masks and not is_grey and "16" in str(getattr(image, "tile", "")):
             raise DataError(
@@ -46,8 +50,18 @@ def image_series(path: Path, _options: ReadOptions, masks: bool) -> list[Series]
             dtype=dtype,
             axes=axes if n_frames == 1 else f"T{axes}",
             read=partial(_frames, path, masks, (n_frames, *size), dtype),
+            metadata=metadata,
         )
     ]
+
+
+def _metadata(image: Image.Image) -> StackMetadata:
+    """The pixel size of a picture, if its resolution is not that of a screen or printer."""
+    dots = image.info.get("dpi")
+    if not isinstance(dots, tuple) or len(dots) != 2:
+        return StackMetadata()
+    cols, rows = positive(dots[0]), positive(dots[1])
+    return StackMetadata.of(resolution_lengths((rows, cols), PER_INCH))
 
 
 def _frames(path: Path, masks: bool, shape: tuple[int, ...], dtype: np.dtype) -> ArrayLike:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import tifffile
 
 RECORD = "rleseg"
-_PER_INCH, _PER_CENTIMETER = 2, 3  # values of the tag ResolutionUnit
-_CENTIMETERS_PER_INCH = 2.54
+PER_INCH, PER_CENTIMETER = 2, 3  # values of the tag ResolutionUnit
+_CENTIMETERSPER_INCH = 2.54
 _PRINT_DPI = 1200  # whole numbers of dots per inch up to here are set for screens and printers
 
 
@@ -124,7 +124,7 @@ def _imagej(tiff: "tifffile.TiffFile", _series: int) -> StackMetadata:
     page = tiff.pages.first
     resolution = (_per_unit(page, "YResolution"), _per_unit(page, "XResolution"))
     unit = noted.get("unit")
-    in_tags = not unit and _resolution_unit(page) in (_PER_INCH, _PER_CENTIMETER)
+    in_tags = not unit and _resolution_unit(page) in (PER_INCH, PER_CENTIMETER)
     if in_tags or (unit == "inch" and _is_print(resolution)):
         resolution = (None, None)
     return imagej_metadata(noted, resolution)
@@ -146,7 +146,7 @@ def _tags(tiff: "tifffile.TiffFile", _series: int) -> StackMetadata:
 
 
 def _resolution_unit(page: "tifffile.TiffPage | tifffile.TiffFrame") -> int:
-    return int(page.tags.valueof("ResolutionUnit", default=_PER_INCH))
+    return int(page.tags.valueof("ResolutionUnit", default=PER_INCH))
 
 
 def resolution_lengths(
@@ -154,12 +154,12 @@ def resolution_lengths(
 ) -> dict[str, object]:
     """Fields of `StackMetadata` for the pixels (Y, X) per inch (unit 2) or centimetre (3)."""
     rows, cols = resolution
-    if rows is None or cols is None or unit not in (_PER_INCH, _PER_CENTIMETER):
+    if rows is None or cols is None or unit not in (PER_INCH, PER_CENTIMETER):
         return {}
-    per_inch = 1.0 if unit == _PER_INCH else _CENTIMETERS_PER_INCH
+    per_inch = 1.0 if unit == PER_INCH else _CENTIMETERSPER_INCH
     if _is_print((rows * per_inch, cols * per_inch)):
         return {}
-    return lengths((1 / rows, 1 / cols), "inch" if unit == _PER_INCH else "cm")
+    return lengths((1 / rows, 1 / cols), "inch" if unit == PER_INCH else "cm")
 
 
 def _is_print(resolution: tuple[float | None, float | None]) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from rleseg_core.data.arrays import frames_array
 from rleseg_core.data.formats.base import Format, ReadOptions, Series
 from rleseg_core.data.formats.video_whole import missing_frames, packets_of
+from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.errors import DataError
 
 _KEPT_FRAMES = 16
@@ -54,6 +55,9 @@ class VideoFrames:
                 raise DataError(f"{path} holds no video")
             stream = container.streams.video[0]
             self.n_videos = len(container.streams.video)
+            # that of a GIF is how it is to be played
+            rate = None if path.suffix.lower() == ".gif" else stream.average_rate
+            self.frame_interval = None if not rate else float(1 / rate)
             self.is_grey = str(stream.codec_context.pix_fmt).startswith("gray")
             hidden = stream.codec_context.name in _WITH_HIDDEN_FRAMES
             packets = packets_of(container, stream)
@@ -139,6 +143,7 @@ def video_series(path: Path, options: ReadOptions, _masks: bool) -> list[Series]
             dtype=data.dtype,
             axes="TYXS",
             read=lambda: data,
+            metadata=StackMetadata(frame_interval=video.frame_interval),
             notes=tuple(notes),
             missing=tuple(video.missing),
         )

@@ -2,10 +2,12 @@
 
 import json
 
+import av
 import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 
 from rleseg_core.data import ImageStack
 from rleseg_core.data.formats.imagej import imagej_metadata
@@ -193,3 +195,36 @@ def test_record_of_version_0_1_in_a_zarr(tmp_path):
     array.attrs["rleseg"] = {"class_names": ["ipsc"], "model": "cells"}
     read = ImageStack.open(tmp_path / "a.zarr").metadata
     assert (read.class_names, read.provenance) == (("ipsc",), {"model": "cells"})
+
+
+def test_resolution_of_a_picture(tmp_path):
+    for name, dots, size in (("a.png", 50_800, 0.5), ("b.png", 300, None), ("c.jpg", 72, None)):
+        Image.new("L", (8, 8)).save(tmp_path / name, dpi=(dots, dots))
+        found = ImageStack.open(tmp_path / name).metadata.pixel_size
+        assert found == (None if size is None else pytest.approx((size, size), rel=1e-4))
+
+
+def test_frames_of_a_folder_have_the_metadata_of_their_files(tmp_path):
+    for t in range(2):
+        tifffile.imwrite(
+            tmp_path / f"t{t}.tif",
+            FRAMES[t],
+            photometric="minisblack",
+            resolution=(20_000, 20_000),
+            resolutionunit="CENTIMETER",
+        )
+    assert ImageStack.open(tmp_path).metadata.pixel_size == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.parametrize(("suffix", "interval"), [(".mp4", 0.25), (".gif", None)])
+def test_rate_of_a_video(tmp_path, suffix, interval):
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4" if suffix == ".mp4" else "gif", rate=4)
+        stream.width, stream.height = 32, 16
+        stream.pix_fmt = "yuv420p" if suffix == ".mp4" else "rgb8"
+        for value in (0, 100, 200):
+            pixels = np.full((16, 32, 3), value, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    assert ImageStack.open(path).metadata.frame_interval == interval
