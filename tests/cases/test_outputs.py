@@ -17,6 +17,7 @@ import zarr
 from rleseg_core import outputs as outputs_module
 from rleseg_core.checkpoints import build_model, new_model, save_checkpoint
 from rleseg_core.cli import main
+from rleseg_core.corrections import CorrectionLog
 from rleseg_core.data import LabelStack, SyntheticConfig, synthesize
 from rleseg_core.data.formats.writers import metadata_of, write_labels
 from rleseg_core.errors import OutputError
@@ -291,6 +292,16 @@ def test_synthetic_images_replace_only_their_like(folder):
     assert contents(folder)["mydata/images.tif"] != before["mydata/images.tif"]
 
 
+def test_part_of_a_synthetic_time_lapse_is_replaced_too(folder):
+    mine = folder / "mydata"
+    assert synth(mine) == 0
+    (mine / "images.tif").unlink()
+    assert synth(mine) == 2
+    assert synth(mine, "--overwrite") == 0
+    shutil.copy(folder / "masks.tif", mine / "classes.tif")  # not of `synth`
+    assert synth(mine, "--overwrite") == 2
+
+
 def test_folder_that_one_stands_in_is_not_replaced(folder, monkeypatch):
     (folder / "here").mkdir()
     monkeypatch.chdir(folder / "here")
@@ -403,3 +414,18 @@ def test_missing_inputs_and_broken_links_count(tmp_path):
 def test_check_makes_nothing(tmp_path):
     check_outputs([text(tmp_path / "new" / "folder" / "a.txt")])
     assert not any(tmp_path.iterdir())
+
+
+def test_session_of_corrections_does_not_lie_among_its_images(folder):
+    before = contents(folder)
+    prediction = np.zeros((3, 64, 64), np.uint8)
+    for source, place in (
+        ("frames", "frames/session"),
+        ("movie.zarr/0", "movie.zarr/session"),
+        ("frames", "new/../frames/new"),
+    ):
+        with pytest.raises(OutputError, match="lies inside the input"):
+            CorrectionLog.create(
+                folder / place, prediction, class_names=NAMES, image_path=folder / source
+            )
+    assert contents(folder) == before

@@ -65,7 +65,11 @@ def synth(
         folder,
         "a folder with a synthetic time-lapse",
         _FILES,
-        lambda path: "synthetic" in metadata_of(path / "images.tif").provenance,
+        lambda path: all(
+            "synthetic" in metadata_of(file).provenance
+            for file in path.iterdir()
+            if file.name in _FILES
+        ),
     )
     overwriting.check([output], [])
     size = (options.height, options.width)

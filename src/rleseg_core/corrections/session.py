@@ -19,9 +19,11 @@ from rleseg_core.corrections.header import (
 )
 from rleseg_core.corrections.images import image_mark
 from rleseg_core.corrections.prediction import checksum
+from rleseg_core.data.formats.sources import source_files
 from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.errors import DataError
 from rleseg_core.files import time_stamp, whole_file
+from rleseg_core.outputs import Output, check_outputs
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ def create_session(
     ------
     DataError
         If the prediction is not (T, Y, X) integers, the images do not fit it, or `folder` exists.
+    OutputError
+        If `folder` lies inside the images, or contains them.
     """
     folder = Path(folder)
     if len(prediction.shape) != 3 or not np.issubdtype(prediction.dtype, np.integer):
@@ -94,6 +98,8 @@ def create_session(
     if folder.exists():
         raise DataError(f"{folder} exists already; open that session or choose another folder")
     image_file = None if image_path is None else Path(image_path).resolve()
+    session = Output(folder, "a correction session", Path.is_dir, is_folder=True)
+    check_outputs([session], source_files(image_file))
     mark = None if image_file is None else image_mark(image_file)
     sums = []
     with whole_file(folder, overwrite=False) as temporary:

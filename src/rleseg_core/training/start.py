@@ -155,7 +155,8 @@ def train(
     lock = None
     if process_rank() == 0:
         lock = lock_run(run_dir)
-        read = [file for stack in data.stacks for file in source_files(stack.images.path)]
+        stacks = [*data.stacks, *data.replay, *(data.validation or ())]
+        read = [file for stack in stacks for file in source_files(stack.images.path)]
         check_run(info.path, run_dir, read, resume=resume, overwrite=overwrite)
     resumed, kept = resume and (run_dir / LAST).is_file(), []
     if resumed:
