@@ -61,11 +61,16 @@ def whole_file(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Have errors of the system name `path` where they name a temporary file, or nothing."""
+    """Have errors of the system name `path` where they name a file that is on its way to it.
+
+    That is a temporary file, one such as ``path.part``, or none at all.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno is not None and (error.filename is None or is_temporary(error.filename)):
+        name = "" if error.filename is None else str(error.filename)
+        is_on_its_way = not name or is_temporary(name) or name.startswith(f"{path}.")
+        if error.errno is not None and is_on_its_way:
             error.filename, error.filename2 = str(path), None  # the name that the user gave
         raise
 

@@ -1,5 +1,7 @@
+import errno
 import hashlib
 import json
+import os
 import re
 import threading
 import zipfile
@@ -157,6 +159,26 @@ def test_a_part_that_is_already_whole(server, fetched):
     part.with_name("model.zip.part.version").write_text(json.dumps(etag))
     fetch(server, fetched)
     assert fetched.read_bytes() == CONTENT
+
+
+def test_part_of_an_unknown_version_begins_anew(server, fetched):
+    fetched.parent.mkdir()
+    fetched.with_name("model.zip.part").write_bytes(b"cut off")
+    for note in ('{"cut', "[1]"):
+        fetched.with_name("model.zip.part.version").write_text(note)
+        fetch(server, fetched)
+        assert fetched.read_bytes() == CONTENT
+        fetched.rename(fetched.with_name("model.zip.part"))
+
+
+def test_full_disk_is_told_with_the_path_that_was_asked_for(server, fetched, monkeypatch):
+    def fsync(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space") as caught:
+        fetch(server, fetched)
+    assert caught.value.filename == str(fetched)
 
 
 def test_checksums_are_compared(server, fetched):
