@@ -10,6 +10,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_rleseg.calibration import METADATA, NOTES, layer_transform
+from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.metadata import MICROMETER, UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError
 from rleseg_core.spec import IGNORED
@@ -170,20 +171,22 @@ def image_data(
     stack: "ImageStack", metadata: StackMetadata, limits: tuple[float, float] | None = None
 ) -> "LayerData":
     """A lazy image stack as napari's layer data; the parameters are those of `show_image`."""
-    data, colour = stack.data, stack.shape[3] >= 3
+    data, colour = stack.data, stack.is_colour
+    # what was chosen in a file is written into the session: a path alone would not tell
+    path = stack.path if stack.options == ReadOptions() else None
     attributes = {
         "name": printable(stack.name or "images"),
         "rgb": colour,
         "contrast_limits": None if colour else limits or stack.intensity_range(),
         "metadata": {
             NOTES: {
-                "path": None if stack.path is None else str(stack.path),
+                "path": None if path is None else str(path),
                 METADATA: metadata.to_json(),
             }
         },
         **layer_transform(metadata),
     }
-    return (data if colour else data[..., 0], attributes, "image")
+    return (data if colour else data[..., stack.channel], attributes, "image")
 
 
 def labels_layer(

@@ -10,8 +10,11 @@ from pathlib import Path
 import dask.array as da
 import numpy as np
 
-from rleseg_core.data import IdOptions, LabelStack, open_labels
+from rleseg_core.data import IdOptions, LabelStack
 from rleseg_core.data.arrays import frames_array
+from rleseg_core.data.formats.base import ReadOptions
+from rleseg_core.data.formats.description import FileDescription, describe
+from rleseg_core.data.formats.registry import open_source
 from rleseg_core.data.ids import IdChoice, IdReader, IdRules, choices, number_of_classes
 from rleseg_core.data.stack import noted_class_names, noted_ids
 from rleseg_core.errors import DataError
@@ -60,16 +63,23 @@ class UnclearMasks:
         What is unclear.
     choices : tuple of IdChoice
         The ways to read them.
+    options : ReadOptions
+        Which part of the file they are.
     """
 
     path: Path
     sentence: str
     choices: tuple[IdChoice, ...]
+    options: ReadOptions = ReadOptions()
 
 
 def open_masks(
-    path: Path, class_names: Sequence[str] = (), rules: IdRules | None = None
-) -> Generator[int, None, OpenedMasks | UnclearMasks]:
+    path: Path,
+    class_names: Sequence[str] = (),
+    rules: IdRules | None = None,
+    options: ReadOptions | None = None,
+    is_last: bool = True,
+) -> Generator[int, None, OpenedMasks | UnclearMasks | FileDescription]:
     """Job that opens masks; it reads every frame once, to see what their numbers mean.
 
     Parameters
@@ -80,13 +90,22 @@ def open_masks(
         Names of the classes that a person gave; by default those that the masks note.
     rules : IdRules, optional
         How a person chose to read them.
+    options : ReadOptions, optional
+        Which part of the file a person chose; by default what there is to choose is returned.
+    is_last : bool
+        Whether nothing else is to be chosen.
 
     Yields
     ------
     int
         Frames that were read.
     """
-    stack = open_labels(path)
+    if options is None or not is_last:
+        found_parts = describe(path, options or ReadOptions(), masks=True)
+        if found_parts.is_a_choice:
+            return found_parts
+    options = options or ReadOptions()
+    stack = LabelStack.from_source(open_source(path, options, masks=True))
     counting = IdReader(stack, IdRules(class_names=("cell",)), str(path))
     yield from counting.count()
     rules = rules or _rules(stack, tuple(class_names), counting.counts)
@@ -97,9 +116,10 @@ def open_masks(
         found = choices(counting.counts, rules, reader.dtype)
         if not found:
             raise
-        return UnclearMasks(Path(path), str(error), tuple(found))
+        return UnclearMasks(Path(path), str(error), tuple(found), options)
     n_frames, *size = stack.shape
     is_plain = mapping.is_plain and not rules.objects
+    is_whole = options == ReadOptions()  # otherwise a path alone would not tell which part
     told = ". ".join((mapping.text, *mapping.warnings))
     return OpenedMasks(
         stack=stack,
@@ -108,7 +128,7 @@ def open_masks(
         else frames_array(reader.class_frame, n_frames, tuple(size), np.dtype(np.uint8)),
         class_names=rules.class_names,
         told=told,
-        is_plain=is_plain,
+        is_plain=is_plain and is_whole,
         ignores=bool(set(rules.options.ignore or ()) & set(counting.counts)),
     )
 

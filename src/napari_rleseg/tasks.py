@@ -16,6 +16,9 @@ import zarr
 
 from rleseg_core.checkpoints import read_info
 from rleseg_core.data import IdOptions, ImageStack, LabelledStack
+from rleseg_core.data.formats.base import ReadOptions
+from rleseg_core.data.formats.description import FileDescription, describe
+from rleseg_core.data.formats.registry import open_source
 from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.files import time_stamp, whole_file
 
@@ -157,7 +160,7 @@ def segment(
     """Segment a stack into a zarr array that the viewer shows."""
     from rleseg_core.decoding import Sampling
 
-    stack = ImageStack.open(images)
+    stack = ImageStack.from_source(open_source(images))  # its notes were said when it was shown
     model = segmenter(settings.model, settings.device)
     labels = zarr.open_array(result, mode="r+")
     run = model.predict(
@@ -185,12 +188,17 @@ def segment(
 
 
 def open_images(
-    path: Path,
-) -> Generator[None, None, tuple[ImageStack, tuple[float, float] | None]]:
-    """An image stack, and limits for its contrast (None for colour)."""
-    stack = ImageStack.open(path)
+    path: Path, options: ReadOptions | None = None, is_last: bool = True
+) -> Generator[None, None, tuple[ImageStack, tuple[float, float] | None] | FileDescription]:
+    """An image stack and limits for its contrast (None for colour), or what there is to choose."""
+    if options is None or not is_last:
+        found = describe(path, options or ReadOptions())
+        yield
+        if found.is_a_choice:
+            return found
+    stack = ImageStack.from_source(open_source(path, options or ReadOptions()))
     yield
-    return stack, (stack.intensity_range() if stack.shape[3] < 3 else None)
+    return stack, (None if stack.is_colour else stack.intensity_range())
 
 
 def open_session(path: Path) -> "Generator[None, None, list[LayerData]]":

@@ -13,6 +13,7 @@ import numpy as np
 from rleseg_core.checkpoints import ModelInfo, build_tokenizer
 from rleseg_core.data import ImageStack, LabelReader, Window, WindowReader, subsample_labels
 from rleseg_core.data.arrays import ArrayLike
+from rleseg_core.data.formats.registry import open_source
 from rleseg_core.data.formats.sources import source_files
 from rleseg_core.drawing.animation import FrameWritten, animation_output, write_animation
 from rleseg_core.evaluation.instances import components
@@ -63,7 +64,7 @@ def trace(
     """
     from napari_rleseg.tasks import segmenter
 
-    stack = ImageStack.open(images)
+    stack = ImageStack.from_source(open_source(images))
     yield from segmenter(model, device).trace(stack, window, image_size=image_size)
 
 
@@ -104,7 +105,7 @@ def export(
 ) -> Generator[FrameWritten, None, Path]:
     """Write the animation of a window's tokens as GIF or MP4; returns `path`."""
     check_outputs([animation_output(path)], source_files(images), overwrite=overwrite)
-    reader = WindowReader(ImageStack.open(images), sequence.window_spec)
+    reader = WindowReader(ImageStack.from_source(open_source(images)), sequence.window_spec)
     patches = reader.read(sequence.window)  # (N, 3, P, P)
     animation = write_animation(
         patches.transpose(0, 2, 3, 1),

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_rleseg.layers import class_names_of, notes
 from napari_rleseg.widgets.load import LoadWidget
+from rleseg_core.data import ImageStack
 from rleseg_core.data.formats.writers import write_labels
 
 pytestmark = pytest.mark.gui
@@ -162,4 +163,97 @@ def test_fractions_are_told(load, session, qtbot, tmp_path):
     with qtbot.waitSignal(session.reading.stopped):
         load.open_masks(tmp_path / "f.tif")
     assert "whole numbers" in load.info.text()
+
+
+def offered(qtbot, load: LoadWidget, path) -> None:
+    load.open_images(path)
+    qtbot.waitUntil(lambda: not load.parts.isHidden())
+
+
+def test_file_without_a_choice_shows_no_choosers(load, session, qtbot, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 20, 30), np.uint8), photometric="minisblack")
+    wait_for(qtbot, load, load.open_images, tmp_path / "a.tif")
+    assert load.parts.isHidden()
+
+
+def test_image_and_channel_of_a_file_are_chosen(load, session, qtbot, tmp_path):
+    path = tmp_path / "a.ome.tif"
+    data = np.random.default_rng(0).integers(0, 200, (3, 2, 20, 30), np.uint8)
+    names = {"axes": "TCYX", "Channel": {"Name": ["phase", "GFP"]}}
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for index in range(2):
+            tiff.write(
+                data + index, photometric="minisblack", metadata={**names, "Name": f"pos{index}"}
+            )
+    offered(qtbot, load, path)
+    assert not session.viewer.layers
+    parts = load.parts
+    assert "pos1" in parts.series.itemText(1)
+    parts.series.setCurrentIndex(1)
+    assert [parts.channel.itemText(k) for k in range(2)] == ["0 phase", "1 GFP"]
+    assert parts.plane.count() == 0
+    parts.channel.setCurrentIndex(1)
+    wait_for(qtbot, load, parts.open.click)
+    (layer,) = session.viewer.layers
+    np.testing.assert_array_equal(np.asarray(layer.data), data[:, 1] + 1)
+    assert parts.isHidden()
+    # a path alone would not tell which part: jobs read what is shown, from the session
+    assert session.path_of(layer) is None
+    kept = []
+    session.when_on_disk(layer, kept.append)
+    qtbot.waitUntil(lambda: bool(kept))
+    np.testing.assert_array_equal(ImageStack.open(kept[0]).data[..., 0].compute(), layer.data)
+
+
+@pytest.mark.parametrize(("choice", "expected"), [(0, "max"), (1, 0), (3, 2)])
+def test_plane_of_a_z_stack_is_chosen(load, session, qtbot, tmp_path, choice, expected):
+    data = np.random.default_rng(0).integers(0, 200, (2, 3, 20, 30), np.uint8)
+    tifffile.imwrite(tmp_path / "z.tif", data, imagej=True, metadata={"axes": "TZYX"})
+    offered(qtbot, load, tmp_path / "z.tif")
+    load.parts.plane.setCurrentIndex(choice)
+    wait_for(qtbot, load, load.parts.open.click)
+    (layer,) = session.viewer.layers
+    shown = data.max(axis=1) if expected == "max" else data[:, expected]
+    np.testing.assert_array_equal(np.asarray(layer.data), shown)
+
+
+def test_axes_that_are_not_named_are_asked_for(load, session, qtbot, tmp_path):
+    data = np.random.default_rng(0).integers(0, 200, (2, 5, 20, 30), np.uint8)
+    np.save(tmp_path / "a.npy", data)
+    offered(qtbot, load, tmp_path / "a.npy")
+    load.parts.axes.setText("CTYX")
+    load.parts.open.click()
+    qtbot.waitUntil(lambda: load.parts.channel.count() == 2)  # the axes tell what there is
+    load.parts.channel.setCurrentIndex(1)
+    wait_for(qtbot, load, load.parts.open.click)
+    np.testing.assert_array_equal(np.asarray(session.viewer.layers[0].data), data[1])
+
+
+def test_what_is_assumed_is_said_in_the_panel(load, session, qtbot, tmp_path):
+    with pytest.warns(DeprecationWarning, match="photometric"):
+        tifffile.imwrite(tmp_path / "four.tif", np.zeros((4, 20, 30), np.uint8))
+    wait_for(qtbot, load, load.open_images, tmp_path / "four.tif")
+    assert session.viewer.layers[0].data.shape == (4, 20, 30)
+    assert not session.viewer.layers[0].rgb
+    assert "marked as colour" in load.info.text()
+
+
+def test_masks_of_three_frames_as_napari_saves_them_are_shown(load, session, qtbot, tmp_path):
+    ids = np.zeros((3, 20, 30), np.uint8)
+    ids[1, 3:6, 4:8] = 1
+    with pytest.warns(DeprecationWarning, match="photometric"):
+        tifffile.imwrite(tmp_path / "ids.tif", ids)
+    wait_for(qtbot, load, load.open_masks, tmp_path / "ids.tif")
+    np.testing.assert_array_equal(np.asarray(session.viewer.layers[0].data), ids)
+
+
+def test_missing_part_is_said_in_the_panel(load, session, qtbot, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_rleseg.widgets.load.show_failure", lambda *text: said.append(text))
+    for index in (0, 2):
+        tifffile.imwrite(tmp_path / f"t{index}.tif", np.zeros((20, 30), np.uint8))
+    (tmp_path / "t1.tif").symlink_to("/nonexistent/t1.tif")
+    load.open_images(tmp_path)
+    qtbot.waitUntil(lambda: bool(said))
+    assert "t1.tif is no image: it is a link" in load.info.text()
     assert not session.viewer.layers

@@ -24,9 +24,12 @@ from napari_rleseg.masks import OpenedMasks, UnclearMasks
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.shown import shown
 from napari_rleseg.widgets.controls import form_layout, text_label
+from napari_rleseg.widgets.parts import PartsForm
 from napari_rleseg.widgets.which_ids import ask_ids
 from rleseg_core.checkpoints import find_model, read_info
 from rleseg_core.data import CLASS_NAMES, ImageStack
+from rleseg_core.data.formats.base import ReadOptions
+from rleseg_core.data.formats.description import FileDescription
 from rleseg_core.data.formats.registry import dialog_filter
 from rleseg_core.data.ids import IdChoice
 from rleseg_core.errors import CheckpointError
@@ -50,6 +53,7 @@ class LoadWidget(QWidget):
         super().__init__(parent)
         self._session = session
         self._asked: Path | None = None
+        self._call: tuple[str, str | Path | None, tuple] = ("", None, ())  # the last job
         self.image_file = QPushButton("Image file…")
         self.image_folder = QPushButton("Folder of frames…")
         self.masks_file = QPushButton("Masks…")
@@ -62,10 +66,12 @@ class LoadWidget(QWidget):
         self.pixel_size.setToolTip("Side of a pixel, instead of what the file says")
         self.class_names = QLineEdit()
         self.class_names.setPlaceholderText("of masks, e.g. ipsc, dfc")
+        self.parts = PartsForm()
         self.busy = QProgressBar(minimum=0, maximum=0)
         self.busy.hide()
         self.info = text_label("Open a time-lapse or the sample.")
         self._lay_out()
+        self.parts.chosen.connect(self._open_parts)
         self.image_file.clicked.connect(self._ask_image_file)
         self.image_folder.clicked.connect(self._ask_image_folder)
         self.masks_file.clicked.connect(self._ask_masks_file)
@@ -84,37 +90,49 @@ class LoadWidget(QWidget):
 
     def open_masks(self, path: str | Path) -> None:
         """Open a file or folder of masks and show it."""
-        self._open("napari_rleseg.masks:open_masks", path, self._given_names())
+        self._open("napari_rleseg.masks:open_masks", path, _names(self.class_names.text()))
 
     def open_sample(self) -> None:
         """Show the simulated time-lapse, and its truth, hidden."""
         self._open("napari_rleseg.tasks:sample", None)
 
-    def _open(self, job: str, path: str | Path | None, *options: object) -> None:
+    def _open(
+        self, job: str, path: str | Path | None, *arguments: object, **chosen: object
+    ) -> None:
         if self._session.reading.busy:
             self.info.setText("Another file is being read; wait for it.")
             return
-        self._asked = Path(path) if path else Path()
-        self._session.reading.start(job, *([] if path is None else [self._asked]), *options)
+        self.parts.hide()
+        self._asked, self._call = Path(path) if path else Path(), (job, path, arguments)
+        given = arguments if path is None else (self._asked, *arguments)
+        self._session.reading.start(job, *given, **chosen)
+
+    def _open_parts(self, options: ReadOptions) -> None:
+        job, path, arguments = self._call
+        self._open(job, path, *arguments, options=options, is_last=self.parts.is_last)
 
     def _show(self, product: object) -> None:
         if self._asked is None:  # not our job
             return
         asked, self._asked = self._asked, None
         match product:
+            case FileDescription() as found:
+                self.parts.offer(found, masks="masks" in self._call[0])
+                self.info.setText("Choose what is opened.")
             case (ImageStack() as stack, (tuple() | None) as limits):
                 size = self.pixel_size.value() or None
                 layer = show_image(self._session.viewer, stack, limits, size)
                 self._show_first(layer)
-                self._report(layer, stack.shape, str(stack.dtype), str(stack.path or ""))
+                what = "\n".join([str(stack.dtype), *stack.notes])
+                self._report(layer, stack.shape, what, str(stack.path or ""))
             case OpenedMasks():
                 self._show_masks(product)
             case UnclearMasks():
                 self.info.setText(product.sentence)
-                ask_ids(product, partial(self._choose_ids, product.path), self)
+                ask_ids(product, partial(self._choose_ids, product), self)
             case list(layers) if asked == Path():
                 image, *_ = self._add(layers)
-                self._choose_sample_model()
+                _choose_sample_model(self._session)
                 self._report(image, image.data.shape, str(image.dtype), "simulated")
             case list(layers):
                 image, *masks = self._add(layers)
@@ -135,18 +153,9 @@ class LoadWidget(QWidget):
         if self._session.viewer.dims.ndim > 2:
             self._session.viewer.dims.set_current_step(0, 0)
 
-    def _choose_sample_model(self) -> None:
-        """Choose the model that was made for the sample, if the chosen one has other classes."""
-        model = self._session.model
-        if model is None or model.mask_spec.class_names != CLASS_NAMES:
-            with suppress(CheckpointError):  # it is not installed
-                self._session.model = read_info(find_model("demo"))
-
-    def _given_names(self) -> tuple[str, ...]:
-        return tuple(name.strip() for name in self.class_names.text().split(",") if name.strip())
-
-    def _choose_ids(self, path: Path, choice: IdChoice) -> None:
-        self._open("napari_rleseg.masks:open_masks", path, (), choice.rules)
+    def _choose_ids(self, masks: UnclearMasks, choice: IdChoice) -> None:
+        job = "napari_rleseg.masks:open_masks"
+        self._open(job, masks.path, (), choice.rules, options=masks.options)
 
     def _show_masks(self, masks: OpenedMasks) -> None:
         stack = masks.stack
@@ -161,7 +170,8 @@ class LoadWidget(QWidget):
             metadata=stack.metadata,
         )
         notes(layer)["ignores"] = masks.ignores
-        self._report(layer, stack.shape, printable(masks.told), str(stack.path or ""))
+        what = "\n".join([printable(masks.told), *stack.notes])
+        self._report(layer, stack.shape, what, str(stack.path or ""))
 
     def _report(self, layer: Layer, shape: tuple[int, ...], what: str, source: str) -> None:
         frames = f"{shape[0]} frame" + ("s" if shape[0] != 1 else "")
@@ -209,22 +219,29 @@ class LoadWidget(QWidget):
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         grid = QGridLayout()
-        for index, button in enumerate(
-            (
-                self.image_file,
-                self.image_folder,
-                self.masks_file,
-                self.masks_folder,
-                self.sample,
-                self.earlier,
-            )
-        ):
-            grid.addWidget(button, index // 2, index % 2)
+        images = (self.image_file, self.image_folder)
+        masks, others = (self.masks_file, self.masks_folder), (self.sample, self.earlier)
+        for row, pair in enumerate((images, masks, others)):
+            for column, button in enumerate(pair):
+                grid.addWidget(button, row, column)
         layout.addLayout(grid)
         form = form_layout()
         form.addRow("Pixel size", self.pixel_size)
         form.addRow("Classes", self.class_names)
         layout.addLayout(form)
+        layout.addWidget(self.parts)
         layout.addWidget(self.busy)
         layout.addWidget(self.info)
         layout.addStretch()
+
+
+def _choose_sample_model(session: Session) -> None:
+    """Choose the model that was made for the sample, if the chosen one has other classes."""
+    model = session.model
+    if model is None or model.mask_spec.class_names != CLASS_NAMES:
+        with suppress(CheckpointError):  # it is not installed
+            session.model = read_info(find_model("demo"))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -30,6 +30,8 @@ class ImageDescription:
         Name of the numpy type of its values.
     n_frames, n_planes, n_channels : int
         Lengths along time, depth and channels (or colours); 1 where there is no such axis.
+    is_colour : bool
+        Whether the channels are those of a colour picture.
     channels : tuple of str
         Names of the channels or colours; empty if there are none.
     metadata : StackMetadata
@@ -45,6 +47,7 @@ class ImageDescription:
     n_frames: int
     n_planes: int
     n_channels: int
+    is_colour: bool
     channels: tuple[str, ...]
     metadata: StackMetadata
     notes: tuple[str, ...]
@@ -52,8 +55,9 @@ class ImageDescription:
 
     @property
     def is_a_choice(self) -> bool:
-        """Whether a plane or a channel is to be chosen before it is a stack of frames."""
-        return self.n_channels > 1 or (self.n_planes > 1 and self.n_frames > 1)
+        """Whether axes, a channel or a plane can be chosen in it."""
+        several_channels = self.n_channels > 1 and not self.is_colour
+        return not self.axes or several_channels or self.n_planes > 1
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -65,6 +69,7 @@ class ImageDescription:
             "frames": self.n_frames,
             "planes": self.n_planes,
             "channels": self.n_channels,
+            "is_colour": self.is_colour,
             "channel_names": list(self.channels),
             "metadata": self.metadata.to_json(),
             "notes": list(self.notes),
@@ -89,6 +94,11 @@ class FileDescription:
     path: Path
     format: str
     images: tuple[ImageDescription, ...]
+
+    @property
+    def is_a_choice(self) -> bool:
+        """Whether there is something to choose: of several images, or within one."""
+        return len(self.images) > 1 or any(image.is_a_choice for image in self.images)
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -146,6 +156,7 @@ def _image(one: Series, given: str | None) -> ImageDescription:
         n_frames=int(sizes.get("T", 1)),
         n_planes=int(sizes.get("Z", 1)),
         n_channels=int(sizes.get("C", 1)) * int(sizes.get("S", 1)),
+        is_colour="S" in axes and "C" not in axes,
         channels=tuple(channel_names(one, axes)[: int(sizes.get("C", sizes.get("S", 1)))]),
         metadata=one.metadata,
         notes=one.notes,
