@@ -52,11 +52,24 @@ class Normalisation:
             )
 
     def changed(self, invert: bool | None = None, contrast: Contrast | None = None) -> Self:
-        """The same, with what is not None in place of its own; 'auto' leaves it to the rule."""
+        """The same, with what is not None in place of its own; 'auto' is the rule frame."""
         found = self if invert is None else replace(self, invert=invert)
         if contrast is None:
             return found
-        return replace(found, contrast=None if contrast == "auto" else contrast)
+        if contrast == "auto":
+            return replace(found, rule="frame", contrast=None)
+        return replace(found, contrast=contrast)
+
+    @property
+    def summary(self) -> str:
+        """It in words, as for a record of how masks were made."""
+        if self.contrast is not None:
+            words = f"{self.contrast[0]:g} to {self.contrast[1]:g}"
+        elif self.rule == "frame":
+            words = f"percentiles {self.low:g} to {self.high:g} of each frame"
+        else:
+            words = "by type: 0 to 255, or percentiles 0.1 to 99.9 of the stack"
+        return words + (", inverted" if self.invert else "")
 
 
 ROBUST = Normalisation()

@@ -1,12 +1,12 @@
 """The numbers every layer shares: what a mask is, and what a window of a stack is."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Literal, Self
 
 from rleseg_core.checks import Index, Side, Within, check_fields, from_mapping
 from rleseg_core.errors import SchemeError
-from rleseg_core.normalisation import BY_TYPE, ROBUST, Normalisation
+from rleseg_core.normalisation import ROBUST, Contrast, Normalisation
 
 Frames = Annotated[int, Within(1, 4096)]
 """Frames of a window."""
@@ -115,18 +115,23 @@ class WindowSpec:
                 f"{self.n_frames}"
             )
 
+    def changed(
+        self,
+        image_size: int | None = None,
+        invert: bool | None = None,
+        contrast: Contrast | None = None,
+    ) -> Self:
+        """The same, with what is not None in place of its own; see `Normalisation.changed`."""
+        how = self.normalisation.changed(invert, contrast)
+        return replace(self, image_size=image_size or self.image_size, normalisation=how)
+
     def to_json(self) -> dict[str, object]:
         """Plain values for a JSON header."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Self:
-        """The spec that `to_json` gave; anything else is a SchemeError.
-
-        Without a normalisation, grey values are taken as in version 0.1.
-        """
-        if isinstance(values, Mapping) and "normalisation" not in values:
-            values = {**values, "normalisation": asdict(BY_TYPE)}
+        """The spec that `to_json` gave; anything else is a SchemeError."""
         return from_mapping(cls, values, SchemeError)
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-from rleseg_core.checkpoints.old_names import model_settings, training_state
+from rleseg_core.checkpoints.old_names import model_settings, training_state, window_settings
 from rleseg_core.checks import Within, from_mapping
 from rleseg_core.errors import CheckpointError, SchemeError
 from rleseg_core.files import time_stamp
@@ -134,7 +134,8 @@ def parse_header(path: Path, text: str) -> ModelInfo:
                 f"{path} has format {str(values.get('format'))[:40]!r}, this version reads "
                 f"{' and '.join(READABLE)}; update napari-rleseg"
             )
-        header = from_mapping(_Header, values, SchemeError)
+        windows = window_settings(values.get("window_spec"))
+        header = from_mapping(_Header, {**values, "window_spec": windows}, SchemeError)
         info = ModelInfo(
             path=path,
             model=model_settings(header.model),

@@ -5,7 +5,10 @@ reads, and nothing else knows the old ones.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import cast
+
+from rleseg_core.normalisation import BY_TYPE
 
 _PARTS = {"trunk": "backbone", "bridge": "projection", "cells": "mask_features"}
 _WEIGHTS = {"bridge.project": "projection.linear", **_PARTS}
@@ -80,6 +83,13 @@ def model_settings(values: Mapping[str, object]) -> dict[str, object]:
             table = cast(dict[str, object], settings.setdefault(part, {}))
         table[setting] = _VALUES.get((dotted, str(value)), value)
     return settings
+
+
+def window_settings(values: object) -> object:
+    """Settings of windows; without a note on grey values, with the rule of version 0.1."""
+    if not isinstance(values, Mapping) or "normalisation" in values:
+        return values
+    return {**values, "normalisation": asdict(BY_TYPE)}
 
 
 def training_state(values: Mapping[str, object]) -> dict[str, object]:

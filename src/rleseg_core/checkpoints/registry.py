@@ -73,6 +73,7 @@ def model_facts(info: ModelInfo) -> dict[str, object]:
         "mask": "x".join(map(str, info.mask_spec.size)),
         "patch": info.window_spec.patch,
         "frames": info.mask_spec.n_frames,
+        "grey_values": info.window_spec.normalisation.summary,
         "vocabulary": _vocab_size(info),
         "steps": info.step,
         "source": _in_words(info.card.get("source") or info.card.get("data") or ""),

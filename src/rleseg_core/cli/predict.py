@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from rleseg_core.cli.console import print_json, print_line, progress_bar
+from rleseg_core.cli.greys import GreyValues
 from rleseg_core.cli.options import FLAT, POSITIVE, Device, ImageSize, Reporting
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenReading
@@ -71,6 +72,7 @@ class PredictArguments:
     update: bool = False
     each: bool = False
     reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
+    greys: GreyValues = GreyValues()
 
 
 def predict(
@@ -106,6 +108,8 @@ def predict(
         sampling=Sampling(top_p=None if options.sampling == "greedy" else 0.4),
         batch_size=options.batch_size,
         image_size=options.image_size,
+        invert=options.greys.invert,
+        contrast=options.greys.limits,
         draft=options.draft,
         preview=options.preview,
     )

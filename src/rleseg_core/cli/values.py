@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from rleseg_core.errors import DataError
+from rleseg_core.normalisation import ROBUST, Contrast
 from rleseg_core.tokens.scheme import PRESETS, preset
 
 Choice = TypeVar("Choice", bound=str)
@@ -65,6 +66,26 @@ def choices_of(text: str, known: Sequence[Choice], option: str) -> list[Choice]:
     if not chosen or len(chosen) < len(parts):
         raise DataError(f"{option} takes some of {','.join(known)}; got {text!r}")
     return list(dict.fromkeys(chosen))
+
+
+def contrast_of(text: str) -> Contrast:
+    """Two grey values of a text such as '100,4000', or 'auto'.
+
+    Raises
+    ------
+    DataError
+        If it is neither.
+    """
+    if text.strip() == "auto":
+        return "auto"
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise DataError(
+            "--contrast takes the grey values that become black and white, as 100,4000, or auto; "
+            f"got {text[:80]!r}"
+        ) from None
+    return ROBUST.changed(contrast=(low, high)).contrast or "auto"
 
 
 def numbers_by_name(texts: Sequence[str]) -> dict[str, float]:

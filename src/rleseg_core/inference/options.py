@@ -7,6 +7,7 @@ from rleseg_core.checks import Count, check_fields
 from rleseg_core.decoding import GREEDY, Sampling
 from rleseg_core.errors import DataError
 from rleseg_core.inference.stitch import StitchRule
+from rleseg_core.normalisation import Contrast
 from rleseg_core.spec import ImageSide
 
 DraftSource = Literal["none", "frame", "dense"]
@@ -27,6 +28,12 @@ class PredictOptions:
     image_size : int, optional
         I, the longer side of a frame after resizing, in pixels, instead of the model's own: for
         images in which objects are larger or smaller than in those it was trained on.
+    invert : bool, optional
+        Whether dark and bright are exchanged, for dark cells on bright ground; as the model was
+        trained by default.
+    contrast : (float, float) or 'auto', optional
+        Grey values that become black and white, or auto for those of each frame; as the model was
+        trained by default. See `Normalisation`.
     draft : {'none', 'frame', 'dense'}
         The draft of a window's tokens for speculative decoding: none, those of the frame before, or
         those of the dense head's mask. The masks are the same (in bf16 except for rounding); good
@@ -44,6 +51,8 @@ class PredictOptions:
     sampling: Sampling = GREEDY
     batch_size: Count | None = None
     image_size: ImageSide | None = None
+    invert: bool | None = None
+    contrast: Contrast | None = None
     draft: DraftSource = "none"
     preview: bool = False
 
@@ -61,5 +70,7 @@ class PredictKeywords(TypedDict, total=False):
     sampling: Sampling
     batch_size: int | None
     image_size: int | None
+    invert: bool | None
+    contrast: Contrast | None
     draft: DraftSource
     preview: bool

@@ -149,11 +149,13 @@ def predict_to_file(
 
 def _settings(segmenter: Segmenter, options: PredictOptions) -> dict[str, object]:
     """What decides on the masks besides the images, plain values for JSON."""
+    spec = segmenter.window_spec(options.image_size, options.invert, options.contrast)
     return {
         "model_sha256": segmenter.info.file_hash(),
         "stitch": options.stitch,
         "top_p": options.sampling.top_p,
-        "image_size": options.image_size or segmenter.info.window_spec.image_size,
+        "image_size": spec.image_size,
+        "grey_values": spec.normalisation.summary,
         "draft": options.draft,
         "preview": options.preview,
         "device": str(segmenter.device),

@@ -27,6 +27,7 @@ from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOpti
 from rleseg_core.inference.stitch import Stitcher
 from rleseg_core.inference.token_source import TokenSource
 from rleseg_core.model import Pix2Seq
+from rleseg_core.normalisation import Contrast
 from rleseg_core.spec import WindowSpec
 from rleseg_core.tokens import Event
 
@@ -190,7 +191,7 @@ class Segmenter:
                 f"the labels are {labels.shape}, the stack is {stack.shape[:3]}; "
                 "both must be (T, Y, X)"
             )
-        spec = self.window_spec(options.image_size)
+        spec = self.window_spec(options.image_size, options.invert, options.contrast)
         windows = [
             window
             for window in plan_windows(stack.shape, spec)
@@ -233,10 +234,14 @@ class Segmenter:
                 size = smaller_batch_size(size, self.info.window_spec, self.device, error)
         return labels
 
-    def window_spec(self, image_size: int | None = None) -> WindowSpec:
-        """Windows of the model, with another image size I if one is given."""
-        spec = self.info.window_spec
-        return spec if image_size is None else replace(spec, image_size=image_size)
+    def window_spec(
+        self,
+        image_size: int | None = None,
+        invert: bool | None = None,
+        contrast: Contrast | None = None,
+    ) -> WindowSpec:
+        """Windows of the model, with what is given in place of its own; see `PredictOptions`."""
+        return self.info.window_spec.changed(image_size, invert, contrast)
 
     def trace(
         self,
@@ -244,6 +249,9 @@ class Segmenter:
         window: Window,
         sampling: Sampling = GREEDY,
         image_size: int | None = None,
+        *,
+        invert: bool | None = None,
+        contrast: Contrast | None = None,
     ) -> Iterator[Event]:
         """Events of one window, each as soon as its tokens are decoded.
 
@@ -252,13 +260,13 @@ class Segmenter:
         stack : ImageStack
             The images.
         window : Window
-            One of `plan_windows` for ``window_spec(image_size)``.
+            One of `plan_windows` for ``window_spec(image_size)``; grey values move no window.
         sampling : Sampling
             How tokens are chosen; greedy by default.
-        image_size : int, optional
-            I in pixels, as in `PredictOptions`.
+        image_size, invert, contrast : optional
+            As in `PredictOptions`.
         """
-        reader = WindowReader(stack, self.window_spec(image_size))
+        reader = WindowReader(stack, self.window_spec(image_size, invert, contrast))
         return self.tokenizer.events(self._live_tokens(reader, window, sampling))
 
     @torch.inference_mode()  # only while a step is computed: the caller's thread is not changed

@@ -11,6 +11,7 @@ from rleseg_core.checks import check_fields
 from rleseg_core.data.formats.sources import source_files
 from rleseg_core.data.ids import names_in_order
 from rleseg_core.errors import TrainingError
+from rleseg_core.normalisation import Contrast
 from rleseg_core.parallel.processes import process_rank
 from rleseg_core.spec import ImageSide
 from rleseg_core.training.config import TrainConfig
@@ -33,12 +34,19 @@ class FineTuneOptions:
     image_size : int or None
         I, the longer side of a frame after resizing, pixels; that of the base model by default.
         Choose it so that objects are about as large as those that the base model has seen.
+    invert : bool or None
+        Whether dark and bright are exchanged, for dark cells on bright ground, in the training and
+        by the new model; as the base does by default.
+    contrast : (float, float), 'auto' or None
+        Grey values that become black and white, likewise; auto: those of each frame.
     card : mapping of str to object
         What people should know of the new model; its name and its base are there by default.
     """
 
     path: Path | None = None
     image_size: ImageSide | None = None
+    invert: bool | None = None
+    contrast: Contrast | None = None
     card: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -120,7 +128,7 @@ def fine_tune(
         path=path,
         step=0,
         training={},
-        window_spec=replace(window_spec, image_size=options.image_size or window_spec.image_size),
+        window_spec=window_spec.changed(options.image_size, options.invert, options.contrast),
         card={"name": f"{name}, fine-tuned", "base": name, **options.card},
     )
     return train(

@@ -30,6 +30,8 @@ def begin(plan: Plan, options: TrainOptions) -> Run:
         options=FineTuneOptions(
             path=options.run.output,
             image_size=options.window.get("image_size"),
+            invert=options.data.greys.invert,
+            contrast=options.data.greys.limits,
             card={"name": options.run.output.stem},
         ),
         device=plan.device,
@@ -93,8 +95,13 @@ def _video_run(plan: Plan, options: TrainOptions, base: str) -> Run:
         max_tokens=options.start.max_tokens,
     )
     card: dict[str, object] = {"name": options.run.output.stem, "base": image_model.info.name}
+    greys = options.data.greys
     return train(
-        replace(info, card=card),
+        replace(
+            info,
+            card=card,
+            window_spec=info.window_spec.changed(None, greys.invert, greys.limits),
+        ),
         plan.data,
         plan.config,
         plan.folder,
@@ -120,7 +127,8 @@ def _window(options: TrainOptions) -> WindowSpec:
         "patch_stride": 3 * patch // 4,
         "frame_stride": options.n_frames,
     }
-    return WindowSpec(**{**defaults, **options.window})
+    spec = WindowSpec(**{**defaults, **options.window})
+    return spec.changed(None, options.data.greys.invert, options.data.greys.limits)
 
 
 def _fusion(options: TrainOptions) -> Fusion | None:

@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 from rleseg_core.augment.config import AUGMENTATIONS, Augmentation, Strength
 from rleseg_core.checkpoints.old_names import training_state
 from rleseg_core.checks import Within
+from rleseg_core.cli.greys import GreyValues
 from rleseg_core.cli.ids import IdChoices
 from rleseg_core.cli.masks import SCHEME, SCHEMES, WINDOWS, GivenScheme
 from rleseg_core.cli.options import FLAT, POSITIVE, Device, given_fields, within
@@ -76,6 +77,7 @@ else:
             "frame_stride": Parameter(show_default="N"),
         },
         group=WINDOWS,
+        without=("normalisation",),
     )
     GivenTraining = given_fields(
         TrainConfig,
@@ -129,6 +131,7 @@ class DataOptions:
     ids: IdChoices = IdChoices()
     reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
     mask_reading: Annotated[GivenMaskReading, FLAT] = field(default_factory=dict)
+    greys: GreyValues = GreyValues()
 
 
 @Parameter(name="*", group=START)

@@ -67,12 +67,13 @@ def plan_run(images: Path, masks: Path, options: TrainOptions) -> Plan:
     settings = options.settings()
     config = TrainConfig(**{**_defaults(options, settings), **settings})
     names = classes_of(options.data.classes, options.data.instances)
-    if (base := options.start.base) is not None:
-        known = read_info(find_model(base)).mask_spec.class_names
-        names = names_in_order(known, names, f"the model {base}")
+    base = None if options.start.base is None else read_info(find_model(options.start.base))
+    if base is not None:
+        known = base.mask_spec.class_names
+        names = names_in_order(known, names, f"the model {options.start.base}")
     plan = Plan(
         class_names=names,
-        data=_read(images, masks, options.data, names),
+        data=_read(images, masks, options.data, names, base),
         config=config,
         folder=options.run.folder,
         device=options.run.device,
@@ -91,8 +92,14 @@ def _defaults(options: TrainOptions, settings: Mapping[str, Any]) -> dict[str, A
     return matching
 
 
-def _read(images: Path, masks: Path, data: DataOptions, names: tuple[str, ...]) -> TrainingData:
-    """Images and masks, and which of their frames are held out."""
+def _read(
+    images: Path,
+    masks: Path,
+    data: DataOptions,
+    names: tuple[str, ...],
+    base: ModelInfo | None,
+) -> TrainingData:
+    """Images and masks, and which of their frames are held out; replay data as the base saw it."""
     how: dict[str, Any] = {
         "instances": data.instances,
         "reading": ReadOptions(**data.reading),
@@ -107,7 +114,8 @@ def _read(images: Path, masks: Path, data: DataOptions, names: tuple[str, ...]) 
         read = replace(read, stacks=[replace(stack, frames=kept)], validation=held_out)
     if data.replay is not None:
         replay = LabelledStack.from_paths(*data.replay, names, **how)
-        read = replace(read, replay=[replay])
+        how_seen = None if base is None else base.window_spec.normalisation
+        read = replace(read, replay=[replace(replay, normalisation=how_seen)])
     return read if data.replay_share is None else replace(read, replay_share=data.replay_share)
 
 
