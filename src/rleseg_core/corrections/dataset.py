@@ -1,16 +1,18 @@
 """Corrected frames as training data."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import dask.array as da
 import numpy as np
 
-from rleseg_core.corrections.header import IMAGES
+from rleseg_core.corrections.header import IMAGES, exists
+from rleseg_core.corrections.images import stack_mark
 from rleseg_core.corrections.log import CorrectionLog
 from rleseg_core.data import ImageStack, LabelledStack
 from rleseg_core.data.arrays import ArrayLike, frame_of, frames_array
-from rleseg_core.errors import DataError
+from rleseg_core.errors import DataError, DataWarning
 from rleseg_core.spec import IGNORED
 
 
@@ -82,12 +84,25 @@ def frames_to_teach(log: CorrectionLog) -> list[int]:
 def _open_images(log: CorrectionLog) -> ImageStack:
     kept = log.folder / IMAGES
     source = kept if kept.exists() else log.image_path
-    if source is None or not source.exists():
+    if source is None or not exists(source):
         raise DataError(
             f"the images of {log.folder} are not at {source}; put them back, or start the "
             "session from an image that is open"
         )
-    return ImageStack.open(source)
+    stack = ImageStack.open(source)
+    if tuple(stack.shape[:3]) != log.shape:
+        raise DataError(
+            f"the images at {source} are {tuple(stack.shape[:3])}, the corrections of {log.folder} "
+            f"are {log.shape}; put the images back that were corrected"
+        )
+    if source != kept and log.image_mark not in (None, stack_mark(stack)):
+        warnings.warn(
+            f"the images at {source} are not those that were corrected in {log.folder}: their "
+            "pixels differ",
+            DataWarning,
+            stacklevel=3,
+        )
+    return stack
 
 
 def _lazy_labels(log: CorrectionLog) -> da.Array:

@@ -17,7 +17,7 @@ from rleseg_core.corrections import (
     diff_labels,
     recover,
 )
-from rleseg_core.errors import DataError
+from rleseg_core.errors import DataError, DataWarning, InUseError
 
 SHAPE = (4, 12, 17)
 
@@ -305,6 +305,110 @@ def test_missing_images_are_named(tmp_path, prediction):
     log.close()
     with pytest.raises(DataError, match=r"gone\.tif"):
         list(CorrectedDataset([log.folder]))
+
+
+def session_of_file(tmp_path, prediction):
+    """A session of images in a file, which was corrected."""
+    images = np.random.default_rng(2).integers(0, 255, SHAPE).astype(np.uint8)
+    np.save(tmp_path / "cells.npy", images)
+    with CorrectionLog.create(
+        tmp_path / "a", prediction, class_names=("a",), image_path=tmp_path / "cells.npy"
+    ) as log:
+        log.accept(0)
+    return images
+
+
+def test_images_of_another_shape_are_refused(tmp_path, prediction):
+    images = session_of_file(tmp_path, prediction)
+    np.save(tmp_path / "cells.npy", images[:3])
+    with pytest.raises(DataError, match=r"cells\.npy are \(3, 12, 17\), the corrections of"):
+        list(CorrectedDataset([tmp_path / "a"]))
+
+
+def test_images_whose_pixels_changed_are_told(tmp_path, prediction):
+    images = session_of_file(tmp_path, prediction)
+    assert len(list(CorrectedDataset([tmp_path / "a"]))) == 1
+    np.save(tmp_path / "cells.npy", 255 - images)
+    with pytest.warns(DataWarning, match="their pixels differ"):
+        list(CorrectedDataset([tmp_path / "a"]))
+
+
+def test_session_is_open_to_write_once(log, prediction):
+    with pytest.raises(InUseError, match="in use by this program already"):
+        CorrectionLog(log.folder)
+    paint(log, 0, slice(0, 4), slice(0, 4), 2)
+    before = {path: path.read_bytes() for path in log.folder.rglob("*") if path.is_file()}
+    with look(log) as seen:
+        np.testing.assert_array_equal(seen.labels[:], log.labels[:])
+        for change in (
+            seen.undo,
+            lambda: seen.accept(1),
+            lambda: seen.record(0, prediction[1]),
+            lambda: seen.append(diff_labels(prediction[0], prediction[1])),
+        ):
+            with pytest.raises(DataError, match="open read-only"):
+                change()
+        with pytest.raises(DataError, match="read-only"):
+            seen.labels[0, 0, 0] = 1
+    after = {path: path.read_bytes() for path in log.folder.rglob("*") if path.is_file()}
+    assert before == after
+
+
+def test_log_that_another_program_changed_is_not_written_to(log):
+    log.close()
+    with CorrectionLog(log.folder) as other:
+        paint(other, 0, slice(0, 4), slice(0, 4), 2)
+    with pytest.raises(DataError, match="changed by another program since it was closed"):
+        log.accept(1)
+    with pytest.raises(DataError, match="changed by another program since it was closed"):
+        log.labels[0, 0, 0] = 1
+    with CorrectionLog(log.folder) as other:
+        other.undo()
+
+
+def test_session_in_a_folder_that_cannot_be_written_to(log, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self.path))
+
+    log.close()
+    monkeypatch.setattr("rleseg_core.locks.WriterLock.acquire", refuse)
+    with pytest.raises(DataError, match=r"cannot be written to \(Permission denied\); open"):
+        CorrectionLog(log.folder)
+    look(log).close()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        2,
+        -1,
+        (1, slice(2, 5)),
+        (slice(None), 3, 4),
+        (slice(3, 0, -2), slice(2, 4), slice(None)),
+        (..., 0),
+        (np.array([0, 2, 2]), np.array([1, 5, 5]), np.array([2, 3, 3])),
+        (np.array([[0], [3]]), np.array([1, 5]), np.array([2, 7])),
+        (1, np.array([1, 5]), np.array([2, 7])),
+        ([0, 3], slice(2, 4)),
+        (np.int64(2), slice(0, 3), [1, 4]),
+        np.arange(4 * 12 * 17).reshape(SHAPE) % 3 == 0,
+        slice(0, 0),
+    ],
+)
+def test_labels_are_indexed_like_an_array(log, prediction, key):
+    np.testing.assert_array_equal(log.labels[key], prediction[key])
+    expected = prediction.copy()
+    expected[key] = 1
+    log.labels[key] = 1
+    np.testing.assert_array_equal(log.labels[:], expected)
+    values = (np.arange(prediction[key].size) % 3).reshape(prediction[key].shape)
+    expected[key] = values
+    log.labels[key] = values
+    np.testing.assert_array_equal(np.asarray(log.labels), expected)
+    assert (log.labels.ndim, log.labels.size, len(log.labels)) == (3, 816, 4)
+    for frame in log.labels.painted_frames():
+        log.record_painted(frame)
+    np.testing.assert_array_equal(look(log).replay(), expected)
 
 
 WRITTEN_BY_0_1 = Path(__file__).parent / "written_by_0_1"
