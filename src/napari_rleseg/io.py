@@ -16,7 +16,7 @@ from napari_rleseg.calibration import NOTES, layer_notes, metadata_of
 from napari_rleseg.layers import image_data, labels_attributes
 from napari_rleseg.overwriting import check_save
 from rleseg_core.corrections import CorrectionLog, with_marks
-from rleseg_core.corrections.header import HEADER
+from rleseg_core.corrections.header import HEADER, LABELS, LOG
 from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.arrays import ArrayLike
 from rleseg_core.data.formats.writers import label_output, write_labels
@@ -68,13 +68,24 @@ def read_session(path: str) -> list[LayerData]:
     image[1]["metadata"][NOTES]["session"] = str(folder)
     layers = [image]
     masks = newest_masks(folder)
-    if masks is not None:
+    if masks is not None and (masks.parent / HEADER).is_file():
+        layers.append(_corrected(masks.parent, name, metadata, folder))
+    elif masks is not None:
         data, noted = open_written(masks, "r+")
         of_image = replace(metadata.for_masks(), class_colours=noted.class_colours)
         attributes = labels_attributes(noted.class_names, masks, noted.provenance, of_image)
         attributes["metadata"][NOTES]["session"] = str(folder)  # type: ignore[index]
         layers.append((data, attributes | {"name": f"{name} masks"}, "labels"))
     return layers
+
+
+def _corrected(corrections: Path, name: str, metadata: StackMetadata, folder: Path) -> LayerData:
+    """The masks of a correction session as layer data, to be looked at: the log has the truth."""
+    log = CorrectionLog(corrections, read_only=True)
+    masks = corrections / LABELS
+    attributes = labels_attributes(log.class_names, masks, log.provenance, metadata.for_masks())
+    attributes["metadata"][NOTES]["session"] = str(folder)  # type: ignore[index]
+    return (log.labels, attributes | {"name": f"{name} masks, corrected"}, "labels")
 
 
 def _recorded(record: Mapping[str, object], metadata: StackMetadata) -> StackMetadata:
@@ -117,8 +128,10 @@ def _labels_data(folder: Path) -> LayerData:
 
 def newest_masks(folder: Path) -> Path | None:
     """The masks that were written last: corrected ones, or those of a model."""
-    found = [*folder.glob(f"{MASKS}*.zarr"), *folder.glob("corrections*/labels.zarr")]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    logs = [path.parent for path in folder.glob(f"corrections*/{LOG}")]
+    found = {path: path.stat().st_mtime for path in folder.glob(f"{MASKS}*.zarr")}
+    found |= {path / LABELS: (path / LOG).stat().st_mtime for path in logs}
+    return max(found, key=lambda path: found[path], default=None)
 
 
 def write_record(folder: Path, record: dict[str, object]) -> Path:

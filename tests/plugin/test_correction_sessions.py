@@ -13,10 +13,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QPushButton
 
 from napari_rleseg import recorder as recorder_module
+from napari_rleseg.io import session_reader, write_masks
 from napari_rleseg.layers import show_labels
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.correct import CorrectWidget
 from rleseg_core.corrections import CorrectionLog
+from rleseg_core.data import LabelStack
 from rleseg_core.errors import DataError
 
 pytestmark = pytest.mark.gui
@@ -291,3 +293,27 @@ def test_masks_painted_after_finish_are_there_when_resumed(qtbot, widget, sessio
     np.testing.assert_array_equal(session.result.data[:], expected)
     with pytest.raises(DataError, match="in use by this program"):
         paint(layer, 3, 10, 10, 2)  # the layer of before
+
+
+def test_reader_shows_what_the_log_says_and_changes_nothing(qtbot, widget, session, folder):
+    with CorrectionLog(folder, read_only=True) as log:
+        expected, prediction = log.replay(), log.prediction[:]
+    zarr.open_array(folder / "labels.zarr", mode="r+")[:] = prediction  # as after a power cut
+    before = content(folder.parent)
+    read = session_reader(str(folder.parent))
+    (_, _, kind), (data, attributes, labels_kind) = read(str(folder.parent))
+    assert (kind, labels_kind) == ("image", "labels")
+    np.testing.assert_array_equal(data[:], expected)
+    assert attributes["metadata"]["napari_rleseg"]["class_names"] == NAMES
+    layer = session.viewer.add_labels(data)
+    with pytest.raises(DataError, match="open read-only"):
+        paint(layer, 0, 10, 10, 2)
+    assert content(folder.parent) == before
+
+
+def test_corrected_masks_are_saved_as_the_log_has_them(widget, session, folder, tmp_path):
+    (data, _, _) = session_reader(str(folder.parent))(str(folder.parent))[1]
+    for name in ("saved.tif", "saved.zarr"):
+        write_masks(str(tmp_path / name), data, {"metadata": {}})
+        saved = LabelStack.open(tmp_path / name)
+        np.testing.assert_array_equal(saved.data.compute(), data[:])

@@ -84,8 +84,8 @@ class SessionLabels:
         first, rest = key[0], key[1:]
         with self._lock:
             if _is_index(first):
-                frame = self._frame(_frame_index(first, self.shape[0]))
-                return np.array(frame[np.newaxis][(0, *rest)])  # as numpy counts the index
+                whole = self._frame(_frame_index(first, self.shape[0]))
+                return np.array(whole[np.newaxis][(0, *rest)])  # as numpy counts the index
             if isinstance(first, slice):
                 frames = [self._frame(n)[rest] for n in range(self.shape[0])[first]]
                 empty = np.empty(self.shape[1:], self.dtype)[rest]
