@@ -8,7 +8,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from rleseg_core.data.colours import as_code, class_colour
 from rleseg_core.data.metadata import MICROMETER, StackMetadata, lengths
-from rleseg_core.data.units import seconds_per
+from rleseg_core.data.units import micrometers_per, seconds_per
 from rleseg_core.errors import DataError
 
 AXES = ("t", "y", "x")
@@ -46,12 +46,11 @@ def metadata_of(attributes: Mapping[str, object], ndim: int) -> StackMetadata:
     ndim : int
         Axes of the layer: 2 for (Y, X), 3 for (T, Y, X).
 
-    Raises
-    ------
-    DataError
-        If the layer is rotated, sheared or otherwise moved than by scale and translation.
+    Returns
+    -------
+    StackMetadata
+        What `check_upright` refuses is left out.
     """
-    _check_upright(attributes)
     notes = layer_notes(attributes)
     noted = notes.get(METADATA)
     known = StackMetadata.from_json(noted if isinstance(noted, Mapping) else {})
@@ -82,21 +81,36 @@ def layer_notes(attributes: Mapping[str, object]) -> Mapping[str, object]:
     return notes if isinstance(notes, Mapping) else {}
 
 
-def _check_upright(attributes: Mapping[str, object]) -> None:
-    """Refuse what no format of masks can hold."""
-    for name, what in (("rotate", "rotated"), ("affine", "moved by an affine matrix")):
-        matrix = np.asarray(attributes.get(name, np.eye(1)), dtype=float)
+def check_upright(attributes: Mapping[str, object]) -> None:
+    """Raise an error unless scale and translation say where a layer is.
+
+    Raises
+    ------
+    DataError
+        If it is rotated, sheared, mirrored or otherwise moved, which no file of masks can hold, or
+        has no common unit along Y and X.
+    """
+    name = str(attributes.get("name", "masks"))
+    for key, what in (("rotate", "rotated"), ("affine", "moved by an affine matrix")):
+        matrix = np.asarray(attributes.get(key, np.eye(1)), dtype=float)
         if matrix.ndim == 2 and not np.allclose(matrix, np.eye(len(matrix))):
-            raise _not_upright(attributes, what)
+            raise _not_upright(name, what)
     if np.any(np.asarray(attributes.get("shear", 0), dtype=float)):
-        raise _not_upright(attributes, "sheared")
+        raise _not_upright(name, "sheared")
+    if any(float(step) <= 0 for step in _sequence(attributes.get("scale"))):
+        raise _not_upright(name, "mirrored or without extent (a scale is not above 0)")
+    units = [str(unit) for unit in _sequence(attributes.get("units"))][-2:]
+    if len({micrometers_per(unit) is None for unit in units}) > 1:
+        raise DataError(
+            f"layer {name!r} is in {units[0]} along Y and in {units[1]} along X; give both axes a "
+            "unit of length, or none"
+        )
 
 
-def _not_upright(attributes: Mapping[str, object], what: str) -> DataError:
+def _not_upright(name: str, what: str) -> DataError:
     return DataError(
-        f"layer {str(attributes.get('name', 'masks'))!r} is {what}, which a file of masks cannot "
-        "hold; set its rotation, shear and affine back, or write the masks of the layer it was "
-        "made from"
+        f"layer {name!r} is {what}, which a file of masks cannot hold; set its scale, rotation, "
+        "shear and affine back before you save it"
     )
 
 
@@ -104,9 +118,10 @@ def _space(
     scale: Sequence[float], shift: Sequence[float], units: Sequence[str], known: StackMetadata
 ) -> dict[str, object]:
     """Lengths (Y, X) in micrometres where the layer has units of length."""
-    size, origin, unit = tuple(scale[1:]), tuple(shift[1:]), units[2]
-    if units[1] != units[2]:
-        raise DataError(f"the axes of a layer must have one unit, got {units[1]} and {units[2]}")
+    factors = [micrometers_per(unit) for unit in units[1:]]
+    unit, times = (MICROMETER, factors) if None not in factors else (units[2], [1.0, 1.0])
+    size = tuple(step * (factor or 1.0) for step, factor in zip(scale[1:], times, strict=True))
+    origin = tuple(place * (factor or 1.0) for place, factor in zip(shift[1:], times, strict=True))
     if unit == _PIXEL and size == (1.0, 1.0) and origin == (0.0, 0.0):
         return {}
     found = lengths(size, unit, origin=origin if any(origin) or known.origin else None)

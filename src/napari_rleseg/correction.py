@@ -17,12 +17,20 @@ from napari_rleseg.earlier import (
     open_corrections,
 )
 from napari_rleseg.jobs import InProcessRunner, show_failure
-from napari_rleseg.layers import class_names_of, notes, provenance_of, show_labels, stack_shape
+from napari_rleseg.layers import (
+    class_names_of,
+    noted_metadata,
+    notes,
+    provenance_of,
+    show_labels,
+    stack_shape,
+)
 from napari_rleseg.marks import ReviewMarks
 from napari_rleseg.recorder import CorrectionRecorder
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.signals import listen
 from rleseg_core.corrections import FrameCopied, FrameRecorded
+from rleseg_core.data.metadata import UNKNOWN
 from rleseg_core.errors import DataError
 
 OUTLINE = 2  # width of the outlines of the prediction, in pixels
@@ -306,6 +314,7 @@ class MaskCorrection(QObject):
             image=image,
             path=log.folder / "labels.zarr",
             provenance=log.provenance,
+            metadata=UNKNOWN if source is None else noted_metadata(source),
         )
         if source is not None:
             source.visible = False

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from napari.types import LayerData
 
-from napari_rleseg.calibration import NOTES, layer_notes, metadata_of
+from napari_rleseg.calibration import NOTES, check_upright, layer_notes, metadata_of
 from napari_rleseg.layers import image_data, labels_attributes
 from napari_rleseg.overwriting import check_save
 from rleseg_core.corrections import CorrectionLog, with_marks
@@ -184,6 +184,7 @@ def write_masks(path: str, data: np.ndarray, attributes: dict) -> list[str]:
     if len(shape) not in (2, 3):
         raise DataError(f"masks are (Y, X) or (T, Y, X), this layer has shape {shape}")
     stack: ArrayLike = finest if len(shape) == 3 else finest[None]
+    check_upright(attributes)
     metadata = replace(metadata_of(attributes, len(shape)), axes="")
     stack, marked = _with_marks(stack, layer_notes(attributes).get("path"))
     overwrite = check_save(label_output(path))

@@ -57,6 +57,12 @@ def provenance_of(layer: Layer) -> dict[str, object]:
     return dict(record) if isinstance(record, dict) else {}
 
 
+def noted_metadata(layer: Layer) -> StackMetadata:
+    """What the file of a layer of ours said of it; of masks, their class names and colours."""
+    noted = notes(layer).get(METADATA)
+    return StackMetadata.from_json(noted) if isinstance(noted, dict) else UNKNOWN
+
+
 def stack_shape(layer: Image | Labels) -> tuple[int, int, int]:
     """(T, Y, X) of a layer that holds a stack or one frame.
 
@@ -223,7 +229,7 @@ def labels_layer(
     if image is not None:
         place = stack_transform(image)
         metadata = replace(
-            StackMetadata.from_json(notes(image).get(METADATA, {})).for_masks(),  # type: ignore[arg-type]
+            noted_metadata(image).for_masks(),  # type: ignore[arg-type]
             class_colours=metadata.class_colours,
         )
     return Labels(

@@ -10,7 +10,7 @@ from napari.layers import Image, Labels, Layer
 from npe2 import PluginManager
 
 from napari_rleseg.calibration import layer_metadata
-from napari_rleseg.io import session_reader, write_masks
+from napari_rleseg.io import read_session, session_reader, write_masks, write_record
 from napari_rleseg.layers import (
     class_names_of,
     image_data,
@@ -20,6 +20,7 @@ from napari_rleseg.layers import (
 )
 from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.errors import DataError
 
@@ -105,6 +106,7 @@ def test_ids_of_napari_are_written_in_fewer_bits(tmp_path):
     [
         ({"rotate": 30.0}, "rotated"),
         ({"shear": (0.0, 0.0, 0.2)}, "sheared"),
+        ({"scale": (1.0, -0.5, 0.5)}, "mirrored"),
         ({"affine": np.diag([1.0, 2.0, 2.0, 1.0])}, "affine"),
     ],
 )
@@ -113,6 +115,24 @@ def test_layer_that_no_file_can_hold_is_refused(moved, what, tmp_path):
     with pytest.raises(DataError, match=f"'turned' is .*{what}"):
         write_masks(str(tmp_path / "masks.tif"), data, attributes)
     assert not list(tmp_path.iterdir())
+
+
+def test_layer_of_two_units_is_refused(tmp_path):
+    layer = Labels(IDS, units=("pixel", "pixel", "um"))
+    data, attributes, _ = layer.as_layer_data_tuple()
+    with pytest.raises(DataError, match="give both axes a unit"):
+        write_masks(str(tmp_path / "masks.tif"), data, attributes)
+
+
+def test_axes_in_two_units_of_length_become_micrometers(tmp_path):
+    layer = Labels(IDS, scale=(1, 650, 0.5), units=("pixel", "nm", "um"))
+    assert save(layer, tmp_path / "masks.tif").metadata.pixel_size == pytest.approx((0.65, 0.5))
+
+
+def test_turned_image_is_still_segmented():
+    """Where it was turned to is not kept, but its masks have its scale."""
+    image = Image(IDS, rotate=30, scale=(1, 0.5, 0.5), units=("pixel", "um", "um"))
+    assert layer_metadata(image).pixel_size == (0.5, 0.5)
 
 
 def images(path: Path) -> ImageStack:
@@ -191,3 +211,39 @@ def test_masks_of_objects_open_in_as_many_colours(tmp_path):
 
 def test_other_folders_are_left_to_others(tmp_path):
     assert session_reader(str(tmp_path)) is None
+
+
+def test_session_keeps_place_units_and_colours(tmp_path):
+    stack = images(tmp_path / "images.tif")
+    image = Layer.create(*image_data(stack, stack.metadata))
+    image.translate = (0, 7, 8)
+    folder = tmp_path / "a.rleseg"
+    folder.mkdir()
+    record = {"image": str(tmp_path / "images.tif"), "name": "cells"}
+    write_record(folder, {**record, "metadata": layer_metadata(image).to_json()})
+    known = layer_metadata(image).for_masks(("ipsc", "dfc"), {"model": "demo"}, KNOWN.class_colours)
+    create_stack(folder / "segmentation.zarr", IDS.shape, IDS.dtype, known.to_json())[:] = IDS
+    again, masks = (Layer.create(*data) for data in read_session(str(folder)))
+    for layer in (again, masks):
+        np.testing.assert_allclose(layer.scale, (300, 0.65, 0.5), rtol=1e-6)
+        np.testing.assert_allclose(layer.translate, (0, 7, 8))
+        assert [str(unit) for unit in layer.units] == ["second", "micrometer", "micrometer"]
+    assert isinstance(masks, Labels)
+    assert class_names_of(masks) == ("ipsc", "dfc")
+    np.testing.assert_allclose(masks.get_color(1), (1, 0, 0, 1))
+    read = save(masks, tmp_path / "out.ome.tif").metadata
+    assert read.class_colours == KNOWN.class_colours
+    assert (read.provenance["model"], read.origin) == ("demo", (7, 8))
+
+
+def test_session_of_version_0_1_keeps_its_scale(tmp_path):
+    images(tmp_path / "images.tif")
+    folder = tmp_path / "a.rleseg"
+    folder.mkdir()
+    record = {"image": str(tmp_path / "images.tif"), "scale": [1.0, 0.25, 0.25]}
+    write_record(folder, record)
+    old = create_stack(folder / "segmentation.zarr", IDS.shape, IDS.dtype, {"class_names": ["a"]})
+    old[:] = IDS
+    image, masks = (Layer.create(*data) for data in read_session(str(folder)))
+    for layer in (image, masks):
+        np.testing.assert_allclose(layer.scale[1:], (0.25, 0.25))
