@@ -229,7 +229,7 @@ def labels_layer(
     if image is not None:
         place = stack_transform(image)
         metadata = replace(
-            noted_metadata(image).for_masks(),  # type: ignore[arg-type]
+            noted_metadata(image).for_masks(),
             class_colours=metadata.class_colours,
         )
     return Labels(
