@@ -1,7 +1,7 @@
 """The installed models: the folders that hold them, a list of them, and one by its name."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +39,18 @@ class UnreadableModel:
     reason: str
 
 
-def installed_models() -> tuple[list[ModelInfo], list[UnreadableModel]]:
-    """Headers of the installed models, the bundled ones first, and the unreadable files."""
+def installed_models(
+    folders: Iterable[Path] | None = None,
+) -> tuple[list[ModelInfo], list[UnreadableModel]]:
+    """Headers of the installed models, the bundled ones first, and the unreadable files.
+
+    Parameters
+    ----------
+    folders : iterable of Path, optional
+        Where to look; `model_folders` by default.
+    """
     found, unreadable = [], []
-    for folder in model_folders():
+    for folder in model_folders() if folders is None else folders:
         for path in _model_files(folder):
             try:
                 found.append(read_info(path))
