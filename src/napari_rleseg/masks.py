@@ -3,7 +3,7 @@
 Knows neither Qt nor napari.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,9 @@ from rleseg_core.data.arrays import frames_array
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.formats.description import FileDescription, describe
 from rleseg_core.data.formats.registry import open_source
-from rleseg_core.data.ids import IdChoice, IdReader, IdRules, choices, number_of_classes
+from rleseg_core.data.ids import IdChoice, IdReader, IdRules, choices, guess_rules
 from rleseg_core.data.stack import noted_class_names, noted_ids
 from rleseg_core.errors import DataError
-from rleseg_core.spec import IGNORED
-
-MOST_CLASSES = 8  # masks with higher numbers hold ids of objects, unless classes are named
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,8 @@ def open_masks(
     stack = LabelStack.from_source(open_source(path, options, masks=True))
     counting = IdReader(stack, IdRules(class_names=("cell",)), str(path))
     yield from counting.count()
-    rules = rules or _rules(stack, tuple(class_names), counting.counts)
+    noted, known = noted_class_names(stack), noted_ids(stack, IdOptions())
+    rules = rules or guess_rules(counting.counts, tuple(class_names), noted, known)
     reader = IdReader(stack, rules, str(path), counts=counting.counts)
     try:
         mapping = reader.mapping
@@ -131,25 +129,3 @@ def open_masks(
         is_plain=is_plain and is_whole,
         ignores=bool(set(rules.options.ignore or ()) & set(counting.counts)),
     )
-
-
-def _rules(stack: LabelStack, given: tuple[str, ...], counts: Mapping[int, int]) -> IdRules:
-    """What the numbers may mean: classes that are named, or as many as there seem to be."""
-    noted, options = noted_class_names(stack), noted_ids(stack, IdOptions())
-    if given or noted:
-        return IdRules(class_names=given or noted, noted=noted, options=options)
-    found = sorted(set(counts) - set(options.ignore or ()) - {0})
-    if any(value > MOST_CLASSES for value in found) and not _is_mark(found):
-        n_classes = number_of_classes(counts, options)
-        if n_classes > MOST_CLASSES:
-            return IdRules(class_names=("cell",), objects=True, options=options)
-    small = [value for value in found if 0 < value <= MOST_CLASSES]
-    n_classes = max(small, default=1 if len(found) < 2 else 2)
-    names = tuple(f"class {label}" for label in range(1, n_classes + 1))
-    return IdRules(class_names=names if n_classes > 1 else ("cell",), options=options)
-
-
-def _is_mark(found: Sequence[int]) -> bool:
-    """Whether the highest number alone is no class, and looks like a mark."""
-    *rest, last = found
-    return last in (IGNORED, 65535) and bool(rest) and max(rest) <= MOST_CLASSES

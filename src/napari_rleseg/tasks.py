@@ -20,6 +20,7 @@ from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.formats.description import FileDescription, describe
 from rleseg_core.data.formats.registry import open_source
 from rleseg_core.data.formats.zarr_writing import create_stack
+from rleseg_core.data.ids import names_in_order
 from rleseg_core.files import time_stamp, whole_file
 
 if TYPE_CHECKING:
@@ -259,7 +260,9 @@ def fine_tune(
     stacks = [labelled_stack(source) for source in sources]
     replay: list[LabelledStack] = []
     if recipe.replay_share:
-        base, names = read_info(settings.base), stacks[0].class_names
+        base = read_info(settings.base)
+        known = base.mask_spec.class_names
+        names = names_in_order(known, stacks[0].class_names, f"the model {base.name}")
         replay = training.replay_stacks(base, names, settings.image_size)
     data = training.TrainingData(
         stacks=stacks,

@@ -402,3 +402,16 @@ def test_what_a_file_notes_as_ignored_is_ignored(run, folder, cells):
     code, _, err = run("evaluate", "truth.tif", "noted.tif", "--ignore", "none")
     assert code == 2
     assert "--ignore 255" in err
+
+
+def test_info_says_what_numbers_mean(run, folder, cells):
+    save("grey.tif", np.where(cells.classes > 0, 255, 0).astype(np.uint8))
+    assert "ids: 0 → background, 255 → cell" in run("info", "grey.tif", "--masks")[1]
+    write_labels("named.tif", cells.classes.astype(np.uint8), ("ipsc", "dfc"))
+    assert "1 → ipsc, 2 → dfc" in run("info", "named.tif", "--masks")[1]
+    save("void.tif", with_void(cells.classes > 0, 255, np.uint8))
+    code, out, _ = run("info", "void.tif", "--masks", "--json")
+    assert code == 0
+    assert "--ignore 255" in json.loads(out)["ids"][0]
+    save("ids.tif", cells.instances.astype(np.uint16) * 40)
+    assert "→ objects of cell" in run("info", "ids.tif", "--masks")[1]

@@ -11,6 +11,7 @@ from rleseg_core.cli.options import FLAT, Reporting
 from rleseg_core.cli.reading import GivenReading
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.formats.registry import input_kinds
+from rleseg_core.errors import DataError
 
 if TYPE_CHECKING:
     from rleseg_core.data.formats.description import ImageDescription
@@ -25,7 +26,8 @@ class InfoOptions:
     Parameters
     ----------
     masks : bool
-        Describe it as masks: of an OME-Zarr image, its labels.
+        Describe it as masks: of an OME-Zarr image, its labels; and say what their numbers mean,
+        for which every frame is read.
     """
 
     masks: bool = False
@@ -52,8 +54,9 @@ def info(
     from rleseg_core.data.formats.description import describe
 
     found = describe(stack, ReadOptions(**options.reading), masks=options.masks)
+    numbers = _numbers(stack, options) if options.masks else []
     if reporting.as_json:
-        print_json(found.to_json())
+        print_json({**found.to_json(), **({"ids": numbers} if options.masks else {})})
         return
     if reporting.quiet:
         return
@@ -74,8 +77,27 @@ def info(
     out.print(table)
     for line in dict.fromkeys(line for image in found.images for line in _lines(image)):
         print_line(line)
+    for line in numbers:
+        print_line(f"ids: {line}")
     if len(found.images) > 1:
         print_line("choose an image with --series")
+
+
+def _numbers(path: Path, options: InfoOptions) -> list[str]:
+    """What the numbers of masks mean, or why that cannot be told: sentences."""
+    from rleseg_core.data import LabelStack
+    from rleseg_core.data.ids import IdOptions, IdReader, IdRules, guess_rules
+    from rleseg_core.data.stack import noted_class_names, noted_ids
+
+    try:
+        labels = LabelStack.open(path, **ReadOptions(**options.reading).keywords())
+        counts = IdReader(labels, IdRules(class_names=("cell",)), str(path)).counts
+        noted, known = noted_class_names(labels), noted_ids(labels, IdOptions())
+        rules = guess_rules(counts, (), noted, known)
+        mapping = IdReader(labels, rules, "this mask", counts=counts).mapping
+    except DataError as error:
+        return [str(error)]
+    return [mapping.text, *mapping.warnings]
 
 
 def _channels(image: "ImageDescription") -> str:

@@ -58,7 +58,8 @@ class Frames:
         seen = model_frame(stack.images, frame, spec)
         ids = stack.class_frame(frame)
         if seen.no_data is not None:
-            ids = np.where(seen.no_data, 0, ids)  # what is not there cannot be learned
+            # what is not there cannot be learned; what is ignored stays so
+            ids = np.where(seen.no_data & (ids != IGNORED), np.uint8(0), ids)
         classes = model_labels(ids, self._spec)
         instances = stack.instance_frame(frame) if self._with_instances else None
         coarse = classes[::COARSE, ::COARSE]

@@ -10,7 +10,7 @@ import tifffile
 
 from rleseg_core.cli.app import main
 from rleseg_core.errors import DataError
-from rleseg_core.evaluation.base import Masks
+from rleseg_core.evaluation.base import Masks, foreground
 from rleseg_core.evaluation.registry import IMAGE_METRICS, metric_summaries
 from rleseg_core.evaluation.report import MEAN, POOLED, Evaluation
 
@@ -26,7 +26,7 @@ class AreaError:
     def count(self, truth: Masks, predicted: Masks, n_classes: int) -> np.ndarray:
         areas = [
             [np.count_nonzero(masks.classes == k) for k in range(1, n_classes + 1)]
-            + [np.count_nonzero(masks.classes)]
+            + [np.count_nonzero(foreground(masks.classes) == 1)]
             for masks in (truth, predicted)
         ]
         return np.array(areas).T

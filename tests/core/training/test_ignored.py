@@ -199,7 +199,8 @@ def test_a_batch_of_which_nothing_is_known_teaches_nothing():
 def labelled(ignored: np.ndarray) -> LabelledStack:
     classes = np.zeros(ignored.shape, np.uint8)
     classes[:, ::8] = 1
-    images = ImageStack.from_array(np.zeros(ignored.shape, np.uint8))
+    pixels = np.random.default_rng(0).integers(0, 256, ignored.shape, dtype=np.uint8)
+    images = ImageStack.from_array(pixels)
     return LabelledStack(images=images, classes=classes, class_names=("a",), ignored=ignored)
 
 

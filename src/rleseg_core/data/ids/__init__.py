@@ -2,6 +2,7 @@
 
 from rleseg_core.data.ids.choices import IdChoice, choices
 from rleseg_core.data.ids.counting import count_values, whole_numbers
+from rleseg_core.data.ids.guess import guess_rules
 from rleseg_core.data.ids.mapping import MOST_CLASSES, IdMapping
 from rleseg_core.data.ids.names import ids_by_name, names_in_order
 from rleseg_core.data.ids.reader import IdReader, number_of_classes
@@ -19,6 +20,7 @@ __all__ = [
     "choices",
     "count_values",
     "decide",
+    "guess_rules",
     "ids_by_name",
     "names_in_order",
     "number_of_classes",
