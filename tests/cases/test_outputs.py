@@ -237,13 +237,13 @@ def test_what_rleseg_could_not_have_written_stays(run, folder, name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_exists_is_replaced_only_on_demand(run, folder, name):
     output = folder / "results" / f"ours{SUFFIXES[name]}"
-    assert run(name, output) == (0, "")
+    assert run(name, output)[0] == 0
     (folder / "new.safetensors").unlink(missing_ok=True)
     about = "holds a finished run" if name.startswith("train") else "exists already"
     refuses(run, folder, name, output, about)
     refuses(run, folder, name, output, "--overwrite")  # the sentence says how
     before = contents(folder)
-    assert run(name, output, "--overwrite") == (0, "")
+    assert run(name, output, "--overwrite")[0] == 0
     assert {*contents(folder)} - {"new.safetensors"} == {*before}
 
 
@@ -348,8 +348,8 @@ def test_update_replaces_frames_and_keeps_the_rest(run, folder, suffix):
     write_labels(corrected, np.full((3, 64, 64), 2, np.uint8), NAMES, {"model": "mine"})
     about = "--update, or replace it with --overwrite"
     refuses(run, folder, "predict", corrected, about, "--frames", "1")
-    assert run("predict", whole) == (0, "")
-    assert run("predict", corrected, "--frames", "1", "--update") == (0, "")
+    assert run("predict", whole)[0] == 0
+    assert run("predict", corrected, "--frames", "1", "--update")[0] == 0
     updated, new = stacks(corrected, whole)
     assert (updated[[0, 2]] == 2).all()
     np.testing.assert_array_equal(updated[1], new[1])
@@ -357,12 +357,12 @@ def test_update_replaces_frames_and_keeps_the_rest(run, folder, suffix):
     assert made["model"] == "mine"
     assert [step["frames"] for step in made["updates"]] == [[1]]
     assert metadata_of(corrected).class_names == NAMES
-    assert run("predict", corrected, "--frames", "0", "--update") == (0, "")
+    assert run("predict", corrected, "--frames", "0", "--update")[0] == 0
     assert [step["frames"] for step in metadata_of(corrected).provenance["updates"]] == [[1], [0]]
 
 
 def test_update_of_what_is_not_there_is_a_new_result(run, folder):
-    assert run("predict", folder / "new.tif", "--frames", "1", "--update") == (0, "")
+    assert run("predict", folder / "new.tif", "--frames", "1", "--update")[0] == 0
     assert metadata_of(folder / "new.tif").provenance["source"]
 
 
@@ -375,7 +375,7 @@ def test_only_a_result_for_the_same_images_is_updated(run, folder):
     ):
         output = write_labels(folder / f"{name}.tif", np.ones(shape, np.uint8), names)
         refuses(run, folder, "predict", output, about, *update)
-    assert run("predict", folder / "result.tif") == (0, "")
+    assert run("predict", folder / "result.tif")[0] == 0
     other = shutil.copy(folder / "images.tif", folder / "others.tif")
     refuses(run, folder, "predict", folder / "result.tif", "images.tif", *update, images=other)
     refuses(run, folder, "predict", folder / "result.tif", "choose one", *update, "--overwrite")
