@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rleseg_core.data.formats.base import Format, ReadOptions, Series
+from rleseg_core.data.formats.base import Format, FormatNotes, ReadOptions, Series
 
 
 def numpy_series(path: Path, _options: ReadOptions, _masks: bool) -> list[Series]:
@@ -30,4 +30,9 @@ class _Mapped:
         return self._array[key]
 
 
-NUMPY = Format(label="NumPy array", suffixes=(".npy",), series=numpy_series)
+NUMPY = Format(
+    label="NumPy array",
+    suffixes=(".npy",),
+    series=numpy_series,
+    notes=FormatNotes(axes="none: guessed from the shape, or `--axes`"),
+)

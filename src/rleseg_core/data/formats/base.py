@@ -136,6 +136,26 @@ Lister = Callable[[Path, ReadOptions, bool], Sequence[Series]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class FormatNotes:
+    """What people should know of a format: entries of the table in docs/formats.md.
+
+    Parameters
+    ----------
+    axes, dtypes : str
+        What its arrays can be; empty for whatever they are.
+    metadata : str
+        Where scale, times and names are read from.
+    written : str
+        What becomes of the metadata of masks that are written, and of what is lost.
+    """
+
+    axes: str = "as the file names them"
+    dtypes: str = "all integers, float32, float64"
+    metadata: str = "none"
+    written: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Format:
     """A file format: how it is recognised, read and written.
 
@@ -156,6 +176,8 @@ class Format:
     is_ours : callable, optional
         Whether what exists at a path could have been written by `write`, so that it may be replaced
         if the user wants that; without it, nothing is.
+    notes : FormatNotes
+        What docs/formats.md says of it.
     """
 
     label: str
@@ -165,3 +187,4 @@ class Format:
     is_frame: bool = False
     write: Callable[[Path, ArrayLike, StackMetadata], None] | None = None
     is_ours: Callable[[Path], bool] | None = None
+    notes: FormatNotes = FormatNotes()

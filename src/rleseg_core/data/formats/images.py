@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from rleseg_core.data.arrays import ArrayLike, frames_array
-from rleseg_core.data.formats.base import Format, ReadOptions, Series
+from rleseg_core.data.formats.base import Format, FormatNotes, ReadOptions, Series
 from rleseg_core.data.formats.tiff_metadata import PER_INCH, resolution_lengths
 from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.data.units import positive
@@ -135,4 +135,9 @@ IMAGES = Format(
     suffixes=(".png", ".jpg", ".jpeg", ".bmp"),
     series=image_series,
     is_frame=True,
+    notes=FormatNotes(
+        axes="Y, X; S in colour; T if animated",
+        dtypes="uint8, uint16; int32 and float32 where Pillow reads them",
+        metadata="pixel size from the resolution, unless it is that of a screen or printer",
+    ),
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rleseg_core.data.arrays import ArrayLike
-from rleseg_core.data.formats.base import Format, ReadOptions, Series
+from rleseg_core.data.formats.base import Format, FormatNotes, ReadOptions, Series
 from rleseg_core.data.metadata import StackMetadata, lengths
 from rleseg_core.errors import DataError
 
@@ -107,5 +107,10 @@ def _dataset(dataset: "h5py.Dataset", name: str) -> Series:
     return Series(name=name, shape=tuple(dataset.shape), dtype=dataset.dtype, axes=axes, read=read)
 
 
-BIOIO = Format(label="CZI, ND2 or LIF", suffixes=tuple(_PLUGINS), series=bioio_series)
+BIOIO = Format(
+    label="CZI, ND2 or LIF",
+    suffixes=tuple(_PLUGINS),
+    series=bioio_series,
+    notes=FormatNotes(metadata="pixel size, spacing, frame interval and channel names, by BioIO"),
+)
 HDF5 = Format(label="HDF5", suffixes=(".h5", ".hdf5"), series=hdf5_series)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rleseg_core.data.arrays import ArrayLike, as_dask
-from rleseg_core.data.formats.base import Format, ReadOptions, Series
+from rleseg_core.data.formats.base import Format, FormatNotes, ReadOptions, Series
 from rleseg_core.data.formats.tiff_metadata import tiff_metadata
 from rleseg_core.data.formats.tiff_pages import (
     check_pages,
@@ -193,6 +193,12 @@ def _complaints() -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
+_METADATA = (
+    "OME-XML (PhysicalSize, TimeIncrement, else DeltaT, Position, channel names, date), "
+    "Micro-Manager, LSM, STK, ImageJ (resolution, unit, finterval, spacing, origin), our record, "
+    "resolution tags unless they are those of screens and printers (whole dots per inch up to 1200)"
+)
+
 TIFF = Format(
     label="TIFF",
     suffixes=(".tif", ".tiff"),
@@ -200,6 +206,14 @@ TIFF = Format(
     is_frame=True,
     write=write_tiff,
     is_ours=begins_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    notes=FormatNotes(
+        metadata=_METADATA,
+        written="`.tif` for ImageJ (uint8, uint16, less than 2 GiB): pixel size, unit, origin, "
+        "frame interval; else, and `.ome.tif` always, OME-XML: the same, times of the planes, "
+        "date. Class names, colours and provenance are in our record, which ImageJ shows as the "
+        "image's information and OME-XML holds as an annotation: other programs keep it, and "
+        "draw the classes in colours of their own.",
+    ),
 )
 
 
@@ -208,4 +222,5 @@ TIFF_KINDS = Format(
     suffixes=(".lsm", ".btf", ".tf2", ".tf8"),
     series=tiff_series,
     is_frame=True,
+    notes=FormatNotes(metadata=_METADATA),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rleseg_core.data.arrays import frames_array
-from rleseg_core.data.formats.base import Format, ReadOptions, Series
+from rleseg_core.data.formats.base import Format, FormatNotes, ReadOptions, Series
 from rleseg_core.data.formats.video_whole import missing_frames, packets_of
 from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.errors import DataError
@@ -154,4 +154,9 @@ VIDEO = Format(
     label="video",
     suffixes=(".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".gif"),
     series=video_series,
+    notes=FormatNotes(
+        axes="T, Y, X; S in colour",
+        dtypes="uint8",
+        metadata="frame interval from the frame rate, but for GIF, where it says how to play it",
+    ),
 )

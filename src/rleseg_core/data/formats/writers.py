@@ -120,7 +120,7 @@ def fitting_ids(labels: ArrayLike) -> ArrayLike:
     for frame in range(labels.shape[0] if dtype.kind != "b" else 0):
         ids = frame_of(labels, frame)
         low, high = min(low, int(ids.min(initial=0))), max(high, int(ids.max(initial=0)))
-    smallest = np.min_scalar_type(high)
+    smallest = np.dtype(np.min_scalar_type(high).name)  # zarr knows one uint64 of two
     return labels if low < 0 or smallest == dtype else _Converted(labels, smallest)
 
 

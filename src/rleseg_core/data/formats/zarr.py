@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from natsort import natsorted
 
-from rleseg_core.data.formats.base import Format, ReadOptions, Series
+from rleseg_core.data.formats.base import Format, FormatNotes, ReadOptions, Series
 from rleseg_core.data.formats.ngff import RECORD, ngff_metadata
 from rleseg_core.data.formats.zarr_chunks import missing_chunks
 from rleseg_core.data.formats.zarr_writing import LABELS, is_our_zarr, write_zarr
@@ -248,6 +248,11 @@ def _list(value: object) -> list:
     return list(value) if isinstance(value, list | tuple) else []
 
 
+_METADATA = (
+    "OME-Zarr 0.4 and 0.5: scale and translation of both levels, units, channel names; of labels, "
+    "names and colours of the classes; our record"
+)
+
 ZARR = Format(
     label="zarr",
     suffixes=(".zarr",),
@@ -255,10 +260,18 @@ ZARR = Format(
     is_folder=is_zarr,
     write=write_zarr,
     is_ours=is_our_zarr,
+    notes=FormatNotes(
+        metadata=_METADATA,
+        written="OME-Zarr 0.5, one level, one chunk per frame: scale, translation, units, and "
+        "`image-label` with names and colours of the classes; the rest in our record. "
+        "`movie.zarr/labels/NAME` adds the masks to an OME-Zarr image, in its version (0.4 or "
+        "0.5), and lists them there.",
+    ),
 )
 
 ZIPPED_ZARR = Format(
     label="zipped zarr",
     suffixes=(".zarr.zip", ".ozx"),
     series=zipped_series,
+    notes=FormatNotes(metadata=_METADATA),
 )

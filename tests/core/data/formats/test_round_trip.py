@@ -14,6 +14,7 @@ from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.formats.registry import output_formats
 from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.errors import DataError
 
 SUFFIXES = [suffix for one in output_formats() for suffix in one.suffixes]
 NAMES = [f"masks{ome}{suffix}" for suffix in SUFFIXES for ome in ("", ".ome")]
@@ -82,3 +83,12 @@ def test_ids_above_16_bits_stay_apart(name: str, tmp_path: Path) -> None:
     stack = LabelStack.open(write_labels(tmp_path / name, ids))
     np.testing.assert_array_equal(np.asarray(stack.data), ids)
     assert stack.dtype == np.uint32
+
+
+def test_ids_of_64_bits_are_written_where_they_can_be(tmp_path: Path) -> None:
+    ids = np.array([[[0, 7, 7 + 2**32]]], np.int64)
+    stack = LabelStack.open(write_labels(tmp_path / "masks.zarr", ids))
+    np.testing.assert_array_equal(np.asarray(stack.data), ids)
+    with pytest.raises(DataError, match="TIFF cannot hold uint64 values"):
+        write_labels(tmp_path / "masks.tif", ids)
+    assert not (tmp_path / "masks.tif").exists()
