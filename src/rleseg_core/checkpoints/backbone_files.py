@@ -114,9 +114,9 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], bool]:
                     return {}, True
                 return {name: file.get_tensor(name) for name in file.keys()}, False  # noqa: SIM118
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:
+    except Exception as error:  # whatever a damaged pickle ends in
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise CheckpointError(
             f"{path} cannot be read as weights ({first[0]}); expected whole safetensors, or a file "

@@ -66,6 +66,11 @@ class LabelCache:
             self._array = None
             _log.warning("%s", self.failure)
 
+    def remove_partial(self) -> None:
+        """Remove the halves of files that zarr left where a program was killed; for the writer."""
+        for half in self.path.rglob("*.partial"):
+            half.unlink(missing_ok=True)
+
     def _opened(self, mode: str) -> zarr.Array | None:
         """The array, if it is what it must be."""
         if self._array is not None and not (mode == "r+" and self._array.read_only):

@@ -117,6 +117,7 @@ class CorrectionLog:
         self._cache = LabelCache(self.folder / LABELS, header.shape, header.dtype)
         if not read_only:
             self._gate.take()
+            self._cache.remove_partial()
         try:
             self._read(header)
         except (DataError, OSError):

@@ -35,7 +35,7 @@ _CITY = (
 
 _DAMAGED = (
     *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError, OSError),
 )
 _MOST_MEMBERS = 1000
 _MOST_SHRUNK = 4  # declared bytes for each byte of the archive
@@ -227,6 +227,8 @@ def unpack(archive: Path, folder: Path) -> Path:
             for member in members:
                 file.extract(member, folder)
     except _DAMAGED as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # of the system, as on a full disk
         raise CheckpointError(
             f"{archive} is not a zip archive, or is damaged ({error}); delete it and fetch it again"
         ) from error

@@ -210,3 +210,14 @@ def test_strokes_after_a_session_of_version_0_1_count(tmp_path):
     with CorrectionLog(tmp_path / "s") as log:
         np.testing.assert_array_equal(log.labels[:], log.replay())
         assert log.n_changes == 2
+
+
+def test_half_of_a_file_that_zarr_left_is_removed_by_the_next_writer(tmp_path):
+    log = CorrectionLog.create(tmp_path / "s", np.ones(SHAPE, np.uint8), class_names=("a",))
+    log.close()
+    half = tmp_path / "s" / "labels.zarr" / "c" / "0" / "0" / "0.d221ea17e6fb.partial"
+    half.write_bytes(b"half")
+    CorrectionLog(tmp_path / "s", read_only=True).close()
+    assert half.exists()
+    CorrectionLog(tmp_path / "s").close()
+    assert not half.exists()
