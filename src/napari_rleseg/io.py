@@ -27,6 +27,7 @@ from rleseg_core.data.metadata import StackMetadata, pair
 from rleseg_core.data.units import positive
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
+from rleseg_core.locks import lock_beside
 from rleseg_core.spec import IGNORED
 
 RECORD = "viewer.json"  # in a session folder: which image its masks belong to
@@ -71,11 +72,13 @@ def read_session(path: str) -> list[LayerData]:
     if masks is not None and (masks.parent / HEADER).is_file():
         layers.append(_corrected(masks.parent, name, metadata, folder))
     elif masks is not None:
-        data, noted = open_written(masks, "r+")
+        being_written = lock_beside(masks, "the masks").in_use()
+        data, noted = open_written(masks, "r" if being_written else "r+")
         of_image = replace(metadata.for_masks(), class_colours=noted.class_colours)
         attributes = labels_attributes(noted.class_names, masks, noted.provenance, of_image)
         attributes["metadata"][NOTES]["session"] = str(folder)  # type: ignore[index]
-        layers.append((data, attributes | {"name": f"{name} masks"}, "labels"))
+        title = f"{name} masks" + (" (being written elsewhere)" if being_written else "")
+        layers.append((data, attributes | {"name": title}, "labels"))
     return layers
 
 

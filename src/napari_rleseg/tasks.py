@@ -22,6 +22,7 @@ from rleseg_core.data.formats.registry import open_source
 from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.data.ids import names_in_order
 from rleseg_core.files import time_stamp, whole_file
+from rleseg_core.locks import lock_beside
 
 if TYPE_CHECKING:
     from napari.types import LayerData
@@ -158,7 +159,20 @@ def segmenter(model: Path, device: str = "auto") -> "Segmenter":
 def segment(
     images: Path, result: Path, settings: SegmentSettings, frames: Sequence[int] | None = None
 ) -> Generator[SegmentReport, None, None]:
-    """Segment a stack into a zarr array that the viewer shows."""
+    """Segment a stack into a zarr array that the viewer shows; nobody else writes there meanwhile.
+
+    Raises
+    ------
+    InUseError
+        If another program segments into that array.
+    """
+    with lock_beside(result, "the masks"):
+        yield from _segment(images, result, settings, frames)
+
+
+def _segment(
+    images: Path, result: Path, settings: SegmentSettings, frames: Sequence[int] | None
+) -> Generator[SegmentReport, None, None]:
     from rleseg_core.decoding import Sampling
 
     stack = ImageStack.from_source(open_source(images))  # its notes were said when it was shown

@@ -128,6 +128,21 @@ class WriterLock:
         except OSError as error:  # the lock is held; only who holds it is not said
             _log.warning("%s: %s", self._holder_path, error)
 
+    def in_use(self) -> bool:
+        """Whether somebody else holds the lock; nothing is written to find out."""
+        if self.held or not self.path.exists():
+            return False
+        with _held_lock:
+            if str(self.path.resolve()) in _held:
+                return True
+            try:
+                self._take().release(force=True)
+            except InUseError:
+                return True
+            except OSError:
+                return False
+            return False
+
     def release(self) -> None:
         """Give the lock back, if it is held."""
         lock, self._lock = self._lock, None
@@ -189,3 +204,16 @@ class WriterLock:
         if holder is not None and (holder.pid, holder.host) == (os.getpid(), platform.node()):
             by = f"this program already (process {holder.pid}, since {holder.since})"
         return f"{self.subject} is in use by {by}; close it there first"
+
+
+def lock_beside(path: Path, what: str) -> WriterLock:
+    """The lock of a file or folder, for all who write there: a file with its name and ``.lock``.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder.
+    what : str
+        What it is, for messages, e.g. "the masks".
+    """
+    return WriterLock(path.with_name(f"{path.name}.lock"), f"{what} {path}")

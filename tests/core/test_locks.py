@@ -8,11 +8,11 @@ import filelock
 import pytest
 
 from rleseg_core.errors import DataError, InUseError
-from rleseg_core.locks import WriterLock
+from rleseg_core.locks import WriterLock, lock_beside
 
 HOLDER = """
 import sys
-from rleseg_core.locks import WriterLock
+from rleseg_core.locks import WriterLock, lock_beside
 lock = WriterLock(sys.argv[1], "the folder")
 lock.acquire()
 print("held", flush=True)
@@ -99,3 +99,16 @@ def test_folder_that_cannot_be_written_to_is_an_oserror(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         WriterLock(tmp_path / "file" / "x.lock", "the folder").acquire()
+
+
+def test_use_is_seen_without_writing(tmp_path, holder):
+    before = sorted(tmp_path.iterdir())
+    assert WriterLock(tmp_path / "x.lock", "the folder").in_use()
+    assert not WriterLock(tmp_path / "other.lock", "the folder").in_use()
+    assert sorted(tmp_path.iterdir()) == before
+    holder.kill()
+    holder.wait()
+    assert not WriterLock(tmp_path / "x.lock", "the folder").in_use()
+    with lock_beside(tmp_path / "x", "the folder") as lock:
+        assert not lock.in_use()
+        assert WriterLock(tmp_path / "x.lock", "the folder").in_use()

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +14,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QPushButton
 
 from napari_rleseg import recorder as recorder_module
-from napari_rleseg.io import session_reader, write_masks
+from napari_rleseg import tasks
+from napari_rleseg.io import session_reader, write_masks, write_record
 from napari_rleseg.layers import show_labels
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.correct import CorrectWidget
 from rleseg_core.corrections import CorrectionLog
 from rleseg_core.data import LabelStack
-from rleseg_core.errors import DataError
+from rleseg_core.errors import DataError, InUseError
+from rleseg_core.locks import lock_beside
 
 pytestmark = pytest.mark.gui
 
@@ -317,3 +320,23 @@ def test_corrected_masks_are_saved_as_the_log_has_them(widget, session, folder, 
         write_masks(str(tmp_path / name), data, {"metadata": {}})
         saved = LabelStack.open(tmp_path / name)
         np.testing.assert_array_equal(saved.data.compute(), data[:])
+
+
+def test_masks_that_are_being_written_elsewhere_are_looked_at(session, cells, tmp_path):
+    masks = session.new_result(NAMES, {}).metadata["napari_rleseg"]["path"]
+    write_record(session.folder, {"image": str(cells_file(tmp_path, cells)), "name": "cells"})
+    settings = tasks.SegmentSettings(model=tmp_path / "none.safetensors")
+    with lock_beside(Path(masks), "the masks"):
+        with pytest.raises(InUseError, match="in use by this program"):
+            next(tasks.segment(tmp_path / "cells.npy", Path(masks), settings))
+        data, attributes, _ = session_reader(str(session.folder))(str(session.folder))[1]
+        assert attributes["name"] == "cells masks (being written elsewhere)"
+        assert data.read_only
+    data, attributes, _ = session_reader(str(session.folder))(str(session.folder))[1]
+    assert attributes["name"] == "cells masks"
+    assert not data.read_only
+
+
+def cells_file(tmp_path, cells):
+    np.save(tmp_path / "cells.npy", cells.images)
+    return tmp_path / "cells.npy"
