@@ -160,7 +160,7 @@ def test_files_of_the_user_with_such_names_stay(tmp_path):
 NO_EXCHANGE = """
 from pathlib import Path
 from rleseg_core.files import renaming
-renaming.exchange = lambda *_: False
+renaming._rename = lambda *_: False
 """
 BETWEEN = (
     NO_EXCHANGE

@@ -38,7 +38,12 @@ def rename_if_free(source: Path, target: Path) -> None:
             return
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    source.rename(target)
+    try:
+        source.rename(target)
+    except OSError as error:  # POSIX has several words for a folder that came there just now
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
 
 
 def replace_folder(source: Path, target: Path, old: Path) -> None:
