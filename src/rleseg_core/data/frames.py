@@ -21,12 +21,12 @@ class Frame:
     classes: np.ndarray
     instances: np.ndarray | None
     foreground: tuple[np.ndarray, ...]  # for each class that is there, flat coarse pixels
-    has_ignored: bool = False
+    known: np.ndarray | None = None  # flat coarse pixels that count; None where all do
 
     @property
     def n_bytes(self) -> int:
         """Memory that it takes."""
-        arrays = (self.image, self.classes, self.instances, *self.foreground)
+        arrays = (self.image, self.classes, self.instances, self.known, *self.foreground)
         return sum(array.nbytes for array in arrays if array is not None)
 
 
@@ -72,5 +72,12 @@ class Frames:
                 for label in np.unique(coarse)
                 if label not in (0, IGNORED)
             ),
-            has_ignored=bool((classes == IGNORED).any()),
+            known=_known(classes, coarse),
         )
+
+
+def _known(classes: np.ndarray, coarse: np.ndarray) -> np.ndarray | None:
+    """Flat coarse pixels that count; None where all pixels do."""
+    if not (classes == IGNORED).any():
+        return None
+    return np.flatnonzero(coarse != IGNORED).astype(np.int32)

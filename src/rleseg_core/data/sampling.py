@@ -120,20 +120,37 @@ class WindowSource:
 
         Some patches are centred near an object in one of the frames, its class drawn first, so that
         rare classes are seen as often as common ones; the others are anywhere. Patches with too
-        many ignored pixels are drawn again, a few times; then the one with the fewest is taken.
+        many ignored pixels are drawn again, around pixels that count; after some, the one with the
+        fewest is taken.
         """
         start = self._draw_start(frames, rng)
-        if not any(frame.has_ignored for frame in frames):
-            return start
-        best, fewest = start, self._share_ignored(frames, start)
+        known = [frame for frame in frames if frame.known is not None]
+        best, fewest = start, self._share_ignored(frames, start) if known else 0.0
         for _ in range(_REDRAWN):
             if fewest <= self._most_ignored:
                 break
-            start = self._draw_start(frames, rng)
+            start = self._draw_known(known[int(rng.integers(len(known)))], rng)
             share = self._share_ignored(frames, start)
             if share < fewest:
                 best, fewest = start, share
         return best
+
+    def _draw_known(self, frame: Frame, rng: np.random.Generator) -> tuple[int, int]:
+        """First row and column of a patch around a random pixel of a frame that counts."""
+        if frame.known is None or not len(frame.known):
+            return self._draw_start([frame], rng)
+        pixel = int(frame.known[int(rng.integers(len(frame.known)))])
+        row, col = self._around(frame, pixel, (0, 0))
+        return row, col
+
+    def _around(self, frame: Frame, pixel: int, offset: tuple[int, int]) -> list[int]:
+        """First row and column of a patch around a coarse pixel, inside the frame."""
+        patch, width = self._spec.patch, -(-frame.classes.shape[1] // COARSE)
+        found = []
+        for axis, coarse in enumerate(divmod(pixel, width)):
+            first = coarse * COARSE + offset[axis] - patch // 2
+            found.append(min(max(first, 0), frame.classes.shape[axis] - patch))
+        return found
 
     def _share_ignored(self, frames: Sequence[Frame], start: tuple[int, int]) -> float:
         """Share of ignored pixels in a patch of the frames."""
@@ -148,11 +165,8 @@ class WindowSource:
         if frame.foreground and rng.random() < self._foreground_share:
             pixels = frame.foreground[int(rng.integers(len(frame.foreground)))]
             pixel = int(pixels[int(rng.integers(len(pixels)))])
-            width = -(-frame.classes.shape[1] // COARSE)
             jitter = rng.integers(-(patch // 4), patch // 4 + 1, size=2)
-            for axis, coarse in enumerate(divmod(pixel, width)):
-                first = coarse * COARSE + int(jitter[axis]) - patch // 2
-                start[axis] = min(max(first, 0), last[axis])
+            start = self._around(frame, pixel, (int(jitter[0]), int(jitter[1])))
         return start[0], start[1]
 
 

@@ -16,6 +16,7 @@ MOST_CLASSES = IGNORED - 1
 
 _TABLE = 1 << 16  # numbers up to here are looked up in a table
 _UNKNOWN = -1
+_LARGEST = np.iinfo(np.int32).max
 _NO_BACKGROUND = (
     "no pixel is background: every one belongs to a class; if one of the ids is the background, "
     "say so (--background ID)"
@@ -37,7 +38,7 @@ class IdMapping:
     text : str
         The mapping in words, such as "0 → background, 255 → cell".
     is_plain : bool
-        Whether every number is the class id, or the object, that it says.
+        Whether every number is the class id, or the object of the only class, that it says.
     has_background : bool
         Whether any pixel is background.
     missing : tuple of str
@@ -69,6 +70,11 @@ class IdMapping:
         DataError
             If a number is not in the mapping.
         """
+        if self.is_plain and labels.size and labels.min() >= 0:
+            if self.objects is not None:
+                return (labels != 0).astype(np.uint8)
+            if labels.max() <= self.values[-1]:
+                return labels.astype(np.uint8)
         return self.classes[self._index(labels)]
 
     def object_ids(self, labels: np.ndarray) -> np.ndarray:
@@ -81,6 +87,8 @@ class IdMapping:
         """
         if self.objects is None:
             raise DataError("the mask holds classes, not objects; read it as instances for these")
+        if self.is_plain and labels.size and labels.min() >= 0 and labels.max() <= _LARGEST:
+            return labels.astype(np.int32)
         return self.objects[self._index(labels)]
 
     def _index(self, labels: np.ndarray) -> np.ndarray:

@@ -199,7 +199,7 @@ def _objects(
         dtype,
         objects=numbers,
         text=text + _ignored_text(ignored),
-        is_plain=not ignored and options.background == 0 and fits,
+        is_plain=not ignored and options.background == 0 and fits and by_id is None,
         has_background=options.background in known,
         missing=() if objects else rules.class_names,
     )
