@@ -7,7 +7,7 @@ import torch
 
 from rleseg_core.checkpoints import build_model, build_tokenizer, load_checkpoint, read_info
 from rleseg_core.data import ImageStack
-from rleseg_core.errors import CheckpointError, RlesegError
+from rleseg_core.errors import CheckpointError, OutputError, RlesegError
 from rleseg_core.inference import Segmenter
 from rleseg_core.model import ModelConfig
 from rleseg_core.model.config_parts import Head
@@ -148,6 +148,19 @@ def test_settings_elsewhere_and_changed(published, out, tmp_path):
     config.write_text("{}")
     with pytest.raises(CheckpointError, match=r"is not the config.json of a Pix2Seq model"):
         import_checkpoint(published, out, config=config, class_names=NAMES, overwrite=True)
+
+
+def test_files_of_the_checkpoint_and_older_models_are_not_replaced(published, out):
+    before = {path: path.read_bytes() for path in published.iterdir()}
+    for place in (*before, published / "new.safetensors"):
+        with pytest.raises(OutputError, match=r"is the input|lies inside the input"):
+            import_checkpoint(published, place, class_names=NAMES, overwrite=True)
+    assert {path: path.read_bytes() for path in published.iterdir()} == before
+    import_checkpoint(published, out, class_names=NAMES)
+    older = out.read_bytes()
+    with pytest.raises(OutputError, match="exists already"):
+        import_checkpoint(published, out, class_names=NAMES)
+    assert out.read_bytes() == older
 
 
 def test_a_detector_becomes_a_base_to_train_from(published, out, golden):
