@@ -149,7 +149,7 @@ class Animation(QObject):
             data = masks.data if masks.ndim == 3 else masks.data[None]
             self._run("tokens", self._encoder, tracing.encode, data, window, spec, tokenizer)
         else:
-            source = (model.path, device, window, spec.image_size)
+            source = (model.path, device, window, spec)
             self._with_image(
                 lambda path: self._run("tokens", session.inference, tracing.trace, path, *source)
             )

@@ -122,6 +122,7 @@ class FineTuning(QObject):
             name=name,
             device=device,
             image_size=image_size,
+            greys=session.greys,
         )
         self.running, self.model, self._last_run = True, None, None
         self.started.emit()

@@ -97,7 +97,11 @@ class Segmentation(QObject):
             self._layer = session.result
         else:
             record = model.provenance(
-                stitch=settings.stitch, top_p=settings.top_p, image_size=settings.image_size
+                stitch=settings.stitch,
+                top_p=settings.top_p,
+                image_size=settings.image_size,
+                invert=settings.greys.invert,
+                contrast=settings.greys.contrast,
             )
             make = functools.partial(self._make_layer, names, record)
             self._steps = [make, self._show_layer, *self._steps]

@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from napari_rleseg.layers import labels_layer, notes, stack_shape
 from napari_rleseg.preferences import preference
 from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data.formats.zarr_writing import create_stack
+from rleseg_core.normalisation import GreyChoice
 from rleseg_core.spec import WindowSpec
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Session:
         The model to segment with.
     image_size : int or None
         Longer side of a frame after resizing, in pixels; None for that of the model.
+    greys : GreyChoice
+        Whether the model sees the images inverted, and at which contrast.
     corrections : CorrectionLog or None
         Log of the corrections of `result`.
     inference, training, reading : Runner
@@ -67,6 +69,7 @@ class Session:
         self._result: Labels | None = None
         self._model: ModelInfo | None = None
         self._image_size: int | None = None
+        self._greys = GreyChoice()
         self._corrections: CorrectionLog | None = None
         self._folder: Path | None = None
         threads = int(str(preference("inference", "threads"))) or None
@@ -136,6 +139,7 @@ class Session:
     def model(self, info: ModelInfo | None) -> None:
         if info is not self._model:
             self._model = info
+            self._greys = GreyChoice()
             self.model_changed.emit(info)
             self.window_spec_changed.emit(self.window_spec)
 
@@ -151,11 +155,23 @@ class Session:
             self.window_spec_changed.emit(self.window_spec)
 
     @property
+    def greys(self) -> GreyChoice:
+        """How the model sees grey values, as far as it differs from its training."""
+        return self._greys
+
+    @greys.setter
+    def greys(self, choice: GreyChoice) -> None:
+        if choice != self._greys:
+            self._greys = choice
+            self.window_spec_changed.emit(self.window_spec)
+
+    @property
     def window_spec(self) -> WindowSpec | None:
         """Windows of `model` over frames of `image_size`: what is segmented and animated."""
-        if self._model is None or self._image_size is None:
-            return None if self._model is None else self._model.window_spec
-        return replace(self._model.window_spec, image_size=self._image_size)
+        if self._model is None:
+            return None
+        greys = self._greys
+        return self._model.window_spec.changed(self._image_size, greys.invert, greys.contrast)
 
     @property
     def corrections(self) -> "CorrectionLog | None":

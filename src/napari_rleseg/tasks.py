@@ -23,6 +23,7 @@ from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.data.ids import names_in_order
 from rleseg_core.files import time_stamp, whole_file
 from rleseg_core.locks import lock_beside
+from rleseg_core.normalisation import AS_TRAINED, GreyChoice
 
 if TYPE_CHECKING:
     from napari.types import LayerData
@@ -52,6 +53,8 @@ class SegmentSettings:
         Windows per batch; None for as many as fit into memory.
     image_size : int or None
         Longer side of a frame after resizing, in pixels; None for that of the model.
+    greys : GreyChoice
+        Whether the model sees the images inverted, and at which contrast.
     """
 
     model: Path
@@ -60,6 +63,7 @@ class SegmentSettings:
     top_p: float | None = None
     batch_size: int | None = None
     image_size: int | None = None
+    greys: GreyChoice = AS_TRAINED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +138,8 @@ class FineTuneSettings:
         Device to train on: 'auto', 'cpu', 'cuda' or 'mps'.
     image_size : int or None
         Longer side of a frame after resizing, in pixels; None for that of the base.
+    greys : GreyChoice
+        Whether the model sees the images inverted, and at which contrast.
     """
 
     base: Path
@@ -143,6 +149,7 @@ class FineTuneSettings:
     name: str
     device: str = "auto"
     image_size: int | None = None
+    greys: GreyChoice = AS_TRAINED
 
 
 def segmenter(model: Path, device: str = "auto") -> "Segmenter":
@@ -185,6 +192,8 @@ def _segment(
         sampling=Sampling(top_p=settings.top_p),
         batch_size=settings.batch_size,
         image_size=settings.image_size,
+        invert=settings.greys.invert,
+        contrast=settings.greys.contrast,
         out=labels,
     )
     n_tokens, started = 0, time.perf_counter()
@@ -291,7 +300,11 @@ def fine_tune(
         "date": time_stamp(),
     }
     options = training.FineTuneOptions(
-        path=settings.path, image_size=settings.image_size, card=card
+        path=settings.path,
+        image_size=settings.image_size,
+        invert=settings.greys.invert,
+        contrast=settings.greys.contrast,
+        card=card,
     )
     return (
         yield from training.fine_tune(

@@ -45,7 +45,7 @@ class WindowTokens:
 
 
 def trace(
-    images: Path, model: Path, device: str, window: Window, image_size: int | None = None
+    images: Path, model: Path, device: str, window: Window, window_spec: WindowSpec | None = None
 ) -> Iterator[Event]:
     """Events that a model writes for a window of a stack, as soon as they are decoded.
 
@@ -58,14 +58,14 @@ def trace(
     device : str
         'auto', 'cpu', 'cuda' or 'mps'.
     window : Window
-        Window of the stack, planned for frames of `image_size`.
-    image_size : int, optional
-        Longer side of a frame after resizing, in pixels; that of the model by default.
+        Window of the stack, planned with `window_spec`.
+    window_spec : WindowSpec, optional
+        With the size of the frames and how grey values are seen; that of the model by default.
     """
     from napari_rleseg.tasks import segmenter
 
     stack = ImageStack.from_source(open_source(images))
-    yield from segmenter(model, device).trace(stack, window, image_size=image_size)
+    yield from segmenter(model, device).trace(stack, window, window_spec=window_spec)
 
 
 def encode(

@@ -1,13 +1,39 @@
 """How a model takes grey values: settings alone, which its header notes, without numpy."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
-from rleseg_core.checks import NotNegative, Within, check_fields
+from rleseg_core.checks import NotNegative, Within, check_fields, from_mapping
 from rleseg_core.errors import SchemeError
 
 Rule = Literal["frame", "type"]
 Contrast = tuple[float, float] | Literal["auto"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreyChoice:
+    """What somebody chose of the grey values of some images; None leaves it to the model.
+
+    Parameters
+    ----------
+    invert : bool, optional
+        Whether dark and bright are exchanged.
+    contrast : (float, float) or 'auto', optional
+        Grey values that become black and white, or auto for those of each frame.
+    """
+
+    invert: bool | None = None
+    contrast: Contrast | None = None
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, object]) -> Self:
+        """The choice that stands among other things in a record of how masks were made."""
+        given = {name: record[name] for name in ("invert", "contrast") if name in record}
+        try:
+            return from_mapping(cls, given, SchemeError)
+        except SchemeError:  # of another program, or edited
+            return cls()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +102,5 @@ ROBUST = Normalisation()
 """The rule of new models."""
 BY_TYPE = Normalisation(rule="type")
 """The rule of version 0.1, and of the published implementation's models."""
+AS_TRAINED = GreyChoice()
+"""Nothing chosen."""

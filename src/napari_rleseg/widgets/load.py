@@ -33,6 +33,7 @@ from rleseg_core.data.formats.description import FileDescription
 from rleseg_core.data.formats.registry import dialog_filter
 from rleseg_core.data.ids import IdChoice
 from rleseg_core.errors import CheckpointError
+from rleseg_core.normalisation import GreyChoice
 from rleseg_core.text import printable
 
 
@@ -140,6 +141,7 @@ class LoadWidget(QWidget):
                     self._session.result = masks[0]
                     size = provenance_of(masks[0]).get("image_size")
                     self._session.image_size = size if isinstance(size, int) else None
+                    self._session.greys = GreyChoice.from_record(provenance_of(masks[0]))
                 self._report(image, image.data.shape, str(image.dtype), str(asked))
 
     def _add(self, layers: list[LayerData]) -> list[Layer]:

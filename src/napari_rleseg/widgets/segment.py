@@ -24,6 +24,7 @@ from napari_rleseg.tasks import SegmentReport, SegmentSettings
 from napari_rleseg.widgets.advanced import AdvancedSettings
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
 from napari_rleseg.widgets.controls import clock, form_layout, text_label
+from napari_rleseg.widgets.greys import GreyValues
 from rleseg_core.data.windows import resized_shape
 from rleseg_core.errors import DataError, RlesegError
 from rleseg_core.spec import WindowSpec
@@ -53,6 +54,7 @@ class SegmentWidget(QWidget):
         self.frames.addItems([ALL, CURRENT, RANGE])
         self.first, self.last = QSpinBox(), QSpinBox()
         self.advanced = AdvancedSettings(session)
+        self.greys = GreyValues(session)
         self.scale = text_label()
         self.follow_box = QCheckBox("Follow the frame being segmented")
         self.follow_box.setChecked(True)
@@ -131,6 +133,7 @@ class SegmentWidget(QWidget):
         form.addRow("", self._range)
         layout.addLayout(form)
         layout.addWidget(self.scale)
+        layout.addWidget(self.greys)
         layout.addWidget(self.advanced)
         for part in (self.follow_box, self.button, self.progress, self.status):
             layout.addWidget(part)

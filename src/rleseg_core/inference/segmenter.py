@@ -250,8 +250,7 @@ class Segmenter:
         sampling: Sampling = GREEDY,
         image_size: int | None = None,
         *,
-        invert: bool | None = None,
-        contrast: Contrast | None = None,
+        window_spec: WindowSpec | None = None,
     ) -> Iterator[Event]:
         """Events of one window, each as soon as its tokens are decoded.
 
@@ -260,13 +259,15 @@ class Segmenter:
         stack : ImageStack
             The images.
         window : Window
-            One of `plan_windows` for ``window_spec(image_size)``; grey values move no window.
+            One of `plan_windows` for ``window_spec(image_size)``.
         sampling : Sampling
             How tokens are chosen; greedy by default.
-        image_size, invert, contrast : optional
-            As in `PredictOptions`.
+        image_size : int, optional
+            I in pixels, as in `PredictOptions`.
+        window_spec : WindowSpec, optional
+            What `Segmenter.window_spec` gives for other grey values as well, in place of the size.
         """
-        reader = WindowReader(stack, self.window_spec(image_size, invert, contrast))
+        reader = WindowReader(stack, window_spec or self.window_spec(image_size))
         return self.tokenizer.events(self._live_tokens(reader, window, sampling))
 
     @torch.inference_mode()  # only while a step is computed: the caller's thread is not changed
