@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rleseg_core.errors import OutputError
-from rleseg_core.files import check_writable, remove_leftovers, whole_file
+from rleseg_core.files import check_writable, remove_leftovers, whole_file, writer_of
 
 INSTEAD = "choose another name, or have it replaced with --overwrite (in Python, overwrite=True)"
 FILES_OF_DESKTOPS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # nobody misses them in a folder
@@ -91,6 +91,8 @@ def check_outputs(
     _check_each_other(outputs)
     for output in outputs:
         _check_existing(output, overwrite)
+        if not overwrite and not output.kept:
+            _check_free(output.path)
         check_writable(output.path)
 
 
@@ -314,6 +316,16 @@ def _check_existing(output: Output, overwrite: bool) -> None:
         raise OutputError(f"{path} exists already; {INSTEAD}")
     if path.is_dir() and _chain(path)[0] in _chain(Path.cwd()):
         raise OutputError(f"you are inside {path}, which is to be replaced; go elsewhere first")
+
+
+def _check_free(path: Path) -> None:
+    """Refuse what another process is writing, which would be in the way when this one is done."""
+    writer = writer_of(Path(os.path.realpath(path)))
+    if writer is not None:
+        raise OutputError(
+            f"{path} is being written by process {writer.pid} on {writer.host}; wait for it, or "
+            "choose another name"
+        )
 
 
 def _recognised(output: Output) -> bool:

@@ -16,6 +16,7 @@ from rleseg_core.data import ImageStack, LabelledStack, LabelStack, SyntheticCon
 from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.errors import InUseError, OutputError
 from rleseg_core.files import naming, remove_leftovers, renaming, whole_file, work_folder
+from rleseg_core.outputs import Output, check_outputs
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import TrainConfig, TrainingData, read_reports, train
@@ -101,6 +102,9 @@ def test_temporary_files_of_a_living_process_stay(tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"ready\n"
         (living,) = names_in(tmp_path)
+        with pytest.raises(OutputError, match=rf"being written by process {process.pid} on"):
+            check_outputs([Output(tmp_path / "a.txt", "a text", Path.is_file)])
+        check_outputs([Output(tmp_path / "b.txt", "a text", Path.is_file)])
         with whole_file(tmp_path / "a.txt") as temporary:
             temporary.write_text("of another")
         assert names_in(tmp_path) == [living, "a.txt"]

@@ -3,7 +3,7 @@
 from rleseg_core.files.clock import time_stamp
 from rleseg_core.files.kinds import check_regular, kind_of
 from rleseg_core.files.whole import check_writable, mode_of_new_files, naming, whole_file
-from rleseg_core.files.work import WorkFolder, remove_leftovers, work_folder
+from rleseg_core.files.work import WorkFolder, remove_leftovers, work_folder, writer_of
 
 __all__ = [
     "WorkFolder",
@@ -16,4 +16,5 @@ __all__ = [
     "time_stamp",
     "whole_file",
     "work_folder",
+    "writer_of",
 ]

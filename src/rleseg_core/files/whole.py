@@ -44,7 +44,7 @@ def whole_file(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
     except OSError as error:
         error.filename = str(path)
         raise
-    with naming(path), work_folder(target.parent) as work:
+    with naming(path), work_folder(target.parent, target.name) as work:
         temporary = work.new / target.name
         yield temporary
         if temporary.is_dir():

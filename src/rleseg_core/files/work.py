@@ -20,7 +20,7 @@ from rleseg_core.files.owners import Owner
 from rleseg_core.files.renaming import rename_if_free
 
 _NAME = re.compile(r"\.rleseg-(?P<pid>\d+)-(?P<started>\d+)-[0-9a-f]{8}@(?P<host>[\w.-]+)")
-_LOCK, _NEW, _OLD = "lock", "new", "old"
+_LOCK, _NEW, _OLD, _OUTPUT = "lock", "new", "old", "output"
 
 
 class WorkFolder:
@@ -42,7 +42,7 @@ class WorkFolder:
 
 
 @contextmanager
-def work_folder(parent: Path) -> Iterator[WorkFolder]:
+def work_folder(parent: Path, output: str = "") -> Iterator[WorkFolder]:
     """A new folder in `parent` for temporary files, removed when the block ends.
 
     What processes that are gone left in `parent` is removed first; see `remove_leftovers`.
@@ -51,6 +51,8 @@ def work_folder(parent: Path) -> Iterator[WorkFolder]:
     ----------
     parent : Path
         An existing folder.
+    output : str
+        Name of what is written, for others to see.
 
     Yields
     ------
@@ -64,6 +66,7 @@ def work_folder(parent: Path) -> Iterator[WorkFolder]:
     try:
         lock = _try_lock(work.path / _LOCK)
         try:
+            (work.path / _OUTPUT).write_text(output, "utf-8")
             work.new.mkdir()
             work.old.mkdir()
             yield work
@@ -79,19 +82,44 @@ def is_temporary(path: object) -> bool:
     return any(_NAME.fullmatch(part) for part in Path(str(path)).parts)
 
 
+def writer_of(path: Path) -> Owner | None:
+    """The other process that is writing a file or folder of that name just now; None if none is."""
+    with contextlib.suppress(OSError):
+        for work, owner in _work_folders(path.parent):
+            if owner == Owner.this_process() or not _is_for(work, path.name):
+                continue
+            lock = _try_lock(work.path / _LOCK)
+            if lock is None:
+                return owner
+            lock.release()
+    return None
+
+
+def _is_for(work: WorkFolder, name: str) -> bool:
+    try:
+        return (work.path / _OUTPUT).read_text("utf-8") == name
+    except OSError:
+        return False
+
+
+def _work_folders(parent: Path) -> Iterator[tuple[WorkFolder, Owner]]:
+    """The work folders in a folder, and whose they are."""
+    for entry in os.scandir(parent):
+        found = _NAME.fullmatch(entry.name)
+        if found is not None and entry.is_dir(follow_symlinks=False):
+            pid, started = int(found["pid"]), int(found["started"])
+            yield WorkFolder(Path(entry.path)), Owner(host=found["host"], pid=pid, started=started)
+
+
 def remove_leftovers(parent: Path) -> None:
     """Remove the work folders in `parent` whose owners are gone; put back what they moved away.
 
     Those of living processes, of other computers and of other users stay.
     """
     with contextlib.suppress(OSError):  # there is no such folder, or it is not ours to look into
-        for entry in os.scandir(parent):
-            found = _NAME.fullmatch(entry.name)
-            if found is None or not entry.is_dir(follow_symlinks=False):
-                continue
-            owner = Owner(host=found["host"], pid=int(found["pid"]), started=int(found["started"]))
+        for work, owner in _work_folders(parent):
             if owner.is_gone():
-                _remove(WorkFolder(Path(entry.path)))
+                _remove(work)
 
 
 def _remove(work: WorkFolder) -> None:
