@@ -222,6 +222,12 @@ def test_other_names_are_refused(noted):
         ids_by_name(noted, ("a", "b"))
 
 
+def test_a_refusal_names_the_mask_once():
+    reader = IdReader(np.zeros((1, 2, 2)), IdRules(class_names=("a",), noted=("b",)), "m.tif")
+    with pytest.raises(DataError, match=r"^m\.tif notes the classes b, but a is wanted"):
+        reader.class_frame(0)
+
+
 def test_a_class_that_is_not_wanted_is_refused_where_it_occurs():
     with pytest.raises(DataError, match=r"shows the class b, .*--classes a,b"):
         mapping([0, 1, 2], 1, noted=("a", "b"))

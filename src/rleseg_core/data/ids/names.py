@@ -17,7 +17,7 @@ def ids_by_name(
     wanted : sequence of str
         Names of the ids from 1 on, as they are wanted.
     what : str
-        Name of the mask in errors.
+        Name of the mask in errors; empty where a caller puts it before them.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def ids_by_name(
     missing = [name for name in wanted if name not in noted]
     if strange and missing:
         raise DataError(
-            f"{what} notes the classes {listed(noted)}, but {listed(wanted)} "
+            f"{what + ' ' if what else ''}notes the classes {listed(noted)}, but {listed(wanted)} "
             f"{'is' if len(wanted) == 1 else 'are'} wanted; classes are matched by name: use the "
             f"names that it notes (--classes {','.join(noted)}), in any order"
         )

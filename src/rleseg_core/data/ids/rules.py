@@ -130,7 +130,7 @@ def _classes(
         is_grey = table is not None
     if table is None:
         raise DataError(wrong_classes(known, names, rules.options.background))
-    wanted = {0: 0, **ids_by_name(rules.noted, rules.class_names, "it")}
+    wanted = {0: 0, **ids_by_name(rules.noted, rules.class_names, "")}
     unwanted = sorted({label for value, label in table.items() if value in known} - set(wanted))
     if unwanted:
         extra = [names[label - 1] for label in unwanted]
@@ -173,7 +173,7 @@ def _objects(
     """The mapping of ids of objects."""
     options = rules.options
     if rules.noted:
-        ids_by_name(rules.noted, rules.class_names, "it")
+        ids_by_name(rules.noted, rules.class_names, "")
         if len(rules.noted) > 1 and options.class_of_object is None:
             raise DataError(
                 f"notes the classes {listed(rules.noted)}, so its ids are classes and not objects; "
