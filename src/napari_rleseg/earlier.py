@@ -21,7 +21,7 @@ from rleseg_core.corrections import (
 )
 from rleseg_core.data.arrays import ArrayLike, frames_array
 from rleseg_core.data.labels import without_ignored
-from rleseg_core.errors import DataError, InUseError
+from rleseg_core.errors import DataError, InUseError, UnwritableError
 from rleseg_core.spec import IGNORED
 
 FOLDER = "corrections"
@@ -167,12 +167,8 @@ def open_corrections(
             yield report
     except StopIteration as end:
         log: CorrectionLog = end.value
-    except InUseError as error:
+    except (InUseError, UnwritableError) as error:
         return RefusedCorrections(folder, str(error))
-    except DataError as error:
-        if not read_only and not os.access(folder, os.W_OK):
-            return RefusedCorrections(folder, str(error))
-        raise
     finally:
         reports.close()
     return OpenedCorrections(log, tuple(_notes(log, n_recorded, restored, image)))

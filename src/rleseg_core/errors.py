@@ -30,6 +30,10 @@ class TrainingError(RlesegError):
     """Training that cannot start or continue; the last good checkpoint is kept."""
 
 
+class UnwritableError(DataError):
+    """A session that can be looked at, and not be written to; the message says why."""
+
+
 class InUseError(DataError):
     """A session or folder that another program is writing to; the message says which one.
 

@@ -130,6 +130,21 @@ def test_question_can_be_cancelled(qtbot, widget, session, folder, elsewhere):
     assert len(session.viewer.layers) == n_layers
 
 
+def test_session_in_a_folder_that_cannot_be_written_to_is_looked_at(
+    qtbot, widget, folder, monkeypatch
+):
+    def refuse(self):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
+
+    monkeypatch.setattr("rleseg_core.locks.WriterLock.acquire", refuse)
+    with qtbot.waitSignal(widget.correction.refused):
+        widget.start_page.resume()
+    with qtbot.waitSignal(widget.correction.opened):
+        asked = answer(qtbot, widget, "Open read-only")
+    assert "cannot be written to (Permission denied)" in asked
+    assert widget.correction.recorder.log.read_only
+
+
 def test_session_of_a_killed_program_opens(qtbot, widget, folder, elsewhere):
     elsewhere.kill()
     elsewhere.wait()

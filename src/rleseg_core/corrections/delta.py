@@ -50,7 +50,11 @@ class Correction:
         return self._assign(labels, self.before)
 
     def _assign(self, labels: np.ndarray, values: np.ndarray) -> np.ndarray:
-        labels[np.unravel_index(self.pixels(), labels.shape)] = np.repeat(values, self.lengths)
+        pixels, new = self.pixels(), np.repeat(values, self.lengths)
+        if labels.flags.c_contiguous:
+            labels.reshape(-1)[pixels] = new
+        else:
+            labels[np.unravel_index(pixels, labels.shape)] = new
         return labels
 
     def to_text(self) -> str:
@@ -137,9 +141,11 @@ def pixel_changes(
     before, after : (N,) int
         Their class ids before and after.
     """
-    old, new = before.astype(np.int64), after.astype(np.int64)
     opens = np.ones(len(pixels), bool)
-    opens[1:] = (np.diff(pixels) != 1) | (np.diff(old) != 0) | (np.diff(new) != 0)
+    opens[1:] = pixels[1:] != pixels[:-1] + 1
+    for values in (before, after):
+        opens[1:] |= values[1:] != values[:-1]
     first = np.flatnonzero(opens)
     lengths = np.diff(first, append=len(pixels))
-    return Correction(frame, pixels[first], lengths, old[first], new[first])
+    old, new = before[first].astype(np.int64), after[first].astype(np.int64)
+    return Correction(frame, pixels[first], lengths, old, new)

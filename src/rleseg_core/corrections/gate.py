@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rleseg_core.corrections.header import LOCK, LOG
-from rleseg_core.errors import DataError
+from rleseg_core.errors import DataError, UnwritableError
 from rleseg_core.locks import WriterLock
 
 
@@ -42,9 +42,10 @@ class WriterGate:
         ------
         InUseError
             If another program has it.
+        UnwritableError
+            If the folder cannot be written to.
         DataError
-            If the session is open read-only, cannot be written to, or was changed by another
-            program since it was read.
+            If the session is open read-only, or was changed by another program since it was read.
         """
         if self.read_only:
             raise DataError(f"the correction session {self._folder} is open read-only")
@@ -53,7 +54,7 @@ class WriterGate:
         try:
             self._lock.acquire()
         except OSError as error:
-            raise DataError(
+            raise UnwritableError(
                 f"the correction session {self._folder} cannot be written to "
                 f"({error.strerror or error}); open it read-only, or copy it"
             ) from error

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from types import EllipsisType
 
 import numpy as np
 
@@ -187,10 +188,17 @@ class SessionLabels:
         self, frame: int, rows: np.ndarray, cols: np.ndarray, values: np.ndarray
     ) -> Correction:
         labels = self._frame(frame)
+        rows, cols, values = rows.reshape(-1), cols.reshape(-1), values.reshape(-1)
+        inside = (min(rows.min(), cols.min()) >= 0) if rows.size else True
+        if not inside:  # counted from the end
+            rows = np.where(rows < 0, rows + labels.shape[0], rows)
+            cols = np.where(cols < 0, cols + labels.shape[1], cols)
         pixels = np.ravel_multi_index((rows, cols), labels.shape, mode="raise")
-        order = np.argsort(pixels, kind="stable")
-        last = np.append(np.diff(pixels[order]) != 0, True)[: len(order)]  # the last one counts
-        pixels, new = pixels[order][last], values[order][last].astype(self.dtype, casting="unsafe")
+        new = values.astype(self.dtype, casting="unsafe")
+        if (pixels[1:] <= pixels[:-1]).any():
+            order = np.argsort(pixels, kind="stable")
+            last = np.append(np.diff(pixels[order]) != 0, True)  # of a pixel that is named twice
+            pixels, new = pixels[order][last], new[order][last]
         old = labels.reshape(-1)[pixels]
         changed = old != new
         return pixel_changes(frame, pixels[changed], old[changed], new[changed])
@@ -250,7 +258,10 @@ def _frame_index(index: object, n_frames: int) -> int:
     return range(n_frames)[int(index)]  # type: ignore[call-overload]
 
 
-def _by_frame(frames: np.ndarray, n_frames: int) -> Iterator[tuple[int, np.ndarray]]:
+def _by_frame(frames: np.ndarray, n_frames: int) -> Iterator[tuple[int, np.ndarray | EllipsisType]]:
     """Each frame that is named, and where it is named."""
+    if frames.size and frames.min() == frames.max():
+        yield _frame_index(frames.flat[0], n_frames), ...
+        return
     for frame in np.unique(frames):
         yield _frame_index(frame, n_frames), frames == frame

@@ -389,6 +389,8 @@ def test_session_in_a_folder_that_cannot_be_written_to(log, monkeypatch):
         (np.array([0, 2, 2]), np.array([1, 5, 5]), np.array([2, 3, 3])),
         (np.array([[0], [3]]), np.array([1, 5]), np.array([2, 7])),
         (1, np.array([1, 5]), np.array([2, 7])),
+        (np.array([1, -1, 1]), np.array([-1, 5, 0]), np.array([2, -7, 3])),
+        (np.array([2, 2, 2]), np.array([5, 1, 5]), np.array([3, 2, 3])),
         ([0, 3], slice(2, 4)),
         (np.int64(2), slice(0, 3), [1, 4]),
         np.arange(4 * 12 * 17).reshape(SHAPE) % 3 == 0,
