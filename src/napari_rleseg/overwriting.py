@@ -8,6 +8,7 @@ import zarr
 from napari.layers import Image, Labels
 
 from napari_rleseg.calibration import NOTES
+from napari_rleseg.shown import shown
 from rleseg_core.data.formats.sources import source_files
 from rleseg_core.errors import OutputError
 from rleseg_core.outputs import Output, check_outputs, exists
@@ -68,6 +69,6 @@ def _is_wanted(path: Path) -> bool:
     from qtpy.QtWidgets import QMessageBox
 
     answer = QMessageBox.question(
-        None, "Replace masks", f"{path.name} exists already. Do you want to replace it?"
+        None, "Replace masks", shown(f"{path.name} exists already. Do you want to replace it?")
     )
     return answer == QMessageBox.StandardButton.Yes

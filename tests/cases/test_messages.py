@@ -136,7 +136,8 @@ def test_class_names_are_shown_as_they_are(run, folder, tmp_path):
     masks = folder / "masks.tif"
     names = "[red]ip[/]sc,\x1b[2Jdfc"
     code, said, err = run("evaluate", masks, masks, "--classes", names)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert "\x1b" not in said + err
     assert "[red]ip[/]sc" in said
     assert r"\x1b[2Jdfc" in said
     code, said, err = run("evaluate", masks, masks, "--classes", names, "--json")
@@ -255,9 +256,10 @@ OTHERS = (
 def refused(run, *arguments):
     code, said, err = run(*arguments)
     assert (code, said) == (2, ""), (code, said, err)
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    return err
+    *earlier, last = err.splitlines(keepends=True)  # earlier ones say how numbers are read
+    assert last.startswith("error: ")
+    assert not any(line.startswith("error: ") for line in earlier)
+    return last
 
 
 @pytest.mark.parametrize("option", PREDICT, ids=" ".join)

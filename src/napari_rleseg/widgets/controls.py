@@ -13,6 +13,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from rleseg_core.text import printable
+
 
 def form_layout(parent: QWidget | None = None) -> QFormLayout:
     """Labels at the left, controls that take the rest of the width."""
@@ -22,10 +24,22 @@ def form_layout(parent: QWidget | None = None) -> QFormLayout:
     return layout
 
 
+class TextLabel(QLabel):
+    """Shows text as it is: a name such as <b>x.tif is no HTML, and control characters are seen."""
+
+    def __init__(self, text: str = ""):
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setText(text)
+
+    def setText(self, text: str) -> None:
+        """Show another text; its lines stay lines."""
+        super().setText(printable(text, keep="\n"))
+
+
 def text_label(text: str = "") -> QLabel:
     """Text that wraps, can be selected, and never widens its panel."""
-    label = QLabel(text)
-    label.setTextFormat(Qt.TextFormat.PlainText)  # a name such as <b>x.tif is no HTML
+    label = TextLabel(text)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)

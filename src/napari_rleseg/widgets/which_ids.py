@@ -6,7 +6,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_rleseg.masks import UnclearMasks
+from napari_rleseg.shown import on_button
 from rleseg_core.data.ids import IdChoice
+from rleseg_core.text import printable
 
 
 def ask_ids(
@@ -32,10 +34,10 @@ def ask_ids(
     question.setIcon(QMessageBox.Icon.Question)
     question.setWindowTitle("What the numbers mean")
     question.setTextFormat(Qt.TextFormat.PlainText)
-    question.setText(f"It cannot be told what the numbers in {masks.path.name} mean.")
+    question.setText(f"It cannot be told what the numbers in {printable(masks.path.name)} mean.")
     question.setInformativeText(masks.sentence)
     for choice in masks.choices:
-        button = question.addButton(choice.text, QMessageBox.ButtonRole.AcceptRole)
+        button = question.addButton(on_button(choice.text), QMessageBox.ButtonRole.AcceptRole)
         button.clicked.connect(lambda _=False, choice=choice: choose(choice))
     question.addButton(QMessageBox.StandardButton.Cancel)
     question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from rleseg_core.cli.console import err
+from rleseg_core.cli.console import err, print_line
 from rleseg_core.cli.values import parts_of
 from rleseg_core.errors import DataError
 
@@ -71,6 +71,6 @@ def tell_mapping(what: object, mapping: "IdMapping", quiet: bool) -> None:
         Leave it unsaid where numbers mean what they say; warnings are printed all the same.
     """
     if not (quiet and mapping.is_plain):
-        err.print(f"{what}: {mapping.text}", highlight=False, markup=False, soft_wrap=True)
+        print_line(f"{what}: {mapping.text}", err)
     for sentence in mapping.warnings:
-        err.print(f"warning: {what}: {sentence}", highlight=False, markup=False, soft_wrap=True)
+        print_line(f"warning: {what}: {sentence}", err)

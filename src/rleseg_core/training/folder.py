@@ -1,7 +1,7 @@
 """The folder of a run: one run at a time, and none is lost to another."""
 
-from collections.abc import Generator, Iterable
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rleseg_core.checkpoints import model_output, read_info
@@ -80,6 +80,20 @@ def lock_run(folder: Path) -> WriterLock:
     lock = WriterLock(folder / _LOCK, f"the run folder {folder}")
     lock.acquire()
     return lock
+
+
+@contextmanager
+def unused_on_error(lock: WriterLock | None, folder: Path) -> Iterator[None]:
+    """Give a lock back, and remove the folder made for it, if a run does not begin after all."""
+    try:
+        yield
+    except BaseException:
+        if lock is not None:
+            lock.release()
+            if {path.name for path in folder.iterdir()} <= {_LOCK}:
+                (folder / _LOCK).unlink(missing_ok=True)
+                folder.rmdir()
+        raise
 
 
 def locked(

@@ -16,7 +16,7 @@ from rleseg_core.parallel.processes import process_rank
 from rleseg_core.spec import ImageSide
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.data import TrainingData
-from rleseg_core.training.folder import check_run, is_own_model, lock_run, locked
+from rleseg_core.training.folder import check_run, is_own_model, lock_run, locked, unused_on_error
 from rleseg_core.training.reports import LAST, StepReport, logged, reports_until, with_message
 from rleseg_core.training.run_state import resumed_settings, saved_run
 from rleseg_core.training.trainer import Trainer
@@ -165,7 +165,24 @@ def train(
         lock = lock_run(run_dir)
         stacks = [*data.stacks, *data.replay, *(data.validation or ())]
         read = [file for stack in stacks for file in source_files(stack.images.path)]
-        check_run(info.path, run_dir, read, resume=resume, overwrite=overwrite)
+        with unused_on_error(lock, run_dir):
+            check_run(info.path, run_dir, read, resume=resume, overwrite=overwrite)
+    with unused_on_error(lock, run_dir):
+        run = _run(info, data, config, run_dir, weights, device, resume, overwrite)
+    return run if lock is None else locked(run, lock)
+
+
+def _run(
+    info: ModelInfo,
+    data: TrainingData,
+    config: TrainConfig,
+    run_dir: Path,
+    weights: dict[str, Tensor] | None,
+    device: str,
+    resume: bool,
+    overwrite: bool,
+) -> Generator[StepReport, None, Path]:
+    """The run, logged, in a folder that is locked."""
     resumed, kept = resume and (run_dir / LAST).is_file(), []
     if resumed:
         last = read_info(run_dir / LAST)
@@ -185,5 +202,4 @@ def train(
         )
     trainer.overwrite = overwrite or (resumed and is_own_model(info.path, run_dir))
     run = with_message(trainer.run(), data.missing_classes_message())
-    run = logged(run, run_dir, kept=kept)
-    return run if lock is None else locked(run, lock)
+    return logged(run, run_dir, kept=kept)
