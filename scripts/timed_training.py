@@ -9,7 +9,7 @@ import mmap
 import multiprocessing
 import pickle
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -53,15 +53,12 @@ class Timed:
         Folder of ``best.safetensors`` and ``last.safetensors``, written at each validation.
     device : str
         As `choose_device` takes it.
-    n_processes : int
-        That draw windows.
     """
 
     seconds: float
     validate_every: float
     out: Path
     device: str
-    n_processes: int
 
 
 class Run:
@@ -85,25 +82,27 @@ class Run:
         self.best_step = 0
         self.n_windows = 0
 
-    def train(self, sampler: PatchSampler) -> None:
-        """Learn from what a sampler draws until the time is over; see `best` afterwards."""
+    def train(self, batches: Iterable[DrawnBatch]) -> None:
+        """Learn from batches without an end until the time is over; see `best` afterwards."""
         timed, began = self.timed, time.perf_counter()
         due, told = timed.validate_every, 0.0
-        with drawn_batches(sampler, timed.n_processes) as batches:
-            for samples in batches:
-                seconds = time.perf_counter() - began
-                if seconds >= timed.seconds:
-                    break
-                loss = self._learn(samples, seconds / timed.seconds)
-                self.n_windows += len(samples)
-                if seconds >= told:
-                    rate = self.n_windows / max(time.perf_counter() - began, 1e-9)
-                    print(f"{seconds:.0f} s, {self.n_windows} windows, {rate:.0f}/s, {loss:.4f}",
-                          flush=True)  # fmt: skip
-                    told = seconds + 10
-                if seconds >= due:
-                    self.validate()
-                    due = time.perf_counter() - began + timed.validate_every
+        for samples in batches:
+            seconds = time.perf_counter() - began
+            if seconds >= timed.seconds:
+                break
+            loss = self._learn(samples, seconds / timed.seconds)
+            self.n_windows += len(samples)
+            if seconds >= told:
+                rate = self.n_windows / max(time.perf_counter() - began, 1e-9)
+                print(
+                    f"{seconds:.0f} s, step {self._learner.step}, {rate:.0f} windows/s, loss "
+                    f"{loss:.4f}",
+                    flush=True,
+                )
+                told = seconds + 10
+            if seconds >= due:
+                self.validate()
+                due = time.perf_counter() - began + timed.validate_every
         self.validate()
 
     def _learn(self, samples: DrawnBatch, done: float) -> float:

@@ -26,7 +26,7 @@ import dask
 import torch
 from bundling import bundle, circumstances, follow_training
 from cells_data import CLASSES, IMAGE_SIZE, SOURCES, load, prepare, synthetic, with_few_levels
-from timed_training import Run, Timed
+from timed_training import Run, Timed, drawn_batches
 
 from rleseg_core.augment.config import AUGMENTATIONS
 from rleseg_core.checkpoints import ModelInfo, load_checkpoint, new_model
@@ -145,12 +145,11 @@ def train_by_the_clock(
         info, window_spec=replace(info.window_spec, image_size=IMAGE_SIZE), card=card, training={}
     )
     weights = load_checkpoint(arguments.base).weights if arguments.base else None
-    timed = Timed(
-        60 * arguments.minutes, arguments.validate_every, out, arguments.device, arguments.processes
-    )
-    run = Run(kept, settings(arguments), timed, validation, weights)
-    run.validate()
-    run.train(sampler)
+    timed = Timed(60 * arguments.minutes, arguments.validate_every, out, arguments.device)
+    with drawn_batches(sampler, arguments.processes) as batches:  # forked before CUDA is used
+        run = Run(kept, settings(arguments), timed, validation, weights)
+        run.validate()
+        run.train(batches)
     print(f"best at step {run.best_step}: {run.best}", flush=True)
 
 
