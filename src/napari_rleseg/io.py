@@ -20,6 +20,7 @@ from rleseg_core.corrections.header import HEADER, LABELS, LOG
 from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.arrays import ArrayLike
 from rleseg_core.data.formats.writers import label_output, write_labels
+from rleseg_core.data.formats.writers import metadata_of as recorded_metadata
 from rleseg_core.data.formats.zarr import is_zarr
 from rleseg_core.data.formats.zarr_writing import holds_labels, labels_in, open_written
 from rleseg_core.data.ids.mapping import IGNORED_IDS
@@ -189,7 +190,11 @@ def write_masks(path: str, data: np.ndarray, attributes: dict) -> list[str]:
     stack: ArrayLike = finest if len(shape) == 3 else finest[None]
     check_upright(attributes)
     metadata = replace(metadata_of(attributes, len(shape)), axes="")
-    stack, marked = _with_marks(stack, layer_notes(attributes).get("path"))
+    source = layer_notes(attributes).get("path")
+    if source is not None:  # jobs note there what the viewer does not know, such as hashes
+        made = {**recorded_metadata(str(source)).provenance, **metadata.provenance}
+        metadata = replace(metadata, provenance=made)
+    stack, marked = _with_marks(stack, source)
     overwrite = check_save(label_output(path))
     written = write_labels(path, stack, (), marked, metadata=metadata, overwrite=overwrite)
     return [str(written)]

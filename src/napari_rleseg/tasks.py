@@ -18,9 +18,11 @@ from rleseg_core.checkpoints import read_info
 from rleseg_core.data import IdOptions, ImageStack, LabelledStack
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.formats.description import FileDescription, describe
+from rleseg_core.data.formats.ngff import RECORD
 from rleseg_core.data.formats.registry import open_source
 from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.data.ids import names_in_order
+from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.files import time_stamp, whole_file
 from rleseg_core.locks import lock_beside
 from rleseg_core.normalisation import AS_TRAINED, GreyChoice
@@ -185,6 +187,7 @@ def _segment(
     stack = ImageStack.from_source(open_source(images))  # its notes were said when it was shown
     model = segmenter(settings.model, settings.device)
     labels = zarr.open_array(result, mode="r+")
+    _note_hash(labels, model)
     run = model.predict(
         stack,
         frames=frames,
@@ -209,6 +212,13 @@ def _segment(
                 batch_size=window.batch_size,
                 device=str(model.device),
             )
+
+
+def _note_hash(labels: zarr.Array, model: "Segmenter") -> None:
+    """Keep with masks which file made them; the viewer's process has no time to read it."""
+    metadata = StackMetadata.from_json(dict(labels.attrs.get(RECORD, {})))
+    made = {**metadata.provenance, "model_sha256": model.info.file_hash()}
+    labels.attrs[RECORD] = replace(metadata, provenance=made).to_json()
 
 
 def open_images(

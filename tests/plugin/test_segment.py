@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_rleseg.io import read_session
+from napari_rleseg.io import read_session, write_masks
 from napari_rleseg.layers import class_names_of, labels_attributes
 from napari_rleseg.widgets.load import LoadWidget
 from napari_rleseg.widgets.segment import CURRENT, RANGE, SegmentWidget
 from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
 from rleseg_core.corrections import CorrectionLog
-from rleseg_core.data import ImageStack
+from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.data.formats.zarr_writing import open_written
 from rleseg_core.inference import Segmenter
@@ -58,6 +58,31 @@ def test_result_is_a_zarr_layer_with_class_names_and_the_images_scale(panel, ses
     assert tuple(layer.scale) == (1, 0.5, 0.5)
     assert layer.editable
     assert layer.data.attrs["rleseg"]["provenance"]["model"] == "tiny"
+
+
+def test_frames_are_found_wherever_the_images_begin(panel, session, cells, tiny_model, qtbot):
+    place = {"scale": (300, 0.65, 0.5), "translate": (60, 10, -20), "units": ("second", "um", "um")}
+    session.viewer.layers.clear()
+    session.image = session.viewer.add_image(cells.images, name="calibrated", **place)
+    panel.image.layer = session.image
+    session.viewer.dims.set_current_step(0, 2)
+    panel.frames.setCurrentText(CURRENT)
+    assert panel.chosen_frames() == [2]
+    assert finish(panel, qtbot) == "finished"
+    layer = session.result
+    assert [bool(np.any(layer.data[frame])) for frame in range(4)] == [False, False, True, False]
+    assert (tuple(layer.scale), tuple(layer.translate)) == (place["scale"], place["translate"])
+    assert layer.units == session.image.units
+    assert session.viewer.dims.current_step[0] == 2
+
+
+def test_saved_result_says_which_file_made_it(panel, session, tiny_model, qtbot, tmp_path):
+    finish(panel, qtbot)
+    data, attributes, _ = session.result.as_layer_data_tuple()
+    write_masks(str(tmp_path / "masks.tif"), data, attributes)
+    made = LabelStack.open(tmp_path / "masks.tif").metadata.provenance
+    assert made["model"] == "tiny"
+    assert made["model_sha256"] == tiny_model.file_hash()
     assert "windows segmented" in panel.status.text()
 
 

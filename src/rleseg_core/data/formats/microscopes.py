@@ -104,7 +104,21 @@ def _dataset(dataset: "h5py.Dataset", name: str) -> Series:
 
     names = [str(dimension.label)[:1].upper() for dimension in dataset.dims]
     axes = "".join(names) if all(names) and {"Y", "X"} <= set(names) else None
-    return Series(name=name, shape=tuple(dataset.shape), dtype=dataset.dtype, axes=axes, read=read)
+    metadata = StackMetadata.of(_element_size(dataset.attrs.get("element_size_um")))
+    return Series(
+        name=name,
+        shape=tuple(dataset.shape),
+        dtype=dataset.dtype,
+        axes=axes,
+        read=read,
+        metadata=metadata,
+    )
+
+
+def _element_size(sizes: Any) -> dict[str, object]:
+    """Lengths (Z, Y, X) that ilastik and ImageJ's HDF5 plug-in note in micrometres."""
+    values = [] if sizes is None else [float(size) for size in np.ravel(sizes)]
+    return lengths(values[-2:], "µm", z_spacing=values[0]) if len(values) == 3 else {}
 
 
 BIOIO = Format(
@@ -113,4 +127,9 @@ BIOIO = Format(
     series=bioio_series,
     notes=FormatNotes(metadata="pixel size, spacing, frame interval and channel names, by BioIO"),
 )
-HDF5 = Format(label="HDF5", suffixes=(".h5", ".hdf5"), series=hdf5_series)
+HDF5 = Format(
+    label="HDF5",
+    suffixes=(".h5", ".hdf5"),
+    series=hdf5_series,
+    notes=FormatNotes(metadata="`element_size_um`, as ilastik and ImageJ write it"),
+)

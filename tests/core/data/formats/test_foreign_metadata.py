@@ -3,6 +3,7 @@
 import json
 
 import av
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -214,6 +215,14 @@ def test_frames_of_a_folder_have_the_metadata_of_their_files(tmp_path):
             resolutionunit="CENTIMETER",
         )
     assert ImageStack.open(tmp_path).metadata.pixel_size == pytest.approx((0.5, 0.5))
+
+
+def test_element_size_of_hdf5(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"] = FRAMES
+        file["data"].attrs["element_size_um"] = (2.0, 0.65, 0.5)
+    read = ImageStack.open(tmp_path / "a.h5", axes="TYX").metadata
+    assert (read.pixel_size, read.z_spacing, read.unit) == ((0.65, 0.5), 2.0, "micrometer")
 
 
 @pytest.mark.parametrize(("suffix", "interval"), [(".mp4", 0.25), (".gif", None)])
