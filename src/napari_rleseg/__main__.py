@@ -10,6 +10,7 @@ from napari_rleseg.layers import show_image, show_labels
 from napari_rleseg.session import Session
 from rleseg_core.data import ImageStack
 from rleseg_core.data.formats.zarr_writing import open_written
+from rleseg_core.errors import RlesegError
 
 
 def open_viewer(
@@ -56,7 +57,10 @@ def main() -> None:
     parser.add_argument("images", type=Path, nargs="?")
     parser.add_argument("masks", type=Path, nargs="?")
     arguments = parser.parse_args()
-    open_viewer(arguments.images, arguments.masks)
+    try:
+        open_viewer(arguments.images, arguments.masks)
+    except RlesegError as error:  # a choice is needed, or a file is damaged: the Load tab asks
+        parser.error(str(error))
     napari.run()
 
 

@@ -223,3 +223,18 @@ def test_sizes_that_nothing_can_hold_are_refused(tmp_path, shape, allow_missing)
     header.write_text(json.dumps({**json.loads(header.read_text()), "shape": shape}))
     with pytest.raises(DataError, match=r"a\.zarr"):
         ImageStack.open(tmp_path / "a.zarr", allow_missing=allow_missing)
+
+
+def test_images_of_older_sessions_may_have_black_frames(tmp_path):
+    array = zarr.create_array(
+        store=tmp_path / "images.zarr",
+        shape=FRAMES.shape,
+        chunks=(1, 64, 48),
+        dtype="u1",
+        dimension_names=("t", "y", "x"),
+    )
+    for frame in (0, 1, 3):
+        array[frame] = FRAMES[frame]
+    with pytest.warns(DataWarning, match="1 of 4 chunks are not stored"):
+        stack = ImageStack.open(tmp_path / "images.zarr")
+    assert not stack.frame(2).any()

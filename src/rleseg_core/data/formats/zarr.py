@@ -90,6 +90,7 @@ def _series(
     said, is_refused = "", False
     if not (masks and RECORD in image.attributes):  # our masks may be of some frames only
         said, is_refused = missing_chunks(array, options.axes or axes, masks)
+        is_refused = is_refused and not _as_version_0_1_wrote(array)
     sentences = (f"{where}: {said}",) if said else ()
     return Series(
         name=image.name,
@@ -198,6 +199,13 @@ def _lone_array(array: "zarr.Array", path: Path) -> _Image:
                 attributes = dict((parent if finest else array).attrs)
                 return _Image("", array, _letters(scale.get("axes", "TCZYX")), attributes, index)
     return _Image("", array, _axis_names(array), dict(array.attrs))
+
+
+def _as_version_0_1_wrote(array: "zarr.Array") -> bool:
+    """Whether an array looks like images of a session, of which black frames were not stored."""
+    names = getattr(array.metadata, "dimension_names", None) or ()
+    whole_frames = (1, *array.shape[1:])
+    return tuple(names) == ("t", "y", "x", "c")[: array.ndim] and array.chunks == whole_frames
 
 
 def _ome(node: "zarr.Group | zarr.Array") -> Mapping:
