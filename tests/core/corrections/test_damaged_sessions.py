@@ -32,6 +32,7 @@ def folder(tmp_path):
             log.record(frame, labels)
         log.undo()
         log.accept(1)
+        log.mark_unreviewed(0, prediction[0] == 1)
         log.undo()
         log.redo()
         log.labels[2, 1:4, 1:4] = 1  # a stroke that is not in the log
