@@ -12,6 +12,7 @@ from napari_rleseg.layers import class_names_of, notes
 from napari_rleseg.widgets.load import LoadWidget
 from rleseg_core.data import ImageStack
 from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.metadata import StackMetadata
 
 pytestmark = pytest.mark.gui
 
@@ -60,6 +61,29 @@ def test_tiff_is_opened_lazily_with_its_scale(load, session, qtbot, tmp_path):
     assert tuple(layer.scale) == (1, 0.25, 0.25)
     assert session.path_of(layer) == tmp_path / "a.tif"
     assert session.viewer.dims.current_step[0] == 0
+
+
+def test_images_and_masks_stand_where_their_files_say(load, session, qtbot, tmp_path):
+    frames = np.arange(2 * 20 * 30, dtype=np.uint16).reshape(2, 20, 30)
+    known = StackMetadata(
+        pixel_size=(0.65, 0.5),
+        unit="micrometer",
+        origin=(10.0, -20.0),
+        frame_interval=300.0,
+        class_names=("ipsc", "dfc"),
+        class_colours=("#ff0000", "#00ff80"),
+    )
+    write_labels(tmp_path / "images.ome.tif", frames, metadata=known.calibration)
+    write_labels(tmp_path / "masks.ome.tif", (frames % 3).astype(np.uint8), metadata=known)
+    wait_for(qtbot, load, load.open_images, tmp_path / "images.ome.tif")
+    wait_for(qtbot, load, load.open_masks, tmp_path / "masks.ome.tif")
+    image, masks = session.viewer.layers
+    for layer in (image, masks):
+        np.testing.assert_allclose(layer.scale, (300, 0.65, 0.5))
+        np.testing.assert_allclose(layer.translate, (0, 10, -20))
+        assert [str(unit) for unit in layer.units] == ["second", "micrometer", "micrometer"]
+    assert class_names_of(masks) == ("ipsc", "dfc")
+    np.testing.assert_allclose(masks.get_color(1), (1, 0, 0, 1))
 
 
 def test_instance_masks_become_one_class(load, session, qtbot, tmp_path):
