@@ -1,6 +1,5 @@
 """Label stacks as TIFF: for ImageJ where its types can hold them, else with OME-XML."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from rleseg_core.data.formats.ome import ome_options
 from rleseg_core.data.metadata import MICROMETER, StackMetadata
 from rleseg_core.errors import DataError
 
-_OME_NAME = re.compile(r"\.ome(-[0-9a-f]{8})?\.tiff?$", re.IGNORECASE)  # with the mark of a draft
+_OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 _OME_DTYPES = (*imagej.DTYPES, "int8", "int16", "int32", "uint32", "float64")
 _CLASSIC_BYTES = 1 << 31  # more are written as BigTIFF, which ImageJ's own reader does not know
 _MICROMETERS_PER_CENTIMETER = 1e4
@@ -44,7 +43,7 @@ def write_tiff(path: Path, labels: ArrayLike, metadata: StackMetadata) -> None:
         )
     shape = tuple(int(length) for length in labels.shape)
     is_large = int(np.prod(shape)) * dtype.itemsize > _CLASSIC_BYTES
-    is_ome = _OME_NAME.search(path.name) is not None
+    is_ome = path.name.lower().endswith(_OME_SUFFIXES)
     # of a width of 1 tifffile would make a colour image
     for_imagej = not is_ome and not is_large and dtype.name in imagej.DTYPES and shape[2] > 1
     options = imagej.imagej_options(metadata) if for_imagej else ome_options(metadata, shape[0])

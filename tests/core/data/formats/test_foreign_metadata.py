@@ -14,6 +14,8 @@ from rleseg_core.data import ImageStack
 from rleseg_core.data.formats.imagej import imagej_metadata
 from rleseg_core.data.formats.ngff import ngff_metadata
 from rleseg_core.data.formats.ome import ome_metadata
+from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.metadata import StackMetadata
 
 FRAMES = np.ones((3, 8, 10), np.uint8)
 
@@ -182,6 +184,28 @@ def test_damaged_transformations_say_nothing(steps):
     level = {"path": "0", "coordinateTransformations": steps}
     read = ngff_metadata({"multiscales": [{"axes": axes, "datasets": [level]}]})
     assert read.frame_interval is None
+
+
+def test_what_another_program_changed_counts(tmp_path):
+    """Such as a pixel size that was set anew in Fiji, which keeps our record."""
+    known = StackMetadata(
+        pixel_size=(0.65, 0.65),
+        unit="micrometer",
+        origin=(3.0, 4.0),
+        frame_interval=300.0,
+        class_names=("ipsc",),
+    )
+    write_labels(tmp_path / "a.tif", FRAMES, metadata=known)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        info = tiff.imagej_metadata["Info"]
+    read = metadata(
+        tmp_path / "b.tif",
+        imagej=True,
+        resolution=(2.0, 2.0),
+        metadata={"axes": "TYX", "unit": "um", "finterval": 60.0, "Info": info},
+    )
+    assert (read.pixel_size, read.origin, read.frame_interval) == ((0.5, 0.5), (3.0, 4.0), 60)
+    assert read.class_names == ("ipsc",)
 
 
 def test_record_of_version_0_1_in_a_tiff(tmp_path):
