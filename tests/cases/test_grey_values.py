@@ -114,6 +114,17 @@ def test_regions_without_data_are_never_foreground(masks, clean, value, where):
     assert abs(dice(found, is_there) - dice(clean, is_there)) < 0.02  # cells are cut
 
 
+def test_a_saturated_block_is_never_foreground(masks, clean):
+    """In 8 bits its value may be that of the brightest cells."""
+    images = np.minimum(GREY, 140)
+    images[:, 2:12, 2:12] = 140
+    found = masks(images)
+    assert not found[:, 2:12, 2:12].any()
+    is_there = np.ones(GREY.shape, bool)
+    is_there[:, 2:12, 2:12] = False
+    assert abs(dice(found, is_there) - dice(clean, is_there)) < 0.01
+
+
 def test_a_corner_without_data_is_never_foreground(masks, clean):
     """As after a rotation."""
     rows, cols = np.indices(GREY.shape[1:])
@@ -129,6 +140,15 @@ def test_constant_and_empty_frames_have_no_foreground(masks, value):
     assert not masks(np.full((1, 128, 128), value, np.uint8)).any()
     noise = np.random.default_rng(0).normal(value + 500, 20, (1, 128, 128))
     assert not masks(noise.astype(np.uint16)).any()
+
+
+def test_a_dark_frame_with_hot_pixels_has_no_foreground(masks, clean):
+    images = WIDE.copy()
+    images[1] = 90
+    images[1][np.random.default_rng(0).random((128, 128)) < 0.003] = 65535
+    found = masks(images)
+    assert not found[1].any()
+    np.testing.assert_array_equal(found[0], clean[0])
 
 
 def test_a_frame_gives_the_same_mask_alone(masks, clean, segmenter):

@@ -3,7 +3,9 @@
 import numpy as np
 from scipy import ndimage
 
-_LEAST_SHARE = 0.01  # of the frame: smaller constant regions are left to robust statistics
+_LEAST_SHARE = 0.01  # of the frame, for regions of any shape
+_LEAST_REST = 0.2  # of the frame: where less varies, cells may lie on flat ground
+_LEAST_SIDE = 6  # pixels, of rectangles
 
 
 def no_data(image: np.ndarray, *, constant: bool = True) -> np.ndarray | None:
@@ -23,12 +25,12 @@ def no_data(image: np.ndarray, *, constant: bool = True) -> np.ndarray | None:
 
     Notes
     -----
-    A constant region is a connected set of pixels of exactly one value that covers at least 1 % of
-    the frame and is either a rectangle or contains a corner of the frame, as the edges of mosaics
-    and of registered or rotated frames, missing tiles and the surroundings of a well do. It must
-    differ from its neighbours by more than one grey level. Most of the pixels outside such regions
-    must vary and lie in one piece. So neither saturated cells nor the smooth or
-    black ground between cells count.
+    A constant region is a connected set of pixels of exactly one value: a rectangle of at least
+    6 × 6 pixels, or at least 1 % of the frame around one of its corners. Such are the edges of
+    mosaics and of registered or rotated frames, missing tiles, scale bars, and the surroundings of
+    a well. It differs from its neighbours by more than one grey level. The other pixels must be a
+    fifth of the frame, mostly vary, and mostly lie in one piece. So neither saturated cells nor the
+    smooth or black ground between cells count.
     """
     found = np.zeros(image.shape[:2], bool)
     if image.dtype.kind == "f":
@@ -68,17 +70,20 @@ def _constant_regions(image: np.ndarray, finite: np.ndarray) -> np.ndarray:
     if not n_regions:
         return np.zeros(image.shape[:2], bool)
     sizes = np.bincount(labels.ravel())
-    # a region is a pixel narrower on each side here, hence the half
-    large = [k for k in range(1, n_regions + 1) if sizes[k] >= _LEAST_SHARE / 2 * labels.size]
-    found = np.zeros(image.shape[:2], bool)
-    for index in large:
-        region = ndimage.binary_dilation(labels == index, np.ones((3, 3), bool))
-        if region.sum() >= _LEAST_SHARE * region.size and _is_filled_in(region, image):
-            found |= region
+    if sizes[1:].max() > labels.size / 2 and _is_constant(image, finite):
+        return np.ones(image.shape[:2], bool)
+    found, level = np.zeros(image.shape[:2], bool), _grey_level(image)
+    for index, box in enumerate(ndimage.find_objects(labels), 1):
+        rows, cols = (slice(max(side.start - 2, 0), side.stop + 2) for side in box)
+        if _has_its_shape(labels, index, box, int(sizes[index])):
+            # flat pixels have all their neighbours in the region
+            region = ndimage.binary_dilation(labels[rows, cols] == index, np.ones((3, 3), bool))
+            if _ends_in_a_jump(region, image[rows, cols], level):
+                found[rows, cols] |= region
     rest = ~found & finite
     pieces, _ = ndimage.label(rest)
     areas = np.bincount(pieces.ravel(), minlength=2)[1:]
-    varies = (flat & rest).sum() < rest.sum() / 2
+    varies = (flat & rest).sum() < rest.sum() / 2 and rest.sum() >= _LEAST_REST * rest.size
     return found if varies and areas.max() >= rest.sum() / 2 else np.zeros_like(found)
 
 
@@ -92,18 +97,27 @@ def _flat(image: np.ndarray) -> np.ndarray:
     return across[1:-1] & across[:-2] & across[2:] & down
 
 
-def _is_filled_in(region: np.ndarray, image: np.ndarray) -> bool:
-    """Whether a constant region has the shape of a fill, and ends in a jump of grey values."""
-    corners = region[[0, 0, -1, -1], [0, -1, 0, -1]]
-    rows, cols = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
-    box = (rows[-1] - rows[0] + 1) * (cols[-1] - cols[0] + 1)
-    if not (corners.any() or region.sum() == box):
-        return False
+def _is_constant(image: np.ndarray, finite: np.ndarray) -> bool:
+    """Whether a frame has one value but for single pixels, such as hot ones."""
+    smoothed = ndimage.median_filter(image, size=(3, 3, 1))[finite]
+    return bool((smoothed == smoothed[0]).all())
+
+
+def _has_its_shape(labels: np.ndarray, index: int, box: tuple[slice, ...], n_pixels: int) -> bool:
+    """Whether flat pixels are a rectangle, or many that reach a corner of the frame."""
+    sides = [side.stop - side.start for side in box]
+    if n_pixels == sides[0] * sides[1]:
+        return min(sides) >= _LEAST_SIDE - 2
+    corners = labels[[0, 0, -1, -1], [0, -1, 0, -1]]
+    return n_pixels >= _LEAST_SHARE * labels.size and bool((corners == index).any())
+
+
+def _ends_in_a_jump(region: np.ndarray, image: np.ndarray, level: float) -> bool:
+    """Whether most pixels around a region differ from it by more than one grey level."""
     around = ndimage.binary_dilation(region, np.ones((3, 3), bool)) & ~region
-    value = image[region][0].astype(np.float64)
-    jumps = np.abs(image[around].astype(np.float64) - value).max(axis=1)
-    jumps = jumps[np.isfinite(jumps)]
-    return bool(jumps.size) and bool(np.median(jumps) > _grey_level(image))
+    jumps = np.abs(image[around].astype(np.float64) - image[region][0].astype(np.float64))
+    jumps = jumps.max(axis=1)[np.isfinite(jumps).all(axis=1)]
+    return bool(jumps.size) and bool(np.median(jumps) > level)
 
 
 def _grey_level(image: np.ndarray) -> float:

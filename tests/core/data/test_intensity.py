@@ -127,6 +127,19 @@ def test_flat_ground_of_few_grey_levels_holds_data():
     assert no_data(((rows + cols) // 25)[..., None].astype(np.uint8)) is None
 
 
+def test_flat_ground_around_a_single_cell_holds_data():
+    image = spots(0.06)
+    image[100:], image[:, 100:] = 0, 0
+    image[image < 40] = 0
+    assert no_data(image) is None
+
+
+def test_a_saturated_block_holds_no_data():
+    image = np.clip(TEXTURE, 70, 120)
+    image[5:11, 40:46] = 120
+    assert no_data(image).sum() == 36
+
+
 def test_drawn_squares_hold_data():
     image = np.zeros((64, 64, 1), np.uint8)
     image[10:30, 10:30], image[40:60, 35:60] = 100, 200
@@ -138,6 +151,12 @@ def test_a_constant_frame_holds_none():
         found = no_data(image)
         assert found.all()
         assert not filled(image, found).any()
+
+
+def test_a_constant_frame_with_hot_pixels_holds_none():
+    image = np.full((64, 80, 1), 7, np.uint16)
+    image[RNG.integers(64, size=15), RNG.integers(80, size=15)] = 65535
+    assert no_data(image).all()
 
 
 def test_pixels_are_missing_where_one_channel_is():
