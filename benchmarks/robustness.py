@@ -11,6 +11,7 @@ is printed below the table with the seed that repeats it. The exit code is 1 if 
 
 import argparse
 import contextlib
+import math
 import multiprocessing
 import os
 import random
@@ -236,6 +237,21 @@ def printed(tallies: dict[str, Tally]) -> str:
     return "\n".join([table(head, rows), "", *wrong])
 
 
+def _until(n_trials: int | None, seconds: float) -> Callable[[int], bool]:
+    """Whether to go on after so many trials; the time counts from the end of the first one."""
+    until = math.inf
+
+    def goes_on(n: int) -> bool:
+        nonlocal until
+        if n_trials is not None:
+            return n < n_trials
+        if n <= 1:
+            until = time.monotonic() + seconds
+        return time.monotonic() < until
+
+    return goes_on
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trials, and print the table; 1 if anything went wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -253,13 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tallies = {}
     with tempfile.TemporaryDirectory() as folder:
         for kind in chosen:
-            until = time.monotonic() + share
-
-            def goes_on(n: int, until: float = until) -> bool:
-                if options.trials is not None:
-                    return n < options.trials
-                return time.monotonic() < until
-
+            goes_on = _until(options.trials, share)
             place = Path(folder) / kind.replace(",", "").replace(" ", "-")
             tallies[kind] = known[kind](kind, options.seed, goes_on, place)
     print(printed(tallies))
