@@ -210,9 +210,14 @@ class WindowReader:
     """
 
     def __init__(self, stack: ImageStack, spec: WindowSpec) -> None:
-        self._frames = _FrameCache(
-            lambda frame: model_frame(stack, frame, spec), size=spec.n_frames + 1
-        )
+        self._stack, self._spec = stack, spec
+        self._frames = _FrameCache(self._prepare, size=spec.n_frames + 1)
+        self._no_data: dict[int, np.ndarray | None] = {}
+
+    def _prepare(self, frame: int) -> ModelFrame:
+        prepared = model_frame(self._stack, frame, self._spec)
+        self._no_data[frame] = prepared.no_data
+        return prepared
 
     def read(self, window: Window) -> np.ndarray:
         """Images of a window, (N, 3, P, P) float32 in [0, 1]; grey is in all three channels."""
@@ -223,7 +228,9 @@ class WindowReader:
         return images
 
     def clear(self, masks: np.ndarray, frames: range, rows: slice, cols: slice) -> np.ndarray:
-        """Masks without foreground where a frame has no data.
+        """Masks without foreground where a frame has no data; its windows were read before.
+
+        What is known of earlier frames is forgotten: masks come in the order of `plan_windows`.
 
         Parameters
         ----------
@@ -235,9 +242,13 @@ class WindowReader:
             Their part of the frame, in source pixels.
         """
         for mask, frame in zip(masks, frames, strict=True):
-            no_data = self._frames[frame].no_data
+            if frame not in self._no_data:
+                self._prepare(frame)
+            no_data = self._no_data[frame]
             if no_data is not None:
                 mask[no_data[rows, cols]] = 0
+        for earlier in [frame for frame in self._no_data if frame < frames.start]:
+            del self._no_data[earlier]
         return masks
 
 

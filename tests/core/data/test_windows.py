@@ -124,8 +124,14 @@ def test_a_frame_is_read_once_for_all_its_windows():
     stack.frame = lambda t: (read.append(t), inner(t))[1]
     spec = WindowSpec(patch=8, patch_stride=8, n_frames=2)
     reader = WindowReader(stack, spec)
-    for window in plan_windows(frames.shape, spec):
+    windows = plan_windows(frames.shape, spec)
+    for window in windows:
         reader.read(window)
+    assert read == [0, 1, 2, 3]
+    part = slice(0, 8)
+    for window in windows:  # masks come long after the images were read
+        masks = reader.clear(np.ones((2, 8, 8), np.uint8), range(*window.frames), part, part)
+        assert not masks.any()  # the frames are constant
     assert read == [0, 1, 2, 3]
 
 
