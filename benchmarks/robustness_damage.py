@@ -27,7 +27,7 @@ from rleseg_core.checkpoints import (
 from rleseg_core.checkpoints.backbone_files import read_backbone
 from rleseg_core.corrections import CorrectionLog
 from rleseg_core.data import ImageStack, LabelStack
-from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import RlesegError
 from rleseg_core.published import read_leniently, unpack
 from rleseg_core.published.tensorflow import read_tf_checkpoint

@@ -16,7 +16,7 @@ import torch
 from rleseg_core.checkpoints import build_model, load_checkpoint, new_model, save_checkpoint
 from rleseg_core.corrections import CorrectionLog
 from rleseg_core.data import ImageStack, LabelledStack, LabelStack
-from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import RlesegError
 from rleseg_core.files import work_folder
 from rleseg_core.inference import Segmenter, predict_to_file

@@ -14,7 +14,7 @@ import numpy as np
 from rleseg_core.data import LabelStack
 from rleseg_core.data.formats.base import Format, ReadOptions
 from rleseg_core.data.formats.registry import FORMATS, output_formats
-from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.writers import write_labels
 from rleseg_core.docstrings import field_descriptions
 from rleseg_core.errors import DataError
 

@@ -19,13 +19,13 @@ from rleseg_core.corrections import CorrectionLog, with_marks
 from rleseg_core.corrections.header import HEADER, LABELS, LOG
 from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.arrays import ArrayLike
-from rleseg_core.data.formats.writers import label_output, write_labels
-from rleseg_core.data.formats.writers import metadata_of as recorded_metadata
 from rleseg_core.data.formats.zarr import is_zarr
 from rleseg_core.data.formats.zarr_writing import holds_labels, labels_in, open_written
 from rleseg_core.data.ids.mapping import IGNORED_IDS
 from rleseg_core.data.metadata import StackMetadata, pair
 from rleseg_core.data.units import positive
+from rleseg_core.data.writers import label_output, write_labels
+from rleseg_core.data.writers import metadata_of as recorded_metadata
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
 from rleseg_core.locks import lock_beside

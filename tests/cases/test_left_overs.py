@@ -13,7 +13,7 @@ import torch
 
 from rleseg_core.checkpoints import build_model, load_checkpoint, new_model, save_checkpoint
 from rleseg_core.data import ImageStack, LabelledStack, LabelStack, SyntheticConfig, synthesize
-from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import InUseError, OutputError
 from rleseg_core.files import naming, remove_leftovers, renaming, whole_file, work_folder
 from rleseg_core.outputs import Output, check_outputs
@@ -174,7 +174,7 @@ def rename_and_die(self, target):
     rename(self, target)
     kill()
 Path.rename = rename_and_die
-from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.writers import write_labels
 import numpy as np
 write_labels(sys.argv[1], np.ones((3, 8, 8), np.uint8), overwrite=True)
 """
@@ -292,7 +292,7 @@ def test_full_disk_is_reported_with_the_path(tmp_path, suffix):
     code = """
 import resource, signal, sys
 import numpy as np
-import rleseg_core.data.formats.writers as writers, tifffile, zarr
+import rleseg_core.data.writers as writers, tifffile, zarr
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 labels = np.random.default_rng(0).integers(0, 255, (3, 256, 256)).astype(np.uint8)

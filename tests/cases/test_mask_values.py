@@ -18,7 +18,7 @@ from rleseg_core.data import (
     open_labels,
     synthesize,
 )
-from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import DataError
 
 TINY = ("--steps", 1, "--batch-size", 2, "--patch", 32, "--mask-size", 16, "--size", "nano")

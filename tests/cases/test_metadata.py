@@ -15,8 +15,8 @@ from rleseg_core.checkpoints import find_model
 from rleseg_core.cli import main
 from rleseg_core.data import ImageStack, LabelStack, SyntheticConfig, synthesize
 from rleseg_core.data.formats.registry import output_formats
-from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.data.writers import write_labels
 
 CELLS = synthesize(SyntheticConfig(n_frames=2, size=(64, 96), seed=3)).images
 SUFFIXES = [suffix for one in output_formats() for suffix in one.suffixes]

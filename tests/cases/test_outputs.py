@@ -19,7 +19,7 @@ from rleseg_core.checkpoints import build_model, new_model, save_checkpoint
 from rleseg_core.cli import main
 from rleseg_core.corrections import CorrectionLog
 from rleseg_core.data import LabelStack, SyntheticConfig, synthesize
-from rleseg_core.data.formats.writers import metadata_of, write_labels
+from rleseg_core.data.writers import metadata_of, write_labels
 from rleseg_core.errors import OutputError
 from rleseg_core.outputs import Output, begins_with, check_outputs
 from rleseg_core.spec import MaskSpec, WindowSpec

@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from rleseg_core.data import ImageStack, LabelStack
-from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import DataError, DataWarning
 
 FRAMES = np.random.default_rng(0).integers(1, 200, (4, 64, 48), dtype=np.uint8)

@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QMessageBox
 from napari_rleseg.layers import class_names_of, notes
 from napari_rleseg.widgets.load import LoadWidget
 from rleseg_core.data import ImageStack
-from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.data.writers import write_labels
 
 pytestmark = pytest.mark.gui
 

@@ -19,9 +19,9 @@ from napari_rleseg.layers import (
     stack_transform,
 )
 from rleseg_core.data import ImageStack, LabelStack
-from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import DataError
 
 IDS = np.zeros((2, 20, 30), np.uint8)

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_rleseg.io import write_masks
 from rleseg_core.data import LabelStack
-from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.data.formats.zarr_writing import create_stack
+from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import OutputError
 
 MASKS = np.zeros((2, 20, 30), np.uint8)

@@ -13,8 +13,8 @@ from napari_rleseg.widgets.segment import CURRENT, RANGE, SegmentWidget
 from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
 from rleseg_core.corrections import CorrectionLog
 from rleseg_core.data import ImageStack, LabelStack
-from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.data.formats.zarr_writing import open_written
+from rleseg_core.data.writers import write_labels
 from rleseg_core.inference import Segmenter
 
 pytestmark = pytest.mark.gui

@@ -112,8 +112,8 @@ def demo(
 def _write_results(folder: Path, options: DemoOptions, quiet: bool) -> dict[str, object]:
     """Write all files to a folder, and return the summary, which is one of them."""
     from rleseg_core.data import ImageStack, SyntheticConfig, synthesize
-    from rleseg_core.data.formats.writers import write_labels
     from rleseg_core.data.formats.zarr_writing import open_written
+    from rleseg_core.data.writers import write_labels
     from rleseg_core.inference import Segmenter
 
     size = (options.side, options.side)

@@ -15,7 +15,7 @@ from rleseg_core.cli.reading import GivenReading, GivenTruthReading
 from rleseg_core.cli.values import classes_of, frames_of, parts_of
 from rleseg_core.data import MaskStack
 from rleseg_core.data.formats.base import ReadOptions
-from rleseg_core.data.formats.writers import recorded_class_names
+from rleseg_core.data.writers import recorded_class_names
 from rleseg_core.drawing.charts import chart_output
 from rleseg_core.errors import DataError
 from rleseg_core.evaluation.base import ImageMetric, Masks

@@ -120,7 +120,7 @@ class MaskOptions:
 
     def class_names(self, path: Path) -> tuple[str, ...]:
         """Names that were given, else those noted in the masks, else 'foreground'."""
-        from rleseg_core.data.formats.writers import recorded_class_names
+        from rleseg_core.data.writers import recorded_class_names
 
         classes = self.classes
         if classes is None:

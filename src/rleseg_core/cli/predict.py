@@ -98,7 +98,7 @@ def predict(
         What is printed.
     """
     from rleseg_core.data import ImageStack
-    from rleseg_core.data.formats.writers import label_output
+    from rleseg_core.data.writers import label_output
     from rleseg_core.decoding import Sampling
     from rleseg_core.inference import Segmenter, check_result, predict_to_file
     from rleseg_core.inference.options import PredictOptions

@@ -59,7 +59,7 @@ def synth(
         What is printed.
     """
     from rleseg_core.data import SyntheticConfig, synthesize
-    from rleseg_core.data.formats.writers import metadata_of, write_labels
+    from rleseg_core.data.writers import metadata_of, write_labels
 
     output = result_folder(
         folder,

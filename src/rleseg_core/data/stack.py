@@ -13,11 +13,11 @@ from rleseg_core.data.axes import guess_axes
 from rleseg_core.data.channels import telling_channel
 from rleseg_core.data.formats.base import Opened, ReadKeywords, ReadOptions
 from rleseg_core.data.formats.registry import open_source
-from rleseg_core.data.formats.writers import recorded_class_names
 from rleseg_core.data.ids.counting import whole_numbers
 from rleseg_core.data.ids.mapping import IGNORED_IDS
 from rleseg_core.data.ids.rules import IdOptions
 from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.data.writers import recorded_class_names
 from rleseg_core.errors import DataError, DataWarning
 
 if TYPE_CHECKING:

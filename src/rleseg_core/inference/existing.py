@@ -10,8 +10,8 @@ import zarr
 
 from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.formats.sources import source_files
-from rleseg_core.data.formats.writers import label_output, metadata_of
 from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.data.writers import label_output, metadata_of
 from rleseg_core.errors import DataError, OutputError
 from rleseg_core.outputs import check_outputs, exists
 

@@ -11,9 +11,9 @@ import numpy as np
 from rleseg_core.data import ImageStack
 from rleseg_core.data.formats.registry import suffix_format
 from rleseg_core.data.formats.sources import source_files
-from rleseg_core.data.formats.writers import label_output, write_labels
 from rleseg_core.data.formats.zarr import ZARR
 from rleseg_core.data.formats.zarr_writing import create_labels, image_of, list_label
+from rleseg_core.data.writers import label_output, write_labels
 from rleseg_core.inference.existing import ExistingResult, check_result
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
 from rleseg_core.inference.segmenter import Segmenter, WindowResult

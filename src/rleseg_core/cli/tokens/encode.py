@@ -103,8 +103,8 @@ def encode(
 def _open(path: Path, options: EncodeOptions, quiet: bool) -> "MaskStack":
     """Masks whose classes are named, noted, or numbered as high as their ids go."""
     from rleseg_core.data import LabelStack
-    from rleseg_core.data.formats.writers import recorded_class_names
     from rleseg_core.data.ids import IdReader, IdRules, number_of_classes
+    from rleseg_core.data.writers import recorded_class_names
 
     masks = options.masks
     if masks.classes is not None or masks.instances or recorded_class_names(path):

@@ -14,8 +14,8 @@ from rleseg_core.data import ImageStack
 from rleseg_core.data.formats.imagej import imagej_metadata
 from rleseg_core.data.formats.ngff import ngff_metadata
 from rleseg_core.data.formats.ome import ome_metadata
-from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.data.writers import write_labels
 
 FRAMES = np.ones((3, 8, 10), np.uint8)
 

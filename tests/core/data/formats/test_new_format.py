@@ -8,7 +8,7 @@ import pytest
 
 from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.formats import registry
-from rleseg_core.data.formats.writers import label_output, recorded_class_names, write_labels
+from rleseg_core.data.writers import label_output, recorded_class_names, write_labels
 from rleseg_core.errors import DataError
 
 from . import toy_format

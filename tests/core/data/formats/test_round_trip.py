@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import arrays
 
 from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.formats.registry import output_formats
-from rleseg_core.data.formats.writers import write_labels
 from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import DataError
 
 SUFFIXES = [suffix for one in output_formats() for suffix in one.suffixes]

@@ -4,7 +4,7 @@ import tifffile
 import zarr
 
 from rleseg_core.data import LabelStack
-from rleseg_core.data.formats.writers import write_labels
+from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import DataError, OutputError
 
 LABELS = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
