@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
 KNOWN = "TZCSYX"
+_EXAMPLES = {4: "TCYX", 5: "TCZYX"}  # by number of axes, in the order of most programs
 ALIASES = {"I": "T", "Q": "T"}  # tifffile's names for a sequence of pages
 
 
@@ -38,9 +39,10 @@ def guess_axes(shape: tuple[int, ...], dtype: str) -> str:
         return "YXS" if is_colour else "TYX"
     if len(shape) == 4 and shape[3] <= 4:
         return "TYXS" if shape[3] in (3, 4) and dtype == "uint8" else "TYXC"
+    example = _EXAMPLES.get(len(shape), "TCYX")
     raise DataError(
         f"cannot tell the axes of an array of shape {shape}; give them, for example --axes "
-        "TYXC (axes='TYXC' in Python)"
+        f"{example} (axes='{example}' in Python)"
     )
 
 

@@ -43,6 +43,8 @@ def normalise(
         scaled = _scaled(image, limits, np.float32)
     else:
         missing = no_data(image)
+        if missing is not None and missing.all():
+            return np.full(image.shape, how.invert, np.float32), missing
         if missing is not None:
             image = filled(image, missing)
         if how.contrast is None:

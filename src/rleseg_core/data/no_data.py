@@ -57,13 +57,14 @@ def filled(image: np.ndarray, missing: np.ndarray) -> np.ndarray:
     rows, cols = ndimage.distance_transform_edt(
         missing, return_distances=False, return_indices=True
     )
-    return image[rows, cols]
+    image = image.copy()
+    image[missing] = image[rows[missing], cols[missing]]
+    return image
 
 
 def _constant_regions(image: np.ndarray, finite: np.ndarray) -> np.ndarray:
     """Constant regions of a frame (Y, X, C), (Y, X) bool; all of it if it has one value."""
-    first = image[finite][0]
-    if (image[finite] == first).all():
+    if _has_one_value(image, finite):
         return np.ones(image.shape[:2], bool)
     flat = _flat(image)
     labels, n_regions = ndimage.label(flat)
@@ -99,8 +100,13 @@ def _flat(image: np.ndarray) -> np.ndarray:
 
 def _is_constant(image: np.ndarray, finite: np.ndarray) -> bool:
     """Whether a frame has one value but for single pixels, such as hot ones."""
-    smoothed = ndimage.median_filter(image, size=(3, 3, 1))[finite]
-    return bool((smoothed == smoothed[0]).all())
+    return _has_one_value(ndimage.median_filter(image, size=(3, 3, 1)), finite)
+
+
+def _has_one_value(image: np.ndarray, where: np.ndarray) -> bool:
+    """Whether a frame (Y, X, C) has one value at some pixels, at least one."""
+    first = image[np.unravel_index(int(np.argmax(where)), where.shape)]
+    return bool(((image == first).all(axis=2) | ~where).all())
 
 
 def _has_its_shape(labels: np.ndarray, index: int, box: tuple[slice, ...], n_pixels: int) -> bool:

@@ -210,12 +210,13 @@ class WindowReader:
     """
 
     def __init__(self, stack: ImageStack, spec: WindowSpec) -> None:
-        self._stack, self._spec = stack, spec
+        self._stack, self.spec = stack, spec
+        self.shape = stack.shape
         self._frames = _FrameCache(self._prepare, size=spec.n_frames + 1)
         self._no_data: dict[int, np.ndarray | None] = {}
 
     def _prepare(self, frame: int) -> ModelFrame:
-        prepared = model_frame(self._stack, frame, self._spec)
+        prepared = model_frame(self._stack, frame, self.spec)
         self._no_data[frame] = prepared.no_data
         return prepared
 
@@ -226,6 +227,16 @@ class WindowReader:
         images = np.empty((len(patches), 3, *patches.shape[1:3]), np.float32)
         images[:] = patches.transpose(0, 3, 1, 2)  # one channel goes to all three
         return images
+
+    def has_data(self, frames: range, rows: slice, cols: slice) -> bool:
+        """Whether any pixel of a part of frames, in source pixels, has data; see `no_data`."""
+        for frame in frames:
+            if frame not in self._no_data:
+                self._frames[frame]  # prepared, and kept for its windows
+            no_data = self._no_data[frame]
+            if no_data is None or not no_data[rows, cols].all():
+                return True
+        return False
 
     def clear(self, masks: np.ndarray, frames: range, rows: slice, cols: slice) -> np.ndarray:
         """Masks without foreground where a frame has no data; its windows were read before.

@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal, Self, Unpack, cast
 
@@ -21,11 +22,12 @@ from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows
 from rleseg_core.decoding import GREEDY, DecodedSequence, Sampling, generate
 from rleseg_core.devices import choose_device, is_out_of_memory
 from rleseg_core.errors import DataError
-from rleseg_core.inference.geometry import masks_in_source
+from rleseg_core.inference.blank import decode_between_blanks
+from rleseg_core.inference.geometry import masks_in_source, source_rectangle
 from rleseg_core.inference.memory import fitting_batch_size, smaller_batch_size
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
 from rleseg_core.inference.stitch import Stitcher
-from rleseg_core.inference.token_source import TokenSource
+from rleseg_core.inference.token_source import Batch, TokenSource
 from rleseg_core.model import Pix2Seq
 from rleseg_core.normalisation import Contrast
 from rleseg_core.spec import WindowSpec
@@ -202,36 +204,37 @@ class Segmenter:
         size = options.batch_size or fitting_batch_size(
             self.model.config, self.info.window_spec, self.device
         )
+        starts = [*(window.frames[0] for window in windows), stack.n_frames]
         n_done, started = 0, time.perf_counter()
         while n_done < len(windows):
             remaining = windows[n_done:]
+            size = min(size, len(remaining))
             try:
                 for sequence in self._decode(reader, remaining, size, options):
                     window = windows[n_done]
                     n_done += 1
-                    masks = self.tokenizer.decode(sequence.tokens).classes
-                    rows, cols, masks = masks_in_source(masks, window, stack.shape, spec)
-                    masks = reader.clear(masks, range(*window.frames), rows, cols)
+                    rows, cols, masks = self._masks(reader, window, sequence)
+                    painted = stitcher.add_window(window, rows, cols, masks, chosen)
+                    stitcher.close_before(starts[n_done])
                     yield WindowResult(
                         window=window,
                         frames=tuple(f for f in range(*window.frames) if f in chosen),
                         rows=rows,
                         cols=cols,
-                        labels=stitcher.add_window(window, rows, cols, masks, chosen),
+                        labels=painted,
                         tokens=sequence.tokens.astype(np.int32),
                         logprobs=sequence.logprobs,
                         n_done=n_done,
                         n_windows=len(windows),
                         seconds=(time.perf_counter() - started) / n_done,
-                        batch_size=min(size, len(remaining)),
+                        batch_size=size,
                     )
-                    if n_done < len(windows):
-                        stitcher.close_before(windows[n_done].frames[0])
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                size = min(size, len(remaining))
                 size = smaller_batch_size(size, self.info.window_spec, self.device, error)
+            finally:
+                stitcher.write()
         return labels
 
     def window_spec(
@@ -286,6 +289,14 @@ class Segmenter:
         for step in steps:
             yield cast(int, step.tokens[0].tolist())  # of several heads, a list of one of each
 
+    def _masks(
+        self, reader: WindowReader, window: Window, sequence: DecodedSequence
+    ) -> tuple[slice, slice, np.ndarray]:
+        """Masks (N, h, w) of a window, and their rows and columns, in source pixels."""
+        masks = self.tokenizer.decode(sequence.tokens).classes
+        rows, cols, masks = masks_in_source(masks, window, reader.shape, reader.spec)
+        return rows, cols, reader.clear(masks, range(*window.frames), rows, cols)
+
     def _decode(
         self,
         reader: WindowReader,
@@ -295,15 +306,20 @@ class Segmenter:
     ) -> Iterator[DecodedSequence]:
         """Token sequences of windows in their order; `size` of them at once."""
 
-        def batches() -> Iterator[torch.Tensor]:
-            for first in range(0, len(windows), size):
-                batch = windows[first : first + size]
-                yield torch.from_numpy(np.stack([reader.read(window) for window in batch]))
+        def batches(seen: Iterator[Window]) -> Iterator[Batch]:
+            while batch := list(islice(seen, size)):
+                yield batch, torch.from_numpy(np.stack([reader.read(window) for window in batch]))
 
-        if options.preview:
-            return self._source.preview(batches())
-        n_slots = min(size, len(windows))
-        return self._source.decode(batches(), windows, n_slots, options.sampling, options.draft)
+        def decode(seen: Iterator[Window]) -> Iterator[DecodedSequence]:
+            if options.preview:
+                return self._source.preview(batches(seen))
+            return self._source.decode(batches(seen), size, options.sampling, options.draft)
+
+        def is_blank(window: Window) -> bool:
+            rows, cols, _ = source_rectangle(window, reader.shape, reader.spec)
+            return not reader.has_data(range(*window.frames), rows, cols)
+
+        return decode_between_blanks(windows, is_blank, decode, self._source.nothing())
 
 
 def _check_frames(frames: Sequence[int] | None, n_stack: int) -> set[int]:

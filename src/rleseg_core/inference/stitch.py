@@ -1,11 +1,15 @@
 """From the masks of overlapping windows to one mask for each frame."""
 
-from collections.abc import Set
+import time
+from collections.abc import Iterable, Set
 from typing import Literal
 
 import numpy as np
 
 from rleseg_core.data import Window
+
+_LEAST_PAUSE = 0.2  # seconds between two writings of a frame that is not done yet
+_PAUSES = 20  # and in times of what such a writing takes
 
 StitchRule = Literal["centre", "last", "vote"]
 
@@ -16,7 +20,9 @@ class Stitcher:
     Parameters
     ----------
     labels : (T, Y, X) integer array
-        The result, written in place: a numpy or zarr array, in source pixels.
+        The result, in source pixels. A numpy array is written at once. Of others, such as zarr,
+        whole frames are written when they are closed and, before, every now and then: to write a
+        part of a chunk takes as long as the whole.
     n_classes : int
         C, the number of foreground classes.
     rule : {'centre', 'last', 'vote'}
@@ -27,11 +33,13 @@ class Stitcher:
 
     Notes
     -----
-    Votes and depths of a frame take memory until `close_before` drops them.
+    Frames, votes and depths take memory until they are closed.
     """
 
     def __init__(self, labels: np.ndarray, n_classes: int, rule: StitchRule = "centre") -> None:
         self.labels, self.n_classes, self.rule = labels, n_classes, rule
+        self._frames: dict[int, np.ndarray] = {}
+        self._next_show = 0.0
         self._votes: dict[int, np.ndarray] = {}
         self._depths: dict[int, np.ndarray] = {}
 
@@ -56,13 +64,15 @@ class Stitcher:
         (n, h, w) uint8
             The labels there now, in the window's wanted frames.
         """
-        return np.stack(
+        added = np.stack(
             [
                 self.add(frame, rows, cols, mask)
                 for frame, mask in zip(range(*window.frames), masks, strict=True)
                 if frame in frames
             ]
         )
+        self._show()
+        return added
 
     def add(self, frame: int, rows: slice, cols: slice, labels: np.ndarray) -> np.ndarray:
         """Add the mask of one window in one frame.
@@ -81,6 +91,9 @@ class Stitcher:
         (h, w) uint8
             The labels there now.
         """
+        whole = self._frames.get(frame)
+        if whole is None:
+            whole = self._frames[frame] = np.asarray(self.labels[frame])  # a view of numpy arrays
         if self.rule == "vote":
             votes = self._votes.setdefault(
                 frame, np.zeros((self.n_classes + 1, *self.labels.shape[1:]), np.uint16)
@@ -94,16 +107,33 @@ class Stitcher:
             here = depths[rows, cols]
             depth = _depth(rows, cols, self.labels.shape[1:])
             deeper = depth > here
-            labels = np.where(deeper, labels, self.labels[frame, rows, cols]).astype(labels.dtype)
+            labels = np.where(deeper, labels, whole[rows, cols]).astype(labels.dtype)
             np.maximum(here, depth, out=here)
-        self.labels[frame, rows, cols] = labels
+        whole[rows, cols] = labels
         return labels
 
     def close_before(self, frame: int) -> None:
-        """Free the memory of all frames before this one, whose windows have all been added."""
-        for known in (self._votes, self._depths):
-            for done in [kept for kept in known if kept < frame]:
-                del known[done]
+        """Write all frames before this one, whose windows have all been added, and free them."""
+        done = [kept for kept in self._frames if kept < frame]
+        self.write(done)
+        for kept in done:
+            del self._frames[kept]
+            self._votes.pop(kept, None)
+            self._depths.pop(kept, None)
+
+    def write(self, frames: Iterable[int] | None = None) -> None:
+        """Write open frames as they are now, all by default, to an array that is not numpy's."""
+        if not isinstance(self.labels, np.ndarray):
+            for frame in self._frames if frames is None else frames:
+                self.labels[frame] = self._frames[frame]
+
+    def _show(self) -> None:
+        """Write open frames every now and then, so that others can see how far they are."""
+        started = time.perf_counter()
+        if started >= self._next_show:
+            self.write()
+            now = time.perf_counter()
+            self._next_show = now + max(_LEAST_PAUSE, _PAUSES * (now - started))
 
 
 def _depth(rows: slice, cols: slice, shape: tuple[int, ...]) -> np.ndarray:

@@ -13,6 +13,9 @@ from rleseg_core.inference.options import DraftSource
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.tokens import Draft, Tokenizer
 
+Batch = tuple[Sequence[Window], Tensor]
+"""Windows and their images, (B, N, 3, P, P)."""
+
 
 class TokenSource:
     """Gives the token sequences of windows.
@@ -59,13 +62,13 @@ class TokenSource:
         logits = self._model.dense_logits(memory)
         return logits.argmax(dim=2).to(torch.uint8).cpu().numpy()
 
-    def preview(self, batches: Iterable[Tensor]) -> Iterator[DecodedSequence]:
+    def preview(self, batches: Iterable[Batch]) -> Iterator[DecodedSequence]:
         """Tokens of the dense head's masks, without a pass of the decoder.
 
         Log-probabilities are 0.
         """
         index = 0
-        for images in batches:
+        for _, images in batches:
             with torch.inference_mode():
                 masks = self.dense_masks(self.encode(images))
             for mask in masks:
@@ -75,8 +78,7 @@ class TokenSource:
 
     def decode(
         self,
-        batches: Iterable[Tensor],
-        windows: Sequence[Window],
+        batches: Iterable[Batch],
         n_slots: int,
         sampling: Sampling,
         draft: DraftSource,
@@ -85,10 +87,8 @@ class TokenSource:
 
         Parameters
         ----------
-        batches : iterable of (B, N, 3, P, P) tensor
-            Images of the windows.
-        windows : sequence of Window
-            Their positions.
+        batches : iterable of (B windows, (B, N, 3, P, P) tensor)
+            Windows and their images.
         n_slots : int
             How many are decoded at once.
         sampling : Sampling
@@ -98,11 +98,15 @@ class TokenSource:
         """
         decoded: dict[int, DecodedSequence] = {}
         dense: dict[int, np.ndarray] = {}  # masks by window
-        before = _window_before(windows)
+        before: list[int] = []  # for each window, the last earlier one of the same place, or -1
+        latest: dict[tuple[tuple[int, int], tuple[int, int]], int] = {}
 
         def encoded() -> Iterator[Memory]:
             n_encoded = 0
-            for images in batches:
+            for windows, images in batches:
+                for index, window in enumerate(windows, start=n_encoded):
+                    before.append(latest.get((window.rows, window.cols), -1))
+                    latest[window.rows, window.cols] = index
                 memory = self.encode(images)
                 if draft == "dense":
                     dense.update(enumerate(self.dense_masks(memory), start=n_encoded))
@@ -136,16 +140,12 @@ class TokenSource:
                 decoded.pop(before[n_returned], None)  # no later window needs it
                 n_returned += 1
 
+    def nothing(self) -> DecodedSequence:
+        """The sequence of a window in which there is nothing."""
+        spec = self._tokenizer.spec
+        tokens = self._encode_mask(np.zeros((spec.n_frames, *spec.size), np.uint8))
+        return DecodedSequence(0, tokens, np.zeros(tokens.shape, np.float32), 0)
+
     def _encode_mask(self, mask: np.ndarray) -> np.ndarray:
         """Tokens of a mask (N, S, S), as many as the model could decode."""
         return self._tokenizer.encode(mask, budget=self._model.config.tokens.max_tokens)
-
-
-def _window_before(windows: Sequence[Window]) -> list[int]:
-    """For each window, the index of the last earlier one over the same rows and columns, or -1."""
-    latest: dict[tuple[tuple[int, int], tuple[int, int]], int] = {}
-    before = []
-    for index, window in enumerate(windows):
-        before.append(latest.get((window.rows, window.cols), -1))
-        latest[window.rows, window.cols] = index
-    return before

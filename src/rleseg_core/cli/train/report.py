@@ -58,7 +58,7 @@ def _best(reports: "Sequence[StepReport]", score: str) -> float | None:
 
 def _show(report: "StepReport", bar: Bar, quiet: bool) -> None:
     bar.update(report.step, report.n_steps, f"loss {report.loss:.3f}")
-    if report.message and not quiet:
+    if report.message:
         print_line(report.message, err)
     if report.validation and not quiet:
         dice = ", ".join(f"{k} {v:.3f}" for k, v in report.validation.items() if k != "selected")

@@ -70,7 +70,7 @@ def test_axes_bring_the_values_to_their_place():
     ("shape", "axes", "message"),
     [
         ((8,), None, "cannot tell the axes"),
-        ((2, 3, 8, 9), None, "axes='TYXC'"),
+        ((2, 3, 8, 9), None, "axes='TCYX'"),
         ((2, 3, 8, 9), "TZYX", "2 time points of 3 planes"),
         ((2, 3, 8, 9), "CSYX", "channels"),
         ((3, 8, 9), "TCYX", "does not fit the axes"),
