@@ -4,7 +4,7 @@
 
 Pixels and objects in source resolution, frames at 512 pixels and at the size of their validation;
 the boundary F-score within 2 pixels. Scores that are known already are kept in --log, by the
-contents of the model, so that a comparison takes only the time of what is new.
+contents of the model and the frames, so that a comparison takes only the time of what is new.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def main() -> None:
             for size in sorted({IMAGE_SIZE, SOURCES[source].validated_at}):
                 for model in arguments.models:
                     content = hashlib.sha256(model.read_bytes()).hexdigest()[:16]
-                    key = f"{content} {source} {size}"
+                    key = f"{content} {source} {size} {frames}"
                     if key not in known:
                         segmenter = Segmenter.from_checkpoint(model, arguments.device)
                         known[key] = scores_of(segmenter, stack, frames, size)

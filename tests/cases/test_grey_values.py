@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from rleseg_core.checkpoints import find_model
+from rleseg_core.checkpoints import find_model, read_info
 from rleseg_core.data import ImageStack, SyntheticConfig, synthesize
 from rleseg_core.errors import DataWarning
 from rleseg_core.inference import Segmenter
+from rleseg_core.normalisation import ROBUST
 from rleseg_core.reports import product_of
 
 CELLS = synthesize(SyntheticConfig(n_frames=2, size=(128, 128), seed=3))
@@ -192,3 +193,38 @@ def test_colour_that_is_grey_is_read_as_grey(masks, clean):
         assert stack.is_colour
         np.testing.assert_array_equal(masks(stack), clean)
         assert not stack.notes
+
+
+@pytest.fixture(scope="module")
+def of_cells():
+    """Masks by the model for real images, of the picture in any form."""
+    segmenter = Segmenter.from_checkpoint(find_model("cells"), "cpu")
+
+    def predict(images, **options):
+        return product_of(segmenter.predict(images, image_size=128, **options), lambda _: None)
+
+    return predict
+
+
+def test_the_model_of_cells_has_the_rule_of_the_frame():
+    assert read_info(find_model("cells")).window_spec.normalisation == ROBUST
+
+
+def test_the_model_of_cells_gives_the_same_masks(of_cells):
+    clean = of_cells(ImageStack.from_array(GREY))
+    assert dice(clean) > 0.8
+    for images in (GREY.astype(np.uint16), GREY.astype(np.float32) / 255, GREY * np.uint16(200)):
+        np.testing.assert_array_equal(of_cells(ImageStack.from_array(images)), clean)
+    inverted = ImageStack.from_array(255 - GREY)
+    np.testing.assert_array_equal(of_cells(inverted, invert=True), clean)
+    for channels in ([GREY, DARK], [DARK, GREY]):
+        stack = ImageStack.from_array(np.stack(channels, 1), "TCYX")
+        with pytest.warns(DataWarning, match="is read"):
+            np.testing.assert_array_equal(of_cells(stack), clean)
+
+
+def test_the_model_of_cells_bears_few_levels_and_hot_pixels(of_cells):
+    clean = dice(of_cells(ImageStack.from_array(GREY)))
+    assert abs(dice(of_cells(ImageStack.from_array(GREY // 8))) - clean) < 0.01
+    hot = np.where(np.random.default_rng(0).random(GREY.shape) < 0.01, np.uint16(65535), WIDE)
+    assert abs(dice(of_cells(ImageStack.from_array(hot))) - clean) < 0.01
