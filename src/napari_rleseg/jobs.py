@@ -18,7 +18,7 @@ from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
 from napari_rleseg.child import Message, failure, load, messages
 from napari_rleseg.process import GRACE_S, ChildProcess
-from napari_rleseg.shown import shown
+from napari_rleseg.shown import shown, without_options
 
 POLL_S = 0.05
 
@@ -40,7 +40,7 @@ def show_failure(message: str, details: str) -> None:
         error = JobFailed(shown(f"{message}\n\n{details}"))
         notification_manager.receive_error(JobFailed, error, error.__traceback__)
     else:
-        show_error(shown(message))
+        show_error(shown(without_options(message)))
 
 
 @dataclass

@@ -10,6 +10,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_rleseg.calibration import METADATA, NOTES, layer_transform
+from napari_rleseg.kept import file_notes
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.metadata import MICROMETER, UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError
@@ -41,7 +42,7 @@ def class_features(class_names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def notes(layer: Layer) -> dict[str, object]:
-    """What we keep with a layer: 'path' of its file, 'class_names', 'provenance'."""
+    """What we keep with a layer: 'path' and 'source' of its file, 'class_names', 'provenance'."""
     return layer.metadata.setdefault(NOTES, {})
 
 
@@ -177,22 +178,21 @@ def image_data(
     stack: "ImageStack", metadata: StackMetadata, limits: tuple[float, float] | None = None
 ) -> "LayerData":
     """A lazy image stack as napari's layer data; the parameters are those of `show_image`."""
-    data, colour = stack.data, stack.is_colour
-    # what was chosen in a file is written into the session: a path alone would not tell
-    path = stack.path if stack.options == ReadOptions() else None
+    colour = stack.is_colour
+    data = stack.data if colour else stack.data[..., stack.channel]
+    noted: dict[str, object] = {METADATA: metadata.to_json()}
+    if stack.path is not None:
+        noted["source"] = str(stack.path)
+        # what was chosen in a file is written into the session: a path alone would not tell
+        noted |= file_notes(data, stack.path) if stack.options == ReadOptions() else {}
     attributes = {
         "name": printable(stack.name or "images"),
         "rgb": colour,
         "contrast_limits": None if colour else limits or stack.intensity_range(),
-        "metadata": {
-            NOTES: {
-                "path": None if path is None else str(path),
-                METADATA: metadata.to_json(),
-            }
-        },
+        "metadata": {NOTES: noted},
         **layer_transform(metadata),
     }
-    return (data if colour else data[..., stack.channel], attributes, "image")
+    return (data, attributes, "image")
 
 
 def labels_layer(

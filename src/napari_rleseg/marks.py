@@ -1,9 +1,6 @@
 """Regions that nobody has reviewed: a layer to mark them on, recorded in the correction log."""
 
-from collections.abc import Iterable
-
 import numpy as np
-import zarr
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from napari.viewer import Viewer
@@ -12,8 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_rleseg.jobs import InProcessRunner
 from napari_rleseg.layers import UNKNOWN_COLOUR, notes, stack_transform
 from napari_rleseg.recorder import CorrectionRecorder
-from napari_rleseg.signals import listen
-from rleseg_core.corrections import record_marks
+from rleseg_core.corrections import SessionLabels, record_marks
 
 QUIET_MS = 300  # without a stroke, then marks are recorded
 NAME = "not reviewed"
@@ -38,27 +34,25 @@ class ReviewMarks(QObject):
     """
 
     saved = Signal()
+    painted = Signal()
     failed = Signal(str, str)  # message, traceback or nothing
 
     def __init__(self, viewer: Viewer, recorder: CorrectionRecorder, parent: QObject | None = None):
         super().__init__(parent)
         self._recorder, self._log = recorder, recorder.log
-        self._data = zarr.create_array(
-            store={}, shape=self._log.shape, chunks=(1, *self._log.shape[1:]), dtype="uint8"
-        )
-        for frame in self._log.unreviewed_pixels():
-            self._data[frame] = self._log.unreviewed(frame)
-        self.layer = _layer(self._data, recorder.layer)
+        self._marks = self._log.marks
+        self.layer = _layer(self._marks, recorder.layer)
         viewer.add_layer(self.layer)
-        self._dirty: set[int] = set()
-        self._writing: list[int] = []
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._flush)
         self._runner = InProcessRunner("RLE Seg: saving what is not reviewed", self)
         self._runner.finished.connect(self._wrote)
         self._runner.failed.connect(self._fail)
-        listen(self.layer.events.paint, self._painted, self)
+        self.painted.connect(self._start_timer)
+        self._marks.on_painted = self.painted.emit
+        marks = self._marks
+        self.destroyed.connect(lambda: setattr(marks, "on_painted", None))
 
     @property
     def frame(self) -> int:
@@ -70,7 +64,7 @@ class ReviewMarks(QObject):
         (top, left), (bottom, right) = self._recorder.layer.corner_pixels[:, -2:]
         marked = np.ones(self._log.shape[1:], np.uint8)
         view = np.s_[max(0, int(top)) : int(bottom) + 1, max(0, int(left)) : int(right) + 1]
-        marked[view] = np.asarray(self._data[self.frame])[view]
+        marked[view] = self._marks[self.frame][view]
         self._set(marked)
 
     def clear_frame(self) -> None:
@@ -79,54 +73,45 @@ class ReviewMarks(QObject):
 
     def share(self) -> float:
         """Share of the pixels of the frame that nobody has reviewed, 0 to 1."""
-        return float(np.asarray(self._data[self.frame]).mean())
+        return float(self._marks[self.frame].mean())
 
     def flush(self) -> None:
         """Record now what is not recorded yet, and wait for it."""
         self._timer.stop()
-        frames = sorted({*self._dirty, *self._writing})
-        if sum(record_marks(self._log, self._data, frames)):
+        if sum(record_marks(self._log, self._marks.painted_frames())):
             self.saved.emit()
-        self._dirty.clear()
 
     def close(self, viewer: Viewer) -> None:
         """Record what is left, and take the layer away."""
         self.flush()
-        self.layer.events.paint.disconnect(self._painted)
+        self._marks.on_painted = None
         self._runner.close()
         if self.layer in viewer.layers:
             viewer.layers.remove(self.layer)
 
     def _set(self, marked: np.ndarray) -> None:
-        self._data[self.frame] = marked
+        self._marks[self.frame] = marked
         self.layer.refresh()
-        self._mark([self.frame])
 
-    def _painted(self) -> None:
-        every = self.layer.n_edit_dimensions > 2
-        self._mark(range(self._log.shape[0]) if every else [self.frame])
-
-    def _mark(self, frames: Iterable[int]) -> None:
-        self._dirty.update(frames)
+    def _start_timer(self) -> None:
         self._timer.start(QUIET_MS)
 
     def _flush(self) -> None:
-        if self._dirty and not self._runner.busy:
-            self._writing, self._dirty = sorted(self._dirty), set()
-            self._runner.start(record_marks, self._log, self._data, self._writing)
+        frames = self._marks.painted_frames()
+        if frames and not self._runner.busy:
+            self._runner.start(record_marks, self._log, frames)
 
     def _fail(self, sentence: str, details: str) -> None:
-        self._dirty.update(self._writing)  # tried again with the next stroke, or at the end
-        self._writing = []
+        # tried again with the next stroke, or at the end
         self.failed.emit(f"What is not reviewed is not saved: {sentence}", details)
 
     def _wrote(self) -> None:
-        self._writing = []
         self.saved.emit()
-        self._flush()
+        if not self._timer.isActive():
+            self._flush()  # what was marked meanwhile
 
 
-def _layer(data: zarr.Array, masks: Labels) -> Labels:
+def _layer(data: SessionLabels, masks: Labels) -> Labels:
     colours: dict[int | None, str] = {None: UNKNOWN_COLOUR, 0: "transparent", 1: UNKNOWN_COLOUR}
     layer = Labels(
         data,

@@ -48,7 +48,7 @@ def shown_files() -> list[Path]:
     for layer in viewer.layers if viewer is not None else ():
         known = layer.metadata.get(NOTES, {})
         if isinstance(layer, Image):
-            found += [known.get("path"), layer.source.path]
+            found += [known.get("path"), known.get("source"), layer.source.path]
         elif isinstance(layer, Labels) and isinstance(layer.data, zarr.Array):
             found.append(known.get("path"))
         found.append(known.get("session"))

@@ -12,9 +12,10 @@ from napari.layers import Image, Labels
 from platformdirs import user_data_path
 from psygnal import Signal
 
-from napari_rleseg.calibration import layer_metadata
+from napari_rleseg.calibration import NOTES, layer_metadata
 from napari_rleseg.io import MASKS, write_record
 from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
+from napari_rleseg.kept import file_notes, file_of
 from napari_rleseg.layers import labels_layer, notes, stack_shape
 from napari_rleseg.preferences import preference
 from rleseg_core.checkpoints import ModelInfo
@@ -115,7 +116,8 @@ class Session:
     def image(self, layer: Image | None) -> None:
         if layer is not self._image:
             self._image = layer
-            known = None if layer is None else notes(layer).get("session")
+            # a layer made from another by napari has its notes; its results do not belong there
+            known = None if layer is None or file_of(layer) is None else notes(layer).get("session")
             self._folder = Path(str(known)) if known else None
             self.image_changed.emit(layer)
 
@@ -231,8 +233,10 @@ class Session:
 
     def path_of(self, layer: Image | Labels) -> Path | None:
         """File or folder that holds a layer as it is, for another process to read; None if none."""
+        if isinstance(layer, Image):
+            return file_of(layer)
         path = notes(layer).get("path")
-        if isinstance(layer, Labels) and not isinstance(layer.data, zarr.Array):
+        if not isinstance(layer.data, zarr.Array):
             return None  # it may have been painted on
         return Path(str(path)) if path and Path(str(path)).exists() else None
 
@@ -249,7 +253,9 @@ class Session:
 
         def keep(product: object) -> None:
             if isinstance(layer, Image):
-                notes(layer)["path"] = str(product)
+                # a new entry: napari hands the same one on to layers that it makes of this one
+                noted = {**notes(layer), **file_notes(data, str(product))}
+                layer.metadata = {**layer.metadata, NOTES: noted}
             kept.append(Path(str(product)))
 
         def forget() -> None:
@@ -259,7 +265,7 @@ class Session:
                 go(path)
 
         kept: list[Path] = []
-        path = self.path_of(layer)
+        path, data = self.path_of(layer), layer.data
         if path is not None:
             go(path)
             return
@@ -267,7 +273,7 @@ class Session:
         self.reading.stopped.connect(forget)
         name = "images.zarr" if isinstance(layer, Image) else "truth.zarr"
         self.reading.start(
-            "napari_rleseg.tasks:save_stack", layer.data, stack_shape(layer), self.new_path(name)
+            "napari_rleseg.tasks:save_stack", data, stack_shape(layer), self.new_path(name)
         )
 
     def _record(self, image: Image | Labels, path: Path) -> None:

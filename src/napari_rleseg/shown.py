@@ -1,6 +1,7 @@
 """Names and messages in labels, tooltips and buttons of Qt, which would obey some of them."""
 
 import html
+import re
 
 from rleseg_core.text import printable
 
@@ -22,6 +23,11 @@ def shown(text: str) -> str:
     if "<" not in text and "&" not in text:
         return text
     return f"<qt>{html.escape(text, quote=False).replace(chr(10), '<br>')}</qt>"
+
+
+def without_options(text: str) -> str:
+    """A message without its hints at options of the command line, such as ``(--z chooses one)``."""
+    return re.sub(r"\s*\(--[^()]*\)", "", text)
 
 
 def on_button(text: str) -> str:

@@ -1,10 +1,14 @@
+import html
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_rleseg.layers import show_labels
+from napari_rleseg.layers import labels_layer, show_labels
 from napari_rleseg.widgets.correct import CorrectWidget
+from napari_rleseg.widgets.painting import PaintTools
 from rleseg_core.corrections import CorrectionLog
+from rleseg_core.data.colours import class_colour
 
 pytestmark = pytest.mark.gui
 
@@ -57,6 +61,25 @@ def test_start_keeps_the_prediction_and_opens_a_copy(begun, session, masks):
     assert session.corrections is recorder.log
     assert begun.tools.isVisible()
     assert not begun.start_page.start_button.isVisible()
+
+
+def test_long_class_names_do_not_widen_the_panel(qtbot):
+    name = "induced pluripotent stem cells, differentiated & stained"
+    tools = PaintTools()
+    qtbot.addWidget(tools)
+    classes = np.zeros((1, 8, 8), np.uint8)
+    tools.set_layer(labels_layer(classes, (name, "dfc", name), name="masks"))
+    tools.resize(300, 200)
+    tools.show()
+    assert tools.minimumSizeHint().width() <= 300
+    button, short = tools.classes.button(1), tools.classes.button(2)
+    assert "…" in button.text()
+    assert short.text() == "2  dfc"
+    assert short.icon().pixmap(14, 14).toImage().pixelColor(7, 7).name() == class_colour(2).lower()
+    assert name in html.unescape(button.toolTip())
+    for each in (button, short):
+        assert each.fontMetrics().horizontalAdvance(each.text()) < each.width()
+    tools.set_layer(None)
 
 
 def test_painted_frame_is_saved_and_told(qtbot, begun, session):

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QMessageBox, QPushButton
 from napari_rleseg import recorder as recorder_module
 from napari_rleseg import tasks
 from napari_rleseg.io import session_reader, write_masks, write_record
+from napari_rleseg.kept import file_notes
 from napari_rleseg.layers import show_labels
 from napari_rleseg.session import Session
 from napari_rleseg.widgets.correct import CorrectWidget
@@ -168,7 +169,7 @@ def test_second_window_is_asked(qtbot, session, cells, make_napari_viewer, monke
     other = Session.of(viewer)
     path = session.path_of(session.image)
     other.image = viewer.add_image(
-        cells.images, name="cells", metadata={"napari_rleseg": {"path": str(path)}}
+        cells.images, name="cells", metadata={"napari_rleseg": file_notes(cells.images, path)}
     )
     second = CorrectWidget(other)
     viewer.window.add_dock_widget(second, name="Correct")

@@ -6,7 +6,7 @@ import tifffile
 from qtpy.QtCore import Qt
 
 from napari_rleseg.io import write_masks
-from napari_rleseg.layers import notes, show_labels
+from napari_rleseg.layers import UNKNOWN_COLOUR, notes, show_labels
 from napari_rleseg.marks import NAME
 from napari_rleseg.tasks import TrainingSource, labelled_stack
 from napari_rleseg.widgets.correct import CorrectWidget
@@ -48,6 +48,9 @@ def test_painted_marks_are_saved(qtbot, widget, session):
     layer = widget.correction.marks.layer
     assert session.viewer.layers.selection.active is layer
     assert widget.tools.layer is layer
+    (button,) = widget.tools.classes.buttons()
+    assert button.text() == f"1  {NAME}"
+    assert button.icon().pixmap(14, 14).toImage().pixelColor(7, 7).name() == UNKNOWN_COLOUR
     assert str(layer.mode) == "paint"
     layer.brush_size = 21
     with qtbot.waitSignal(widget.correction.changed):

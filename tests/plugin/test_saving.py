@@ -9,7 +9,9 @@ from napari.layers._source import layer_source
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_rleseg.io import write_masks
-from rleseg_core.data import LabelStack
+from napari_rleseg.kept import file_notes
+from napari_rleseg.layers import show_image
+from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import OutputError
@@ -121,3 +123,17 @@ def test_dialog_of_napari_is_the_one_that_asks(make_napari_viewer, tmp_path, mon
     monkeypatch.setattr(QMessageBox, "question", lambda *_: pytest.fail("asked twice"))
     viewer.window._qt_viewer._save_layers_dialog(selected=True)
     np.testing.assert_array_equal(LabelStack.open(target).data, MASKS)
+
+
+def test_file_of_which_a_part_is_shown_is_never_replaced(labels, viewer, tmp_path):
+    path = tmp_path / "channels.ome.tif"
+    pixels = np.ones((2, 2, 20, 30), np.uint8)
+    tifffile.imwrite(path, pixels, photometric="minisblack", metadata={"axes": "TCYX"})
+    before = path.read_bytes()
+    image = show_image(viewer, ImageStack.open(path, channel=1))
+    with pytest.raises(OutputError, match="is the input"):
+        _save_layers_dialog(labels, str(path))
+    image.metadata["napari_rleseg"] |= file_notes(image.data, tmp_path / "images.zarr")
+    with pytest.raises(OutputError, match="is the input"):  # also once the part was written
+        _save_layers_dialog(labels, str(path))
+    assert path.read_bytes() == before

@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QTextDocument
 
 from napari_rleseg.jobs import show_failure
-from napari_rleseg.shown import on_button, shown
+from napari_rleseg.shown import on_button, shown, without_options
 from napari_rleseg.widgets.choosers import ModelBox
 from napari_rleseg.widgets.controls import text_label
 from napari_rleseg.widgets.load import LoadWidget
@@ -82,3 +82,8 @@ def test_unreadable_image_is_named_as_it_is(session, qtbot, tmp_path, monkeypatc
         widget.open_images(path)
     assert r"/<b>x\x1b.tif" in widget.info.text()
     assert r"/<b>x\x1b.tif" in as_seen(told[0])
+
+
+def test_the_plugin_gives_no_options_of_the_command_line():
+    said = "a.tif holds 3 planes; they are read as frames (--axes SYX reads them as colour)\nb (c)"
+    assert without_options(said) == "a.tif holds 3 planes; they are read as frames\nb (c)"

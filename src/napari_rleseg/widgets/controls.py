@@ -1,11 +1,13 @@
 """Controls and layouts that several panels share."""
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon, QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
     QLabel,
+    QPushButton,
     QScrollArea,
     QSizePolicy,
     QSpinBox,
@@ -13,6 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_rleseg.shown import on_button
 from rleseg_core.text import printable
 
 
@@ -44,6 +47,22 @@ def text_label(text: str = "") -> QLabel:
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     return label
+
+
+class NameButton(QPushButton):
+    """A button with a name that is shortened to its width: a long one never widens its panel."""
+
+    def __init__(self, icon: QIcon, name: str):
+        super().__init__(icon, on_button(name))
+        self._name = name
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show as much of the name as there is room for."""
+        super().resizeEvent(event)
+        room = self.width() - self.iconSize().width() - 16  # the style has margins and a gap
+        name = self.fontMetrics().elidedText(self._name, Qt.TextElideMode.ElideMiddle, room)
+        self.setText(on_button(name))
 
 
 def narrow(box: QComboBox) -> QComboBox:

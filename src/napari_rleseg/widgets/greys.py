@@ -5,7 +5,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
-    QHBoxLayout,
+    QGridLayout,
     QLabel,
     QPushButton,
     QVBoxLayout,
@@ -59,10 +59,13 @@ class GreyValues(QWidget):
         column = QVBoxLayout(inner)
         column.setContentsMargins(0, 0, 0, 0)
         self._limits = QWidget()
-        line = QHBoxLayout(self._limits)
-        line.setContentsMargins(0, 0, 0, 0)
-        for part in (self.low, QLabel("to"), self.high, self.take):
-            line.addWidget(part)
+        grid = QGridLayout(self._limits)
+        grid.setContentsMargins(0, 0, 0, 0)
+        for place, part in enumerate((self.low, QLabel("to"), self.high)):
+            grid.addWidget(part, 0, place)
+        for place in (0, 2):
+            grid.setColumnStretch(place, 1)
+        grid.addWidget(self.take, 1, 0, 1, 3)
         for part in (self.invert, self.fixed, self._limits, self.explanation):
             column.addWidget(part)
         layout = QVBoxLayout(self)

@@ -22,7 +22,7 @@ from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import notes, provenance_of, show_image, show_labels
 from napari_rleseg.masks import OpenedMasks, UnclearMasks
 from napari_rleseg.session import Session, sessions_folder
-from napari_rleseg.shown import shown
+from napari_rleseg.shown import shown, without_options
 from napari_rleseg.widgets.controls import form_layout, text_label
 from napari_rleseg.widgets.parts import PartsForm
 from napari_rleseg.widgets.which_ids import ask_ids
@@ -129,7 +129,7 @@ class LoadWidget(QWidget):
             case OpenedMasks():
                 self._show_masks(product)
             case UnclearMasks():
-                self.info.setText(product.sentence)
+                self.info.setText(without_options(product.sentence))
                 ask_ids(product, partial(self._choose_ids, product), self)
             case list(layers) if asked == Path():
                 image, *_ = self._add(layers)
@@ -178,16 +178,15 @@ class LoadWidget(QWidget):
     def _report(self, layer: Layer, shape: tuple[int, ...], what: str, source: str) -> None:
         frames = f"{shape[0]} frame" + ("s" if shape[0] != 1 else "")
         kind = "masks" if isinstance(layer, Labels) else "images"
-        self.info.setText(
-            f"{printable(layer.name)} ({kind})\n{frames} of {shape[1]} × {shape[2]}, {what}"
-        )
+        told = f"{frames} of {shape[1]} × {shape[2]}, {without_options(what)}"
+        self.info.setText(f"{printable(layer.name)} ({kind})\n{told}")
         self.info.setToolTip(shown(source))
         self.loaded.emit(layer)
 
     def _fail(self, sentence: str, details: str) -> None:
         if self._asked is not None:
             self._asked = None
-            self.info.setText(sentence)
+            self.info.setText(without_options(sentence))
             show_failure(sentence, details)
 
     def _show_busy(self) -> None:

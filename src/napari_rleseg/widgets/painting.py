@@ -17,9 +17,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rleseg.layers import class_names_of
-from napari_rleseg.shown import on_button, shown
+from napari_rleseg.shown import shown
 from napari_rleseg.signals import listen
-from rleseg_core.drawing.palette import class_colour
+from napari_rleseg.widgets.controls import NameButton
 
 MODES = {  # as napari calls them: what the button says, what it does
     "pan_zoom": ("Move", "Pan and zoom (Z, or hold Space)"),
@@ -82,7 +82,7 @@ class PaintTools(QWidget):
         self._layer = layer
         if layer is None:
             return
-        self._fill_palette(class_names_of(layer))
+        self._fill_palette(layer)
         for event in (layer.events.mode, layer.events.selected_label, layer.events.brush_size):
             listen(event, self._show, self)
         for label in range(1, min(len(self.classes.buttons()), N_KEYS) + 1):
@@ -95,13 +95,15 @@ class PaintTools(QWidget):
         for label in range(1, N_KEYS + 1):
             layer.bind_key(str(label), None, overwrite=True)
 
-    def _fill_palette(self, names: tuple[str, ...]) -> None:
+    def _fill_palette(self, layer: Labels) -> None:
         for button in self.classes.buttons():
             self.classes.removeButton(button)
+            self._palette.removeWidget(button)
+            button.hide()  # it is deleted a little later
             button.deleteLater()
-        for label, name in enumerate(names, 1):
-            button = QPushButton(
-                _swatch(label), on_button(f"{label}  {name}" if label <= N_KEYS else name)
+        for label, name in enumerate(class_names_of(layer), 1):
+            button = NameButton(
+                _swatch(layer, label), f"{label}  {name}" if label <= N_KEYS else name
             )
             button.setCheckable(True)
             button.setToolTip(shown(f"Paint {name}" + (f" ({label})" if label <= N_KEYS else "")))
@@ -141,7 +143,7 @@ def _chooser(label: int) -> Callable[[Labels], None]:
     return choose
 
 
-def _swatch(label: int) -> QIcon:
+def _swatch(layer: Labels, label: int) -> QIcon:
     pixmap = QPixmap(14, 14)
-    pixmap.fill(QColor(class_colour(label)))
+    pixmap.fill(QColor.fromRgbF(*map(float, layer.get_color(label)[:3])))
     return QIcon(pixmap)

@@ -9,9 +9,11 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QVBox
 from napari_rleseg.earlier import EarlierSession
 from napari_rleseg.layers import class_names_of
 from napari_rleseg.session import Session
+from napari_rleseg.shown import shown
 from napari_rleseg.signals import listen
 from napari_rleseg.widgets.choosers import LayerBox
 from napari_rleseg.widgets.controls import form_layout, narrow, text_label
+from rleseg_core.text import printable
 
 
 class StartPage(QWidget):
@@ -59,9 +61,9 @@ class StartPage(QWidget):
         """Offer these sessions; the row is hidden when there is none."""
         self.earlier.clear()
         for session in sessions:
-            self.earlier.addItem(session.title, session.folder)
+            self.earlier.addItem(printable(session.title), session.folder)
             tip = session.problem or str(session.folder)
-            self.earlier.setItemData(self.earlier.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+            self.earlier.setItemData(self.earlier.count() - 1, shown(tip), Qt.ItemDataRole.ToolTipRole)
         for part in (self._earlier_row, self._earlier_label):
             part.setVisible(bool(sessions))
 

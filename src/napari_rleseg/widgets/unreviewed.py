@@ -2,7 +2,7 @@
 
 from napari.layers import Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_rleseg.correction import MaskCorrection
 from napari_rleseg.widgets.controls import text_label
@@ -35,9 +35,10 @@ class NotReviewed(QWidget):
         self.clear_button = QPushButton("All reviewed")
         self.clear_button.setToolTip("Take the marks of this frame away")
         self.state = text_label()
-        buttons = QHBoxLayout()
-        for button in (self.mark_button, self.rest_button, self.clear_button):
-            buttons.addWidget(button)
+        buttons = QGridLayout()  # three side by side are wider than the dock
+        buttons.addWidget(self.mark_button, 0, 0)
+        buttons.addWidget(self.clear_button, 0, 1)
+        buttons.addWidget(self.rest_button, 1, 0, 1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(buttons)

@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_rleseg.masks import UnclearMasks
-from napari_rleseg.shown import on_button
+from napari_rleseg.shown import on_button, without_options
 from rleseg_core.data.ids import IdChoice
 from rleseg_core.text import printable
 
@@ -35,7 +35,7 @@ def ask_ids(
     question.setWindowTitle("What the numbers mean")
     question.setTextFormat(Qt.TextFormat.PlainText)
     question.setText(f"It cannot be told what the numbers in {printable(masks.path.name)} mean.")
-    question.setInformativeText(masks.sentence)
+    question.setInformativeText(without_options(masks.sentence))
     for choice in masks.choices:
         button = question.addButton(on_button(choice.text), QMessageBox.ButtonRole.AcceptRole)
         button.clicked.connect(lambda _=False, choice=choice: choose(choice))

@@ -6,6 +6,7 @@ A correction session is a folder::
     prediction.zarr     (T, Y, X) the masks as the model predicted them; never changed
     corrections.jsonl   the log: one line for each change, with a checksum; only ever appended to
     strokes.jsonl       what was painted since the last line of the log
+    marks.jsonl         what was marked as not reviewed since then
     labels.zarr         (T, Y, X) the corrected masks, for other programs to read
     images.zarr         (T, Y, X[, C]) the images, if they have no file of their own
     session.lock        held by the program that has the session open to write
@@ -19,7 +20,8 @@ from rleseg_core.corrections.delta import Correction, diff_labels
 from rleseg_core.corrections.header import SessionHeader, read_header
 from rleseg_core.corrections.images import image_mark, stack_mark
 from rleseg_core.corrections.labels import SessionLabels
-from rleseg_core.corrections.log import CorrectionLog, FrameRecorded
+from rleseg_core.corrections.log import CorrectionLog
+from rleseg_core.corrections.logged import FrameRecorded
 from rleseg_core.corrections.recovery import record_changes, record_marks, recover
 from rleseg_core.corrections.session import FrameCopied, create_session
 

@@ -11,7 +11,8 @@ import numpy as np
 from rleseg_core.errors import DataError
 
 FORMAT = "rleseg corrections 1"
-HEADER, LOG, STROKES, LOCK = "session.json", "corrections.jsonl", "strokes.jsonl", "session.lock"
+HEADER, LOG, LOCK = "session.json", "corrections.jsonl", "session.lock"
+STROKES, MARKS = "strokes.jsonl", "marks.jsonl"
 PREDICTION, LABELS, IMAGES = "prediction.zarr", "labels.zarr", "images.zarr"
 
 _FAMILY = FORMAT.rstrip("0123456789")

@@ -42,6 +42,29 @@ class Change:
 
 
 @dataclass
+class Covered:
+    """The strokes that the log includes.
+
+    Parameters
+    ----------
+    last : dict of int to int
+        The last one, of each frame.
+    last_without : int
+        Number of the last record that includes strokes without naming them, as version 0.1 did.
+    """
+
+    last: dict[int, int] = field(default_factory=dict)
+    last_without: int = -1
+
+    def follow(self, record: Record) -> None:
+        """Take a record into account that includes strokes."""
+        if record.strokes is None:
+            self.last_without = record.number
+        else:
+            self.last[record.frame] = max(record.strokes, self.last.get(record.frame, 0))
+
+
+@dataclass
 class History:
     """The state that records add up to.
 
@@ -55,8 +78,8 @@ class History:
         Frames that a person accepted.
     marks : dict of int to list of Correction
         Of each frame, the changes of its pixels that nobody has reviewed (1), the first one first.
-    covered : dict of int to int
-        The last stroke that the log includes, of each frame.
+    painted, marked : Covered
+        The strokes that the log includes: on the labels, and on the marks.
     number : int
         Place of the last record in the history.
     saved : str or None
@@ -70,12 +93,12 @@ class History:
     superseded: list[Change] = field(default_factory=list)
     accepted: set[int] = field(default_factory=set)
     marks: dict[int, list[Correction]] = field(default_factory=dict)
-    covered: dict[int, int] = field(default_factory=dict)
+    painted: Covered = field(default_factory=Covered)
+    marked: Covered = field(default_factory=Covered)
     number: int = -1
     saved: str | None = None
     n_damaged: int = 0
     n_unknown: int = 0
-    last_without_strokes: int = -1  # number of the last record of version 0.1
 
     def follow(self, record: Record) -> None:
         """Take a record into account."""
@@ -90,15 +113,13 @@ class History:
             _move(self.undone, self.changes, record.target)
         elif kind == MARK and record.correction is not None:
             self.marks.setdefault(frame, []).append(record.correction)
+            self.marked.follow(record)
         elif kind == "accept":
             self.accepted.add(frame)
         elif kind == "reopen":
             self.accepted.discard(frame)
         if kind in STATES:
-            if record.strokes is not None:
-                self.covered[frame] = max(record.strokes, self.covered.get(frame, 0))
-            else:
-                self.last_without_strokes = record.number
+            self.painted.follow(record)
         self.number, self.saved = max(self.number, record.number), record.time or self.saved
 
     def of_frame(self, frame: int) -> list[Correction]:

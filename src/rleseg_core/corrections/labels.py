@@ -8,7 +8,9 @@ from types import EllipsisType
 import numpy as np
 
 from rleseg_core.corrections.delta import Correction, diff_labels, pixel_changes
-from rleseg_core.corrections.strokes import Stroke, StrokeFile
+from rleseg_core.corrections.history import Covered
+from rleseg_core.corrections.records import Frames
+from rleseg_core.corrections.strokes import Stroke, StrokeFile, read_strokes
 from rleseg_core.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -227,6 +229,36 @@ class SessionLabels:
     def _check_writable(self) -> None:
         if not self.writable:
             raise DataError("these masks are open read-only; open the session to correct them")
+
+
+def with_strokes(
+    frames: Frames,
+    logged: Callable[[int], np.ndarray],
+    covered: Covered,
+    journal: StrokeFile,
+    *,
+    writable: bool,
+) -> SessionLabels:
+    """An array to paint on, with the strokes of a journal that the log does not have.
+
+    Parameters
+    ----------
+    frames : Frames
+        Shape and type.
+    logged : callable
+        Gives a frame (Y, X) as the log has it, not to be changed.
+    covered : Covered
+        The strokes that the log has.
+    journal : StrokeFile
+        Has the others, and takes new ones.
+    writable : bool
+        Whether the array can be painted on.
+    """
+    last, strokes = read_strokes(journal.path, frames, covered)
+    labels = SessionLabels(frames.shape, frames.dtype, logged, journal if writable else None)
+    labels.last_stroke = last
+    labels.take_over(strokes)
+    return labels
 
 
 def _plain(key: object, shape: tuple[int, ...]) -> tuple:

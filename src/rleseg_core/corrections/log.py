@@ -4,7 +4,6 @@ import collections
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,43 +18,22 @@ from rleseg_core.corrections.gate import WriterGate
 from rleseg_core.corrections.header import (
     LABELS,
     LOG,
+    MARKS,
     PREDICTION,
     STROKES,
     SessionHeader,
     read_header,
 )
 from rleseg_core.corrections.history import Change, read_history
-from rleseg_core.corrections.labels import SessionLabels
+from rleseg_core.corrections.labels import with_strokes
 from rleseg_core.corrections.lines import LineFile
-from rleseg_core.corrections.logged import LoggedFrames
+from rleseg_core.corrections.logged import FrameRecorded, LoggedFrames
 from rleseg_core.corrections.prediction import Prediction
 from rleseg_core.corrections.records import MARK, Frames, Record, to_line
 from rleseg_core.corrections.session import create_session
-from rleseg_core.corrections.strokes import StrokeFile, read_strokes
+from rleseg_core.corrections.strokes import StrokeFile
 from rleseg_core.errors import DataError
 from rleseg_core.files import time_stamp
-
-
-@dataclass(frozen=True)
-class FrameRecorded:
-    """Report of a frame whose labels were compared with the log.
-
-    Parameters
-    ----------
-    frame : int
-        Index of the frame.
-    n_pixels : int
-        Pixels whose change was recorded now.
-    n_changed : int
-        Pixels that differ from the prediction.
-    n_restored : int
-        Pixels of ``labels.zarr`` that were missing, damaged or older than the log.
-    """
-
-    frame: int
-    n_pixels: int
-    n_changed: int
-    n_restored: int = 0
 
 
 class CorrectionLog:
@@ -83,6 +61,8 @@ class CorrectionLog:
         (T, Y, X).
     labels : SessionLabels
         (T, Y, X) class ids as they are being corrected: an array to read and to paint on.
+    marks : SessionLabels
+        (T, Y, X) uint8, 1 where nobody has reviewed the labels: an array to paint on.
     provenance : dict
         Model, version and parameters of the prediction.
     created : str
@@ -224,6 +204,7 @@ class CorrectionLog:
         """
         with self._lock:
             report = self.record_painted(frame)
+            self.record_marked(frame)
             found, labels = self._cache.read(frame), self._logged.frame(frame)
             if found is None:
                 n_restored = labels.size if labels.any() else 0
@@ -281,11 +262,12 @@ class CorrectionLog:
             Pixels whose mark changed.
         """
         with self._lock:
-            marked = np.asarray(unreviewed) != 0
-            correction = diff_labels(self.unreviewed(frame), marked.astype(np.uint8), frame)
-            if correction.n_pixels:
-                self._write(MARK, frame, correction)
-            return correction.n_pixels
+            return self._mark(frame, np.asarray(unreviewed), self.marks.last_stroke)
+
+    def record_marked(self, frame: int) -> int:
+        """Record what was painted on `marks` in a frame; the pixels whose mark changed."""
+        with self._lock:
+            return self._mark(frame, *self.marks.snapshot(frame))
 
     def unreviewed(self, frame: int) -> np.ndarray:
         """Pixels of a frame that nobody has reviewed, (Y, X) uint8: 1 for those, else 0."""
@@ -311,6 +293,7 @@ class CorrectionLog:
         with self._lock:
             self._file.close()
             self._strokes.close()
+            self._mark_strokes.close()
             self._gate.release()
 
     def __enter__(self) -> Self:
@@ -332,6 +315,13 @@ class CorrectionLog:
             self._write("unchanged", frame, strokes=stroke)
             self.labels.recorded(frame, stroke)
         return FrameRecorded(frame, correction.n_pixels, self.changed_pixels().get(frame, 0))
+
+    def _mark(self, frame: int, marked: np.ndarray, stroke: int) -> int:
+        correction = diff_labels(self.unreviewed(frame), (marked != 0).astype(np.uint8), frame)
+        if correction.n_pixels:
+            self._write(MARK, frame, correction, strokes=stroke)
+        self.marks.recorded(frame, stroke)
+        return correction.n_pixels
 
     def _record_painted(self, frames: Sequence[int]) -> None:
         for frame in set(frames) & set(self.labels.painted_frames()):
@@ -361,16 +351,20 @@ class CorrectionLog:
         frames = Frames(header.shape, header.dtype)
         self._history = read_history(self.folder / LOG, frames)
         self._gate.note()
-        last, strokes = read_strokes(self.folder / STROKES, frames, self._history)
         self._predicted = Prediction(
             self.folder / PREDICTION, header, self._cache, self._history, repair=not self.read_only
         )
         self._logged = LoggedFrames(self._history, self._predicted)
-        self._strokes = StrokeFile(self.folder / STROKES, self._history, self._gate)
-        journal = None if self.read_only else self._strokes
-        self.labels = SessionLabels(header.shape, header.dtype, self._logged.frame, journal)
-        self.labels.last_stroke = last
-        self.labels.take_over(strokes)
+        marks = Frames(header.shape, np.dtype(np.uint8))
+        history, logged = self._history, self._logged
+        painted, marked = history.painted, history.marked
+        self._strokes = StrokeFile(self.folder / STROKES, history, self._gate)
+        self._mark_strokes = StrokeFile(self.folder / MARKS, history, self._gate)
+        may = not self.read_only
+        self.labels = with_strokes(frames, logged.frame, painted, self._strokes, writable=may)
+        self.marks = with_strokes(
+            marks, logged.unreviewed, marked, self._mark_strokes, writable=may
+        )
 
     def _write(
         self,

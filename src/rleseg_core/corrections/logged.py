@@ -2,6 +2,7 @@
 
 import collections
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,6 +11,28 @@ from rleseg_core.corrections.prediction import Prediction
 from rleseg_core.corrections.records import Record
 
 N_CACHED = 8  # frames in memory: a person goes back and forth between a few
+
+
+@dataclass(frozen=True)
+class FrameRecorded:
+    """Report of a frame whose labels were compared with the log.
+
+    Parameters
+    ----------
+    frame : int
+        Index of the frame.
+    n_pixels : int
+        Pixels whose change was recorded now.
+    n_changed : int
+        Pixels that differ from the prediction.
+    n_restored : int
+        Pixels of ``labels.zarr`` that were missing, damaged or older than the log.
+    """
+
+    frame: int
+    n_pixels: int
+    n_changed: int
+    n_restored: int = 0
 
 
 class LoggedFrames:

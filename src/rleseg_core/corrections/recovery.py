@@ -8,7 +8,8 @@ import numpy as np
 import zarr
 
 from rleseg_core.corrections.labels import SessionLabels
-from rleseg_core.corrections.log import CorrectionLog, FrameRecorded
+from rleseg_core.corrections.log import CorrectionLog
+from rleseg_core.corrections.logged import FrameRecorded
 
 _log = logging.getLogger(__name__)
 
@@ -46,17 +47,13 @@ def record_changes(
         yield log.record(frame, current)
 
 
-def record_marks(
-    log: CorrectionLog, marks: zarr.Array | np.ndarray, frames: Iterable[int]
-) -> Generator[int, None, None]:
-    """Record which pixels of some frames nobody has reviewed.
+def record_marks(log: CorrectionLog, frames: Iterable[int]) -> Generator[int, None, None]:
+    """Record what was painted on the marks of a log.
 
     Parameters
     ----------
     log : CorrectionLog
         The log.
-    marks : (T, Y, X) integer array
-        Not 0 where nobody has reviewed the labels.
     frames : iterable of int
         Frames whose marks may have changed.
 
@@ -66,7 +63,7 @@ def record_marks(
         After each frame, the pixels whose mark changed.
     """
     for frame in frames:
-        yield log.mark_unreviewed(frame, np.asarray(marks[frame]))
+        yield log.record_marked(frame)
 
 
 def recover(

@@ -1,11 +1,11 @@
-"""``strokes.jsonl``: what was painted and is not in the log yet."""
+"""``strokes.jsonl``, ``marks.jsonl``: what was painted or marked and is not in the log yet."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from rleseg_core.corrections.delta import Correction
 from rleseg_core.corrections.gate import WriterGate
-from rleseg_core.corrections.history import History, read_content
+from rleseg_core.corrections.history import Covered, History, read_content
 from rleseg_core.corrections.lines import LineFile
 from rleseg_core.corrections.records import Frames, checked_runs, count, read_lines, to_line
 
@@ -43,6 +43,7 @@ class StrokeFile:
     """
 
     def __init__(self, path: Path, history: History, gate: WriterGate):
+        self.path = path
         self._file = LineFile(path)
         self._history, self._gate = history, gate
 
@@ -78,7 +79,7 @@ class StrokeFile:
         self._file.close()
 
 
-def read_strokes(path: Path, frames: Frames, history: History) -> tuple[int, list[Stroke]]:
+def read_strokes(path: Path, frames: Frames, covered: Covered) -> tuple[int, list[Stroke]]:
     """Number of the last stroke, and the strokes that are not in the log.
 
     Raises
@@ -86,7 +87,7 @@ def read_strokes(path: Path, frames: Frames, history: History) -> tuple[int, lis
     DataError
         If a whole line has a missing or impossible field.
     """
-    last, strokes = max(history.covered.values(), default=0), []
+    last, strokes = max(covered.last.values(), default=0), []
     content = read_content(path) if path.exists() or path.is_symlink() else b""
     for line, fields in read_lines(content):
         if fields is None:
@@ -97,8 +98,8 @@ def read_strokes(path: Path, frames: Frames, history: History) -> tuple[int, lis
         number = count(fields, "stroke", where)
         stroke = Stroke(number, fields.get("fresh") is True, correction)
         last = max(last, number)
-        # version 0.1 knows no strokes: what it recorded later includes them
-        in_log = count(fields, "after", where, start=-1) < history.last_without_strokes
-        if not in_log and number > history.covered.get(frame, 0):
+        # a version that knows no such strokes: what it recorded later includes them
+        in_log = count(fields, "after", where, start=-1) < covered.last_without
+        if not in_log and number > covered.last.get(frame, 0):
             strokes.append(stroke)
     return last, sorted(strokes, key=lambda stroke: stroke.number)

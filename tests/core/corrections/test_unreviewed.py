@@ -1,10 +1,13 @@
 """Regions that nobody has reviewed: kept in the log, and not taught."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
 
 from rleseg_core.corrections import CorrectedDataset, CorrectionLog
+from rleseg_core.corrections.header import MARKS
 from rleseg_core.corrections.history import read_history
 from rleseg_core.corrections.records import Frames, to_line
 from rleseg_core.data import IGNORED
@@ -51,6 +54,32 @@ def test_marks_are_in_the_log(log):
         np.testing.assert_array_equal(seen.unreviewed(1), left | top)
         assert not seen.unreviewed(0).any()
         assert seen.unreviewed_pixels() == {1: np.count_nonzero(left | top)}
+
+
+def test_marks_survive_the_end_of_the_program(log, tmp_path):
+    log.mark_unreviewed(1, region(np.s_[:, :5]))
+    log.marks[1, :3] = 1
+    log.marks[1, :, 2] = 0
+    log.marks[2, 4, 4] = 7  # whatever is painted there marks
+    expected = region(np.s_[:, :5]) | region(np.s_[:3])
+    expected[:, 2] = False
+    killed = shutil.copytree(log.folder, tmp_path / "killed")
+    seen = CorrectionLog(killed, read_only=True)
+    np.testing.assert_array_equal(seen.marks[1], expected)
+    again = CorrectionLog(killed)
+    for frame in range(SHAPE[0]):
+        again.reconcile(frame)
+    np.testing.assert_array_equal(again.unreviewed(1), expected)
+    assert again.unreviewed_pixels() == {1: np.count_nonzero(expected), 2: 1}
+    assert not (killed / MARKS).stat().st_size
+    again.close()
+
+    log.record_marked(1)
+    assert (log.folder / MARKS).stat().st_size  # frame 2 is not recorded yet
+    log.mark_unreviewed(1, region(np.s_[:0]))  # later than what is still in the journal
+    again = CorrectionLog(log.folder, read_only=True)
+    assert not again.marks[1].any()
+    assert again.marks[2].sum() == 7
 
 
 def test_marks_are_no_corrections(log):
