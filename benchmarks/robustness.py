@@ -11,7 +11,6 @@ is printed below the table with the seed that repeats it. The exit code is 1 if 
 
 import argparse
 import contextlib
-import math
 import multiprocessing
 import os
 import random
@@ -31,6 +30,7 @@ from pathlib import Path
 from benchmarks.report import machine, table, write_json
 
 PATIENCE_S = 60  # of a single trial
+_LEAST = 5  # trials of each kind, where the time is not enough for more
 _MEMORY = 4 << 30  # bytes that a reader may take
 _PRELOADED = ("benchmarks.robustness_damage", "benchmarks.robustness_kills")
 _TOKENS = "token streams"
@@ -238,16 +238,13 @@ def printed(tallies: dict[str, Tally]) -> str:
 
 
 def _until(n_trials: int | None, seconds: float) -> Callable[[int], bool]:
-    """Whether to go on after so many trials; the time counts from the end of the first one."""
-    until = math.inf
+    """Whether to go on after so many trials; each kind gets `_LEAST`, however slowly it starts."""
+    until = time.monotonic() + seconds
 
     def goes_on(n: int) -> bool:
-        nonlocal until
         if n_trials is not None:
             return n < n_trials
-        if n <= 1:
-            until = time.monotonic() + seconds
-        return time.monotonic() < until
+        return n < _LEAST or time.monotonic() < until
 
     return goes_on
 
@@ -265,10 +262,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = options.kinds or list(known)
     if unknown := set(chosen) - set(known):
         parser.error(f"there is no kind {min(unknown)}; there are {', '.join(known)}")
-    share = 60 * options.minutes / len(chosen)
+    end = time.monotonic() + 60 * options.minutes
     tallies = {}
     with tempfile.TemporaryDirectory() as folder:
-        for kind in chosen:
+        for position, kind in enumerate(chosen):
+            share = (end - time.monotonic()) / (len(chosen) - position)  # its start included
             goes_on = _until(options.trials, share)
             place = Path(folder) / kind.replace(",", "").replace(" ", "-")
             tallies[kind] = known[kind](kind, options.seed, goes_on, place)
