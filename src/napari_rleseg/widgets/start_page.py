@@ -63,7 +63,9 @@ class StartPage(QWidget):
         for session in sessions:
             self.earlier.addItem(printable(session.title), session.folder)
             tip = session.problem or str(session.folder)
-            self.earlier.setItemData(self.earlier.count() - 1, shown(tip), Qt.ItemDataRole.ToolTipRole)
+            self.earlier.setItemData(
+                self.earlier.count() - 1, shown(tip), Qt.ItemDataRole.ToolTipRole
+            )
         for part in (self._earlier_row, self._earlier_label):
             part.setVisible(bool(sessions))
 
