@@ -129,6 +129,8 @@ class Runner(QObject):
 
     def _launch(self, run: _Run) -> None:
         self._worker = create_worker(_Titled(self._title, self._watch, run))
+        # its signals belong to this thread, and the pool would destroy them in another
+        self._worker.setAutoDelete(False)
         self._worker.yielded.connect(self._receive)
         self._worker.aborted.connect(self._abort)
         self._worker.start()

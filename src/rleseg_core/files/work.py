@@ -66,7 +66,7 @@ def work_folder(parent: Path, output: str = "") -> Iterator[WorkFolder]:
     try:
         lock = _try_lock(work.path / _LOCK)
         try:
-            (work.path / _OUTPUT).write_text(output, "utf-8")
+            (work.path / _OUTPUT).write_bytes(os.fsencode(output))
             work.new.mkdir()
             work.old.mkdir()
             yield work
@@ -97,7 +97,7 @@ def writer_of(path: Path) -> Owner | None:
 
 def _is_for(work: WorkFolder, name: str) -> bool:
     try:
-        return (work.path / _OUTPUT).read_text("utf-8") == name
+        return (work.path / _OUTPUT).read_bytes() == os.fsencode(name)
     except OSError:
         return False
 

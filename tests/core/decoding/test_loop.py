@@ -152,8 +152,8 @@ def test_draws_follow_the_probabilities() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"top_p": 1.5}, "top_p must be from 0 to 1, got 1.5"),
-        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
+        ({"top_p": 1.5}, "top_p must be a number from 0 to 1 or none, got 1.5"),
+        ({"temperature": 0.0}, "temperature must be a number above 0, got 0.0"),
     ],
 )
 def test_sampling_out_of_range_is_refused(settings: dict[str, float], message: str) -> None:

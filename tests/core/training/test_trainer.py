@@ -112,8 +112,8 @@ def test_stopped_run_resumes_to_the_same_losses(finished, tmp_path):
 
 def test_runs_of_one_process_may_differ_in_precision(tmp_path):
     short = replace(CONFIG, n_steps=2, validate_every=0)
-    for precision in ("bf16", "fp32", "bf16"):
-        reports, _ = product(start(tmp_path / precision, replace(short, precision=precision)))
+    for n, precision in enumerate(("bf16", "fp32", "bf16")):
+        reports, _ = product(start(tmp_path / str(n), replace(short, precision=precision)))
         assert len(reports) == 2
 
 
