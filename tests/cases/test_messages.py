@@ -192,6 +192,7 @@ TRAIN = (
     ("--patch", "50"),
     ("--patch", "0"),
     ("--mask-size", "0"),
+    ("--mask-size", "1"),
     ("--mask-size", "7"),
     ("--image-size", "1"),
     ("--lr", "nan"),
@@ -321,7 +322,34 @@ def test_command_line_and_api_say_the_same_sentence(run, folder, tmp_path):
         TrainConfig(weight_decay=-1.0)
     files = ("train", folder / "images.tif", folder / "masks.tif", "--classes", "ipsc,dfc")
     said = refused(run, *files, "-o", tmp_path / "m.safetensors", "--weight-decay", "-1")
-    assert said == f"error: {api.value}\n"
+    sentence = str(api.value).replace("weight_decay", "--weight-decay")
+    assert said == f"error: {sentence}\n"
+    for option, value, name in (("--steps", 0, "--steps"), ("--lr", -1, "--lr")):
+        said = refused(run, *files, "-o", tmp_path / "m.safetensors", option, value)
+        assert said.startswith(f"error: {name} must be ")
+    said = refused(run, *files, "-o", tmp_path / "m.safetensors", "--patch", 1)
+    assert "stride" not in said
+    said = refused(run, *files, "-o", tmp_path / "m.safetensors", "--holdout", "0-9")
+    assert "frames" in said
+
+
+def test_advice_names_the_options_of_the_source(run, folder, tmp_path):
+    two = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(two, ome=True) as tiff:
+        for _ in range(2):
+            tiff.write(np.zeros((2, 32, 32), np.uint8), photometric="minisblack")
+    images, masks, out = folder / "images.tif", folder / "masks.tif", tmp_path / "m.safetensors"
+    names = ("--classes", "ipsc,dfc")
+    assert "with --mask-series" in refused(run, "train", images, two, *names, "-o", out)
+    assert "with --series" in refused(run, "train", two, masks, *names, "-o", out)
+    assert "with --truth-series" in refused(run, "evaluate", masks, two, *names)
+    assert "with --series" in refused(run, "evaluate", two, masks, *names)
+    ones = tmp_path / "ones.tif"
+    truth = tifffile.imread(masks)
+    tifffile.imwrite(ones, np.where(truth == 0, 9, truth), photometric="minisblack")
+    objects = ("--classes", "cell", "--instances", "--predicted-instances")
+    assert "(--predicted-background 9)" in refused(run, "evaluate", ones, masks, *objects)
+    assert "(--background 9)" in refused(run, "evaluate", masks, ones, *objects)
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -11,7 +11,7 @@ from cyclopts.exceptions import CycloptsError
 
 from rleseg_core.cli.console import err, notes_on_stderr, print_line
 from rleseg_core.cli.errors import refuse_fractions, text_of
-from rleseg_core.cli.options import Reporting, default_text
+from rleseg_core.cli.options import Reporting, default_text, with_option_names
 from rleseg_core.cli.retired import with_present_names
 from rleseg_core.errors import RlesegError
 from rleseg_core.parallel.processes import PEER_IS_GONE, is_peer_failure, report_to_launcher
@@ -124,9 +124,10 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except (RlesegError, OSError, CycloptsError) as error:
-        if not report_to_launcher(text_of(error)):
+        said = with_option_names(text_of(error))
+        if not report_to_launcher(said):
             err.print("error: ", style="bold red", end="")
-            print_line(text_of(error), err)
+            print_line(said, err)
         sys.exit(2)
     except RuntimeError as error:
         if not is_peer_failure(error):

@@ -11,7 +11,7 @@ from rleseg_core.cli.console import LiteralTable, out, print_json, progress_bar
 from rleseg_core.cli.ids import IDS, IdChoices, tell_mapping
 from rleseg_core.cli.options import FLAT, NOT_NEGATIVE, Reporting
 from rleseg_core.cli.overwriting import Overwriting
-from rleseg_core.cli.reading import GivenReading, GivenTruthReading
+from rleseg_core.cli.reading import GivenReading, GivenTruthReading, spelled_for
 from rleseg_core.cli.values import classes_of, frames_of, parts_of
 from rleseg_core.data import MaskStack
 from rleseg_core.data.formats.base import ReadOptions
@@ -165,7 +165,8 @@ def evaluate(
             f"{predicted} is {given.shape}, {truth} is {true.shape}; both must be the same "
             "(T, Y, X)"
         )
-    tell_mapping(predicted, given.mapping, reporting.quiet)
+    with spelled_for(predicted, "predicted-", ("background", "instances")):
+        tell_mapping(predicted, given.mapping, reporting.quiet)
     tell_mapping(truth, true.mapping, reporting.quiet)
     with_objects = options.instances or options.predicted_instances
     evaluation = Evaluation(
@@ -209,13 +210,14 @@ def _open(
         reading=ReadOptions(**options.reading),
         ids=replace(options.ids, background=options.predicted_background).options(),
     )
-    true = MaskStack.open(
-        truth,
-        names,
-        instances=options.instances,
-        reading=ReadOptions(**options.truth_reading),
-        ids=options.ids.options(),
-    )
+    with spelled_for(truth, "truth-"):
+        true = MaskStack.open(
+            truth,
+            names,
+            instances=options.instances,
+            reading=ReadOptions(**options.truth_reading),
+            ids=options.ids.options(),
+        )
     return names, given, true
 
 

@@ -1,6 +1,7 @@
 """Options from settings dataclasses, each described once, by the dataclass's docstring."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Annotated, Any, TypedDict, get_args, get_origin, get_type_hints
@@ -61,6 +62,17 @@ class Reporting:
     as_json: Annotated[bool, Parameter(name="--json")] = False
 
 
+_OPTION_OF = {"max_tokens": "--max-tokens", "contrast": "--contrast"}
+"""The options of fields that have one, as far as commands were imported."""
+
+
+def with_option_names(message: str) -> str:
+    """The sentence of `check_fields` on a value, about the option rather than the field."""
+    return re.sub(
+        r"^(?:\w+\.)*(\w+)(?= must be )", lambda found: _OPTION_OF.get(found[1], found[0]), message
+    )
+
+
 def given_fields(
     settings: type,
     spelled: Mapping[str, Parameter] | None = None,
@@ -104,6 +116,8 @@ def given_fields(
             described = Parameter(group=group, help=tips.get(field.name))
             differs = spelled.get(field.name, Parameter())
             options[field.name] = Annotated[hint, usual, described, differs]
+            names: Any = differs.name or usual.name  # a tuple, whatever its type says
+            _OPTION_OF.setdefault(field.name, names[0])
     make_type: Any = TypedDict  # mypy wants its fields written out
     return make_type(f"Given{settings.__name__}", options, total=False)
 

@@ -124,7 +124,7 @@ def _window(options: TrainOptions) -> WindowSpec:
     patch = options.window.get("patch", 128)
     defaults = {
         "patch": patch,
-        "patch_stride": 3 * patch // 4,
+        "patch_stride": max(1, 3 * patch // 4),
         "frame_stride": options.n_frames,
     }
     spec = WindowSpec(**{**defaults, **options.window})

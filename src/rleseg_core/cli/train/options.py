@@ -8,7 +8,7 @@ from cyclopts import Group, Parameter
 
 from rleseg_core.augment.config import AUGMENTATIONS, Augmentation, Strength
 from rleseg_core.checkpoints.old_names import training_state
-from rleseg_core.checks import Within
+from rleseg_core.checks import MOST, Within
 from rleseg_core.cli.greys import GreyValues
 from rleseg_core.cli.ids import IdChoices
 from rleseg_core.cli.masks import SCHEME, SCHEMES, WINDOWS, GivenScheme
@@ -171,7 +171,7 @@ class StartOptions:
     backbone: Annotated[str | None, Parameter(metavar="FILE|NAME")] = None
     download: bool = False
     size: Annotated[str | None, Parameter(show_default="nano")] = None
-    mask_size: Annotated[int | None, POSITIVE, Parameter(show_default="32")] = None
+    mask_size: Annotated[int | None, within(Within(4, MOST)), Parameter(show_default="32")] = None
     max_tokens: Annotated[int | None, POSITIVE, Parameter(show_default="256")] = None
     fusion: Literal["auto", "middle", "late", "early", "first"] = "auto"
     dense_frames: Annotated[int | None, POSITIVE, Parameter(show_default="all")] = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from rleseg_core.checkpoints import ModelInfo, find_model, read_info
 from rleseg_core.cli.ids import tell_mapping
+from rleseg_core.cli.reading import spelled_for
 from rleseg_core.cli.train.options import DataOptions, TrainOptions
 from rleseg_core.cli.values import classes_of, frames_of
 from rleseg_core.data import LabelledStack
@@ -106,10 +107,13 @@ def _read(
         "mask_reading": ReadOptions(**data.mask_reading),
         "ids": data.ids.options(),
     }
-    stack = LabelledStack.from_paths(images, masks, names, **how)
+    with spelled_for(masks, "mask-"):
+        stack = LabelledStack.from_paths(images, masks, names, **how)
     read = TrainingData(stacks=[stack])
     if (chosen := frames_of(data.holdout, stack.images.n_frames)) is not None:
         kept = tuple(frame for frame in stack.frames if frame not in set(chosen))
+        if not kept:
+            raise DataError("--holdout leaves no frame to learn from; hold out fewer")
         held_out = [replace(stack, frames=tuple(chosen))]
         read = replace(read, stacks=[replace(stack, frames=kept)], validation=held_out)
     if data.replay is not None:
