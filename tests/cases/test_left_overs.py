@@ -55,7 +55,7 @@ with whole_file(sys.argv[1]) as temporary:
 """,
     "labels": """
 import numpy as np
-from rleseg_core.data.formats import writers
+from rleseg_core.data import writers
 class Deadly(np.ndarray):
     def __getitem__(self, key):
         return kill() if key == 1 else super().__getitem__(key)

@@ -234,6 +234,18 @@ def test_what_rleseg_could_not_have_written_stays(run, folder, name):
     refuses(run, folder, name, output, "is no ordinary file", "--overwrite")
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_images_are_no_masks_that_could_be_replaced(run, folder, dtype):
+    images = synthesize(SyntheticConfig(n_frames=2, size=(64, 64), seed=4)).images
+    other = folder / "other.tif"
+    tifffile.imwrite(other, images.astype(dtype), photometric="minisblack")
+    before = other.read_bytes()
+    command = ("predict", folder / "images.tif", "-m", folder / "model.safetensors")
+    code, err = run(*command, "--device", "cpu", "-q", "--overwrite", "-o", other)
+    assert (code, other.read_bytes()) == (2, before)
+    assert "could have written" in err
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_exists_is_replaced_only_on_demand(run, folder, name):
     output = folder / "results" / f"ours{SUFFIXES[name]}"

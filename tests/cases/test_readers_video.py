@@ -26,7 +26,7 @@ def write(path, codec, pix_fmt, times=None, **options):
 
 def cut(path, share):
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * share) - 7])  # not between two packs
     return path
 
 
@@ -40,6 +40,7 @@ KINDS = [
     ("a.mov", "mpeg4", "yuv420p", {}),
     ("a.gif", "gif", "rgb8", {}),
     ("a.webm", "libvpx", "yuv420p", {}),
+    ("a.mpg", "mpeg2video", "yuv420p", {}),
 ]
 
 

@@ -116,8 +116,8 @@ def given_fields(
             described = Parameter(group=group, help=tips.get(field.name))
             differs = spelled.get(field.name, Parameter())
             options[field.name] = Annotated[hint, usual, described, differs]
-            names: Any = differs.name or usual.name  # a tuple, whatever its type says
-            _OPTION_OF.setdefault(field.name, names[0])
+            spellings: Any = differs.name or usual.name  # a tuple, whatever its type says
+            _OPTION_OF.setdefault(field.name, spellings[0])
     make_type: Any = TypedDict  # mypy wants its fields written out
     return make_type(f"Given{settings.__name__}", options, total=False)
 

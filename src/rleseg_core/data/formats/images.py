@@ -102,8 +102,9 @@ def _with_alpha(pixels: np.ndarray, path: Path) -> np.ndarray:
     if alpha.min() == alpha.max():
         return grey
     if (colour == colour[0, 0]).all():
+        source = path if path.parent == Path() else path.parent
         warnings.warn(  # the same sentence for all frames of a folder, to be said once
-            f"{path.parent}: masks whose colour is the same everywhere are read from their alpha "
+            f"{source}: masks whose colour is the same everywhere are read from their alpha "
             "channel",
             DataWarning,
             stacklevel=2,

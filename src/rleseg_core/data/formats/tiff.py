@@ -16,6 +16,7 @@ import numpy as np
 from rleseg_core.data.arrays import ArrayLike, as_dask
 from rleseg_core.data.formats.base import Format, FormatNotes, ReadOptions, Series
 from rleseg_core.data.formats.tiff_metadata import tiff_metadata
+from rleseg_core.data.formats.tiff_ours import could_be_masks
 from rleseg_core.data.formats.tiff_pages import (
     check_pages,
     check_whole,
@@ -24,7 +25,6 @@ from rleseg_core.data.formats.tiff_pages import (
 )
 from rleseg_core.data.formats.tiff_writing import write_tiff
 from rleseg_core.data.metadata import StackMetadata
-from rleseg_core.outputs import begins_with
 
 if TYPE_CHECKING:
     import tifffile
@@ -205,7 +205,7 @@ TIFF = Format(
     series=tiff_series,
     is_frame=True,
     write=write_tiff,
-    is_ours=begins_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    is_ours=could_be_masks,
     notes=FormatNotes(
         metadata=_METADATA,
         written="`.tif` for ImageJ (uint8, uint16, less than 2 GiB): pixel size, unit, origin, "

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _ANNOUNCING = ("matroska", "mov", "avi")  # containers whose durations are noted, not estimated
 _DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+_PACK, _END_OF_PACKS = b"\0\0\1\xba", 0xB9  # of an MPEG program stream
 _BOX_TYPES = re.compile(rb"[\x20-\x7e]{4}")
 
 
@@ -91,6 +92,8 @@ def _without_end(path: Path) -> list[str]:
             whole = file.read().rstrip(b"\0").endswith(b";")
         elif head[4:] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
             whole = _boxes_end(file, size)
+        elif head[:4] == _PACK:
+            whole = _packs_end(file, size)
         else:
             whole = True
     return [] if whole else [f"{path} ends within a frame or box; it is truncated"]
@@ -111,3 +114,25 @@ def _boxes_end(file: BinaryIO, size: int) -> bool:
             return True  # up to the end of the file
         offset += max(length, 8)
     return offset <= size
+
+
+def _packs_end(file: BinaryIO, size: int) -> bool:
+    """Whether the packets of the last pack of an MPEG program stream end where the file does."""
+    file.seek(max(size - (1 << 20), 0))
+    tail = file.read()
+    offset = tail.rfind(_PACK)
+    while 0 <= offset < len(tail):
+        head = tail[offset : offset + 14]
+        if head[:3] != _PACK[:3]:
+            return not head.strip(b"\0\xff")  # padding
+        if len(head) == 4 and head[3] == _END_OF_PACKS:
+            return True
+        if head[:4] == _PACK:
+            if len(head) < 14:
+                return False
+            offset += 14 + (head[13] & 7) if head[4] >> 6 == 1 else 12
+        elif len(head) < 6:
+            return False
+        else:
+            offset += 6 + int.from_bytes(head[4:6], "big")
+    return offset == len(tail)

@@ -67,3 +67,11 @@ def test_numpy_files_that_hold_no_images_are_refused(tmp_path, kind):
         path.write_bytes(path.read_bytes()[: 150 if kind == "cut" else 0])
     with pytest.raises(DataError, match=r"a\.npy"):
         ImageStack.open(path)
+
+
+def test_a_cut_array_is_told(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((3, 40, 40)))
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(DataError, match=r"a.npy is truncated"):
+        ImageStack.open(path)
