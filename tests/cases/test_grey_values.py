@@ -195,6 +195,13 @@ def test_colour_that_is_grey_is_read_as_grey(masks, clean):
         assert not stack.notes
 
 
+@pytest.mark.parametrize("shown", [[0], [1], [2], [0, 1], [0, 2]])
+@pytest.mark.parametrize("ground", [0, 7])
+def test_grey_saved_in_one_colour_is_grey(masks, clean, shown, ground):
+    channels = [GREY if k in shown else np.full_like(GREY, ground) for k in range(3)]
+    np.testing.assert_array_equal(masks(ImageStack.from_array(np.stack(channels, -1))), clean)
+
+
 @pytest.fixture(scope="module")
 def of_cells():
     """Masks by the model for real images, of the picture in any form."""

@@ -11,6 +11,7 @@ _SAMPLED_SIDE = 256  # rows and columns of a frame that are looked at, at most
 _TAIL = 0.015  # share of the pixels that may be extreme at either end
 _LEAST_CONTENT = 8.0  # range of medians in standard deviations of the noise; noise alone has 5
 _NOISE_OF_MEDIAN = 1.35  # standard deviation over the mean distance of a pixel from its median
+_EMPTY_COLOUR = 0.05  # range of a colour that shows nothing, in that of the one that shows most
 _BLOCK = 1 << 20  # values converted at once
 
 
@@ -42,6 +43,7 @@ def normalise(
         # version 0.1 computed in float32, and its models come out bit by bit
         scaled = _scaled(image, limits, np.float32)
     else:
+        image = _without_empty_colours(image)
         missing = no_data(image)
         if missing is not None and missing.all():
             return np.full(image.shape, how.invert, np.float32), missing
@@ -54,6 +56,28 @@ def normalise(
             limits = robust_limits(image, how, missing)
         scaled = _scaled(image, how.contrast or limits, np.float64)
     return (np.subtract(1, scaled, out=scaled) if how.invert else scaled), missing
+
+
+def _without_empty_colours(image: np.ndarray) -> np.ndarray:
+    """A frame (Y, X, C) in which colours that show nothing repeat the one that shows most.
+
+    Grey pictures that were saved in one colour, such as green or magenta, thus are grey again.
+    """
+    if image.shape[2] != 3:
+        return image
+    rows, cols = _grid(image.shape)
+    seen = image[rows][:, cols].reshape(-1, 3).astype(np.float64)
+    seen = seen[np.isfinite(seen).all(axis=1)]
+    if not seen.size:
+        return image
+    low, high = np.percentile(seen, (0.1, 99.9), axis=0)
+    spans = high - low
+    empty = spans < _EMPTY_COLOUR * spans.max()
+    if not empty.any():
+        return image
+    image = image.copy()
+    image[..., empty] = image[..., [int(spans.argmax())]]
+    return image
 
 
 def robust_limits(
