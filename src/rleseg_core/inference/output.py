@@ -1,6 +1,7 @@
 """Segmentation of a stack into a file."""
 
 import time
+import warnings
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from rleseg_core.data.formats.sources import source_files
 from rleseg_core.data.formats.zarr import ZARR
 from rleseg_core.data.formats.zarr_writing import create_labels, image_of, list_label
 from rleseg_core.data.writers import label_output, write_labels
+from rleseg_core.errors import DataWarning
 from rleseg_core.inference.existing import ExistingResult, check_result
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
 from rleseg_core.inference.segmenter import Segmenter, WindowResult
@@ -103,6 +105,7 @@ def predict_to_file(
     options = replace(options, **changes)
     inputs = source_files(segmenter.info.path)
     check_result(path, stack, inputs, frames=frames, overwrite=overwrite, update=update)
+    _tell_masks(stack)
     record = segmenter.info.provenance(**_settings(segmenter, options))
     if stack.path is not None:
         record["source"] = stack.path.name
@@ -145,6 +148,17 @@ def predict_to_file(
         device=str(segmenter.device),
         out=str(path),
     )
+
+
+def _tell_masks(stack: ImageStack) -> None:
+    """Warn of masks that are taken for images: of such as name their classes."""
+    if stack.metadata.class_names:
+        warnings.warn(
+            f"{stack.path} holds masks of {', '.join(stack.metadata.class_names)}, not images; "
+            "they are segmented as if they were images",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _settings(segmenter: Segmenter, options: PredictOptions) -> dict[str, object]:

@@ -11,7 +11,14 @@ from rleseg_core.checkpoints import build_model, new_model, save_checkpoint
 from rleseg_core.data import ImageStack, SyntheticConfig, plan_windows, synthesize
 from rleseg_core.data.labels import upsample_labels
 from rleseg_core.decoding import Sampling
-from rleseg_core.errors import BudgetError, DataError, OutputError, RlesegError, SchemeError
+from rleseg_core.errors import (
+    BudgetError,
+    DataError,
+    DataWarning,
+    OutputError,
+    RlesegError,
+    SchemeError,
+)
 from rleseg_core.inference import PredictOptions, Segmenter, predict_to_file
 from rleseg_core.inference.options import PredictKeywords
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -281,6 +288,13 @@ def test_images_are_not_overwritten_by_their_masks(segmenter, tmp_path):
         with pytest.raises(OutputError, match="is the input"):
             next(predict_to_file(segmenter, ImageStack.open(path), path, **kept))
     assert path.read_bytes() == before
+
+
+def test_masks_that_are_taken_for_images_are_told(segmenter, stack, tmp_path):
+    product(predict_to_file(segmenter, stack, tmp_path / "m.tif", preview=True))
+    masks = ImageStack.open(tmp_path / "m.tif")
+    with pytest.warns(DataWarning, match=r"m.tif holds masks of ipsc, dfc, not images"):
+        product(predict_to_file(segmenter, masks, tmp_path / "again.tif", preview=True))
 
 
 def test_older_zarr_is_replaced(segmenter, stack, tmp_path):
