@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from rleseg_core.files import check_writable, whole_file
+from rleseg_core.files import check_writable, whole, whole_file
 
 
 def test_file_appears_only_when_the_block_ends_well(tmp_path):
@@ -94,6 +94,33 @@ def test_content_reaches_the_disk_before_the_name(tmp_path, disk_calls):
     if os.name == "posix":  # Windows cannot sync a folder
         expected.append(("sync folder", folder))
     assert disk_calls == expected
+
+
+@pytest.mark.parametrize("had_one", [False, True])
+def test_all_of_a_folder_reaches_the_disk_before_its_name(
+    tmp_path, disk_calls, monkeypatch, had_one
+):
+    path = tmp_path / "a.zarr"
+    if had_one:
+        path.mkdir()
+        (path / "old").write_text("older")
+    for name in ("rename_if_free", "replace_folder"):
+        place = getattr(whole, name)
+
+        def placing(source, target, *others, place=place):
+            disk_calls.append(("name", source.stat().st_ino))
+            place(source, target, *others)
+
+        monkeypatch.setattr(whole, name, placing)
+    with whole_file(path) as temporary:
+        (temporary / "0" / "c").mkdir(parents=True)
+        (temporary / "0" / "c" / "0").write_text("pixels")
+        (temporary / "zarr.json").write_text("{}")
+    files = {each.stat().st_ino for each in path.rglob("*") if each.is_file()}
+    named = disk_calls.index(("name", path.stat().st_ino))
+    before = {inode for what, inode in disk_calls[:named] if what == "sync file"}
+    assert before == files
+    assert sorted(each.name for each in path.iterdir()) == ["0", "zarr.json"]
 
 
 def test_disk_that_cannot_sync_folders_still_gets_the_file(tmp_path, monkeypatch):

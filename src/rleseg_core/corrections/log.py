@@ -318,7 +318,7 @@ class CorrectionLog:
 
     def _mark(self, frame: int, marked: np.ndarray, stroke: int) -> int:
         correction = diff_labels(self.unreviewed(frame), (marked != 0).astype(np.uint8), frame)
-        if correction.n_pixels:
+        if correction.n_pixels or frame in self.marks.painted_frames():
             self._write(MARK, frame, correction, strokes=stroke)
         self.marks.recorded(frame, stroke)
         return correction.n_pixels

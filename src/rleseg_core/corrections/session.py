@@ -1,6 +1,5 @@
 """The folder of a correction session: its header, and the masks as the model predicted them."""
 
-import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,18 +128,6 @@ def create_session(
         )
         (temporary / LOG).touch()
         (temporary / HEADER).write_text(header.to_text(), "utf-8")
-        _sync_all(temporary)
         if folder.exists():
             raise DataError(f"{folder} was made by another program meanwhile; open that session")
     return folder
-
-
-def _sync_all(folder: Path) -> None:
-    """Wait until all files in a folder are on the disk: nothing else holds the prediction."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            descriptor = os.open(path, os.O_RDWR)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)

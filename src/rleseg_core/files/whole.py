@@ -47,15 +47,14 @@ def whole_file(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
     with naming(path), work_folder(target.parent, target.name) as work:
         temporary = work.new / target.name
         yield temporary
+        # content, then name: a crash must not leave an empty file under the final name
+        _sync(temporary)
         if temporary.is_dir():
             _place_folder(temporary, target, work.old / target.name, overwrite)
+        elif overwrite:
+            os.replace(temporary, target)
         else:
-            # content, then name: a crash must not leave an empty file under the final name
-            _sync_file(temporary)
-            if overwrite:
-                os.replace(temporary, target)
-            else:
-                rename_if_free(temporary, target)
+            rename_if_free(temporary, target)
         _sync_folder(target.parent)
 
 
@@ -110,12 +109,26 @@ def _place_folder(source: Path, target: Path, old: Path, overwrite: bool) -> Non
     if target.is_dir():
         entries = sorted(source.iterdir())
         taken = [entry.name for entry in entries if os.path.lexists(target / entry.name)]
+        if taken and overwrite:  # another writer's folder came there after we looked
+            replace_folder(source, target, old)
+            return
         if taken:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target / taken[0]))
         for entry in entries:
             rename_if_free(entry, target / entry.name)
     else:
         rename_if_free(source, target)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or all that is in a folder, is on the disk."""
+    if not path.is_dir():
+        _sync_file(path)
+        return
+    for entry in path.iterdir():
+        if not entry.is_symlink():
+            _sync(entry)
+    _sync_folder(path)
 
 
 def _sync_file(path: Path) -> None:

@@ -82,6 +82,18 @@ def test_marks_survive_the_end_of_the_program(log, tmp_path):
     assert again.marks[2].sum() == 7
 
 
+def test_strokes_that_cancel_each_other_do_not_come_back(log):
+    log.marks[1, :3] = 1
+    journal = log.folder / MARKS
+    older = journal.read_bytes()
+    log.marks[1, :3] = 0
+    assert log.record_marked(1) == 0
+    journal.write_bytes(older)  # as after a power cut: the journal is not synced
+    seen = CorrectionLog(log.folder, read_only=True)
+    assert not seen.marks[1].any()
+    assert not seen.unreviewed_pixels()
+
+
 def test_marks_are_no_corrections(log):
     log.mark_unreviewed(1, region(np.s_[:, :5]))
     assert log.corrected_frames() == []
