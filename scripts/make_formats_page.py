@@ -39,7 +39,7 @@ AXES = """## Axes
 
 T is time, Z depth, C channels, S samples of a colour, Y rows, X columns. Frames are (Y, X) with
 their channels; `--z` chooses a plane, `--channel` a channel, `--series` an image of several. The
-planes of a z-stack without time are taken for frames, which is said. Masks are written as
+planes of a z-stack without time are taken for frames, with a note. Masks are written as
 (T, Y, X).
 """
 
@@ -49,24 +49,24 @@ COUNTED = """## What is counted
 What a file announces, what is there and what is read are compared. A difference is refused with a
 sentence that says what is missing; `--allow-missing` reads what is there, and says so. Where a file
 holds several images, channels or planes, `rleseg info FILE` lists them and options choose; in the
-plugin, choosers appear in the Load tab. What is assumed is said: a note on stderr in the command
-line, a `DataWarning` in Python, a line in the panel.
+plugin, choosers appear in the Load tab. What is assumed is reported: a note on stderr in the
+command line, a `DataWarning` in Python, a line in the panel.
 
 * **TIFF**: pages, planes in other files of an OME-TIFF, bytes of each page. Whether samples are
   colours is what the file says, not a length of 3 or 4: stacks of 3 or 4 frames that napari and
-  tifffile marked as colour without naming the axes are frames, which is said. Images of OME-XML,
+  tifffile marked as colour without naming the axes are frames, with a note. Images of OME-XML,
   positions, and pages of other sizes are images of their own (`--series`); reduced copies are not.
 * **Video**: the frames or the duration that MKV, MP4 and AVI announce, the boxes of MP4, the end of
   a GIF, and the times of decoded frames.
 * **Zarr**: chunks or shards. One that is not stored holds the fill value by the standard: in
-  images, a frame without any is refused, and a part of one is said; in masks, which may be sparse,
-  both are said. Images of bioformats2raw, fields of plates and arrays of groups are chosen by
-  `--series`. The masks of an OME-Zarr image are its `labels/`.
+  images, a frame without any is refused, and a part of one is reported; in masks, which may be
+  sparse, both are reported. Images of bioformats2raw, fields of plates and arrays of groups are
+  chosen by `--series`. The masks of an OME-Zarr image are its `labels/`.
 * **Folders of images**: frames are in the natural order of their names (`t2` before `t10`); hidden
   files are left out. Broken links, named pipes, empty and unreadable files are refused; so are a
   frame that is there twice (`t1.tif` and `t1.png`) and masks beside images (`t1_masks.tif`), of
   which `--pattern` chooses. Numbers that leave some out, names that count in two places (`t1_ch2`)
-  and files that cannot be a frame are said.
+  and files that cannot be a frame are reported.
 * **Single images**: `rleseg predict A B C --each --out FOLDER`, or a folder with `--each`, gives
   each a file of masks of its own size. Those that are done are left; failures are listed at the
   end.
