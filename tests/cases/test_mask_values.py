@@ -103,6 +103,16 @@ def test_a_mark_beside_ids_is_asked_for(run, folder, cells, value, dtype):
     assert set(np.unique(stack.class_frame(0))) == {0, 1, 255}
 
 
+def test_a_mark_beside_ids_of_unnamed_classes_is_asked_for(run, folder, cells):
+    save("void.tif", with_void(cells.classes, 255, np.uint8))
+    for command in ("encode", "stats"):
+        code, out, err = run("tokens", command, "void.tif")
+        assert (code, out) == (2, "")
+        assert "--ignore 255" in err
+    code, _, err = run("tokens", "encode", "void.tif", "--ignore", "255")
+    assert code == 0, err
+
+
 def test_several_marks_are_ignored(run, folder, cells):
     labels = with_void(cells.classes > 0, 255, np.int16)
     labels[:, :2] = -1
@@ -331,7 +341,7 @@ def test_more_ids_than_classes(run, folder, cells):
     save("sparse.tif", np.where(ids == 1, 40000, ids))
     code, _, err = run("evaluate", "sparse.tif", "truth.tif", "--classes", "cell")
     assert code == 2
-    assert "--instances" in err
+    assert "--predicted-instances" in err
     assert run("evaluate", "truth.tif", "sparse.tif", "--classes", "cell", "--instances")[0] == 0
 
 

@@ -99,15 +99,23 @@ def test_frame_that_is_there_twice_is_refused(folder, twin):
     assert ImageStack.open(folder, pattern="t?.tif").n_frames == 4
 
 
+def test_masks_that_no_pattern_parts_from_images_go_elsewhere(tmp_path):
+    for name in ("1.tif", "mask1.tif"):
+        tifffile.imwrite(tmp_path / name, FRAMES[0], photometric="minisblack")
+    with pytest.raises(DataError, match="put them into different folders"):
+        ImageStack.open(tmp_path)
+
+
 @pytest.mark.parametrize("word", ["masks", "seg", "cp_masks", "labels"])
 def test_masks_beside_images_are_refused_and_chosen_by_pattern(folder, word):
     for index, frame in enumerate(FRAMES):
         ids = (frame > 100).astype(np.uint8)
         tifffile.imwrite(folder / f"t{index}_{word}.tif", ids, photometric="minisblack")
     for opener in (ImageStack, LabelStack):
-        with pytest.raises(DataError, match=r"masks beside images .* --pattern 't\*\.tif'"):
+        with pytest.raises(DataError, match=r"masks beside images .* --pattern '(.*)'") as refusal:
             opener.open(folder)
-    assert ImageStack.open(folder, pattern="t?.tif").n_frames == 4
+        advised = str(refusal.value).rpartition("--pattern ")[2].strip("'")
+        assert opener.open(folder, pattern=advised).n_frames == 4
     masks = LabelStack.open(folder, pattern=f"*_{word}.tif")
     np.testing.assert_array_equal(masks.data.compute(), FRAMES > 100)
 

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 
@@ -72,10 +73,17 @@ def _refuse_masks_beside_images(folder: Path, files: Sequence[Path]) -> None:
     masks = [path for path in files if _MASK.search(path.stem)]
     if masks and len(masks) < len(files):
         images = [path for path in files if path not in masks]
+        # a number, then the same ending: 't*[0-9].png' leaves t1_masks.png out, 't*.png' does not
+        pattern = _NUMBER.sub("*[0-9]", images[0].name)
+        chosen = any(fnmatchcase(path.name, pattern) for path in masks)
         raise DataError(
             f"{folder} holds masks beside images ({masks[0].name} and {images[0].name}, by their "
-            f"names); choose with --pattern, for example --pattern "
-            f"'{_NUMBER.sub('*', images[0].name)}'"
+            "names); "
+            + (
+                "put them into different folders"
+                if chosen
+                else f"choose with --pattern, for example --pattern '{pattern}'"
+            )
         )
 
 

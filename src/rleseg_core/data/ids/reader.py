@@ -8,6 +8,7 @@ import numpy as np
 from rleseg_core.data.arrays import ArrayLike, frame_of
 from rleseg_core.data.ids.counting import add_counts, count_values, whole_numbers
 from rleseg_core.data.ids.mapping import IdMapping
+from rleseg_core.data.ids.refusals import MARKS
 from rleseg_core.data.ids.rules import IdOptions, IdRules, decide
 from rleseg_core.errors import DataError
 
@@ -141,7 +142,8 @@ class IdReader:
 def number_of_classes(counts: Mapping[int, int], options: IdOptions) -> int:
     """How many classes masks have whose classes nobody has named, at least 1.
 
-    Grey levels stand for one class or two; otherwise ids go up to the highest.
+    Grey levels stand for one class or two; otherwise ids go up to the highest. What looks like a
+    mark of pixels that do not count, such as 255 beside 1 and 2, is no class.
 
     Parameters
     ----------
@@ -153,4 +155,5 @@ def number_of_classes(counts: Mapping[int, int], options: IdOptions) -> int:
     found = set(counts) - set(options.ignore or ()) - {options.background}
     if 255 in found and found <= {127, 128, 255}:
         return 2 if len(found) > 1 else 1
-    return max(found, default=1)
+    marks = {mark for mark in MARKS if mark in found and mark - 1 not in found}
+    return max(found - marks or found, default=1)

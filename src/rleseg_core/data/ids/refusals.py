@@ -48,6 +48,11 @@ def wrong_classes(counts: Mapping[int, int], names: Sequence[str], background: i
             f"name all {values[-1]} classes in the order of their ids (--classes), or, if the ids "
             "number objects of one class, read them as such (--instances)"
         )
+    if values[-1] in MARKS and others[:-1] and others[:-1] == list(range(1, values[-2] + 1)):
+        return said + (
+            f"name all {values[-2]} classes in the order of their ids (--classes), and if "
+            f"{values[-1]} marks pixels that do not count, say so (--ignore {values[-1]})"
+        )
     return said + (
         f"save the mask with ids from 0 to {n_classes} only, or, if the ids number objects of one "
         "class, read them as such (--instances)"
