@@ -127,7 +127,10 @@ class Pix2Seq(nn.Module):
         """
         grid = self.config.tokens.grid
         if grid is None or memory.dense is None:
-            raise SchemeError("this model has no dense class head; use one made with dense_classes")
+            raise SchemeError(
+                "this model has no dense class head, which previews and dense drafts need; the "
+                "bundled model cells has one, and so has what is fine-tuned from it"
+            )
         logits = memory.dense.movedim(1, -1)  # (B, N, C + 1, G)
         if grid.order == "F":
             return logits.unflatten(-1, (grid.cols, grid.rows)).transpose(-1, -2)

@@ -97,7 +97,7 @@ def test_name_of_a_model_is_checked_before_the_training(refused, data, tmp_path)
 @pytest.mark.parametrize(
     ("options", "about"),
     [
-        (("--steps", 0), "n_steps must be a whole number of 1 or more, got 0"),
+        (("--steps", 0), "--steps must be a whole number of 1 or more, got 0"),
         (("--steps", 1.5), "--steps"),
         (("--lr", "fast"), "--lr"),
         (("--lr-of", "backbone"), "as backbone=0.1"),
@@ -107,7 +107,7 @@ def test_name_of_a_model_is_checked_before_the_training(refused, data, tmp_path)
         (("--replay", "a.tif"), "--replay"),
         (("--replay-share", 1), "--replay-share"),
         (("--augment-contrast", 2), "contrast must be a number from 0 to below 1, got 2.0"),
-        (("--devices", 0), "n_devices must be a whole number of 1 or more, got 0"),
+        (("--devices", 0), "--devices must be a whole number of 1 or more, got 0"),
     ],
 )
 def test_values_are_checked_before_the_training(refused, data, tmp_path, options, about):

@@ -228,7 +228,7 @@ def test_session_reaches_the_disk_before_its_name_does(tmp_path, prediction, mon
         synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
         kept(descriptor)
 
-    monkeypatch.setattr("rleseg_core.corrections.session.os.fsync", note)
+    monkeypatch.setattr(os, "fsync", note)
     CorrectionLog.create(tmp_path / "s", prediction, class_names=("a",)).close()
     for name in ("prediction.zarr/zarr.json", "prediction.zarr/c/2/0/0", "session.json"):
         assert any(path.endswith(name) for path in synced), name

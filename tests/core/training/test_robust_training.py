@@ -353,7 +353,7 @@ def test_command_without_anything_to_learn_from(capfd, pictures, tmp_path):
     told = command(
         capfd, pictures / "images", pictures / "masks", tmp_path / "m.safetensors", *everything
     )
-    assert_one_sentence(told, about="no labelled frames to learn from")
+    assert_one_sentence(told, about="--holdout leaves no frame to learn from")
     assert files(tmp_path) == {"nothing"}
 
 

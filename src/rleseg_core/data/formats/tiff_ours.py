@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import tifffile
 
 from rleseg_core.outputs import begins_with
 
@@ -17,6 +16,8 @@ def could_be_masks(path: Path) -> bool:
 
     Masks of other programs count as well, and so do damaged files that begin as ours do.
     """
+    import tifffile
+
     if not _is_tiff(path):
         return False
     with tifffile.TiffFile(path) as tiff:
