@@ -175,6 +175,7 @@ class Ours:
         self.trainer = Trainer(
             self.info, config, self.sampler, self.folder, device=str(self.device)
         )
+        self.trainer.overwrite = True  # the probe wrote its model there
         run = self.trainer.run()
         try:
             while True:
