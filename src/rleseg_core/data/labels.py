@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
+from scipy import ndimage
 
 from rleseg_core.errors import DataError
 from rleseg_core.spec import IGNORED
@@ -17,6 +18,7 @@ SubsampleRule = Literal["corner", "centre", "max"]
 UpsampleRule = Literal["nearest", "smooth"]
 """How a mask is brought to a finer grid; see `upsample_labels`."""
 
+_LITTLE = 1e-5  # more than rounding, less than any other difference of interpolated values
 _HALVES = {"corner": 0, "centre": 1}  # of a coarse pixel, from its start to the source pixel
 
 
@@ -58,6 +60,31 @@ def without_ignored(labels: np.ndarray) -> np.ndarray:
     """Class ids (...) with background where they are `IGNORED`: nothing is written there."""
     is_ignored = labels == IGNORED
     return np.where(is_ignored, np.zeros((), labels.dtype), labels) if is_ignored.any() else labels
+
+
+def components(classes: np.ndarray) -> np.ndarray:
+    """Ids of the connected pieces of each class.
+
+    Parameters
+    ----------
+    classes : (Y, X) or (N, Y, X) integer
+        Class ids, 0 = background; `IGNORED` is none.
+
+    Returns
+    -------
+    int32 array of the same shape
+        Ids from 1 on, 0 = background. Pixels are connected by their edges, not by their corners,
+        and only to pixels of the same class; objects that touch become one. With N frames, a pixel
+        is connected to the same pixel of the frames beside it, too.
+    """
+    ids = np.zeros(classes.shape, np.int32)
+    n_found = 0
+    for class_id in np.unique(classes):
+        if class_id not in (0, IGNORED):
+            pieces, n_pieces = ndimage.label(classes == class_id)
+            ids[pieces > 0] = pieces[pieces > 0] + n_found
+            n_found += n_pieces
+    return ids
 
 
 def pixel_index(size: int, source_size: int, rule: PointRule = "centre") -> np.ndarray:
@@ -175,7 +202,7 @@ def upsample_labels(
     highest = np.zeros(result.shape, np.float32)
     for label in present:
         value = to_rows @ (labels == label).astype(np.float32) @ to_cols_t
-        value[replicated == label] += 1e-5  # more than rounding, less than any other difference
+        value[replicated == label] += _LITTLE
         np.copyto(result, label, where=value > highest)
         np.maximum(highest, value, out=highest)
     return result

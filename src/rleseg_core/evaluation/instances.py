@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.ndimage import label
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from rleseg_core.data.labels import components as components
 from rleseg_core.errors import DataError
 from rleseg_core.evaluation.base import Masks, foreground, with_all_as_one
 from rleseg_core.evaluation.scores import mean_number
-from rleseg_core.spec import IGNORED
 
 IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 """Those of AP: 0.50, 0.55 to 0.95."""
@@ -36,31 +35,6 @@ class InstanceScores:
     ap: float
     n_objects: int
     n_predicted: int
-
-
-def components(classes: np.ndarray) -> np.ndarray:
-    """Ids of the connected pieces of each class.
-
-    Parameters
-    ----------
-    classes : (Y, X) or (N, Y, X) integer
-        Class ids, 0 = background; `IGNORED` is none.
-
-    Returns
-    -------
-    int32 array of the same shape
-        Ids from 1 on, 0 = background. Pixels are connected by their edges, not by their corners,
-        and only to pixels of the same class; objects that touch become one. With N frames, a pixel
-        is connected to the same pixel of the frames beside it, too.
-    """
-    ids = np.zeros(classes.shape, np.int32)
-    n_found = 0
-    for class_id in np.unique(classes):
-        if class_id not in (0, IGNORED):
-            pieces, n_pieces = label(classes == class_id)
-            ids[pieces > 0] = pieces[pieces > 0] + n_found
-            n_found += n_pieces
-    return ids
 
 
 def match_counts(

@@ -5,10 +5,11 @@
 
 from rleseg_core.inference.confidence import Confidences, confidences
 from rleseg_core.inference.existing import check_result
-from rleseg_core.inference.geometry import masks_in_source, source_rectangle
+from rleseg_core.inference.geometry import ids_in_source, masks_in_source, source_rectangle
 from rleseg_core.inference.options import DraftSource, PredictOptions
 from rleseg_core.inference.output import PredictionSummary, predict_to_file
-from rleseg_core.inference.segmenter import Segmenter, WindowResult
+from rleseg_core.inference.results import Segmentation, WindowResult
+from rleseg_core.inference.segmenter import Segmenter
 from rleseg_core.inference.stitch import Stitcher, StitchRule
 
 __all__ = [
@@ -16,12 +17,14 @@ __all__ = [
     "DraftSource",
     "PredictOptions",
     "PredictionSummary",
+    "Segmentation",
     "Segmenter",
     "StitchRule",
     "Stitcher",
     "WindowResult",
     "check_result",
     "confidences",
+    "ids_in_source",
     "masks_in_source",
     "predict_to_file",
     "source_rectangle",

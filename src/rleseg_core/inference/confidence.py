@@ -28,12 +28,15 @@ class Confidences:
         Confidence of the whole sequence, its end included; 1 for an empty one.
     pixels : (N, S, S) float32 array
         Confidence of the last run that painted each mask pixel; 1 where none did.
+    n_tokens : (n_blocks,) int64 array
+        Tokens of each block.
     """
 
     runs: np.ndarray
     objects: np.ndarray
     mask: float
     pixels: np.ndarray
+    n_tokens: np.ndarray
 
 
 def confidences(tokenizer: Tokenizer, tokens: np.ndarray, logprobs: np.ndarray) -> Confidences:
@@ -62,6 +65,7 @@ def confidences(tokenizer: Tokenizer, tokens: np.ndarray, logprobs: np.ndarray) 
     pixels = np.ones(tokenizer.spec.shape, np.float32)
     runs: list[float] = []
     objects: list[float] = []
+    lengths: list[int] = []  # of objects
     of_run: dict[int, float] = {}  # summed log-probabilities
     for event in tokenizer.events(tokens):
         if isinstance(event, RunPainted):
@@ -72,11 +76,13 @@ def confidences(tokenizer: Tokenizer, tokens: np.ndarray, logprobs: np.ndarray) 
             total = of_tokens.sum(event.tokens) + sum(of_run[run.index] for run in event.runs)
             n_tokens = len(event.tokens) + sum(len(run.tokens) for run in event.runs)
             objects.append(_mean(total, n_tokens))
+            lengths.append(n_tokens)
     return Confidences(
         np.array(runs, np.float32),
         np.array(objects, np.float32),
         _mean(float(logprobs.sum()), logprobs.size),
         pixels,
+        np.array(lengths, np.int64),
     )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from rleseg_core.data import Window, upsample_labels
+from rleseg_core.data.upsampling import FinePixels, upsample_ids
 from rleseg_core.data.windows import resized_shape
 from rleseg_core.spec import WindowSpec
 
@@ -65,3 +66,41 @@ def masks_in_source(
     if masks.shape[1:] != size:
         masks = upsample_labels(masks, size, rule="nearest")
     return rows, cols, masks
+
+
+def ids_in_source(
+    ids: np.ndarray, window: Window, shape: tuple[int, ...], spec: WindowSpec
+) -> tuple[slice, slice, np.ndarray]:
+    """Ids of the objects of a window at the resolution of the source, with smooth outlines.
+
+    Parameters
+    ----------
+    ids : (N, S, S) integer
+        Ids in mask pixels, 0 = background.
+    window, shape, spec
+        As for `source_rectangle`.
+
+    Returns
+    -------
+    rows, cols : slice
+        The part of the frame that the window covers, in source pixels.
+    (N, h, w) of the same dtype
+        Ids there, interpolated once, from mask pixels to source pixels.
+    """
+    rows, cols, _ = source_rectangle(window, shape, spec)
+    fine = [
+        FinePixels.at(
+            (np.arange(part.start, part.stop) + 0.5) * resized / source - 0.5 - start,
+            n_mask,
+            spec.patch,
+        )
+        for part, resized, source, start, n_mask in zip(
+            (rows, cols),
+            resized_shape(shape, spec),
+            shape[1:3],
+            (window.rows[0], window.cols[0]),
+            ids.shape[-2:],
+            strict=True,
+        )
+    ]
+    return rows, cols, upsample_ids(ids, fine[0], fine[1])

@@ -18,7 +18,8 @@ from rleseg_core.data.writers import label_output, write_labels
 from rleseg_core.errors import DataWarning
 from rleseg_core.inference.existing import ExistingResult, check_result
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
-from rleseg_core.inference.segmenter import Segmenter, WindowResult
+from rleseg_core.inference.results import WindowResult
+from rleseg_core.inference.segmenter import Segmenter
 from rleseg_core.outputs import new_output
 
 

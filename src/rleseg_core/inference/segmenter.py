@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal, Self, Unpack, cast
@@ -21,59 +21,21 @@ from rleseg_core.checkpoints import (
 from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows
 from rleseg_core.decoding import GREEDY, DecodedSequence, Sampling, generate
 from rleseg_core.devices import choose_device, is_out_of_memory
-from rleseg_core.errors import DataError
+from rleseg_core.inference.arrays import choose_arrays
 from rleseg_core.inference.blank import decode_between_blanks
-from rleseg_core.inference.geometry import masks_in_source, source_rectangle
+from rleseg_core.inference.geometry import source_rectangle
 from rleseg_core.inference.memory import fitting_batch_size, smaller_batch_size
+from rleseg_core.inference.objects import painter
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
-from rleseg_core.inference.stitch import Stitcher
+from rleseg_core.inference.results import Segmentation, WindowResult
 from rleseg_core.inference.token_source import Batch, TokenSource
 from rleseg_core.model import Pix2Seq
 from rleseg_core.normalisation import Contrast
+from rleseg_core.objects import ObjectTable
 from rleseg_core.spec import WindowSpec
 from rleseg_core.tokens import Event
 
 Precision = Literal["auto", "fp32", "bf16"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowResult:
-    """Masks and tokens of one window.
-
-    Parameters
-    ----------
-    window : Window
-        The window, in resized pixels.
-    frames : tuple of int
-        Its frames in the stack, as far as they are to be segmented.
-    rows, cols : slice
-        Its part of the frame, in source pixels.
-    labels : (n, h, w) uint8
-        Stitched class ids there, one mask for each of `frames`, after this window; 0 = background.
-    tokens : (L,) int32, or (K, L) with a head for each field
-        The sequence, ending in eos unless it reached the model's positions.
-    logprobs : float32 array of the same shape
-        Log-probability of each token among those that could follow; `confidences` turns them into
-        confidences of runs, objects and pixels.
-    n_done, n_windows : int
-        Windows done so far, and in all.
-    seconds : float
-        Wall time per window so far, on average, in seconds.
-    batch_size : int
-        Windows that were computed together (fewer after memory ran out).
-    """
-
-    window: Window
-    frames: tuple[int, ...]
-    rows: slice
-    cols: slice
-    labels: np.ndarray
-    tokens: np.ndarray
-    logprobs: np.ndarray
-    n_done: int
-    n_windows: int
-    seconds: float
-    batch_size: int
 
 
 class Segmenter:
@@ -185,57 +147,119 @@ class Segmenter:
         SchemeError
             If the dense head is asked for and the model has none.
         """
-        options = replace(options, **changes)
-        chosen = _check_frames(frames, stack.n_frames)
-        labels = np.zeros(stack.shape[:3], np.uint8) if out is None else out
-        if labels.shape != stack.shape[:3]:
-            raise DataError(
-                f"the labels are {labels.shape}, the stack is {stack.shape[:3]}; "
-                "both must be (T, Y, X)"
-            )
+        segmentation = yield from self._run(
+            stack, replace(options, **changes), frames, out, None, wants_objects=False
+        )
+        return segmentation.classes
+
+    def segment(
+        self,
+        stack: ImageStack,
+        options: PredictOptions = DEFAULTS,
+        *,
+        frames: Sequence[int] | None = None,
+        classes: np.ndarray | None = None,
+        objects: np.ndarray | None = None,
+        **changes: Unpack[PredictKeywords],
+    ) -> Generator[WindowResult, None, Segmentation]:
+        """Find the objects of a stack window by window.
+
+        Models whose tokens tell objects apart give those, joined across windows, and classes follow
+        from them. Of others the connected pieces of each class are the objects, in which objects
+        that touch are one.
+
+        Parameters
+        ----------
+        stack, options, frames, **changes
+            As for `predict`.
+        classes : (T, Y, X) integer array, optional
+            Where class ids go (a numpy or zarr array), as `out` of `predict`.
+        objects : (T, Y, X) uint32 array, optional
+            Where ids of objects go, likewise. If it holds ids in frames that are not segmented,
+            they stay, and new ones come after the highest of them.
+
+        Yields
+        ------
+        WindowResult
+            As for `predict`. If the generator is closed, objects are found in what there is of the
+            frames that are not done.
+
+        Returns
+        -------
+        Segmentation
+            Classes, ids, and the table of the objects in the frames that were segmented.
+
+        Raises
+        ------
+        DataError
+            If a frame is out of range, `classes` or `objects` has another shape, or `objects` is
+            not of 32 bits.
+        BudgetError
+            If memory does not suffice for a single window.
+        SchemeError
+            If the dense head is asked for and the model has none.
+        """
+        run = self._run(
+            stack, replace(options, **changes), frames, classes, objects, wants_objects=True
+        )
+        return (yield from run)
+
+    def _run(
+        self,
+        stack: ImageStack,
+        options: PredictOptions,
+        frames: Sequence[int] | None,
+        classes: np.ndarray | None,
+        objects: np.ndarray | None,
+        *,
+        wants_objects: bool,
+    ) -> Generator[WindowResult, None, Segmentation]:
+        outputs = choose_arrays(
+            stack.shape[:3], frames, classes, objects, wants_objects=wants_objects
+        )
         spec = self.window_spec(options.image_size, options.invert, options.contrast)
         windows = [
             window
             for window in plan_windows(stack.shape, spec)
-            if not chosen.isdisjoint(range(*window.frames))
+            if not outputs.frames.isdisjoint(range(*window.frames))
         ]
         reader = WindowReader(stack, spec)
-        stitcher = Stitcher(labels, len(self.class_names), options.stitch)
+        painting = painter(self.tokenizer, self.class_names, outputs, options.stitch)
         size = options.batch_size or fitting_batch_size(
             self.model.config, self.info.window_spec, self.device
         )
         starts = [*(window.frames[0] for window in windows), stack.n_frames]
+        tables: list[ObjectTable] = []
         n_done, started = 0, time.perf_counter()
-        while n_done < len(windows):
-            remaining = windows[n_done:]
-            size = min(size, len(remaining))
-            try:
-                for sequence in self._decode(reader, remaining, size, options):
-                    window = windows[n_done]
-                    n_done += 1
-                    rows, cols, masks = self._masks(reader, window, sequence)
-                    painted = stitcher.add_window(window, rows, cols, masks, chosen)
-                    stitcher.close_before(starts[n_done])
-                    yield WindowResult(
-                        window=window,
-                        frames=tuple(f for f in range(*window.frames) if f in chosen),
-                        rows=rows,
-                        cols=cols,
-                        labels=painted,
-                        tokens=sequence.tokens.astype(np.int32),
-                        logprobs=sequence.logprobs,
-                        n_done=n_done,
-                        n_windows=len(windows),
-                        seconds=(time.perf_counter() - started) / n_done,
-                        batch_size=size,
-                    )
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                size = smaller_batch_size(size, self.info.window_spec, self.device, error)
-            finally:
-                stitcher.write()
-        return labels
+        try:
+            while n_done < len(windows):
+                remaining = windows[n_done:]
+                size = min(size, len(remaining))
+                try:
+                    for sequence in self._decode(reader, remaining, size, options):
+                        window = windows[n_done]
+                        painted = painting.add(reader, window, sequence)
+                        n_done += 1
+                        tables.append(painting.close_before(starts[n_done]))
+                        yield WindowResult(
+                            window=window,
+                            frames=tuple(f for f in range(*window.frames) if f in outputs.frames),
+                            **painted._asdict(),
+                            finished=tables[-1],
+                            tokens=sequence.tokens.astype(np.int32),
+                            logprobs=sequence.logprobs,
+                            n_done=n_done,
+                            n_windows=len(windows),
+                            seconds=(time.perf_counter() - started) / n_done,
+                            batch_size=size,
+                        )
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    size = smaller_batch_size(size, self.info.window_spec, self.device, error)
+        finally:
+            tables.append(painting.close_before(stack.n_frames))
+        return outputs.segmentation(ObjectTable.concatenate(tables))
 
     def window_spec(
         self,
@@ -289,14 +313,6 @@ class Segmenter:
         for step in steps:
             yield cast(int, step.tokens[0].tolist())  # of several heads, a list of one of each
 
-    def _masks(
-        self, reader: WindowReader, window: Window, sequence: DecodedSequence
-    ) -> tuple[slice, slice, np.ndarray]:
-        """Masks (N, h, w) of a window, and their rows and columns, in source pixels."""
-        masks = self.tokenizer.decode(sequence.tokens).classes
-        rows, cols, masks = masks_in_source(masks, window, reader.shape, reader.spec)
-        return rows, cols, reader.clear(masks, range(*window.frames), rows, cols)
-
     def _decode(
         self,
         reader: WindowReader,
@@ -320,12 +336,3 @@ class Segmenter:
             return not reader.has_data(range(*window.frames), rows, cols)
 
         return decode_between_blanks(windows, is_blank, decode, self._source.nothing())
-
-
-def _check_frames(frames: Sequence[int] | None, n_stack: int) -> set[int]:
-    chosen = set(range(n_stack)) if frames is None else {int(frame) for frame in frames}
-    if not chosen or min(chosen) < 0 or max(chosen) >= n_stack:
-        raise DataError(
-            f"frames must be from 0 to {n_stack - 1} and at least one, got {sorted(chosen)}"
-        )
-    return chosen

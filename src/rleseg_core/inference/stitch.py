@@ -1,15 +1,13 @@
 """From the masks of overlapping windows to one mask for each frame."""
 
-import time
-from collections.abc import Iterable, Set
+from collections.abc import Set
 from typing import Literal
 
 import numpy as np
 
 from rleseg_core.data import Window
-
-_LEAST_PAUSE = 0.2  # seconds between two writings of a frame that is not done yet
-_PAUSES = 20  # and in times of what such a writing takes
+from rleseg_core.inference.frames import OpenFrames
+from rleseg_core.objects.joining import depth_in_window
 
 StitchRule = Literal["centre", "last", "vote"]
 
@@ -20,9 +18,7 @@ class Stitcher:
     Parameters
     ----------
     labels : (T, Y, X) integer array
-        The result, in source pixels. A numpy array is written at once. Of others, such as zarr,
-        whole frames are written when they are closed and, before, every now and then: to write a
-        part of a chunk takes as long as the whole.
+        The result, in source pixels, written as `OpenFrames` does.
     n_classes : int
         C, the number of foreground classes.
     rule : {'centre', 'last', 'vote'}
@@ -38,8 +34,7 @@ class Stitcher:
 
     def __init__(self, labels: np.ndarray, n_classes: int, rule: StitchRule = "centre") -> None:
         self.labels, self.n_classes, self.rule = labels, n_classes, rule
-        self._frames: dict[int, np.ndarray] = {}
-        self._next_show = 0.0
+        self.frames = OpenFrames(labels)
         self._votes: dict[int, np.ndarray] = {}
         self._depths: dict[int, np.ndarray] = {}
 
@@ -71,7 +66,7 @@ class Stitcher:
                 if frame in frames
             ]
         )
-        self._show()
+        self.frames.show()
         return added
 
     def add(self, frame: int, rows: slice, cols: slice, labels: np.ndarray) -> np.ndarray:
@@ -91,9 +86,7 @@ class Stitcher:
         (h, w) uint8
             The labels there now.
         """
-        whole = self._frames.get(frame)
-        if whole is None:
-            whole = self._frames[frame] = np.asarray(self.labels[frame])  # a view of numpy arrays
+        whole = self.frames[frame]
         if self.rule == "vote":
             votes = self._votes.setdefault(
                 frame, np.zeros((self.n_classes + 1, *self.labels.shape[1:]), np.uint16)
@@ -105,7 +98,7 @@ class Stitcher:
         elif self.rule == "centre":
             depths = self._depths.setdefault(frame, np.zeros(self.labels.shape[1:], np.int32))
             here = depths[rows, cols]
-            depth = _depth(rows, cols, self.labels.shape[1:])
+            depth = depth_in_window(rows, cols, self.labels.shape[1:])
             deeper = depth > here
             labels = np.where(deeper, labels, whole[rows, cols]).astype(labels.dtype)
             np.maximum(here, depth, out=here)
@@ -114,38 +107,10 @@ class Stitcher:
 
     def close_before(self, frame: int) -> None:
         """Write all frames before this one, whose windows have all been added, and free them."""
-        done = [kept for kept in self._frames if kept < frame]
-        self.write(done)
-        for kept in done:
-            del self._frames[kept]
+        for kept in self.frames.close_before(frame):
             self._votes.pop(kept, None)
             self._depths.pop(kept, None)
 
-    def write(self, frames: Iterable[int] | None = None) -> None:
-        """Write open frames as they are now, all by default, to an array that is not numpy's."""
-        if not isinstance(self.labels, np.ndarray):
-            for frame in self._frames if frames is None else frames:
-                self.labels[frame] = self._frames[frame]
-
-    def _show(self) -> None:
-        """Write open frames every now and then, so that others can see how far they are."""
-        started = time.perf_counter()
-        if started >= self._next_show:
-            self.write()
-            now = time.perf_counter()
-            self._next_show = now + max(_LEAST_PAUSE, _PAUSES * (now - started))
-
-
-def _depth(rows: slice, cols: slice, shape: tuple[int, ...]) -> np.ndarray:
-    """Distance (h, w) of each pixel of a window from its border, in pixels, 1 at the border.
-
-    The border of the frame does not count, because no object continues beyond it.
-    """
-    sides = []
-    for part, length in zip((rows, cols), shape, strict=True):
-        pixels = np.arange(part.start, part.stop, dtype=np.int32)
-        far = np.full_like(pixels, max(shape))
-        from_start = pixels - part.start + 1 if part.start > 0 else far
-        from_end = part.stop - pixels if part.stop < length else far
-        sides.append(np.minimum(from_start, from_end))
-    return np.minimum(sides[0][:, None], sides[1])
+    def write(self) -> None:
+        """Write open frames as they are now to an array that is not numpy's."""
+        self.frames.write()

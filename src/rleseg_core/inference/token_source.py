@@ -143,7 +143,8 @@ class TokenSource:
     def nothing(self) -> DecodedSequence:
         """The sequence of a window in which there is nothing."""
         spec = self._tokenizer.spec
-        tokens = self._encode_mask(np.zeros((spec.n_frames, *spec.size), np.uint8))
+        nothing = np.zeros((spec.n_frames, *spec.size), np.uint8)
+        tokens = self._tokenizer.encode(nothing, nothing)  # neither classes nor instances
         return DecodedSequence(0, tokens, np.zeros(tokens.shape, np.float32), 0)
 
     def _encode_mask(self, mask: np.ndarray) -> np.ndarray:

@@ -1,0 +1,205 @@
+"""The objects of a stack while it is segmented: those that tokens say, or connected pieces."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from rleseg_core.data import Window, WindowReader
+from rleseg_core.data.labels import components
+from rleseg_core.decoding import DecodedSequence
+from rleseg_core.inference.arrays import ResultArrays
+from rleseg_core.inference.confidence import confidences
+from rleseg_core.inference.frames import OpenFrames
+from rleseg_core.inference.geometry import ids_in_source, masks_in_source
+from rleseg_core.inference.stitch import Stitcher, StitchRule
+from rleseg_core.objects import ObjectTable
+from rleseg_core.objects.joining import FrameJoiner, ObjectParts, OwnerRule
+from rleseg_core.objects.measuring import class_of_each, measure_frame
+from rleseg_core.tokens import Tokenizer
+
+
+class Painted(NamedTuple):
+    """What a window looks like after it was added, in its frames that are wanted."""
+
+    rows: slice
+    cols: slice
+    labels: np.ndarray
+    """(n, h, w) uint8 class ids."""
+    objects: np.ndarray
+    """(n, h, w) uint32 ids of objects."""
+
+
+class Painter(Protocol):
+    """Puts windows together to frames, in the order of `plan_windows`."""
+
+    def add(self, reader: WindowReader, window: Window, sequence: DecodedSequence) -> Painted:
+        """Add what the tokens of a window say."""
+
+    def close_before(self, frame: int) -> ObjectTable:
+        """Finish all frames before this one; returns their objects."""
+
+
+def painter(
+    tokenizer: Tokenizer, class_names: tuple[str, ...], outputs: ResultArrays, rule: StitchRule
+) -> Painter:
+    """The painter for a model with such a tokenizer."""
+    if tokenizer.scheme.blocks == "instance":
+        return InstancePainter(tokenizer, class_names, outputs, rule)
+    return PiecePainter(tokenizer, class_names, outputs, rule)
+
+
+class PiecePainter:
+    """Paints masks of classes; objects are the connected pieces of each class.
+
+    Parameters
+    ----------
+    tokenizer : Tokenizer
+        Tokenizer of the model.
+    class_names : tuple of str
+        Names of the classes.
+    outputs : ResultArrays
+        Where masks and ids go.
+    rule : {'centre', 'last', 'vote'}
+        See `Stitcher`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        class_names: tuple[str, ...],
+        outputs: ResultArrays,
+        rule: StitchRule,
+    ) -> None:
+        self._tokenizer, self._class_names, self._outputs = tokenizer, class_names, outputs
+        self._stitcher = Stitcher(outputs.classes, len(class_names), rule)
+        self._next_id = outputs.first_id
+
+    def add(self, reader: WindowReader, window: Window, sequence: DecodedSequence) -> Painted:
+        """Add what the tokens of a window say; ids are 0 as long as frames are not done."""
+        masks = self._tokenizer.decode(sequence.tokens).classes
+        rows, cols, masks = masks_in_source(masks, window, reader.shape, reader.spec)
+        masks = reader.clear(masks, range(*window.frames), rows, cols)
+        labels = self._stitcher.add_window(window, rows, cols, masks, self._outputs.frames)
+        return Painted(rows, cols, labels, np.zeros(labels.shape, np.uint32))
+
+    def close_before(self, frame: int) -> ObjectTable:
+        """Finish all frames before this one; returns their pieces."""
+        tables = [ObjectTable.empty(self._class_names)]
+        objects = self._outputs.objects
+        if objects is not None:
+            for done in self._stitcher.frames.before(frame):
+                classes = self._stitcher.frames[done]
+                ids = components(classes).astype(np.uint32)
+                ids[ids > 0] += np.uint32(self._next_id - 1)
+                objects[done] = ids
+                tables.append(self._table(done, ids, classes))
+                self._next_id += len(tables[-1])
+        self._stitcher.close_before(frame)
+        return ObjectTable.concatenate(tables)
+
+    def _table(self, frame: int, ids: np.ndarray, classes: np.ndarray) -> ObjectTable:
+        found = measure_frame(ids)
+        class_ids = class_of_each(found, classes, len(self._class_names))
+        unknown = np.full(len(class_ids), np.nan)
+        return ObjectTable.of_frame(found, class_ids, self._class_names, unknown, frame, "pieces")
+
+
+class InstancePainter:
+    """Paints the objects that blocks of tokens say, joined across windows; classes follow.
+
+    Parameters
+    ----------
+    tokenizer, class_names, outputs
+        As for `PiecePainter`.
+    rule : {'centre', 'last', 'vote'}
+        Which window a pixel belongs to; there is no vote on objects, so that 'vote' is 'centre'.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        class_names: tuple[str, ...],
+        outputs: ResultArrays,
+        rule: StitchRule,
+    ) -> None:
+        self._tokenizer, self._class_names, self._outputs = tokenizer, class_names, outputs
+        self._rule = rule
+        self._classes = OpenFrames(outputs.classes)
+        self._objects = None if outputs.objects is None else OpenFrames(outputs.objects)
+        self._joiners: dict[int, FrameJoiner] = {}
+        self._next_id = outputs.first_id
+
+    def add(self, reader: WindowReader, window: Window, sequence: DecodedSequence) -> Painted:
+        """Add what the tokens of a window say; ids may change until frames are done."""
+        decoded = self._tokenizer.decode(sequence.tokens)
+        assert decoded.instances is not None
+        parts = self._parts(sequence, decoded.classes, decoded.instances)
+        rows, cols, ids = ids_in_source(decoded.instances, window, reader.shape, reader.spec)
+        ids = reader.clear(ids, range(*window.frames), rows, cols)
+        painted = [
+            self._add(frame, rows, cols, mask, of_frame)
+            for frame, mask, of_frame in zip(range(*window.frames), ids, parts, strict=True)
+            if frame in self._outputs.frames
+        ]
+        self._classes.show()
+        if self._objects is not None:
+            self._objects.show()
+        labels, objects = (np.stack(part) for part in zip(*painted, strict=True))
+        return Painted(rows, cols, labels, objects)
+
+    def _add(
+        self, frame: int, rows: slice, cols: slice, ids: np.ndarray, parts: ObjectParts
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Class ids and ids of objects (h, w) in the window afterwards."""
+        joiner = self._joiners.get(frame)
+        if joiner is None:
+            owner: OwnerRule = "last" if self._rule == "last" else "centre"
+            joiner = self._joiners[frame] = FrameJoiner(self._outputs.classes.shape[1:], owner)
+            self._classes[frame][...] = 0  # of an earlier result
+            if self._objects is not None:
+                self._objects[frame][...] = 0
+        labels, objects = joiner.add(rows, cols, ids, parts)
+        objects[objects > 0] += np.uint32(self._next_id - 1)
+        self._classes[frame][rows, cols] = labels
+        if self._objects is not None:
+            self._objects[frame][rows, cols] = objects
+        return labels, objects
+
+    def close_before(self, frame: int) -> ObjectTable:
+        """Finish all frames before this one; returns their objects."""
+        tables = [ObjectTable.empty(self._class_names)]
+        for done in sorted(kept for kept in self._joiners if kept < frame):
+            joined = self._joiners[done].finish(self._next_id)
+            self._classes[done][...] = joined.class_map()
+            if self._objects is not None:
+                self._objects[done][...] = joined.ids
+                found = measure_frame(joined.ids)
+                tables.append(
+                    ObjectTable.of_frame(
+                        found, joined.class_ids, self._class_names, joined.confidence, done
+                    )
+                )
+            self._next_id += joined.n
+            del self._joiners[done]
+        self._classes.close_before(frame)
+        if self._objects is not None:
+            self._objects.close_before(frame)
+        return ObjectTable.concatenate(tables)
+
+    def _parts(
+        self, sequence: DecodedSequence, classes: np.ndarray, instances: np.ndarray
+    ) -> list[ObjectParts]:
+        """What is known of the objects of a window, for each of its frames."""
+        found = confidences(self._tokenizer, sequence.tokens, sequence.logprobs)
+        parts = []
+        for mask, ids in zip(classes, instances, strict=True):
+            class_ids = np.ones(found.objects.size + 1, np.int64)
+            class_ids[ids] = mask
+            parts.append(
+                ObjectParts(
+                    class_ids=class_ids[1:],
+                    confidence=found.objects,
+                    n_tokens=found.n_tokens,
+                )
+            )
+        return parts
