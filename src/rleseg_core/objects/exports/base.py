@@ -1,0 +1,78 @@
+"""What an export consists of; `registry` lists the exports there are."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rleseg_core.errors import DataError
+from rleseg_core.objects.stack import FrameObjects, ObjectStack
+from rleseg_core.outputs import Output
+
+Frames = Generator[FrameObjects, None, None]
+"""What writes frames, and yields each once it is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Choices that single formats offer.
+
+    Parameters
+    ----------
+    colours : {'classes', 'ids'}
+        For palette: what colours stand for, classes or single objects. There are 255 colours, so
+        that of more objects several have the same.
+    object_type : {'detection', 'cell', 'annotation'}
+        For geojson: what QuPath makes of the objects.
+    image_names : tuple of str
+        For coco: file names of the images, one for each frame of the stack, or one for all; by
+        default that of the objects.
+    """
+
+    colours: Literal["classes", "ids"] = "classes"
+    object_type: Literal["detection", "cell", "annotation"] = "detection"
+    image_names: tuple[str, ...] = ()
+
+
+DEFAULTS = ExportOptions()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A format that other programs read.
+
+    Parameters
+    ----------
+    summary : str
+        What it is and for whom.
+    suffixes : tuple of str
+        What the name of the file may end in; none where a folder is written.
+    output : callable
+        Of path and frames: what is written, and what it may replace.
+    write : callable
+        Of objects, path, frames and options: write to a temporary path.
+    """
+
+    summary: str
+    suffixes: tuple[str, ...]
+    output: Callable[[Path, Sequence[int]], Output]
+    write: Callable[[ObjectStack, Path, Sequence[int], ExportOptions], Frames]
+
+    def check_name(self, path: Path) -> None:
+        """Raise an error unless a name is one of such a file or folder.
+
+        Raises
+        ------
+        DataError
+            If it does not end in a suffix, or has one although a folder is written.
+        """
+        if self.suffixes and not path.name.lower().endswith(self.suffixes):
+            raise DataError(
+                f"cannot write {self.summary} to {path}: the name must end in "
+                f"{' or '.join(self.suffixes)}"
+            )
+        if not self.suffixes and path.suffix:
+            raise DataError(
+                f"cannot write {self.summary} to {path}: they are files in a folder, whose name "
+                f"has no suffix; leave out {path.suffix}"
+            )
