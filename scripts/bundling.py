@@ -38,10 +38,6 @@ def bundle(
 ) -> None:
     """Write a trained model and its card, weights as float16, for images of some size."""
     checkpoint = load_checkpoint(trained)
-    half = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in checkpoint.weights.items()
-    }
     info = checkpoint.info
     info = replace(
         info,
@@ -50,7 +46,15 @@ def bundle(
         card={"licence": "BSD-3-Clause", **card, **circumstances()},
         training={},
     )
-    print(save_checkpoint(info, half, overwrite=True))
+    print(save_checkpoint(info, halved(checkpoint.weights), overwrite=True))
+
+
+def halved(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights as float16, as they are bundled; integers stay."""
+    return {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in weights.items()
+    }
 
 
 def circumstances() -> dict[str, object]:

@@ -22,6 +22,9 @@ READABLE = ("rleseg-1", FORMAT)  # of the first, `old_names` translates
 _MOST_CHARACTERS = 2**24
 _DEEPEST = 32  # levels of a header; ours have six
 
+Diameter = Annotated[float, Within(0, 2**16, above=True)]
+"""Diameter of an object, in pixels."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
@@ -45,6 +48,11 @@ class ModelInfo:
         Settings and counters that a run needs to resume; empty in a released model.
     layout : dict
         JSON form of the `rleseg_core.tokens.PublishedLayout` of its token ids; empty: compact ids.
+    object_diameter : float or None
+        Median diameter of the objects that it was trained on, 2·sqrt(area/π), in resized pixels;
+        None where it is not known, as in models of version 0.1.
+    object_diameters : (float, float) or None
+        Their 5th and 95th percentiles.
     """
 
     path: Path
@@ -56,6 +64,8 @@ class ModelInfo:
     card: dict[str, object] = field(default_factory=dict)
     training: dict[str, object] = field(default_factory=dict)
     layout: dict[str, object] = field(default_factory=dict)
+    object_diameter: float | None = None
+    object_diameters: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -99,6 +109,8 @@ class _Header:
     card: Mapping[str, object] | None = None
     training: Mapping[str, object] | None = None
     layout: Mapping[str, object] | None = None
+    object_diameter: Diameter | None = None
+    object_diameters: tuple[Diameter, Diameter] | None = None
 
 
 def header_text(info: ModelInfo) -> str:
@@ -115,6 +127,9 @@ def header_text(info: ModelInfo) -> str:
     }
     if info.layout:
         header["layout"] = info.layout
+    if info.object_diameter is not None:
+        header["object_diameter"] = info.object_diameter
+        header["object_diameters"] = info.object_diameters
     return json.dumps(header)
 
 
@@ -146,6 +161,8 @@ def parse_header(path: Path, text: str) -> ModelInfo:
             card={name: _without_nan(value) for name, value in (header.card or {}).items()},
             training=training_state(header.training or {}),
             layout=dict(header.layout or {}),
+            object_diameter=header.object_diameter,
+            object_diameters=header.object_diameters,
         )
         check_header(info)
     except (ValueError, SchemeError, RecursionError) as error:
@@ -166,6 +183,7 @@ def check_header(info: ModelInfo) -> None:
     for name in ("name", "title", "licence", "note"):
         if not isinstance(info.card.get(name, ""), str | None):
             raise SchemeError(f"card.{name} must be text, got {str(info.card[name])[:40]!r}")
+    _check_diameters(info.object_diameter, info.object_diameters)
     config = ModelConfig.from_json(info.model)
     frames = {
         "mask_spec": info.mask_spec.n_frames,
@@ -183,6 +201,16 @@ def check_header(info: ModelInfo) -> None:
     tokenizer = tokenizer_of(info)
     check_max_tokens(tokenizer, config.tokens.max_tokens)
     _check_tokens(tokenizer, config)
+
+
+def _check_diameters(median: float | None, ends: tuple[float, float] | None) -> None:
+    """Raise unless the diameters of objects are all there and in order, or all missing."""
+    if median is None and ends is None:
+        return
+    if median is None or ends is None or not ends[0] <= median <= ends[1]:
+        raise SchemeError(
+            f"object_diameter must lie between the two object_diameters, got {median} and {ends}"
+        )
 
 
 def check_max_tokens(tokenizer: Tokenizer, max_tokens: int) -> None:

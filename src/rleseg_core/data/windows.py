@@ -14,6 +14,7 @@ from rleseg_core.data.labels import resize_labels
 from rleseg_core.data.stack import ImageStack
 from rleseg_core.errors import DataError
 from rleseg_core.memory import check_room
+from rleseg_core.normalisation import Normalisation
 from rleseg_core.spec import WindowSpec
 
 Prepared = TypeVar("Prepared")
@@ -148,6 +149,14 @@ class ModelFrame:
     no_data: np.ndarray | None = None
 
 
+def normalised_frame(
+    stack: ImageStack, frame: int, how: Normalisation
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A frame (Y, X, C) in [0, 1] at its own size, and where it has no data; see `normalise`."""
+    limits = stack.intensity_range() if how.rule == "type" else (0.0, 1.0)
+    return normalise(stack.picture(frame), how, limits)
+
+
 def model_frame(stack: ImageStack, frame: int, spec: WindowSpec) -> ModelFrame:
     """A frame as models see it, but for the patches.
 
@@ -160,9 +169,7 @@ def model_frame(stack: ImageStack, frame: int, spec: WindowSpec) -> ModelFrame:
     spec : WindowSpec
         With the image size I and the normalisation.
     """
-    how = spec.normalisation
-    limits = stack.intensity_range() if how.rule == "type" else (0.0, 1.0)
-    image, missing = normalise(stack.picture(frame), how, limits)
+    image, missing = normalised_frame(stack, frame, spec.normalisation)
     image = resize_image(image, resized_shape(stack.shape, spec))
     return ModelFrame(fill_up(image, spec.patch), missing)
 

@@ -9,6 +9,7 @@ from rleseg_core.inference.geometry import ids_in_source, masks_in_source, sourc
 from rleseg_core.inference.options import DraftSource, PredictOptions
 from rleseg_core.inference.output import PredictionSummary, predict_to_file
 from rleseg_core.inference.results import Segmentation, WindowResult
+from rleseg_core.inference.scale import Scale, trained_diameters
 from rleseg_core.inference.segmenter import Segmenter
 from rleseg_core.inference.stitch import Stitcher, StitchRule
 
@@ -17,6 +18,7 @@ __all__ = [
     "DraftSource",
     "PredictOptions",
     "PredictionSummary",
+    "Scale",
     "Segmentation",
     "Segmenter",
     "StitchRule",
@@ -28,4 +30,5 @@ __all__ = [
     "masks_in_source",
     "predict_to_file",
     "source_rectangle",
+    "trained_diameters",
 ]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from rleseg_core.checkpoints.header import Diameter
 from rleseg_core.checks import Count, check_fields
 from rleseg_core.decoding import GREEDY, Sampling
 from rleseg_core.errors import DataError
@@ -28,6 +29,11 @@ class PredictOptions:
     image_size : int, optional
         I, the longer side of a frame after resizing, in pixels, instead of the model's own: for
         images in which objects are larger or smaller than in those it was trained on.
+    diameter : float or 'auto', optional
+        Median diameter of the objects in source pixels, instead of `image_size`: frames are resized
+        so that they are as wide as those that the model was trained on. Auto: estimate it from the
+        images. By default it is estimated where the model knows its diameters and objects at its
+        own image size are not like them; other models keep their own image size.
     invert : bool, optional
         Whether dark and bright are exchanged, for dark cells on bright ground; as the model was
         trained by default.
@@ -44,13 +50,14 @@ class PredictOptions:
     Raises
     ------
     DataError
-        If a value is out of its range.
+        If a value is out of its range, or both image_size and diameter are given.
     """
 
     stitch: StitchRule = "centre"
     sampling: Sampling = GREEDY
     batch_size: Count | None = None
     image_size: ImageSide | None = None
+    diameter: Diameter | Literal["auto"] | None = None
     invert: bool | None = None
     contrast: Contrast | None = None
     draft: DraftSource = "none"
@@ -58,6 +65,8 @@ class PredictOptions:
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)
+        if self.image_size is not None and self.diameter is not None:
+            raise DataError("both decide on the size of frames: give image_size or diameter")
 
 
 DEFAULTS = PredictOptions()
@@ -70,6 +79,7 @@ class PredictKeywords(TypedDict, total=False):
     sampling: Sampling
     batch_size: int | None
     image_size: int | None
+    diameter: float | Literal["auto"] | None
     invert: bool | None
     contrast: Contrast | None
     draft: DraftSource

@@ -28,10 +28,12 @@ from rleseg_core.inference.memory import fitting_batch_size, smaller_batch_size
 from rleseg_core.inference.objects import painter
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
 from rleseg_core.inference.results import Segmentation, WindowResult
+from rleseg_core.inference.scale import Scale, ScaleFinder
 from rleseg_core.inference.token_source import Batch, TokenSource
 from rleseg_core.model import Pix2Seq
 from rleseg_core.normalisation import Contrast
 from rleseg_core.objects import ObjectTable
+from rleseg_core.objects.scale import DiameterEstimate
 from rleseg_core.spec import WindowSpec
 from rleseg_core.tokens import Event
 
@@ -82,6 +84,7 @@ class Segmenter:
         self.tokenizer = build_tokenizer(info)
         self._tables = self.tokenizer.grammar.on(self.device)
         self._source = TokenSource(self.model, self.tokenizer, self._tables, dtype)
+        self._scales = ScaleFinder(info, self.model, self.tokenizer, self._source)
 
     @classmethod
     def from_checkpoint(
@@ -217,7 +220,7 @@ class Segmenter:
         outputs = choose_arrays(
             stack.shape[:3], frames, classes, objects, wants_objects=wants_objects
         )
-        spec = self.window_spec(options.image_size, options.invert, options.contrast)
+        spec = self._spec_for(stack, options)
         windows = [
             window
             for window in plan_windows(stack.shape, spec)
@@ -269,6 +272,41 @@ class Segmenter:
     ) -> WindowSpec:
         """Windows of the model, with what is given in place of its own; see `PredictOptions`."""
         return self.info.window_spec.changed(image_size, invert, contrast)
+
+    def _spec_for(self, stack: ImageStack, options: PredictOptions) -> WindowSpec:
+        """Windows of a stack, at the scale at which it is seen."""
+        size = self.scale(stack, options).image_size
+        return self.window_spec(size, options.invert, options.contrast)
+
+    def scale(
+        self,
+        stack: ImageStack,
+        options: PredictOptions = DEFAULTS,
+        **changes: Unpack[PredictKeywords],
+    ) -> Scale:
+        """The size at which `predict` sees the frames of a stack, which may have to be estimated.
+
+        An estimate takes a few seconds, and is remembered for the stack. Options and errors are
+        those of `predict`; a DataError also says that a diameter cannot be used.
+        """
+        options = replace(options, **changes)
+        spec = self.window_spec(options.image_size, options.invert, options.contrast)
+        return self._scales.scale(stack, options, spec)
+
+    def estimate_diameter(
+        self,
+        stack: ImageStack,
+        frames: Sequence[int] | None = None,
+        *,
+        invert: bool | None = None,
+        contrast: Contrast | None = None,
+    ) -> DiameterEstimate:
+        """How wide the objects of a stack are; see `ScaleFinder.estimate`.
+
+        `frames` are those that are looked at, by default up to three; grey values are as in
+        `PredictOptions`.
+        """
+        return self._scales.estimate(stack, self.window_spec(None, invert, contrast), frames)
 
     def trace(
         self,

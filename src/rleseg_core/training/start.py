@@ -16,6 +16,7 @@ from rleseg_core.parallel.processes import process_rank
 from rleseg_core.spec import ImageSide
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.data import TrainingData
+from rleseg_core.training.diameters import diameters_taught
 from rleseg_core.training.folder import check_run, is_own_model, lock_run, locked, unused_on_error
 from rleseg_core.training.reports import LAST, StepReport, logged, reports_until, with_message
 from rleseg_core.training.run_state import resumed_settings, saved_run
@@ -191,6 +192,8 @@ def _run(
         info = replace(saved, path=info.path)
     info = replace(info, card={**info.card, "subsample_rule": config.subsample_rule})
     data = data.split(info.window_spec.n_frames)
+    if not resumed:
+        info = _with_diameters(info, data)
     sampler = data.sampler(info, config)
     validation = data.validation_batches(info, config.subsample_rule)
     if resumed:
@@ -203,3 +206,12 @@ def _run(
     trainer.overwrite = overwrite or (resumed and is_own_model(info.path, run_dir))
     run = with_message(trainer.run(), data.missing_classes_message())
     return logged(run, run_dir, kept=kept)
+
+
+def _with_diameters(info: ModelInfo, data: TrainingData) -> ModelInfo:
+    """The header with the diameters of the objects that are taught, in place of a base's."""
+    taught = diameters_taught(data.stacks, info.window_spec)
+    if taught is None:
+        return replace(info, object_diameter=None, object_diameters=None)
+    ends = (taught.low, taught.high)
+    return replace(info, object_diameter=taught.median, object_diameters=ends)

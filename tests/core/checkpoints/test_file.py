@@ -14,6 +14,7 @@ from rleseg_core.checkpoints import (
     read_info,
     save_checkpoint,
 )
+from rleseg_core.checkpoints.header import header_text, parse_header
 from rleseg_core.errors import CheckpointError
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
@@ -43,6 +44,27 @@ def test_round_trip(info):
     assert loaded.info.name == "Mine"
     assert all(torch.equal(loaded.weights[k], weights[k]) for k in weights)
     assert all(torch.equal(loaded.state[k], state[k]) for k in state)
+
+
+def test_header_knows_the_diameters_of_objects(info):
+    knowing = replace(info, object_diameter=27.5, object_diameters=(12.0, 48.25))
+    save_checkpoint(knowing, {"a": torch.ones(1)})
+    assert read_info(info.path) == knowing
+    save_checkpoint(info, {"a": torch.ones(1)}, overwrite=True)
+    with safe_open(info.path, framework="pt") as opened:
+        assert "object_diameter" not in json.loads(opened.metadata()["rleseg"])
+    assert read_info(info.path).object_diameter is None
+
+
+@pytest.mark.parametrize(
+    ("median", "ends"),
+    [(27.5, None), (None, (12, 48)), (50, (12, 48)), (10, (12, 48)), (0, (0, 1)), (5, (3, "x"))],
+)
+def test_diameters_that_do_not_go_together_are_refused(info, median, ends):
+    header = json.loads(header_text(info))
+    header |= {"object_diameter": median, "object_diameters": ends}
+    with pytest.raises(CheckpointError, match=r"damaged header .*object_diameter"):
+        parse_header(info.path, json.dumps(header))
 
 
 def test_half_precision_comes_back_as_float32(info):
