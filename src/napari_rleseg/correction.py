@@ -7,9 +7,11 @@ from pathlib import Path
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_rleseg.calibration import layer_metadata
 from napari_rleseg.earlier import (
     FOLDER,
     EarlierSession,
+    KeptObjects,
     OpenedCorrections,
     RefusedCorrections,
     begin_corrections,
@@ -26,6 +28,7 @@ from napari_rleseg.layers import (
     stack_shape,
 )
 from napari_rleseg.marks import ReviewMarks
+from napari_rleseg.object_correction import ObjectCorrection
 from napari_rleseg.recorder import CorrectionRecorder
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.signals import listen
@@ -69,6 +72,7 @@ class MaskCorrection(QObject):
         self._session = session
         self.recorder: CorrectionRecorder | None = None
         self.notes: tuple[str, ...] = ()
+        self.objects = ObjectCorrection(session, self)
         self._source: Labels | None = None
         self._compare: Labels | None = None
         self.marks: ReviewMarks | None = None
@@ -130,7 +134,8 @@ class MaskCorrection(QObject):
         self.started.emit()
         image = self._session.image
         path = None if image is None else self._session.path_of(image)
-        self._runner.start(open_corrections, folder, path, read_only=read_only)
+        metadata = UNKNOWN if image is None else layer_metadata(image).for_masks()
+        self._runner.start(open_corrections, folder, path, read_only=read_only, metadata=metadata)
 
     def earlier_sessions(self) -> list[EarlierSession]:
         """Sessions on disk that belong to the session's image, the newest first."""
@@ -252,6 +257,7 @@ class MaskCorrection(QObject):
             marks.deleteLater()
         recorder.close()
         recorder.deleteLater()
+        self.objects.close()
         if self._compare in self._session.viewer.layers:
             self._session.viewer.layers.remove(self._compare)
         self._compare = None
@@ -286,7 +292,14 @@ class MaskCorrection(QObject):
             provenance=json.loads(json.dumps(provenance_of(layer), default=str)),  # plain JSON
             image_path=images,
             ignores=bool(notes(layer).get("ignores")),
+            objects=self._objects_of(layer, names),
         )
+
+    def _objects_of(self, layer: Labels, names: tuple[str, ...]) -> KeptObjects | None:
+        shown = self._session.objects
+        if shown.masks is not layer or shown.layer is None or shown.table.class_names != names:
+            return None
+        return KeptObjects(shown.layer.data, shown.table, layer_metadata(layer))
 
     def _report(self, reports: list[FrameCopied | FrameRecorded]) -> None:
         self.progressed.emit(reports[-1].frame + 1, self._n_frames())
@@ -327,6 +340,7 @@ class MaskCorrection(QObject):
         session.result = layer
         session.viewer.layers.selection.active = layer
         session.corrections = log
+        self.objects.open(product.objects, layer, self.recorder)
         if log.unreviewed_pixels() and not log.read_only:
             self.begin_marks()
         self.opened.emit()

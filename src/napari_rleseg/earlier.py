@@ -19,9 +19,12 @@ from rleseg_core.corrections import (
     read_header,
     recover,
 )
+from rleseg_core.corrections.objects import SessionObjects, keep_objects, open_objects
 from rleseg_core.data.arrays import ArrayLike, frames_array
 from rleseg_core.data.labels import without_ignored
+from rleseg_core.data.metadata import UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError, InUseError, UnwritableError
+from rleseg_core.objects import ObjectTable
 from rleseg_core.spec import IGNORED
 
 FOLDER = "corrections"
@@ -56,10 +59,32 @@ class OpenedCorrections:
         Its log.
     notes : tuple of str
         What the user is to know: sentences.
+    objects : SessionObjects or None
+        Its objects, which follow the masks; None if there are none.
     """
 
     log: CorrectionLog
     notes: tuple[str, ...] = ()
+    objects: SessionObjects | None = None
+
+
+@dataclass(frozen=True)
+class KeptObjects:
+    """The objects of a prediction, to be kept with its corrections.
+
+    Parameters
+    ----------
+    ids : (T, Y, X) uint32 array
+        Their ids.
+    table : ObjectTable
+        What is known of them.
+    metadata : StackMetadata
+        Of the images.
+    """
+
+    ids: ArrayLike
+    table: ObjectTable
+    metadata: StackMetadata = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -113,7 +138,12 @@ def find_earlier(
 
 
 def begin_corrections(
-    folder: Path, prediction: ArrayLike, *, ignores: bool = False, **options: object
+    folder: Path,
+    prediction: ArrayLike,
+    *,
+    ignores: bool = False,
+    objects: KeptObjects | None = None,
+    **options: object,
 ) -> Generator[FrameCopied, None, OpenedCorrections]:
     """Job that makes a session, as `create_session`, and opens it.
 
@@ -125,6 +155,8 @@ def begin_corrections(
         Class ids.
     ignores : bool
         Whether `IGNORED` among them stands for pixels that nobody has reviewed.
+    objects : KeptObjects, optional
+        Objects of the prediction.
     **options
         Those of `create_session`.
     """
@@ -137,14 +169,21 @@ def begin_corrections(
         n_frames, *size = prediction.shape
         source = frames_array(known, n_frames, tuple(size), np.dtype(prediction.dtype))
     yield from create_session(folder, source, **options)  # type: ignore[arg-type]
+    if objects is not None:
+        for _ in keep_objects(folder, objects.ids, objects.table, objects.metadata):
+            pass
     log = CorrectionLog(folder)
     for frame in range(log.shape[0] if ignores else 0):
         log.mark_unreviewed(frame, np.asarray(prediction[frame]) == IGNORED)
-    return OpenedCorrections(log)
+    return OpenedCorrections(log, (), open_objects(log, objects.metadata if objects else UNKNOWN))
 
 
 def open_corrections(
-    folder: Path, image: Path | None, *, read_only: bool = False
+    folder: Path,
+    image: Path | None,
+    *,
+    read_only: bool = False,
+    metadata: StackMetadata = UNKNOWN,
 ) -> Generator[FrameRecorded, None, OpenedCorrections | RefusedCorrections]:
     """Job that opens a session, and says what happened to it since it was closed.
 
@@ -156,6 +195,8 @@ def open_corrections(
         File of the image that the masks are shown on.
     read_only : bool
         Only look at it.
+    metadata : StackMetadata
+        Of that image.
     """
     n_recorded, restored = 0, []
     reports = recover(folder, read_only=read_only)
@@ -171,7 +212,10 @@ def open_corrections(
         return RefusedCorrections(folder, str(error))
     finally:
         reports.close()
-    return OpenedCorrections(log, tuple(_notes(log, n_recorded, restored, image)))
+    objects = open_objects(log, metadata)
+    for frame in () if objects is None else objects.update_all():
+        yield FrameRecorded(frame, 0, 0)
+    return OpenedCorrections(log, tuple(_notes(log, n_recorded, restored, image)), objects)
 
 
 def _notes(

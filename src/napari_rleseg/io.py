@@ -5,6 +5,7 @@ would make napari ask at every file which reader to take.
 """
 
 import json
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,13 @@ from napari.types import LayerData
 
 from napari_rleseg.calibration import NOTES, check_upright, layer_notes, metadata_of
 from napari_rleseg.layers import image_data, labels_attributes
+from napari_rleseg.object_colours import object_colormap
+from napari_rleseg.object_files import MASKS, ObjectFiles, load_objects
+from napari_rleseg.objects import object_features, objects_attributes, objects_name
 from napari_rleseg.overwriting import check_save
 from rleseg_core.corrections import CorrectionLog, with_marks
 from rleseg_core.corrections.header import HEADER, LABELS, LOG
+from rleseg_core.corrections.objects import CORRECTED, open_objects
 from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.arrays import ArrayLike
 from rleseg_core.data.formats.zarr import is_zarr
@@ -29,11 +34,11 @@ from rleseg_core.data.writers import metadata_of as recorded_metadata
 from rleseg_core.errors import DataError
 from rleseg_core.files import whole_file
 from rleseg_core.locks import lock_beside
+from rleseg_core.objects import ObjectTable
 from rleseg_core.spec import IGNORED
 
 RECORD = "viewer.json"  # in a session folder: which image its masks belong to
 FORMAT = "rleseg session 1"
-MASKS = "segmentation"
 
 
 def session_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
@@ -71,7 +76,7 @@ def read_session(path: str) -> list[LayerData]:
     layers = [image]
     masks = newest_masks(folder)
     if masks is not None and (masks.parent / HEADER).is_file():
-        layers.append(_corrected(masks.parent, name, metadata, folder))
+        layers += _corrected(masks.parent, name, metadata, folder)
     elif masks is not None:
         being_written = lock_beside(masks, "the masks").in_use()
         data, noted = open_written(masks, "r" if being_written else "r+")
@@ -80,16 +85,42 @@ def read_session(path: str) -> list[LayerData]:
         attributes["metadata"][NOTES]["session"] = str(folder)  # type: ignore[index]
         title = f"{name} masks" + (" (being written elsewhere)" if being_written else "")
         layers.append((data, attributes | {"name": title}, "labels"))
+        files = ObjectFiles.beside(masks)
+        if files.ids.is_dir() and not being_written:
+            deque(load_objects(files, data, noted.class_names, of_image), maxlen=0)
+        found = None if being_written else files.read(noted.class_names)
+        if found is not None:
+            layers.append(_objects_data(*found, files.ids, title, of_image))
     return layers
 
 
-def _corrected(corrections: Path, name: str, metadata: StackMetadata, folder: Path) -> LayerData:
+def _objects_data(
+    ids: ArrayLike, table: ObjectTable, path: Path, masks: str, metadata: StackMetadata
+) -> LayerData:
+    """Objects as layer data, with their table among the notes of the layer."""
+    attributes = objects_attributes(ids.shape, metadata, path, metadata.provenance)
+    attributes["metadata"][NOTES]["table"] = table  # type: ignore[index]
+    features, colours = object_features(table), object_colormap(table, "id")
+    made = {"name": objects_name(masks), "features": features, "colormap": colours}
+    return (ids, attributes | made, "labels")
+
+
+def _corrected(
+    corrections: Path, name: str, metadata: StackMetadata, folder: Path
+) -> list[LayerData]:
     """The masks of a correction session as layer data, to be looked at: the log has the truth."""
     log = CorrectionLog(corrections, read_only=True)
     masks = corrections / LABELS
     attributes = labels_attributes(log.class_names, masks, log.provenance, metadata.for_masks())
     attributes["metadata"][NOTES]["session"] = str(folder)  # type: ignore[index]
-    return (log.labels, attributes | {"name": f"{name} masks, corrected"}, "labels")
+    title = f"{name} masks, corrected"
+    layers = [(log.labels, attributes | {"name": title}, "labels")]
+    objects = open_objects(log, metadata)
+    if objects is not None:
+        deque(objects.update_all(), maxlen=0)
+        ids, path = objects.ids, corrections / CORRECTED
+        layers.append(_objects_data(ids, objects.table, path, title, metadata.for_masks()))
+    return layers
 
 
 def _recorded(record: Mapping[str, object], metadata: StackMetadata) -> StackMetadata:

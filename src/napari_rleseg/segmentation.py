@@ -8,13 +8,18 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_rleseg import tasks
-from napari_rleseg.jobs import Runner, show_failure
+from napari_rleseg.calibration import layer_metadata
+from napari_rleseg.jobs import InProcessRunner, Runner, show_failure
 from napari_rleseg.layers import class_names_of, current_frame, notes, show_frame, stack_shape
+from napari_rleseg.object_files import ObjectFiles, load_objects
+from napari_rleseg.objects import objects_layer
 from napari_rleseg.session import Session
 from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.errors import DataError
+from rleseg_core.objects import ObjectTable
 
 REFRESH_MS = 100  # least time between two redraws of the layer while windows arrive
+OBJECTS_EVERY = 5  # redraws of the masks for one of the objects, whose outlines take time
 STEP_MS = 10  # between the steps before the job, for the viewer to draw
 
 
@@ -49,6 +54,10 @@ class Segmentation(QObject):
         self.cancelling = False
         self._session = session
         self._layer: Labels | None = None
+        self._objects: tuple[Labels, ObjectTable] | None = None  # to be shown
+        self._reached: set[int] = set()
+        self._finished: list[ObjectTable] = []
+        self._n_redraws = 0
         self._dirty: set[int] = set()
         self._newest = 0
         self._shown: int | None = None  # the frame that we moved the viewer to
@@ -60,6 +69,9 @@ class Segmentation(QObject):
         self._step_timer.setSingleShot(True)
         self._step_timer.setInterval(STEP_MS)
         self._step_timer.timeout.connect(self._next_step)
+        self._loading = InProcessRunner("RLE Seg: reading objects", self)
+        self._loading.finished.connect(self._loaded)
+        self._loading.failed.connect(show_failure)
         self._runner: Runner | None = None  # the one that runs our job
         for runner in (session.reading, session.inference):
             runner.cancelled.connect(functools.partial(self._stop, runner))
@@ -92,7 +104,11 @@ class Segmentation(QObject):
         names = model.mask_spec.class_names
         self._newest, self._shown = (frames[0] if frames else 0), None
         self.running, self.cancelling = True, False
-        self._steps = [functools.partial(self._begin, settings, frames)]
+        self._steps = [
+            self._make_objects,
+            self._show_objects,
+            functools.partial(self._begin, settings, frames),
+        ]
         if self._can_take(session.result, shape, names):
             self._layer = session.result
         else:
@@ -142,6 +158,21 @@ class Segmentation(QObject):
             session.result.visible = False
         session.result = session.viewer.add_layer(self._layer)
 
+    def _make_objects(self) -> None:
+        """A layer for the objects of the result, if it has none yet."""
+        layer, shown = self._layer, self._session.objects
+        if layer is None or (shown.layer is not None and shown.masks is layer):
+            return
+        names, files = class_names_of(layer), ObjectFiles.beside(Path(str(notes(layer)["path"])))
+        ids, table = files.read(names) or (files.create(layer.data.shape), ObjectTable.empty(names))
+        self._objects = objects_layer(ids, layer, files.ids), table
+
+    def _show_objects(self) -> None:
+        if self._objects is not None and self._layer is not None:
+            objects, table = self._objects
+            self._objects = None
+            self._session.objects.show(objects, self._layer, table)
+
     def _begin(self, settings: tasks.SegmentSettings, frames: Sequence[int] | None) -> None:
         session = self._session
         if session.image is None or self._layer is None:
@@ -187,6 +218,8 @@ class Segmentation(QObject):
             assert isinstance(report, tasks.SegmentReport)
             self._dirty.add(report.frame)
             self._newest = report.frame
+            self._reached.update(report.reached)
+            self._finished += [] if report.finished is None else [report.finished]
         self.progressed.emit(reports[-1])
 
     def _finish(self, _: object) -> None:
@@ -206,7 +239,10 @@ class Segmentation(QObject):
         self._timer.stop()
         self._runner = None
         self._refresh()
+        self._refresh_objects()
         self.running = self.cancelling = False
+        if how != "finished":
+            self._load_objects()
         if self._layer is not None:
             self._layer.editable = True  # napari forgets the history of what is no longer there
             self._layer.refresh()
@@ -227,3 +263,35 @@ class Segmentation(QObject):
         if self._dirty:
             self._shown = here
         self._dirty.clear()
+        self._n_redraws += 1
+        if self._n_redraws % OBJECTS_EVERY == 0:
+            self._refresh_objects()
+
+    def _load_objects(self) -> None:
+        """Read the objects of a job that was ended: those of frames that were not finished too."""
+        layer = self._layer
+        if layer is None or self._session.objects.masks is not layer or self._loading.busy:
+            return
+        assert layer is not None
+        files = ObjectFiles.beside(Path(str(notes(layer)["path"])))
+        names = class_names_of(layer)
+        self._loading.start(load_objects, files, layer.data, names, layer_metadata(layer))
+
+    def _loaded(self, table: object) -> None:
+        objects = self._session.objects
+        if isinstance(table, ObjectTable) and objects.layer is not None and not self.running:
+            objects.replace(range(objects.n_frames), table)
+            objects.refresh()
+
+    def _refresh_objects(self) -> None:
+        """Show the objects of frames that are finished, and the ids that were painted."""
+        objects, layer = self._session.objects, self._layer
+        reached, finished = self._reached, self._finished
+        self._reached, self._finished = set(), []
+        if layer is None or objects.masks is not layer:
+            return
+        if reached or finished:
+            table = ObjectTable.concatenate([ObjectTable.empty(class_names_of(layer)), *finished])
+            objects.replace(reached | set(table.frame.tolist()), table)
+        elif self.running:
+            objects.refresh()

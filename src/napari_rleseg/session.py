@@ -13,10 +13,12 @@ from platformdirs import user_data_path
 from psygnal import Signal
 
 from napari_rleseg.calibration import NOTES, layer_metadata
-from napari_rleseg.io import MASKS, write_record
+from napari_rleseg.io import write_record
 from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
 from napari_rleseg.kept import file_notes, file_of
 from napari_rleseg.layers import labels_layer, notes, stack_shape
+from napari_rleseg.object_files import MASKS
+from napari_rleseg.objects import ObjectView
 from napari_rleseg.preferences import preference
 from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data.formats.zarr_writing import create_stack
@@ -51,6 +53,8 @@ class Session:
         Longer side of a frame after resizing, in pixels; None for that of the model.
     greys : GreyChoice
         Whether the model sees the images inverted, and at which contrast.
+    objects : ObjectView
+        The objects of `result`, and the layer that shows them.
     corrections : CorrectionLog or None
         Log of the corrections of `result`.
     inference, training, reading : Runner
@@ -73,6 +77,7 @@ class Session:
         self._greys = GreyChoice()
         self._corrections: CorrectionLog | None = None
         self._folder: Path | None = None
+        self.objects = ObjectView(viewer)
         threads = int(str(preference("inference", "threads"))) or None
         self.reading: Runner = InProcessRunner("RLE Seg: reading images")
         self.inference: Runner

@@ -14,6 +14,7 @@ import dask.array as da
 import numpy as np
 import zarr
 
+from napari_rleseg.object_files import ObjectFiles, ObjectWriter
 from rleseg_core.checkpoints import read_info
 from rleseg_core.data import IdOptions, ImageStack, LabelledStack
 from rleseg_core.data.formats.base import ReadOptions
@@ -26,6 +27,8 @@ from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.files import time_stamp, whole_file
 from rleseg_core.locks import lock_beside
 from rleseg_core.normalisation import AS_TRAINED, GreyChoice
+from rleseg_core.objects import ObjectTable
+from rleseg_core.objects.table import ObjectState
 
 if TYPE_CHECKING:
     from napari.types import LayerData
@@ -86,6 +89,10 @@ class SegmentReport:
         Windows per batch.
     device : str
         Device that the model runs on.
+    reached : tuple of int
+        Frames that were begun with the last window; their earlier objects are gone.
+    finished : ObjectTable or None
+        Objects of the frames that were finished with the last window; None if there are none.
     """
 
     n_done: int
@@ -95,6 +102,8 @@ class SegmentReport:
     seconds: float
     batch_size: int
     device: str
+    reached: tuple[int, ...] = ()
+    finished: ObjectTable | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +177,18 @@ def segmenter(model: Path, device: str = "auto") -> "Segmenter":
 def segment(
     images: Path, result: Path, settings: SegmentSettings, frames: Sequence[int] | None = None
 ) -> Generator[SegmentReport, None, None]:
-    """Segment a stack into a zarr array that the viewer shows; nobody else writes there meanwhile.
+    """Segment a stack into zarr arrays that the viewer shows; nobody else writes there meanwhile.
+
+    Parameters
+    ----------
+    images : Path
+        The stack.
+    result : Path
+        Array of the class masks; that of the objects is beside it, see `ObjectFiles`.
+    settings : SegmentSettings
+        Model, and how it is used.
+    frames : sequence of int, optional
+        Frames to segment, all by default; the others keep their masks and objects.
 
     Raises
     ------
@@ -188,30 +208,38 @@ def _segment(
     model = segmenter(settings.model, settings.device)
     labels = zarr.open_array(result, mode="r+")
     _note_hash(labels, model)
-    run = model.predict(
-        stack,
-        frames=frames,
-        stitch=settings.stitch,
-        sampling=Sampling(top_p=settings.top_p),
-        batch_size=settings.batch_size,
-        image_size=settings.image_size,
-        invert=settings.greys.invert,
-        contrast=settings.greys.contrast,
-        out=labels,
-    )
-    n_tokens, started = 0, time.perf_counter()
-    with closing(run):
-        for window in run:
-            n_tokens += window.tokens.size
-            yield SegmentReport(
-                n_done=window.n_done,
-                n_windows=window.n_windows,
-                frame=window.frames[0],
-                n_tokens=n_tokens,
-                seconds=time.perf_counter() - started,
-                batch_size=window.batch_size,
-                device=str(model.device),
-            )
+    metadata = StackMetadata.from_json(dict(labels.attrs.get(RECORD, {})))
+    files = ObjectFiles.beside(result)
+    state: ObjectState = "predicted" if model.tokenizer.scheme.blocks == "instance" else "pieces"
+    with ObjectWriter(files, labels, model.class_names, metadata, state) as objects:
+        run = model.segment(
+            stack,
+            frames=frames,
+            classes=labels,
+            objects=objects.ids,
+            stitch=settings.stitch,
+            sampling=Sampling(top_p=settings.top_p),
+            batch_size=settings.batch_size,
+            image_size=settings.image_size,
+            invert=settings.greys.invert,
+            contrast=settings.greys.contrast,
+        )
+        n_tokens, started = 0, time.perf_counter()
+        with closing(run):
+            for window in run:
+                n_tokens += window.tokens.size
+                reached = objects.add(window.frames, window.finished)
+                yield SegmentReport(
+                    n_done=window.n_done,
+                    n_windows=window.n_windows,
+                    frame=window.frames[0],
+                    n_tokens=n_tokens,
+                    seconds=time.perf_counter() - started,
+                    batch_size=window.batch_size,
+                    device=str(model.device),
+                    reached=reached,
+                    finished=window.finished if len(window.finished) else None,
+                )
 
 
 def _note_hash(labels: zarr.Array, model: "Segmenter") -> None:

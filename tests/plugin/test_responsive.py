@@ -69,7 +69,8 @@ def test_beginning_to_segment_does_one_step_a_turn(segment, session, qtbot, monk
     """A new array on disk, a new layer, the job: napari draws between them."""
     layers, segmentation = session.viewer.layers, segment.segmentation
     n_before, done = len(layers), []
-    for name in ("_make_layer", "_show_layer", "_begin"):
+    steps = ("_make_layer", "_show_layer", "_make_objects", "_show_objects", "_begin")
+    for name in steps:
         step = getattr(segmentation, name)
         monkeypatch.setattr(
             segmentation, name, lambda *args, name=name, step=step: (done.append(name), step(*args))
@@ -77,11 +78,11 @@ def test_beginning_to_segment_does_one_step_a_turn(segment, session, qtbot, monk
     segment.button.click()
     assert (len(layers), done) == (n_before, [])
     assert segment.button.text() == "Cancel"
-    for expected in ("_make_layer", "_show_layer", "_begin"):
+    for expected in steps:
         segmentation._step_timer.stop()
         segmentation._next_step()
         assert done[-1] == expected
-    assert len(done) == 3
+    assert len(done) == len(steps)
     with qtbot.waitSignal(segmentation.stopped):
         pass
 

@@ -204,10 +204,12 @@ def test_damaged_model_leaves_the_panel_ready(panel, session, tiny_model, qtbot,
 
 def test_session_can_be_opened_again(panel, session, cells, qtbot):
     finish(panel, qtbot)
-    images, masks = read_session(str(session.folder))
+    images, masks, objects = read_session(str(session.folder))
     np.testing.assert_array_equal(np.asarray(images[0]), cells.images)
     np.testing.assert_array_equal(np.asarray(masks[0]), np.asarray(session.result.data))
     assert masks[1]["features"]["class"] == ["background", "ipsc", "dfc"]
+    np.testing.assert_array_equal(np.asarray(objects[0]), np.asarray(session.objects.layer.data))
+    assert objects[1]["features"]["index"].tolist() == session.objects.table.id.tolist()
 
 
 def test_opened_session_has_the_image_size_it_was_segmented_at(panel, session, tiny_model, qtbot):

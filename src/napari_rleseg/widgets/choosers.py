@@ -75,7 +75,8 @@ class LayerBox(QComboBox):
         if self._none is not None:
             self.addItem(self._none, None)
         for layer in self._layers:
-            if isinstance(layer, self._kind) and not notes(layer).get("preview"):
+            known = notes(layer) if isinstance(layer, self._kind) else {"preview": True}
+            if not (known.get("preview") or known.get("objects")):
                 self.addItem(printable(layer.name), layer)
         self.layer = kept
         self.blockSignals(False)

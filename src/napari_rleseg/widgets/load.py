@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from napari.layers import Labels, Layer
@@ -21,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_rleseg.jobs import show_failure
 from napari_rleseg.layers import notes, provenance_of, show_image, show_labels
 from napari_rleseg.masks import OpenedMasks, UnclearMasks
+from napari_rleseg.objects import prepare
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.shown import shown, without_options
 from napari_rleseg.widgets.controls import form_layout, text_label
@@ -34,6 +36,7 @@ from rleseg_core.data.formats.registry import dialog_filter
 from rleseg_core.data.ids import IdChoice
 from rleseg_core.errors import CheckpointError
 from rleseg_core.normalisation import GreyChoice
+from rleseg_core.objects import ObjectTable
 from rleseg_core.text import printable
 
 
@@ -137,6 +140,7 @@ class LoadWidget(QWidget):
                 self._report(image, image.data.shape, str(image.dtype), "simulated")
             case list(layers):
                 image, *masks = self._add(layers)
+                _show_objects(self._session, masks)
                 if masks and self._session.path_of(masks[0]) is not None:
                     self._session.result = masks[0]
                     size = provenance_of(masks[0]).get("image_size")
@@ -234,6 +238,16 @@ class LoadWidget(QWidget):
         layout.addWidget(self.busy)
         layout.addWidget(self.info)
         layout.addStretch()
+
+
+def _show_objects(session: Session, layers: list[Layer]) -> None:
+    """Show the objects of masks, which come after these in a session; none if there are none."""
+    session.objects.clear()
+    for masks, ids in pairwise(layers):
+        table = notes(ids).pop("table", None)
+        if isinstance(table, ObjectTable):
+            prepare(ids)
+            session.objects.show(ids, masks, table)
 
 
 def _choose_sample_model(session: Session) -> None:

@@ -25,6 +25,7 @@ from napari_rleseg.widgets.advanced import AdvancedSettings
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
 from napari_rleseg.widgets.controls import clock, form_layout, text_label
 from napari_rleseg.widgets.greys import GreyValues
+from napari_rleseg.widgets.objects import ObjectsPanel
 from rleseg_core.data.windows import resized_shape
 from rleseg_core.errors import DataError, RlesegError
 from rleseg_core.spec import WindowSpec
@@ -63,6 +64,7 @@ class SegmentWidget(QWidget):
         self.progress.setFormat("%v of %m windows")
         self.progress.hide()
         self.status = text_label()
+        self.objects = ObjectsPanel(session)
         self._lay_out()
         self.image.chosen.connect(self._choose_image)
         self.model.chosen.connect(self._choose_model)
@@ -135,7 +137,7 @@ class SegmentWidget(QWidget):
         layout.addWidget(self.scale)
         layout.addWidget(self.greys)
         layout.addWidget(self.advanced)
-        for part in (self.follow_box, self.button, self.progress, self.status):
+        for part in (self.follow_box, self.button, self.progress, self.status, self.objects):
             layout.addWidget(part)
         layout.addStretch()
 

@@ -239,7 +239,7 @@ class ObjectTable:
         n_frames = int(self.frame.max(initial=-1)) + 1 if n_frames is None else n_frames
         keys = self.frame * self.n_classes + self.class_id - 1
         counts = np.bincount(keys, minlength=n_frames * self.n_classes)
-        return counts.reshape(-1, self.n_classes)[:n_frames]
+        return counts.reshape(-1 if self.n_classes else n_frames, self.n_classes)[:n_frames]
 
     def class_map(self, ids: np.ndarray) -> np.ndarray:
         """Class ids (T, Y, X) uint8 of a stack of ids; 0 where the table knows no object."""

@@ -180,3 +180,7 @@ def test_columns_must_fit_each_other(table):
         ObjectTable(class_names=names, id=table.id, state=np.full(3, "lost"), **columns)
     with pytest.raises(DataError, match="class id 2"):
         ObjectTable(class_names=names[:1], id=table.id, state=table.state, **columns)
+
+
+def test_table_without_classes_has_no_counts():
+    assert ObjectTable.empty(()).counts(3).shape == (3, 0)
