@@ -27,7 +27,7 @@ from benchmarks import report
 from benchmarks.learn_ablate import Trial, ablate, ablation_table
 from benchmarks.learn_data import DATA, Fields, load_fields
 from benchmarks.learn_recipe import CHANGES, Recipe, RivalRecipe, our_recipe
-from benchmarks.learn_score import measure
+from benchmarks.learn_score import measure, with_pieces
 from benchmarks.learn_step import step_table, time_steps
 from benchmarks.learn_train import Ours, Rival, Trained, count, segmented, train_for
 from rleseg_core.checkpoints import build_model
@@ -37,18 +37,25 @@ CONTENDERS = ("ours", "unet")
 PARTS = ("train", "validation", "test")
 TIMED_STEPS = 30
 ROWS = {
-    "dice": ("Dice, all pixels", "{:.4f}"),
-    "dice_per_image": ("Dice, mean over images", "{:.4f}"),
-    "boundary_f": ("boundary F-score", "{:.4f}"),
-    "ap50": ("AP of objects at IoU 0.5", "{:.4f}"),
-    "ap": ("AP, mean of IoU 0.5 to 0.95", "{:.4f}"),
+    "ap50": ("AP of objects at IoU 0.5", "{:.3f}"),
+    "ap75": ("AP of objects at IoU 0.75", "{:.3f}"),
+    "ap": ("AP, mean of IoU 0.5 to 0.95", "{:.3f}"),
+    "f1": ("F1 of objects at IoU 0.5", "{:.3f}"),
+    "pq": ("panoptic quality", "{:.3f}"),
+    "sq": ("segmentation quality", "{:.3f}"),
+    "rq": ("recognition quality", "{:.3f}"),
+    "outline_f": ("boundary F of outlines, 2 pixels", "{:.3f}"),
+    "dice": ("Dice, all pixels", "{:.3f}"),
+    "dice_per_image": ("Dice, mean over images", "{:.3f}"),
+    "n_predicted": ("objects found", "{:,}"),
+    "n_objects": ("true objects", "{:,}"),
     "seconds": ("seconds per image", "{:.2f}"),
     "n_parameters": ("parameters", "{:,}"),
     "n_steps": ("steps", "{:,}"),
     "minutes": ("minutes of training", "{:.1f}"),
     "encoding_share": ("encoding, share of a step", "{:.1%}"),
 }
-COLUMNS = {"ours": "ours", "unet": "U-Net", "truth": "the truth"}  # as components
+COLUMNS = {"ours": "ours", "unet": "U-Net", "truth": "true classes"}  # as connected pieces
 
 
 def rival(arguments: argparse.Namespace) -> None:
@@ -66,7 +73,7 @@ def rival(arguments: argparse.Namespace) -> None:
         else:
             model = Rival(fields, recipe, opponent, arguments.seed, device, n_ours)
         trained: Trained = train_for(arguments.minutes, model.begin, device, name=name)
-        quality = measure(trained.predict, fields.test, fields.class_names, fields.smallest)
+        quality = measure(trained.predict, fields.test, fields.class_names)
         results[name] = {
             **asdict(quality),
             "n_parameters": model.n_parameters,
@@ -88,14 +95,15 @@ def rival(arguments: argparse.Namespace) -> None:
 
 
 def perfect(fields: Fields) -> dict[str, object]:
-    """What the true masks would score: objects that touch are one component."""
+    """What the true classes would score: objects that touch are one component."""
     stacks = {id(stack.images): stack for stack in fields.test}
     quality = asdict(
         measure(
-            lambda images, frame: stacks[id(images)].class_frame(frame),
+            lambda images, frame: with_pieces(
+                stacks[id(images)].class_frame(frame), fields.smallest
+            ),
             fields.test,
             fields.class_names,
-            fields.smallest,
         )
     )
     return {key: value for key, value in quality.items() if key != "seconds"}
@@ -108,10 +116,9 @@ def rescore(arguments: argparse.Namespace) -> None:
     results = {
         str(path): asdict(
             measure(
-                segmented(path, recipe.stitch, device),
+                segmented(path, recipe.stitch, device, fields.smallest),
                 fields.test,
                 fields.class_names,
-                fields.smallest,
             )
         )
         for path in arguments.files
@@ -197,6 +204,7 @@ def ablation(arguments: argparse.Namespace) -> None:
 def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
     """The recipe for the data, with what the command line changes."""
     names = {"size": "size", "patch": "patch", "mask_size": "mask", "batch_size": "batch_size"}
+    names |= {"diameter": "diameter"}
     given = {own: getattr(arguments, name) for name, own in names.items()}
     given = {own: value for own, value in given.items() if value is not None}
     recipe = our_recipe(arguments.data)
@@ -251,6 +259,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     common.add_argument("--patch", type=int, help="P, if not the recipe's")
     common.add_argument("--mask-size", type=int, help="S, if not the recipe's")
     common.add_argument("--batch-size", type=int, help="if not the recipe's")
+    common.add_argument(
+        "--diameter", type=float, help="resize frames so that objects have it, in pixels"
+    )
     common.add_argument("--json", type=Path, help="file to write the figures to")
     timed = argparse.ArgumentParser(add_help=False)
     timed.add_argument("--cpu-minutes", "--minutes", dest="minutes", type=float, required=True)

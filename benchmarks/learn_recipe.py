@@ -29,6 +29,9 @@ class Recipe:
         For several classes; of one, its runs say no class.
     patch, stride, mask, n_frames : int
         P, its stride in inference, S, N.
+    diameter : float or None
+        Median diameter of objects, in pixels, to which frames are resized; None: the image size
+        is that of the source.
     max_tokens : int
         L.
     stitch : {'centre', 'last', 'vote'}
@@ -45,6 +48,7 @@ class Recipe:
     stride: int = 96
     mask: int = 32
     n_frames: int = 1
+    diameter: float | None = None
     max_tokens: int = 512
     stitch: StitchRule = "centre"
     model: Mapping[str, object] = field(default_factory=dict)
@@ -65,11 +69,12 @@ class Recipe:
         return asdict(replace(self, model=dict(self.model), train=dict(self.train)))
 
     def window_spec(self, fields: Fields) -> WindowSpec:
-        """Windows of both contenders."""
+        """Windows of all contenders."""
+        size = fields.image_size if self.diameter is None else fields.image_size_for(self.diameter)
         return WindowSpec(
             patch=self.patch,
             patch_stride=self.stride,
-            image_size=fields.image_size,
+            image_size=size,
             n_frames=self.n_frames,
         )
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks.learn_data import Fields
 from benchmarks.learn_recipe import Recipe, RivalRecipe
+from benchmarks.learn_score import Predict, Segmented, with_pieces
 from rleseg_core.data import ImageStack, resized_shape
 from rleseg_core.data.windows import model_frame
 from rleseg_core.inference import Segmenter, StitchRule
@@ -28,7 +29,6 @@ from rleseg_core.training.sampling import DrawnBatch, patches_on
 PROBE, COLD = 20, 4  # steps whose cost says how many there will be; the first are not typical
 N_LINES = 40  # of progress
 
-Predict = Callable[[ImageStack, int], np.ndarray]
 Losses = Generator[float, None, Predict]
 """A run: the loss of each step, and at last what segments a frame."""
 
@@ -63,7 +63,7 @@ class Trained:
     Parameters
     ----------
     predict : callable
-        Class ids (Y, X) uint8 of a frame of a stack, in source pixels.
+        Segments a frame of a stack.
     n_steps : int
         Optimizer steps.
     minutes, probe_minutes : float
@@ -160,6 +160,7 @@ class Ours:
         self, fields: Fields, recipe: Recipe, seed: int, device: torch.device, folder: Path
     ) -> None:
         self.recipe, self.seed, self.device, self.folder = recipe, seed, device, folder
+        self.smallest = fields.smallest
         self.info = recipe.header(fields, folder / "model.safetensors")
         self.sampler = recipe.sampler(fields, self.info.mask_spec.size, seed)
         self.trainer: Trainer  # of the latest run
@@ -182,19 +183,19 @@ class Ours:
                 try:
                     report = next(run)
                 except StopIteration as end:
-                    return segmented(end.value, self.recipe.stitch, self.device)
+                    return segmented(end.value, self.recipe.stitch, self.device, self.smallest)
                 yield report.loss
         finally:
             run.close()
 
 
-def segmented(model: Path, stitch: StitchRule, device: torch.device) -> Predict:
-    """What a model file of ours says of single frames."""
+def segmented(model: Path, stitch: StitchRule, device: torch.device, smallest: int) -> Predict:
+    """What a model file of ours says of single frames; pieces of that size are objects."""
     segmenter = Segmenter.from_checkpoint(model, str(device))
 
-    def predict(stack: ImageStack, frame: int) -> np.ndarray:
+    def predict(stack: ImageStack, frame: int) -> Segmented:
         run = segmenter.predict(stack, frames=[frame], stitch=stitch)
-        return product_of(run)[frame]
+        return with_pieces(product_of(run)[frame], smallest)
 
     return predict
 
@@ -226,7 +227,7 @@ class Rival:
         self.recipe, self.seed, self.device = recipe, seed, device
         self.spec, side = ours.window_spec(fields), ours.patch
         self.n_channels = min(fields.n_channels, 3)
-        self.n_classes = len(fields.class_names)
+        self.n_classes, self.smallest = len(fields.class_names), fields.smallest
         self.sampler = ours.sampler(fields, (side, side), seed)
         widths = range(2, 129)
         above = bisect_left(widths, n_parameters, key=lambda width: count(self.net(width)))
@@ -299,7 +300,7 @@ class Rival:
         from monai.inferers import sliding_window_inference
 
         @torch.inference_mode()
-        def predict(stack: ImageStack, frame: int) -> np.ndarray:
+        def predict(stack: ImageStack, frame: int) -> Segmented:
             image = model_frame(stack, frame, self.spec).image
             with half_on(self.device):
                 logits: Tensor = sliding_window_inference(
@@ -310,7 +311,7 @@ class Rival:
                     overlap=self.recipe.overlap,
                     mode="gaussian",
                 )
-            return in_source(logits.float(), stack.shape, self.spec)
+            return with_pieces(in_source(logits.float(), stack.shape, self.spec), self.smallest)
 
         return predict
 

@@ -15,7 +15,7 @@ import numpy as np
 from natsort import natsorted
 from PIL import Image
 
-from rleseg_core.data import ImageStack, LabelledStack, varied_stack
+from rleseg_core.data import ImageStack, LabelledStack, classes_from_instances, varied_stack
 from rleseg_core.data.windows import model_frame, model_labels
 from rleseg_core.normalisation import ROBUST, Normalisation
 from rleseg_core.spec import WindowSpec
@@ -45,6 +45,7 @@ class Source:
         Which are never taught, in words.
     every : int
         One in so many of the other frames teaches: neighbours of a movie are alike.
+        Prepared copies have all frames.
     largest : int
         Longer side of prepared copies, at most.
     """
@@ -144,9 +145,7 @@ def split(folder: Path, source: str) -> tuple[LabelledStack, list[int], list[int
     never = set(held_out(source, names))
     taught = [frame for frame, name in enumerate(names) if name not in never]
     out = [frame for frame, name in enumerate(names) if name in never]
-    if not (folder / _PREPARED).exists():  # prepared copies are those that are used
-        taught, out = taught[:: kind.every], out[:: kind.every]
-    return whole, taught, out
+    return whole, taught[:: kind.every], out[:: kind.every]
 
 
 def load(
@@ -186,20 +185,21 @@ def _resized(source: str, frame: int, size: int) -> tuple[np.ndarray, np.ndarray
 def resized(
     stack: LabelledStack, frame: int, size: int | None, how: Normalisation = ROBUST
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A frame (Y, X), normalised, and its classes (Y, X), both uint8 with that longer side."""
+    """A frame (Y, X), normalised, uint8, and ids of its objects, uint16, with that longer side."""
     spec = WindowSpec(patch=96, patch_stride=72, image_size=size, normalisation=how)
     image = model_frame(stack.images, frame, spec).image
-    classes = model_labels(stack.class_frame(frame), spec)
-    return np.rint(255 * image[..., 0]).astype(np.uint8), classes
+    ids = model_labels(_ids(stack, frame), spec)
+    return np.rint(255 * image[..., 0]).astype(np.uint8), ids.astype(np.uint16)
 
 
 def _stack(frames: Sequence[tuple[np.ndarray, np.ndarray]], name: str) -> LabelledStack:
-    images, classes = (np.stack(values) for values in zip(*frames, strict=True))
+    images, ids = (np.stack(values) for values in zip(*frames, strict=True))
     return LabelledStack(
         images=ImageStack.from_array(images, name=name),
         normalisation=_AS_IT_IS,
-        classes=classes,
+        classes=classes_from_instances(ids),
         class_names=CLASSES,
+        instances=ids,
     )
 
 
@@ -216,7 +216,15 @@ def with_few_levels(stack: LabelledStack, seed: int) -> LabelledStack:
         normalisation=_AS_IT_IS,
         classes=np.stack([stack.class_frame(frame) for frame in chosen]),
         class_names=CLASSES,
+        instances=np.stack([_ids(stack, frame) for frame in chosen]),
     )
+
+
+def _ids(stack: LabelledStack, frame: int) -> np.ndarray:
+    """Ids of objects of a frame, (Y, X) int32."""
+    ids = stack.instance_frame(frame)
+    assert ids is not None
+    return ids
 
 
 def synthetic(n_sequences: int, looks: dict[str, tuple[float, float]]) -> list[LabelledStack]:
@@ -224,9 +232,10 @@ def synthetic(n_sequences: int, looks: dict[str, tuple[float, float]]) -> list[L
     drawn = forked(_synthetic, [(seed, looks) for seed in range(n_sequences)])
     return [
         LabelledStack(
-            images=ImageStack.from_array(images), classes=classes, class_names=CLASSES
+            images=ImageStack.from_array(images), classes=classes_from_instances(ids),
+            class_names=CLASSES, instances=ids,
         )
-        for images, classes in drawn
+        for images, ids in drawn
     ]  # fmt: skip
 
 
@@ -235,11 +244,11 @@ def _synthetic(
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     stack = varied_stack(seed, class_names=CLASSES, looks=looks)
     images = [stack.images.frame(frame)[..., 0] for frame in stack.frames]
-    return np.stack(images), np.stack([stack.class_frame(frame) for frame in stack.frames])
+    return np.stack(images), np.stack([_ids(stack, frame) for frame in stack.frames])
 
 
 def prepare(folder: Path, out: Path) -> None:
-    """Write the frames of all sources that are used as PNG: small, normalised, with their classes.
+    """Write all frames of all sources as PNG: small, normalised, with the ids of their objects.
 
     Parameters
     ----------
@@ -249,12 +258,12 @@ def prepare(folder: Path, out: Path) -> None:
         A new folder, in which they have the same names.
     """
     for source, kind in SOURCES.items():
-        whole, taught, held = split(folder, source)
+        whole, _, _ = split(folder, source)
         names = [path.stem for path in files(folder / kind.images)]
         size = min(kind.largest, max(whole.images.shape[1:3]))
         for part in (kind.images, kind.masks):
             (out / part).mkdir(parents=True)
-        for frame in sorted([*taught, *held]):
+        for frame in range(whole.images.n_frames):
             parts = zip((kind.images, kind.masks), resized(whole, frame, size), strict=True)
             for part, values in parts:
                 Image.fromarray(values).save(out / part / f"{names[frame]}.png", optimize=True)

@@ -5,16 +5,26 @@ from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
 from benchmarks import learn, learn_train
 from benchmarks.learn_ablate import read_log
-from benchmarks.learn_data import load_fields, split_dsb2018, split_usiigaci
+from benchmarks.learn_data import (
+    DataName,
+    Fields,
+    load_fields,
+    split_bacteria,
+    split_dsb2018,
+    split_usiigaci,
+    split_yeast,
+)
 from benchmarks.learn_recipe import CHANGES, our_recipe
-from benchmarks.learn_score import large_components, measure
+from benchmarks.learn_score import Segmented, measure, with_pieces
 from benchmarks.learn_train import Clock, in_source
 
+from rleseg_core.data import ImageStack, LabelledStack, classes_from_instances
 from rleseg_core.spec import WindowSpec
 
 pytestmark = pytest.mark.benchmark
@@ -48,13 +58,13 @@ def test_both_contenders_are_trained_for_the_same_time_and_joined_in_a_table(
     capsys.readouterr()
     run(monkeypatch, "table", *files, "--json", str(tmp_path / "both.json"))
     table = rows(capsys.readouterr().out)
-    assert table[0] == ["", "ours", *["U-Net"] * (len(names) - 1), "the truth"]
+    assert table[0] == ["", "ours", *["U-Net"] * (len(names) - 1), "true classes"]
     assert len(table) == 2 + len(learn.ROWS)
     trained = str(tmp_path / "synthetic-0" / "model.safetensors")
     run(monkeypatch, "score", *TINY, trained)
     again = rows(capsys.readouterr().out)
     assert again[0] == ["", trained]
-    assert again[2] == table[2][:2]  # Dice
+    assert again[2] == table[2][:2]  # AP
     results = json.loads((tmp_path / "both.json").read_text())["results"]
     for name in names:
         found = results[name]
@@ -137,31 +147,91 @@ def test_every_fifth_nucleus_image_is_tested() -> None:
     assert sorted(chain(*split.values())) == names
 
 
-def test_the_splits_are_there(shared_dir: Path) -> None:
-    fields = load_fields("dsb2018", shared_dir / "data")
+def test_the_end_of_a_movie_is_tested() -> None:
+    split = split_bacteria([f"t{frame:03}" for frame in range(45)])
+    assert [int(name[1:]) for name in split["test"]] == list(range(36, 45))
+    assert [int(name[1:]) for name in split["validation"]] == [5, 11, 17, 23, 29, 35]
+    assert len(split["train"]) == 30
+    split = split_yeast([f"t{frame}" for frame in range(7)])
+    assert split == {"test": ["t5", "t6"], "validation": ["t4"], "train": ["t0", "t1", "t2", "t3"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "n_objects"),
+    [("dsb2018", [185, 13, 50], 5267), ("bacteria", [30, 6, 9], 482), ("yeast", [4, 1, 2], 446)],
+)
+def test_the_splits_are_there(
+    name: DataName, expected: list[int], n_objects: int, shared_dir: Path
+) -> None:
+    fields = load_fields(name, shared_dir / "data")
     counts = [len(part[0].frames) for part in (fields.train, fields.validation, fields.test)]
-    assert counts == [185, 13, 50]
+    assert counts == expected
     assert fields.n_channels == 1
+    assert len(fields.areas) == n_objects
+
+
+def test_smaller_copies_are_read_alike(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for frame in range(7):
+        for part in ("images", "masks"):
+            (tmp_path / "yeast_phase" / part).mkdir(parents=True, exist_ok=True)
+            values = rng.integers(0, 9, (12, 16)).astype(
+                np.uint8 if part == "images" else np.uint16
+            )
+            imageio.imwrite(tmp_path / "yeast_phase" / part / f"t{frame:03}.png", values)
+    fields = load_fields("yeast", tmp_path)
+    assert np.array_equal(fields.test[0].instance_frame(1), values)
+
+
+def test_frames_are_resized_by_the_diameter_of_objects() -> None:
+    ids = np.zeros((1, 60, 100), np.int32)
+    for number, side in enumerate((2, 10, 20), start=1):
+        ids[0, :side, 30 * number - 20 : 30 * number - 20 + side] = number
+    stack = LabelledStack(
+        images=ImageStack.from_array(np.zeros((1, 60, 100), np.uint8)),
+        classes=classes_from_instances(ids),
+        class_names=("cell",),
+        instances=ids,
+    )
+    fields = Fields(name="one", train=(stack,), validation=(), test=(), image_size=None)
+    assert fields.diameter == pytest.approx(2 * np.sqrt(100 / np.pi))
+    assert fields.smallest == 10
+    assert fields.image_size_for(2 * fields.diameter) == 200
+    recipe = learn.replace(our_recipe("yeast"), diameter=fields.diameter / 2)
+    assert recipe.window_spec(fields).image_size == 50
+    assert our_recipe("yeast").window_spec(fields).image_size is None
 
 
 def test_the_truth_scores_fully() -> None:
     fields = load_fields("synthetic", Path())
     stacks = fields.test[:1]
     truth = {id(stack.images): stack for stack in stacks}
-    quality = measure(
-        lambda images, frame: truth[id(images)].class_frame(frame), stacks, fields.class_names, 1
-    )
-    assert quality.dice == quality.dice_per_image == quality.boundary_f == 1
-    assert 0.4 < quality.ap < 1  # cells that touch are one component
+
+    def objects(images: ImageStack, frame: int) -> Segmented:
+        ids = truth[id(images)].instance_frame(frame)
+        assert ids is not None
+        return Segmented(truth[id(images)].class_frame(frame), ids)
+
+    quality = measure(objects, stacks, fields.class_names)
+    assert quality.dice == quality.dice_per_image == quality.outline_f == 1
+    assert quality.ap == quality.f1 == quality.pq == 1
+    assert quality.n_predicted == quality.n_objects > 0
     assert quality.n_images == 4
+    pieces = measure(
+        lambda images, frame: with_pieces(objects(images, frame).classes, 1),
+        stacks,
+        fields.class_names,
+    )
+    assert pieces.dice == 1
+    assert 0.4 < pieces.ap < 1  # cells that touch are one piece
+    assert pieces.outline_f < 1
 
 
-def test_small_components_are_no_objects() -> None:
+def test_small_pieces_are_no_objects() -> None:
     classes = np.zeros((8, 8), np.uint8)
     classes[1:4, 1:4], classes[6, 6] = 1, 1
-    ids = large_components(classes, 2)
-    assert (ids > 0).sum() == 9
-    assert (large_components(classes, 1) > 0).sum() == 10
+    assert (with_pieces(classes, 2).ids > 0).sum() == 9
+    assert (with_pieces(classes, 1).ids > 0).sum() == 10
 
 
 def test_logits_come_back_to_source_pixels() -> None:

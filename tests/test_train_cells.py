@@ -3,10 +3,13 @@
 import itertools
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
+import tifffile
 
 from rleseg_core.data import varied_stack
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -15,6 +18,7 @@ from rleseg_core.training.optim import learning_rate
 from rleseg_core.training.sampling import PatchSampler, SamplingOptions
 
 ROOT = Path(__file__).parents[1]
+SOURCES = ("bacteria", "yeast")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the processes are forked")
 
 
@@ -96,3 +100,32 @@ def test_held_out_images_are_those_of_the_models_before(scripts):
     movie = [f"t{n:03d}" for n in range(45)]
     assert scripts[0].held_out("bacteria", movie) == movie[34:]
     assert scripts[0].held_out("yeast", movie[:7]) == movie[5:7]
+
+
+def test_prepared_copies_keep_the_objects(scripts, tmp_path, monkeypatch):
+    data = scripts[0]
+    for source, n_frames in zip(SOURCES, (6, 7), strict=True):
+        kind = data.SOURCES[source]
+        for frame in range(n_frames):
+            stack = varied_stack(frame, n_frames=1, side=128)
+            for part, values in (
+                (kind.images, stack.images.frame(0)[..., 0]),
+                (kind.masks, stack.instance_frame(0).astype(np.uint16) * 300),
+            ):
+                (tmp_path / "all" / part).mkdir(parents=True, exist_ok=True)
+                tifffile.imwrite(tmp_path / "all" / part / f"t{frame:03d}.tif", values)
+    monkeypatch.setattr(
+        data, "SOURCES", {name: replace(data.SOURCES[name], largest=96) for name in SOURCES}
+    )
+    data.prepare(tmp_path / "all", tmp_path / "small")
+    for source, n_frames in zip(SOURCES, (6, 7), strict=True):
+        whole, taught, out = data.split(tmp_path / "small", source)
+        assert whole.images.shape[:3] == (n_frames, 96, 96)
+        full, *roles = data.split(tmp_path / "all", source)
+        assert [taught, out] == roles
+        ids, true = whole.instance_frame(0), full.instance_frame(0)
+        assert set(np.unique(ids)) <= set(np.unique(true))
+        assert len(np.unique(ids)) > 1
+    with dask.config.set(scheduler="synchronous"):  # forked processes have no threads
+        teaching, held_out = data.load(tmp_path / "small", ["yeast"])
+    assert all(stack.instances is not None for stack in [*teaching, *held_out["yeast"]])

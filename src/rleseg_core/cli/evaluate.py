@@ -50,7 +50,7 @@ class MetricOptions:
     tolerance : float or None
         Distance in pixels, 0 or more, at which boundaries still agree. It asks for boundary, too.
     objects : bool
-        The same as --metrics objects.
+        The same as --metrics objects,panoptic.
     concentration : bool
         The same as --metrics concentration.
     """
@@ -83,7 +83,7 @@ class MetricOptions:
             )
         names += ["boundary"] * (self.boundary or self.tolerance is not None)
         names += ["concentration"] * self.concentration
-        names += ["objects"] * (self.objects or with_objects)
+        names += ["objects", "panoptic"] * (self.objects or with_objects)
         return tuple(
             BoundaryScore(tolerance=self.tolerance) if metric is BoundaryScore else metric()
             for name, metric in IMAGE_METRICS.items()

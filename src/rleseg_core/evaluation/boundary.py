@@ -50,6 +50,54 @@ def boundary_counts(
     DataError
         If the shapes differ, or the tolerance is negative.
     """
+    tolerance = _checked(truth, predicted, tolerance)
+    counts = np.zeros((n_classes, 4), np.int64)
+    images = (labels.reshape(-1, *labels.shape[-2:]) for labels in (truth, predicted))
+    for true, given in zip(*images, strict=True):
+        true_edge, given_edge = _edge(true, IGNORED), _edge(given, IGNORED)
+        for label in range(1, n_classes + 1):
+            one, other = true_edge & (true == label), given_edge & (given == label)
+            counts[label - 1] += _agreeing(one, other, tolerance)
+    return counts
+
+
+def outline_counts(
+    truth: np.ndarray, predicted: np.ndarray, tolerance: float | None = None
+) -> np.ndarray:
+    """Pixels of the outlines of objects, and those with a counterpart in the other mask.
+
+    As `boundary_counts`, of ids of objects: pixels next to one of another object are of an outline,
+    too, so two objects that touch and are given as one miss the outlines between them.
+
+    Parameters
+    ----------
+    truth, predicted : (..., Y, X) integer
+        Ids of objects, of the same shape, 0 = background. Which object an outline is of does not
+        matter.
+    tolerance : float, optional
+        In pixels; by default `default_tolerance`.
+
+    Returns
+    -------
+    (1, 4) int64
+        As a row of `boundary_counts`: `boundary_f` gives its score.
+
+    Raises
+    ------
+    DataError
+        If the shapes differ, or the tolerance is negative.
+    """
+    tolerance = _checked(truth, predicted, tolerance)
+    counts = np.zeros((1, 4), np.int64)
+    images = (ids.reshape(-1, *ids.shape[-2:]) for ids in (truth, predicted))
+    for true, given in zip(*images, strict=True):
+        one, other = _edge(true) & (true != 0), _edge(given) & (given != 0)
+        counts[0] += _agreeing(one, other, tolerance)
+    return counts
+
+
+def _checked(truth: np.ndarray, predicted: np.ndarray, tolerance: float | None) -> float:
+    """The tolerance in pixels for two masks that fit each other."""
     if truth.shape != predicted.shape or truth.ndim < 2:
         raise DataError(
             f"predicted masks are {predicted.shape}, the truth is {truth.shape}; both must have "
@@ -59,19 +107,7 @@ def boundary_counts(
         tolerance = default_tolerance(truth.shape)
     if not 0 <= tolerance < math.inf:
         raise DataError(f"the tolerance of boundaries is {tolerance} pixels; it must be 0 or more")
-    counts = np.zeros((n_classes, 4), np.int64)
-    images = (labels.reshape(-1, *labels.shape[-2:]) for labels in (truth, predicted))
-    for true, given in zip(*images, strict=True):
-        true_edge, given_edge = _edge(true), _edge(given)
-        for label in range(1, n_classes + 1):
-            one, other = true_edge & (true == label), given_edge & (given == label)
-            counts[label - 1] += (
-                np.count_nonzero(one),
-                _n_near(one, other, tolerance),
-                np.count_nonzero(other),
-                _n_near(other, one, tolerance),
-            )
-    return counts
+    return tolerance
 
 
 def boundary_f(counts: np.ndarray) -> np.ndarray:
@@ -135,18 +171,29 @@ class BoundaryScore:
         return {"boundary_f": boundary_f(counts).tolist()}
 
 
-def _edge(labels: np.ndarray) -> np.ndarray:
-    """Pixels (Y, X) bool that have a neighbour of another class."""
+def _edge(labels: np.ndarray, ignored: int | None = None) -> np.ndarray:
+    """Pixels (Y, X) bool that have a neighbour with another label; `ignored` is none."""
     edge = np.zeros(labels.shape, bool)
     for before, after in (
         (np.s_[:-1], np.s_[1:]),
         (np.s_[:, :-1], np.s_[:, 1:]),
     ):
         differs = labels[before] != labels[after]
-        differs &= (labels[before] != IGNORED) & (labels[after] != IGNORED)
+        if ignored is not None:
+            differs &= (labels[before] != ignored) & (labels[after] != ignored)
         edge[before] |= differs
         edge[after] |= differs
     return edge
+
+
+def _agreeing(one: np.ndarray, other: np.ndarray, tolerance: float) -> tuple[int, int, int, int]:
+    """A row of `boundary_counts`, of boundary pixels (Y, X) bool."""
+    return (
+        int(np.count_nonzero(one)),
+        _n_near(one, other, tolerance),
+        int(np.count_nonzero(other)),
+        _n_near(other, one, tolerance),
+    )
 
 
 def _n_near(pixels: np.ndarray, others: np.ndarray, tolerance: float) -> int:

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from rleseg_core.evaluation.base import ImageMetric
 from rleseg_core.evaluation.boundary import BoundaryScore
 from rleseg_core.evaluation.concentration import ConcentrationError
-from rleseg_core.evaluation.instances import ObjectPrecision
+from rleseg_core.evaluation.instances import ObjectPrecision, PanopticQuality
 
 IMAGE_METRICS: dict[str, type[ImageMetric]] = {
     "boundary": BoundaryScore,
     "concentration": ConcentrationError,
     "objects": ObjectPrecision,
+    "panoptic": PanopticQuality,
 }
 """Metrics by the name that asks for them: a new one is a class and a line here."""
 

@@ -54,6 +54,8 @@ def test_objects_that_are_numbered_count_as_they_are(run, masks):
     cell = json.loads(told[1])["classes"]["cell"]
     assert (cell["n_objects"], cell["n_predicted"]) == (12, 8)
     assert cell["ap50"] == pytest.approx(4 / 16)  # the pair that touches is one piece, IoU below
+    assert cell["f1"] == cell["rq"] == pytest.approx(8 / 20)
+    assert cell["pq"] == pytest.approx(4 * cell["sq"] / (4 + 4 / 2 + 8 / 2), abs=1e-6)
     told = run(
         *(masks / "objects.tif", masks / "objects.tif", "--instances", "--predicted-instances"),
         *("--classes", "cell", "--json"),

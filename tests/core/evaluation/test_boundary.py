@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from rleseg_core.errors import DataError
-from rleseg_core.evaluation.boundary import boundary_counts, boundary_f, default_tolerance
+from rleseg_core.evaluation.boundary import (
+    boundary_counts,
+    boundary_f,
+    default_tolerance,
+    outline_counts,
+)
 
 
 def square(shift=0, label=1, side=100):
@@ -66,6 +71,26 @@ def test_boundary_between_touching_classes_belongs_to_both():
     mask[:, 5:] = 2
     counts = boundary_counts(mask, mask, 2)
     assert counts[:, 0].tolist() == [10, 10]
+
+
+def test_outlines_between_touching_objects_count():
+    truth = np.zeros((8, 10), int)
+    truth[2:6, 1:5], truth[2:6, 5:9] = 255, 300  # no id is a region that is ignored
+    as_one = np.where(truth > 0, 7, 0)
+    # rings of 12 pixels each; the ring around both has 20, and the 4 inside are at its ends
+    assert outline_counts(truth, as_one, 0).tolist() == [[24, 20, 20, 20]]
+    assert outline_counts(truth, truth[:, ::-1], 0).tolist() == [[24, 24, 24, 24]]
+    assert boundary_f(outline_counts(truth, as_one, 0)).item() == pytest.approx(40 / 44)
+    # at 1 pixel the inner ones next to the ends agree: they were 4 of each of two rows
+    assert outline_counts(truth, as_one, 1).tolist() == [[24, 24, 20, 20]]
+
+
+def test_outlines_of_stacks_add_up():
+    stack = np.random.default_rng(0).integers(0, 3, (2, 3, 9, 9))
+    each = sum(outline_counts(*pair, 1) for pair in zip(*stack, strict=True))
+    np.testing.assert_array_equal(outline_counts(*stack, 1), each)
+    with pytest.raises(DataError, match="tolerance"):
+        outline_counts(*stack, -1)
 
 
 def test_masks_without_boundary_have_no_score_and_a_boundary_against_none_scores_zero():

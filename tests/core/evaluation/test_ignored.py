@@ -6,7 +6,7 @@ import pytest
 from rleseg_core.evaluation.base import Masks
 from rleseg_core.evaluation.boundary import BoundaryScore
 from rleseg_core.evaluation.concentration import ConcentrationError
-from rleseg_core.evaluation.instances import ObjectPrecision
+from rleseg_core.evaluation.instances import ObjectPrecision, PanopticQuality
 from rleseg_core.evaluation.registry import IMAGE_METRICS
 from rleseg_core.evaluation.report import Evaluation
 from rleseg_core.evaluation.scores import confusion_matrix
@@ -28,7 +28,12 @@ def tables(truth, predicted, n_classes=2):
 
 
 def test_the_registry_is_covered():
-    assert set(IMAGE_METRICS.values()) == {BoundaryScore, ConcentrationError, ObjectPrecision}
+    assert set(IMAGE_METRICS.values()) == {
+        BoundaryScore,
+        ConcentrationError,
+        ObjectPrecision,
+        PanopticQuality,
+    }
 
 
 @pytest.mark.parametrize("n_classes", [1, 2])
@@ -69,7 +74,7 @@ def test_a_perfect_prediction_around_a_hole_is_perfect():
     predicted = np.where(truth == IGNORED, 2, truth)
     scores = tables(Masks(truth), Masks(predicted))
     for row in scores["classes"].values():
-        assert row["dice"] == row["boundary_f"] == row["ap"] == 1
+        assert row["dice"] == row["boundary_f"] == row["ap"] == row["pq"] == 1
         assert row["concentration_mae"] == 0
 
 

@@ -10,8 +10,11 @@ from rleseg_core.evaluation.instances import (
     IOU_THRESHOLDS,
     average_precision,
     components,
+    f1_score,
     instance_scores,
     match_counts,
+    panoptic_counts,
+    panoptic_quality,
 )
 
 
@@ -41,7 +44,29 @@ def test_counts_by_hand():
     scores = instance_scores(match_counts(truth, predicted))
     assert (scores.ap50, scores.ap75) == (0.5, 0.5)
     assert scores.ap == pytest.approx((6 * 2 / 4 + 4 * 1 / 5) / 10)
+    assert f1_score(counts) == pytest.approx([4 / 6, 4 / 6, 2 / 6])
+    assert scores.f1 == pytest.approx(4 / 6)
     assert (scores.n_objects, scores.n_predicted) == (3, 3)
+    panoptic = panoptic_counts(truth, predicted)
+    assert panoptic.tolist() == [3 / 4 + 1, 2, 1, 1]
+    quality = panoptic_quality(panoptic)
+    assert quality == pytest.approx((1.75 / (2 + 1 / 2 + 1 / 2), 1.75 / 2, 2 / 3))
+    assert quality.pq == pytest.approx(quality.sq * quality.rq)
+
+
+def test_panoptic_quality_of_images_is_that_of_all_their_objects():
+    truth = np.array([[[1, 1, 1, 0, 2, 2]], [[4, 4, 4, 4, 0, 0]]])
+    predicted = np.array([[[1, 1, 0, 0, 2, 2]], [[0, 0, 0, 0, 3, 3]]])
+    counts = sum(panoptic_counts(*pair) for pair in zip(truth, predicted, strict=True))
+    assert panoptic_quality(counts).pq == pytest.approx((2 / 3 + 1) / (2 + 1 / 2 + 1 / 2))
+
+
+def test_half_of_an_object_is_no_panoptic_match():
+    truth, predicted = np.array([[1, 1, 1, 1]]), np.array([[1, 1, 2, 2]])
+    assert panoptic_counts(truth, predicted).tolist() == [0, 0, 2, 1]
+    scores = panoptic_quality(panoptic_counts(truth, predicted))
+    assert (scores.pq, scores.rq) == (0, 0)
+    assert np.isnan(scores.sq)
 
 
 def test_thresholds_are_those_of_the_data_science_bowl():
@@ -76,7 +101,8 @@ def test_names_of_objects_do_not_matter(labels, names):
 
 def test_nothing_in_either_is_nan():
     empty = np.zeros((4, 4), np.int32)
-    assert np.isnan(instance_scores(match_counts(empty, empty)).ap)
+    scores = instance_scores(match_counts(empty, empty))
+    assert np.isnan([scores.ap, scores.f1, *panoptic_quality(panoptic_counts(empty, empty))]).all()
 
 
 @pytest.mark.parametrize("missing", ["truth", "predicted"])
@@ -84,7 +110,8 @@ def test_nothing_in_one_is_zero(missing):
     empty, full = np.zeros((4, 4), np.int32), np.eye(4, dtype=np.int32)
     pair = (empty, full) if missing == "truth" else (full, empty)
     scores = instance_scores(match_counts(*pair))
-    assert (scores.ap50, scores.ap75, scores.ap) == (0, 0, 0)
+    assert (scores.ap50, scores.ap75, scores.ap, scores.f1) == (0, 0, 0, 0)
+    assert panoptic_quality(panoptic_counts(*pair)).pq == 0
 
 
 def test_counts_of_images_add_up():
@@ -107,10 +134,12 @@ def test_components_of_nothing():
 
 
 def test_shapes_must_fit():
-    with pytest.raises(DataError, match=r"\(2, 3\).*\(3, 2\)"):
-        match_counts(np.zeros((3, 2), int), np.zeros((2, 3), int))
+    for count in (match_counts, panoptic_counts):
+        with pytest.raises(DataError, match=r"\(2, 3\).*\(3, 2\)"):
+            count(np.zeros((3, 2), int), np.zeros((2, 3), int))
 
 
 def test_ids_below_zero_are_refused():
-    with pytest.raises(DataError, match="id -1"):
-        match_counts(np.zeros((2, 2), int), np.full((2, 2), -1))
+    for count in (match_counts, panoptic_counts):
+        with pytest.raises(DataError, match="id -1"):
+            count(np.zeros((2, 2), int), np.full((2, 2), -1))

@@ -11,6 +11,7 @@ from rleseg_core.evaluation.boundary import BoundaryScore, boundary_counts, boun
 from rleseg_core.evaluation.concentration import ConcentrationError, concentration_mae
 from rleseg_core.evaluation.instances import (
     ObjectPrecision,
+    PanopticQuality,
     components,
     instance_scores,
     match_counts,
@@ -90,13 +91,18 @@ def test_objects_of_classes_are_their_pieces(evaluation, masks):
 def test_numbered_objects_are_taken_as_they_are():
     classes = np.ones((4, 4), np.uint8)
     objects = np.repeat([[1, 2]], 4, axis=0).repeat(2, axis=1)
-    evaluation = Evaluation(class_names=("cell",), metrics=(ObjectPrecision(),))
+    metrics = (ObjectPrecision(), PanopticQuality())
+    evaluation = Evaluation(class_names=("cell",), metrics=metrics)
     evaluation.add("0", Masks(classes, objects), Masks(classes))
     evaluation.add("1", Masks(classes, objects), Masks(classes, objects))
     tables = evaluation.tables()
     assert tables["0"]["cell"]["ap50"] == 0.5  # one piece is half right, one object is missed
     assert tables["1"]["cell"]["ap"] == 1.0
-    assert tables[POOLED]["cell"]["ap50"] == pytest.approx(3 / 4)
+    pooled = tables[POOLED]["cell"]
+    assert pooled["ap50"] == pytest.approx(3 / 4)
+    assert pooled["f1"] == pytest.approx(6 / 7)
+    assert pooled["pq"] == pytest.approx(2 / 3.5)  # a half is no match here
+    assert (pooled["sq"], pooled["rq"]) == (1, pytest.approx(4 / 7))
 
 
 def test_images_without_a_class_are_left_out_of_the_mean_of_images(evaluation):
