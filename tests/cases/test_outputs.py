@@ -45,6 +45,9 @@ COMMANDS = {
         "--csv",
     ),
     "stats plot": ("tokens", "stats", "{masks}", "--patch", 32, "-q", "--plot"),
+    "measure": ("measure", "{masks}", "--images", "{images}", "-q", "-o"),
+    "export file": ("export", "{masks}", "--as", "geojson", "-q", "-o"),
+    "export folder": ("export", "{masks}", "--as", "palette", "-q", "-o"),
     "train out": ("train", "{images}", "{masks}", "--classes", "ipsc,dfc", *NEW, "--out"),
     "train run": (
         *("train", "{images}", "{masks}", "--classes", "ipsc,dfc", *NEW),
@@ -62,6 +65,9 @@ SUFFIXES = {
     "evaluate plot": ".png",
     "fidelity csv": ".csv",
     "stats plot": ".png",
+    "measure": ".csv",
+    "export file": ".geojson",
+    "export folder": "",
     "train out": ".safetensors",
     "train run": "",
     "train from": ".safetensors",
@@ -215,6 +221,8 @@ FOREIGN = {
     "evaluate plot": b"II*\0 a TIFF",
     "fidelity csv": b"image,class,n_pixels\n",
     "stats plot": b"notes",
+    "measure": b"id,frame,class,class_id,confidence\n",
+    "export file": b'{"type": "FeatureCollection", "features": []}',
     "train out": b"weights of another program",
     "train from": b"weights of another program",
 }

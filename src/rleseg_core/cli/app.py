@@ -27,12 +27,12 @@ app = App(
 tokens = App(
     name="tokens",
     help="Show the vocabularies of schemes and the tokens of masks, and count them.",
-    sort_key=6,
+    sort_key=20,
 )
 models = App(
     name="models",
     help="List the installed models, and add those that the authors published.",
-    sort_key=7,
+    sort_key=21,
 )
 app.command(tokens)
 app.command(models)
@@ -55,6 +55,16 @@ _COMMANDS = (
         "Show what a file or folder of images or masks holds: series, channels, planes, sizes.",
     ),
     (app, "predict:predict", "Segment a stack, and write its masks to a file."),
+    (
+        app,
+        "measure:measure",
+        "Measure objects: size, shape, place and intensities, in pixels and physical units.",
+    ),
+    (
+        app,
+        "export:export",
+        "Write objects for other programs: COCO, ImageJ, QuPath, Cell Tracking Challenge, PNG.",
+    ),
     (
         app,
         "evaluate:evaluate",

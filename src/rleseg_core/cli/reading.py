@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     GivenReading = dict[str, Any]
     GivenMaskReading = dict[str, Any]
     GivenTruthReading = dict[str, Any]
+    GivenImageReading = dict[str, Any]
 else:
     GivenReading = given_fields(ReadOptions, _SPELLED, group=READING)
     GivenMaskReading = given_fields(ReadOptions, _SPELLED, group=MASK_READING, prefix="mask-")
     GivenTruthReading = given_fields(
         ReadOptions, _SPELLED, group=Group("Reading TRUTH", sort_key=21), prefix="truth-"
+    )
+    GivenImageReading = given_fields(
+        ReadOptions, _SPELLED, group=Group("Reading the images", sort_key=21), prefix="image-"
     )
 
 READ_OPTIONS = tuple(field.name.replace("_", "-") for field in fields(ReadOptions))

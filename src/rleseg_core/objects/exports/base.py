@@ -1,5 +1,6 @@
 """What an export consists of; `registry` lists the exports there are."""
 
+import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Literal
 
 from rleseg_core.errors import DataError
 from rleseg_core.objects.stack import FrameObjects, ObjectStack
-from rleseg_core.outputs import Output
+from rleseg_core.outputs import FILES_OF_DESKTOPS, Output, Recogniser
 
 Frames = Generator[FrameObjects, None, None]
 """What writes frames, and yields each once it is written."""
@@ -48,14 +49,14 @@ class Export:
     suffixes : tuple of str
         What the name of the file may end in; none where a folder is written.
     output : callable
-        Of path and frames: what is written, and what it may replace.
+        Of a path: what is written there, and what it may replace.
     write : callable
         Of objects, path, frames and options: write to a temporary path.
     """
 
     summary: str
     suffixes: tuple[str, ...]
-    output: Callable[[Path, Sequence[int]], Output]
+    output: Callable[[Path], Output]
     write: Callable[[ObjectStack, Path, Sequence[int], ExportOptions], Frames]
 
     def check_name(self, path: Path) -> None:
@@ -76,3 +77,25 @@ class Export:
                 f"cannot write {self.summary} to {path}: they are files in a folder, whose name "
                 f"has no suffix; leave out {path.suffix}"
             )
+
+
+def frame_folder(path: Path, what: str, names: str, is_ours: Recogniser) -> Output:
+    """A folder with a file for each frame as an output.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    what : str
+        What it is, with its article.
+    names : str
+        Regular expression of the names of its files.
+    is_ours : callable
+        Whether a file of such a name is ours.
+    """
+
+    def recognise(folder: Path) -> bool:
+        files = [one for one in folder.iterdir() if one.name not in FILES_OF_DESKTOPS]
+        return all(re.fullmatch(names, one.name) and is_ours(one) for one in files)
+
+    return Output(path, what, recognise, is_folder=True)

@@ -119,7 +119,7 @@ def _annotations(objects: FrameObjects) -> Iterator[dict[str, object]]:
         yield entry
 
 
-def _output(path: Path, frames: Sequence[int]) -> Output:
+def _output(path: Path) -> Output:
     return Output(path, "a file of COCO annotations", begins_with(_BEGIN.encode()))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from rleseg_core.errors import DataError, DataWarning
-from rleseg_core.objects.exports.base import Export, ExportOptions, Frames
+from rleseg_core.objects.exports.base import Export, ExportOptions, Frames, frame_folder
 from rleseg_core.objects.stack import ObjectStack
-from rleseg_core.outputs import Output, begins_with, result_folder
+from rleseg_core.outputs import Output, begins_with
 
 _LARGEST = np.iinfo(np.uint16).max
 _is_tiff = begins_with(b"II*\0", b"MM\0*")
@@ -56,13 +56,9 @@ def _names(frames: Sequence[int]) -> list[str]:
     return [f"mask{frame:0{digits}}.tif" for frame in frames]
 
 
-def _output(path: Path, frames: Sequence[int]) -> Output:
-    names = _names(frames)
-    return result_folder(
-        path,
-        "a folder of masks of the Cell Tracking Challenge",
-        names,
-        lambda folder: all(_is_tiff(folder / name) for name in names if (folder / name).exists()),
+def _output(path: Path) -> Output:
+    return frame_folder(
+        path, "a folder of masks of the Cell Tracking Challenge", r"mask\d{3,}\.tif", _is_tiff
     )
 
 

@@ -92,7 +92,7 @@ def _features(
         }
 
 
-def _output(path: Path, frames: Sequence[int]) -> Output:
+def _output(path: Path) -> Output:
     return Output(path, "a file of outlines (GeoJSON)", begins_with(_BEGIN.encode()))
 
 

@@ -83,7 +83,7 @@ def _is_ours(path: Path) -> bool:
         return all(name.lower().endswith(".roi") for name in file.namelist())
 
 
-def _output(path: Path, frames: Sequence[int]) -> Output:
+def _output(path: Path) -> Output:
     return Output(path, "a file of ImageJ regions", _is_ours)
 
 

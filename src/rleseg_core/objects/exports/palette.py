@@ -8,9 +8,9 @@ import numpy as np
 
 from rleseg_core.data.colours import as_rgb
 from rleseg_core.errors import DataError
-from rleseg_core.objects.exports.base import Export, ExportOptions, Frames
+from rleseg_core.objects.exports.base import Export, ExportOptions, Frames, frame_folder
 from rleseg_core.objects.stack import ObjectStack
-from rleseg_core.outputs import Output, begins_with, result_folder
+from rleseg_core.outputs import Output, begins_with
 
 N_COLOURS = 255  # of a palette, beside the background
 _GOLDEN = 0.618034  # turns of the colour wheel from an id to the next: neighbours differ
@@ -51,14 +51,8 @@ def _names(frames: Sequence[int]) -> list[str]:
     return [f"frame{frame:0{digits}}.png" for frame in frames]
 
 
-def _output(path: Path, frames: Sequence[int]) -> Output:
-    names = _names(frames)
-    return result_folder(
-        path,
-        "a folder of pictures by palette",
-        names,
-        lambda folder: all(_is_png(folder / name) for name in names if (folder / name).exists()),
-    )
+def _output(path: Path) -> Output:
+    return frame_folder(path, "a folder of pictures by palette", r"frame\d{4,}\.png", _is_png)
 
 
 PALETTE = Export(

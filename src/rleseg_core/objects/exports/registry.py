@@ -122,7 +122,7 @@ def export_stack(
     n_names = len(options.image_names)
     if n_names > 1 and n_names != stack.n_frames:
         raise DataError(f"got {n_names} names of images for {stack.n_frames} frames")
-    output = one.output(path, chosen)
+    output = one.output(path)
     read = [file for source in stack.inputs for file in source_files(source)]
     check_outputs([output], read, overwrite=overwrite)
     n_objects = 0
