@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from rleseg_core.cli.console import print_json, print_line, progress_bar
+from rleseg_core.cli.console import err, print_json, print_line, progress_bar
 from rleseg_core.cli.greys import GreyValues
 from rleseg_core.cli.options import FLAT, POSITIVE, Device, ImageSize, Reporting
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenReading
-from rleseg_core.cli.values import frames_of
+from rleseg_core.cli.values import diameter_of, frames_of
 from rleseg_core.data.formats.registry import input_kinds, output_suffixes
 from rleseg_core.errors import DataError
 from rleseg_core.reports import product_of
@@ -45,6 +45,10 @@ class PredictArguments:
     each : bool
         Segment each file, and each file of the folders, by itself, whatever its size. --out is a
         folder then, with a file of masks named after each. Those that are there are left.
+    diameter : str or None
+        Median diameter of the objects, pixels: frames are resized so that they are as wide as those
+        that the model was trained on. With auto it is estimated; without, only where the model's
+        own size does not fit.
     batch_size : int or None
         Windows that are decoded at once.
     draft : {'none', 'frame', 'dense'}
@@ -62,7 +66,10 @@ class PredictArguments:
     stitch: Literal["centre", "last", "vote"] = "centre"
     sampling: Literal["greedy", "nucleus"] = "greedy"
     frames: Annotated[str | None, Parameter(metavar="LIST", show_default="all")] = None
-    image_size: ImageSize = None
+    image_size: Annotated[ImageSize, Parameter(show_default="by the objects")] = None
+    diameter: Annotated[
+        str | None, Parameter(metavar="PX|auto", show_default="estimated where it matters")
+    ] = None
     batch_size: Annotated[
         int | None, POSITIVE, Parameter(group=SPEED, show_default="as many as fit")
     ] = None
@@ -99,20 +106,9 @@ def predict(
     """
     from rleseg_core.data import ImageStack
     from rleseg_core.data.writers import label_output
-    from rleseg_core.decoding import Sampling
     from rleseg_core.inference import Segmenter, check_result, predict_to_file
-    from rleseg_core.inference.options import PredictOptions
 
-    how = PredictOptions(
-        stitch=options.stitch,
-        sampling=Sampling(top_p=None if options.sampling == "greedy" else 0.4),
-        batch_size=options.batch_size,
-        image_size=options.image_size,
-        invert=options.greys.invert,
-        contrast=options.greys.limits,
-        draft=options.draft,
-        preview=options.preview,
-    )
+    how = _options(options)
     if options.each:
         _predict_each(stacks, options, how, overwriting, reporting)
         return
@@ -125,6 +121,9 @@ def predict(
     overwrite, update = overwriting.overwrite, options.update
     check_result(options.output, images, frames=frames, overwrite=overwrite, update=update)
     segmenter = Segmenter.from_checkpoint(options.model, options.device)
+    scale = segmenter.scale(images, how)
+    if scale.text and not reporting.quiet:
+        print_line(scale.text, err)
     run = predict_to_file(
         segmenter,
         images,
@@ -143,6 +142,32 @@ def predict(
             f"{summary.frames} frames, {summary.windows} windows, {summary.tokens} tokens "
             f"({summary.tokens_per_s:.0f}/s) in {summary.seconds:.1f} s: {options.output}"
         )
+
+
+def _options(options: PredictArguments) -> "PredictOptions":
+    """How stacks are segmented.
+
+    Raises
+    ------
+    DataError
+        If an option cannot be, or two exclude each other.
+    """
+    from rleseg_core.decoding import Sampling
+    from rleseg_core.inference.options import PredictOptions
+
+    if options.image_size is not None and options.diameter is not None:
+        raise DataError("both decide on the size of frames: give --image-size or --diameter")
+    return PredictOptions(
+        stitch=options.stitch,
+        sampling=Sampling(top_p=None if options.sampling == "greedy" else 0.4),
+        batch_size=options.batch_size,
+        image_size=options.image_size,
+        diameter=diameter_of(options.diameter),
+        invert=options.greys.invert,
+        contrast=options.greys.limits,
+        draft=options.draft,
+        preview=options.preview,
+    )
 
 
 def _predict_each(

@@ -1,7 +1,7 @@
 """Texts of the command line that stand for several values: frames, numbers, choices, classes."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from rleseg_core.errors import DataError
 from rleseg_core.normalisation import ROBUST, Contrast
@@ -86,6 +86,24 @@ def contrast_of(text: str) -> Contrast:
             f"got {text[:80]!r}"
         ) from None
     return ROBUST.changed(contrast=(low, high)).contrast or "auto"
+
+
+def diameter_of(text: str | None) -> float | Literal["auto"] | None:
+    """A diameter of a text such as '37.5', or 'auto'; None of None.
+
+    Raises
+    ------
+    DataError
+        If it is neither.
+    """
+    if text is None or text.strip() == "auto":
+        return None if text is None else "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(
+            f"--diameter takes the width of objects in pixels, as 37, or auto; got {text[:80]!r}"
+        ) from None
 
 
 def numbers_by_name(texts: Sequence[str]) -> dict[str, float]:

@@ -19,7 +19,9 @@ from rleseg_core.errors import DataWarning
 from rleseg_core.inference.existing import ExistingResult, check_result
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
 from rleseg_core.inference.results import WindowResult
+from rleseg_core.inference.scale import Scale
 from rleseg_core.inference.segmenter import Segmenter
+from rleseg_core.inference.size_check import SizeCheck
 from rleseg_core.outputs import new_output
 
 
@@ -41,6 +43,12 @@ class PredictionSummary:
         Where the model ran.
     out : str
         The file.
+    image_size : int or None
+        Longer side of the frames that the model saw, in pixels; None: as they are.
+    diameter : float or None
+        Median diameter of the objects in source pixels that decided on it; None where none did.
+    notes : tuple of str
+        Sentences on what is odd about the result, such as next to no objects.
     """
 
     frames: int
@@ -51,6 +59,9 @@ class PredictionSummary:
     batch_size: int
     device: str
     out: str
+    image_size: int | None = None
+    diameter: float | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -107,16 +118,15 @@ def predict_to_file(
     inputs = source_files(segmenter.info.path)
     check_result(path, stack, inputs, frames=frames, overwrite=overwrite, update=update)
     _tell_masks(stack)
-    record = segmenter.info.provenance(**_settings(segmenter, options))
-    if stack.path is not None:
-        record["source"] = stack.path.name
-    if stack.options.keywords():
-        record["reading"] = stack.options.keywords()
+    scale = segmenter.scale(stack, options)
+    options = replace(options, image_size=scale.image_size, diameter=None)
+    record = _record(segmenter, stack, options, scale)
     existing = ExistingResult.read(path) if update and path.exists() else None
     if existing is not None:
         record = existing.record_with(record, frames)
     started = time.perf_counter()
     n_windows = n_tokens = batch_size = 0
+    check = SizeCheck(segmenter.info, stack.shape, segmenter.window_spec(scale.image_size))
     image = image_of(path)
     is_zarr = image is not None or suffix_format(path.suffix) is ZARR
     metadata = stack.metadata.for_masks(segmenter.class_names, record)
@@ -132,6 +142,7 @@ def predict_to_file(
                 n_windows += 1
                 n_tokens += result.tokens.size
                 batch_size = max(batch_size, result.batch_size)
+                check.add(result)
                 yield result
         finally:
             run.close()
@@ -148,6 +159,9 @@ def predict_to_file(
         batch_size=batch_size,
         device=str(segmenter.device),
         out=str(path),
+        image_size=scale.image_size,
+        diameter=scale.diameter,
+        notes=check.warn(),
     )
 
 
@@ -162,16 +176,24 @@ def _tell_masks(stack: ImageStack) -> None:
         )
 
 
-def _settings(segmenter: Segmenter, options: PredictOptions) -> dict[str, object]:
-    """What decides on the masks besides the images, plain values for JSON."""
+def _record(
+    segmenter: Segmenter, stack: ImageStack, options: PredictOptions, scale: Scale
+) -> dict[str, object]:
+    """What is stored with the masks: the model, what decided besides the images, and the source."""
     spec = segmenter.window_spec(options.image_size, options.invert, options.contrast)
-    return {
-        "model_sha256": segmenter.info.file_hash(),
-        "stitch": options.stitch,
-        "top_p": options.sampling.top_p,
-        "image_size": spec.image_size,
-        "grey_values": spec.normalisation.summary,
-        "draft": options.draft,
-        "preview": options.preview,
-        "device": str(segmenter.device),
-    }
+    record = segmenter.info.provenance(
+        model_sha256=segmenter.info.file_hash(),
+        stitch=options.stitch,
+        top_p=options.sampling.top_p,
+        image_size=spec.image_size,
+        diameter=scale.diameter,
+        grey_values=spec.normalisation.summary,
+        draft=options.draft,
+        preview=options.preview,
+        device=str(segmenter.device),
+    )
+    if stack.path is not None:
+        record["source"] = stack.path.name
+    if stack.options.keywords():
+        record["reading"] = stack.options.keywords()
+    return record

@@ -1,9 +1,12 @@
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
-from rleseg_core.inference import Stitcher
+from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
+from rleseg_core.data.formats.registry import series_of
+from rleseg_core.inference import Segmenter, Stitcher
 
 COMMAND = ("predict",)
 
@@ -87,3 +90,47 @@ def test_values_are_checked_before_anything_is_read(refused):
     refused(*how, "--draft", "guess", about='"none", "frame", "dense"')
     refused(*how, "more", about="more")
     refused("missing.tif", about="--out is missing; see rleseg predict --help")
+
+
+@pytest.fixture
+def knowing(model, tmp_path_factory):
+    """The same model, which knows that its objects were 8 to 20 pixels wide."""
+    checkpoint = load_checkpoint(model)
+    path = tmp_path_factory.mktemp("knowing") / "knowing.safetensors"
+    info = replace(checkpoint.info, path=path, object_diameter=12.0, object_diameters=(8.0, 20.0))
+    return save_checkpoint(info, checkpoint.weights)
+
+
+def test_diameter_decides_on_the_size_of_frames(run, values, synthetic, knowing, tmp_path):
+    stack, how = synthetic / "images.tif", ("-m", knowing, "--device", "cpu", "--frames", 0)
+    code, _, err = run(stack, *how, "-o", tmp_path / "o.tif", "--diameter", "24")
+    assert code == 0
+    assert "objects are about 24 px wide; frames are seen at 32 px" in err
+    summary = values(stack, *how, "-o", tmp_path / "p.tif", "--diameter", "6")
+    assert (summary["image_size"], summary["diameter"]) == (128, 6)
+    record = series_of(tmp_path / "p.tif", masks=True)[0].metadata.provenance
+    assert (record["image_size"], record["diameter"]) == (128, 6)
+
+
+def test_next_to_no_objects_are_told(run, synthetic, knowing, tmp_path, monkeypatch):
+    monkeypatch.setattr(Segmenter, "_decode", blank_decode)
+    how = ("-m", knowing, "-o", tmp_path / "o.tif", "--image-size", 64, "--frames", 0)
+    code, _, err = run(synthetic / "images.tif", *how)
+    assert code == 0
+    assert "note: next to no objects were found (0.00% of the pixels)" in err
+
+
+def blank_decode(segmenter, reader, windows, size, options):
+    return (segmenter._source.nothing() for _ in windows)
+
+
+def test_diameters_that_cannot_be(refused, synthetic, model, knowing, tmp_path):
+    how = (synthetic / "images.tif", "-o", tmp_path / "o.tif")
+    refused(*how, "-m", model, "--diameter", "9", about="does not know the diameter")
+    refused(*how, "-m", model, "--diameter", "auto", about="does not know the diameter")
+    refused(*how, "-m", knowing, "--diameter", "wide", about="--diameter takes the width")
+    refused(*how, "-m", knowing, "--diameter", "-3", about="diameter must be")
+    refused(*how, "-m", knowing, "--diameter", "0.001", about="give a larger diameter")
+    both = ("--diameter", "9", "--image-size", 99)
+    refused(*how, "-m", knowing, *both, about="give --image-size or --diameter")
+    assert not list(tmp_path.iterdir())
