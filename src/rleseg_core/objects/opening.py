@@ -17,7 +17,7 @@ from rleseg_core.data.ids import IdOptions, IdReader, IdRules, guess_rules
 from rleseg_core.data.stack import noted_class_names, noted_ids
 from rleseg_core.errors import DataError, DataWarning
 from rleseg_core.objects.stack import ObjectStack, PieceIds
-from rleseg_core.objects.table import ObjectTable
+from rleseg_core.objects.table import ObjectTable, objects_output
 
 Numbers = Literal["auto", "objects", "classes"]
 """What the numbers of a mask are: ids of objects, ids of classes, or whatever they seem to be."""
@@ -97,12 +97,18 @@ def table_beside(path: Path) -> Path | None:
     """The table of objects that lies beside ids or masks; None if there is none.
 
     It is ``movie.objects.csv`` for ``movie.tif``, ``movie.objects.tif``, ``movie.zarr`` and what is
-    in it.
+    in it; or ``ids.csv`` for ``ids.zarr``, if that is such a table.
     """
     whole = path.parent.parent if path.parent.name == LABELS else path
-    name = plain_name(whole).removesuffix(_ENDING)
-    table = whole.with_name(f"{name}{_ENDING}.csv")
-    return table if table.is_file() else None
+    name = plain_name(whole)
+    of_masks = whole.with_name(f"{name.removesuffix(_ENDING)}{_ENDING}.csv")
+    own = whole.with_name(f"{name}.csv")
+    tables = (of_masks, own) if _is_table(own) else (of_masks,)
+    return next((table for table in tables if table.is_file()), None)
+
+
+def _is_table(path: Path) -> bool:
+    return objects_output(path).is_ours(path)
 
 
 def _ids_beside(path: Path, reading: ReadOptions) -> Path:
@@ -121,6 +127,8 @@ def _are_objects(path: Path, reading: ReadOptions) -> bool:
     if path.parent.name == LABELS and path.name == OBJECTS:
         return True
     if reading.series == OBJECTS or plain_name(path).endswith(_ENDING):
+        return True
+    if _is_table(path.with_name(f"{plain_name(path)}.csv")):
         return True
     return is_frame_folder(path) and all(
         _CHALLENGE.fullmatch(file.name) for file in frames_in(path, reading)

@@ -11,11 +11,11 @@ import numpy as np
 
 from rleseg_core.data.arrays import ArrayLike, frame_of
 from rleseg_core.data.ids import IdMapping, whole_numbers
+from rleseg_core.data.labels import components
 from rleseg_core.data.metadata import UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError, DataWarning
 from rleseg_core.objects.measuring import MeasuredFrame, class_of_each, measure_frame
 from rleseg_core.objects.table import ObjectTable
-from rleseg_core.spec import IGNORED
 
 _LARGEST = np.iinfo(np.uint32).max
 _NAMES = ("cell",)  # of the only class, where nothing names it
@@ -58,7 +58,7 @@ class ObjectStack:
     metadata : StackMetadata
         Scale and times; colours of the classes.
     name : str
-        Name of the file, for people.
+        Path of the file, for messages.
     inputs : tuple of Path
         The files that are read, which no output may replace.
     mapping : IdMapping, optional
@@ -94,6 +94,11 @@ class ObjectStack:
     def n_frames(self) -> int:
         """T, the number of frames."""
         return self.shape[0]
+
+    @property
+    def title(self) -> str:
+        """Name of the file without its folder."""
+        return Path(self.name).name
 
     @property
     def are_pieces(self) -> bool:
@@ -184,7 +189,7 @@ class ObjectStack:
 class PieceIds:
     """Ids of the connected pieces of classes, numbered on from frame to frame.
 
-    Pixels are connected by their edges, and only to pixels of the same class.
+    See `components`.
 
     Parameters
     ----------
@@ -208,22 +213,17 @@ class PieceIds:
         return np.where(pieces > 0, pieces + np.uint32(self._n_before[frame]), np.uint32(0))
 
     def classes_of(self, frame: int) -> np.ndarray:
-        """Class ids of a frame, (Y, X), 0 where they do not count."""
+        """Class ids of a frame, (Y, X)."""
         if self._latest[0] != frame:
-            classes = frame_of(self._classes, frame)
-            self._latest = frame, np.where(classes == IGNORED, 0, classes)
+            self._latest = frame, frame_of(self._classes, frame)
         return self._latest[1]
 
     def _label(self, frame: int) -> np.ndarray:
         """Pieces of a frame from 1 on, (Y, X) uint32; what comes before the next is noted."""
-        from skimage.measure import label
-
-        pieces, n_pieces = label(
-            self.classes_of(frame), background=0, connectivity=1, return_num=True
-        )
+        pieces = components(self.classes_of(frame)).astype(np.uint32)
         if len(self._n_before) == frame + 1:
-            self._n_before.append(self._n_before[frame] + int(n_pieces))
-        return pieces.astype(np.uint32)
+            self._n_before.append(self._n_before[frame] + int(pieces.max(initial=0)))
+        return pieces
 
 
 def _checked(ids: np.ndarray, what: str) -> np.ndarray:

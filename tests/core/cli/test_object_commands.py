@@ -115,6 +115,8 @@ def test_choices_of_formats_reach_them(run, result):
     coco = ("--as", "coco", "--images", result / "images.tif")
     assert run("export", ids, *coco, "-o", result / "a.json")[0] == 0
     assert json.loads((result / "a.json").read_text())["images"][1]["file_name"] == "images.tif"
+    assert run("export", ids, "--as", "coco", "-o", result / "b.json")[0] == 0
+    assert json.loads((result / "b.json").read_text())["images"][1]["file_name"] == ids.name
 
 
 def test_names_of_the_files_of_a_folder_reach_coco(run, result):

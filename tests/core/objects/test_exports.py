@@ -15,6 +15,7 @@ from skimage.draw import polygon2mask
 
 from rleseg_core import product_of
 from rleseg_core.data import LabelStack
+from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.errors import DataError, DataWarning, OutputError
 from rleseg_core.objects.exports import EXPORTS, ExportOptions, export
 from rleseg_core.objects.exports.coco import coco_counts
@@ -93,6 +94,9 @@ def test_coco_names_the_images(tmp_path, ids):
         return [image["file_name"] for image in json.loads(path.read_text())["images"]]
 
     assert names("a.tif") == ["a.tif"] * 3
+    noted = StackMetadata(provenance={"source": "movie.tif"})
+    product_of(export(ids, None, tmp_path / "noted.json", "coco", metadata=noted))
+    assert '"movie.tif"' in (tmp_path / "noted.json").read_text()
     assert names("a.png", "b.png", "c.png") == ["a.png", "b.png", "c.png"]
     with pytest.raises(DataError, match="2 names of images for 3 frames"):
         names("a.png", "b.png")

@@ -64,6 +64,16 @@ def test_table_lies_beside_whatever_the_result_is(tmp_path):
     assert table_beside(tmp_path / "b.tif") is None
 
 
+def test_table_may_have_the_name_of_the_ids(tmp_path, ids, table):
+    table.write_csv(tmp_path / "objects-2.csv")
+    np.save(tmp_path / "objects-2.npy", np.minimum(ids, 2))  # numbers alone looked like classes
+    stack = open_objects(tmp_path / "objects-2.npy")
+    assert stack.objects(0).table.confidence.tolist() == [0.875, 0.5]
+    (tmp_path / "objects-2.csv").write_text("sample,dose")  # of somebody else
+    with pytest.warns(DataWarning, match="connected pieces"):
+        assert open_objects(tmp_path / "objects-2.npy").are_pieces
+
+
 def test_folders_of_the_challenge_hold_ids(tmp_path):
     for t in range(2):
         frame = np.zeros((8, 8), np.uint16)

@@ -69,7 +69,7 @@ def test_pieces_of_classes_are_numbered_on(classes):
     stack = ObjectStack(ids=PieceIds(classes), class_names=("a", "b"))
     found = list(stack.each())
     assert [one.table.id.tolist() for one in found] == [[1, 2, 3], [4], [5]]
-    assert found[0].table.class_id.tolist() == [1, 2, 1]
+    assert found[0].table.class_id.tolist() == [1, 1, 2]
     assert set(found[2].table.state) == {"pieces"}
     assert stack.are_pieces
     again = ObjectStack(ids=PieceIds(classes), class_names=("a", "b"))

@@ -27,7 +27,7 @@ class ExportOptions:
         For geojson: what QuPath makes of the objects.
     image_names : tuple of str
         For coco: file names of the images, one for each frame of the stack, or one for all; by
-        default that of the objects.
+        default that of the images that the objects were found in, if it is noted, else theirs.
     """
 
     colours: Literal["classes", "ids"] = "classes"

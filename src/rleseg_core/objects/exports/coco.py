@@ -72,7 +72,8 @@ def _compressed(counts: np.ndarray) -> str:
 
 def _write(stack: ObjectStack, path: Path, frames: Sequence[int], options: ExportOptions) -> Frames:
     _, height, width = stack.shape
-    names = options.image_names or (stack.name,)
+    source = stack.metadata.provenance.get("source")
+    names = options.image_names or (str(source or stack.title),)
     images = [
         {
             "id": frame + 1,

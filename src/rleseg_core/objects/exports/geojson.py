@@ -78,7 +78,7 @@ def _features(
         yield {
             "type": "Feature",
             # QuPath wants a UUID; an object has the same one in every export
-            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{stack.name}#{objects.frame}/{identity}")),
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{stack.title}#{objects.frame}/{identity}")),
             "geometry": geometry_of(polygons, objects.frame),
             "properties": {
                 "objectType": options.object_type,
