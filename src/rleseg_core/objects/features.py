@@ -206,12 +206,14 @@ def _intensities(
     for number, name in enumerate(names):
         end = f"_{column_part(name) or number}" if channels or len(names) > 1 else ""
         values = planes[..., number].astype(np.float64)
-        mean = np.asarray(ndimage.mean(values, labels, index)).reshape(-1)
+        with np.errstate(invalid="ignore"):  # nan, infinite values, no background
+            mean = np.asarray(ndimage.mean(values, labels, index)).reshape(-1)
+            deviation = ndimage.standard_deviation(values, labels, index)
         found = (
             mean,
             ndimage.minimum(values, labels, index),
             ndimage.maximum(values, labels, index),
-            ndimage.standard_deviation(values, labels, index),
+            deviation,
             mean * areas,
         )
         for what, value in zip(INTENSITIES, found, strict=True):

@@ -84,7 +84,8 @@ def open_objects(path: str | Path, options: ObjectOptions = ObjectOptions()) -> 
     if table is not None:
         return ObjectStack(
             ids=labels,
-            table=ObjectTable.read_csv(table, options.class_names),
+            table=_read(table, options.class_names, labels.metadata.class_names),
+            class_names=labels.metadata.class_names or ("cell",),
             metadata=labels.metadata,
             name=str(path),
             inputs=(given, path, table),
@@ -105,6 +106,15 @@ def table_beside(path: Path) -> Path | None:
     own = whole.with_name(f"{name}.csv")
     tables = (of_masks, own) if _is_table(own) else (of_masks,)
     return next((table for table in tables if table.is_file()), None)
+
+
+def _read(path: Path, given: tuple[str, ...], noted: tuple[str, ...]) -> ObjectTable:
+    """A table, with the names of classes without objects if the ids note them."""
+    table = ObjectTable.read_csv(path, given)
+    known = np.unique(table.class_id).tolist()
+    if given or any(noted[k - 1 : k] != table.class_names[k - 1 : k] for k in known):
+        return table
+    return replace(table, class_names=noted or table.class_names)
 
 
 def _is_table(path: Path) -> bool:

@@ -82,7 +82,7 @@ class ObjectStack:
     def __post_init__(self) -> None:
         if len(self.shape) != 3:
             raise DataError(f"ids of objects are {self.shape}; they must be (T, Y, X)")
-        if self.table is not None:
+        if self.table is not None and self.table.class_names:
             object.__setattr__(self, "class_names", self.table.class_names)
 
     @property

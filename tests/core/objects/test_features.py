@@ -118,7 +118,9 @@ def test_frame_without_objects_has_the_same_columns(ids):
 
 
 def test_frame_that_is_all_object_is_measured():
-    assert object_features(np.full((4, 5), 3, np.uint32))["area_px"].tolist() == [20]
+    features = object_features(np.full((4, 5), 3, np.uint32), np.full((4, 5), 2.0))
+    assert features["area_px"].tolist() == [20]
+    assert (features["intensity_mean"][0], features["intensity_std"][0]) == (2, 0)
 
 
 def test_images_of_another_size_are_refused(ids):

@@ -25,6 +25,22 @@ def test_ids_have_the_table_beside_them(result, ids, table):
     assert result / "out.objects.csv" in stack.inputs
 
 
+def test_classes_without_objects_have_the_names_that_ids_note(result, ids, table):
+    path = result / "out.objects.csv"
+    table.select(table.class_id == 1).write_csv(path, overwrite=True)
+    assert open_objects(result / "out.objects.tif").class_names == ("cell", "big one")
+    table.select(np.array([], int)).write_csv(path, overwrite=True)
+    stack = open_objects(result / "out.objects.tif")
+    assert stack.class_names == ("cell", "big one")
+    with pytest.warns(DataWarning, match="count as cell"):
+        assert set(stack.objects(0).table.class_id.tolist()) == {1}
+
+
+def test_table_decides_where_ids_note_other_classes(result, ids, table):
+    write_labels(result / "out.objects.tif", ids, ("a", "b", "c"), overwrite=True)
+    assert open_objects(result / "out.objects.tif").class_names == ("cell", "big one")
+
+
 def test_masks_of_a_result_stand_for_its_objects(result):
     with pytest.warns(DataWarning, match=r"their objects are those of .*out\.objects\.tif"):
         stack = open_objects(result / "out.tif")
