@@ -5,12 +5,16 @@ from collections.abc import Generator, Iterable, Sequence
 from napari.layers import Labels
 from qtpy.QtCore import QObject
 
+from napari_rleseg.calibration import layer_metadata
 from napari_rleseg.jobs import InProcessRunner, show_failure
+from napari_rleseg.object_files import ObjectFiles, find_pieces
 from napari_rleseg.objects import objects_layer
 from napari_rleseg.recorder import CorrectionRecorder
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
-from rleseg_core.corrections.objects import CORRECTED, SessionObjects
+from rleseg_core.corrections import CorrectionLog
+from rleseg_core.corrections.objects import CORRECTED, OBJECTS, TABLE, SessionObjects, open_objects
+from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.objects import ObjectTable
 
 
@@ -37,8 +41,11 @@ class ObjectCorrection(QObject):
         self._runner = InProcessRunner("RLE Seg: counting objects", self)
         self._runner.reported.connect(self._report)
         self._runner.failed.connect(show_failure)
+        self._runner.finished.connect(self._open_found)
         self._runner.stopped.connect(self._go_on)
+        self._masks: Labels | None = None
         listen(session.viewer.dims.events.current_step, self._show_frame, self)
+        listen(session.objects.wanted, self._find, self)
 
     @property
     def pending(self) -> bool:
@@ -51,11 +58,10 @@ class ObjectCorrection(QObject):
         """Show the objects of masks that are corrected from now on, if they have any."""
         self._waiting.clear()
         self._runner.close()
-        self._objects = objects
+        self._objects, self._recorder, self._masks = objects, recorder, layer
         if objects is None:
             self._session.objects.clear()
             return
-        self._recorder = recorder
         self._seen = self._states()
         self._current = dict.fromkeys(self._seen, 0)
         self._n_saved = 0
@@ -69,6 +75,23 @@ class ObjectCorrection(QObject):
     def close(self) -> None:
         """Stop following; what was changed last is still counted."""
         self._recorder = None
+
+    def _find(self) -> None:
+        """Take the connected pieces of the prediction for objects, as a session without asks."""
+        recorder, masks = self._recorder, self._masks
+        if recorder is None or masks is None or self._objects is not None or self._runner.busy:
+            return
+        if recorder.log.read_only:
+            show_failure("these corrections are open read-only: open them to count objects", "")
+        else:
+            self._runner.start(_find_pieces, recorder.log, layer_metadata(masks))
+
+    def _open_found(self, product: object) -> None:
+        recorder, masks = self._recorder, self._masks
+        if recorder is None or masks is None or not isinstance(product, SessionObjects):
+            return
+        if product.log is recorder.log:
+            self.open(product, masks, recorder)
 
     def _states(self) -> dict[int, tuple[int, bool]]:
         assert self._objects is not None
@@ -107,7 +130,7 @@ class ObjectCorrection(QObject):
 
     def _report(self, reports: list[tuple[int, ObjectTable]]) -> None:
         objects = self._objects
-        if objects is None:
+        if objects is None or not isinstance(reports[-1], tuple):
             return
         rows = ObjectTable.concatenate([table for _, table in reports])
         self._session.objects.replace([frame for frame, _ in reports], rows)
@@ -121,3 +144,15 @@ def _update(
         yield frame, objects.update(frame)
     if not objects.log.read_only:
         objects.write_table()
+
+
+def _find_pieces(
+    log: CorrectionLog, metadata: StackMetadata
+) -> Generator[int, None, SessionObjects | None]:
+    """Job that finds the connected pieces of the prediction, and keeps them in the session."""
+    files = ObjectFiles(log.folder / OBJECTS, log.folder / TABLE)
+    yield from find_pieces(log.prediction, log.class_names, files, metadata)
+    objects = open_objects(log, metadata)
+    if objects is not None:
+        yield from objects.update_all()
+    return objects

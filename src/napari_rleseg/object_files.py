@@ -54,6 +54,10 @@ class ObjectFiles:
         self.table.unlink(missing_ok=True)
         with whole_file(self.ids) as temporary:
             create_stack(temporary, shape, IDS)
+        return self.open()
+
+    def open(self) -> zarr.Array:
+        """The ids, to be read."""
         return zarr.open_array(self.ids, mode="r")
 
     def read(self, class_names: tuple[str, ...]) -> tuple[zarr.Array, ObjectTable] | None:
@@ -61,8 +65,7 @@ class ObjectFiles:
         if not self.table.is_file():
             return None
         try:
-            ids = zarr.open_array(self.ids, mode="r")
-            return ids, ObjectTable.read_csv(self.table, class_names)
+            return self.open(), ObjectTable.read_csv(self.table, class_names)
         except (RlesegError, OSError, ValueError, KeyError):  # they can be found again
             return None
 

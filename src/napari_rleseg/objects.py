@@ -43,17 +43,21 @@ class ObjectView:
         The class masks that they belong to.
     table : ObjectTable
         The objects of the frames that are done, by frame and id.
+    picks : bool
+        Whether a click chooses an object; False while the mouse has another task.
     """
 
     changed = Signal()  # another layer, or other objects
     coloured = Signal()  # by something else, or within other limits
     chosen = Signal(int)  # id of an object; 0 for none
+    wanted = Signal()  # for masks that are corrected and have no objects
 
     def __init__(self, viewer: "Viewer"):
         self._viewer = weakref.ref(viewer)
         self.layer: Labels | None = None
         self.masks: Labels | None = None
         self.table = ObjectTable.empty(())
+        self.picks = True
         self._colouring: Colouring = "id"
         self._chosen = 0
         viewer.layers.events.removed.connect(self._forget_layer)
@@ -216,7 +220,8 @@ class ObjectView:
         """Choose the object that is clicked on, unless the mouse paints or moves the view."""
         active = viewer.layers.selection.active
         mode = str(getattr(active, "mode", "pan_zoom"))
-        if self.layer is None or not self.layer.visible or mode not in ("pan_zoom", "pick"):
+        is_free = self.picks and mode in ("pan_zoom", "pick")
+        if self.layer is None or not self.layer.visible or not is_free:
             return
         start = np.asarray(event.pos)  # type: ignore[attr-defined]
         yield

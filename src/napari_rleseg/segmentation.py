@@ -116,6 +116,7 @@ class Segmentation(QObject):
                 stitch=settings.stitch,
                 top_p=settings.top_p,
                 image_size=settings.image_size,
+                diameter=settings.diameter,
                 invert=settings.greys.invert,
                 contrast=settings.greys.contrast,
             )
@@ -220,7 +221,19 @@ class Segmentation(QObject):
             self._newest = report.frame
             self._reached.update(report.reached)
             self._finished += [] if report.finished is None else [report.finished]
+        self._note_scale(reports[-1])
         self.progressed.emit(reports[-1])
+
+    def _note_scale(self, report: object) -> None:
+        """Keep with the masks, and with the session, the size that was estimated."""
+        scale = report.scale if isinstance(report, tasks.SegmentReport) else None
+        if scale is None or scale.origin == "model" or self._layer is None:
+            return
+        noted = notes(self._layer).get("provenance")
+        if isinstance(noted, dict):
+            noted["image_size"] = scale.image_size
+        if scale.origin == "estimate":
+            self._session.seen_size = scale.image_size
 
     def _finish(self, _: object) -> None:
         if self._runner is self._session.inference:

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,9 @@ from napari_rleseg.objects import ObjectView
 from napari_rleseg.preferences import preference
 from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data.formats.zarr_writing import create_stack
+from rleseg_core.errors import DataError
 from rleseg_core.normalisation import GreyChoice
+from rleseg_core.objects.scale import image_size_for
 from rleseg_core.spec import WindowSpec
 
 if TYPE_CHECKING:
@@ -51,6 +54,11 @@ class Session:
         The model to segment with.
     image_size : int or None
         Longer side of a frame after resizing, in pixels; None for that of the model.
+    diameter : float or None
+        Diameter of the objects in pixels of the image, which decides on the size instead; None to
+        let the model estimate it where it has to.
+    seen_size : int or None
+        The size that an estimate gave for this image and this model.
     greys : GreyChoice
         Whether the model sees the images inverted, and at which contrast.
     objects : ObjectView
@@ -74,6 +82,8 @@ class Session:
         self._result: Labels | None = None
         self._model: ModelInfo | None = None
         self._image_size: int | None = None
+        self._diameter: float | None = None
+        self._seen_size: int | None = None
         self._greys = GreyChoice()
         self._corrections: CorrectionLog | None = None
         self._folder: Path | None = None
@@ -121,6 +131,7 @@ class Session:
     def image(self, layer: Image | None) -> None:
         if layer is not self._image:
             self._image = layer
+            self._diameter = self._seen_size = None  # of the other image
             # a layer made from another by napari has its notes; its results do not belong there
             known = None if layer is None or file_of(layer) is None else notes(layer).get("session")
             self._folder = Path(str(known)) if known else None
@@ -145,7 +156,7 @@ class Session:
     @model.setter
     def model(self, info: ModelInfo | None) -> None:
         if info is not self._model:
-            self._model = info
+            self._model, self._seen_size = info, None
             self._greys = GreyChoice()
             self.model_changed.emit(info)
             self.window_spec_changed.emit(self.window_spec)
@@ -158,7 +169,29 @@ class Session:
     @image_size.setter
     def image_size(self, size: int | None) -> None:
         if size != self._image_size:
-            self._image_size = size
+            self._image_size, self._diameter, self._seen_size = size, None, None
+            self.window_spec_changed.emit(self.window_spec)
+
+    @property
+    def diameter(self) -> float | None:
+        """Diameter of the objects in pixels of the image; None if it is estimated."""
+        return self._diameter
+
+    @diameter.setter
+    def diameter(self, diameter: float | None) -> None:
+        if diameter != self._diameter:
+            self._diameter, self._image_size, self._seen_size = diameter, None, None
+            self.window_spec_changed.emit(self.window_spec)
+
+    @property
+    def seen_size(self) -> int | None:
+        """Longer side of a frame that an estimate gave, in pixels."""
+        return self._seen_size
+
+    @seen_size.setter
+    def seen_size(self, size: int | None) -> None:
+        if size != self._seen_size:
+            self._seen_size = size
             self.window_spec_changed.emit(self.window_spec)
 
     @property
@@ -174,11 +207,17 @@ class Session:
 
     @property
     def window_spec(self) -> WindowSpec | None:
-        """Windows of `model` over frames of `image_size`: what is segmented and animated."""
-        if self._model is None:
+        """Windows of `model` at the scale of the objects: what is segmented and animated."""
+        model, greys = self._model, self._greys
+        if model is None:
             return None
-        greys = self._greys
-        return self._model.window_spec.changed(self._image_size, greys.invert, greys.contrast)
+        size = self._image_size or self._seen_size
+        trained = model.object_diameter
+        if self._diameter is not None and trained is not None and self._image is not None:
+            with suppress(DataError):  # the job says it: frames would be too large
+                shape, patch = stack_shape(self._image), model.window_spec.patch
+                size = image_size_for(shape, self._diameter, trained, patch=patch)
+        return model.window_spec.changed(size, greys.invert, greys.contrast)
 
     @property
     def corrections(self) -> "CorrectionLog | None":
@@ -278,7 +317,7 @@ class Session:
         self.reading.stopped.connect(forget)
         name = "images.zarr" if isinstance(layer, Image) else "truth.zarr"
         self.reading.start(
-            "napari_rleseg.tasks:save_stack", data, stack_shape(layer), self.new_path(name)
+            "napari_rleseg.reading:save_stack", data, stack_shape(layer), self.new_path(name)
         )
 
     def _record(self, image: Image | Labels, path: Path) -> None:

@@ -1,39 +1,35 @@
-"""The jobs of the plugin: generators that run in another process or thread (see `jobs`).
+"""The jobs that compute with a model: generators that run in another process (see `jobs`).
 
 Knows neither Qt nor napari; imports torch only in the jobs that compute with it.
 """
 
 import time
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import dask.array as da
-import numpy as np
 import zarr
 
 from napari_rleseg.object_files import ObjectFiles, ObjectWriter
 from rleseg_core.checkpoints import read_info
 from rleseg_core.data import IdOptions, ImageStack, LabelledStack
-from rleseg_core.data.formats.base import ReadOptions
-from rleseg_core.data.formats.description import FileDescription, describe
 from rleseg_core.data.formats.ngff import RECORD
 from rleseg_core.data.formats.registry import open_source
-from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.data.ids import names_in_order
 from rleseg_core.data.metadata import StackMetadata
-from rleseg_core.files import time_stamp, whole_file
+from rleseg_core.errors import DataWarning
+from rleseg_core.files import time_stamp
 from rleseg_core.locks import lock_beside
 from rleseg_core.normalisation import AS_TRAINED, GreyChoice
 from rleseg_core.objects import ObjectTable
 from rleseg_core.objects.table import ObjectState
 
 if TYPE_CHECKING:
-    from napari.types import LayerData
-
-    from rleseg_core.inference import Segmenter, StitchRule
+    from rleseg_core.inference import PredictOptions, Scale, Segmenter, StitchRule
+    from rleseg_core.objects.scale import DiameterEstimate
     from rleseg_core.training import Recipe, StepReport
 
 _loaded: dict[tuple[Path, float, str], "Segmenter"] = {}
@@ -58,6 +54,8 @@ class SegmentSettings:
         Windows per batch; None for as many as fit into memory.
     image_size : int or None
         Longer side of a frame after resizing, in pixels; None for that of the model.
+    diameter : float or None
+        Diameter of the objects in source pixels, which decides on that size instead.
     greys : GreyChoice
         Whether the model sees the images inverted, and at which contrast.
     """
@@ -68,6 +66,7 @@ class SegmentSettings:
     top_p: float | None = None
     batch_size: int | None = None
     image_size: int | None = None
+    diameter: float | None = None
     greys: GreyChoice = AS_TRAINED
 
 
@@ -93,6 +92,10 @@ class SegmentReport:
         Frames that were begun with the last window; their earlier objects are gone.
     finished : ObjectTable or None
         Objects of the frames that were finished with the last window; None if there are none.
+    scale : Scale or None
+        At which size the frames are seen, and why.
+    warning : str
+        What is odd about that size; mostly nothing.
     """
 
     n_done: int
@@ -104,6 +107,8 @@ class SegmentReport:
     device: str
     reached: tuple[int, ...] = ()
     finished: ObjectTable | None = None
+    scale: "Scale | None" = None
+    warning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,28 +207,17 @@ def segment(
 def _segment(
     images: Path, result: Path, settings: SegmentSettings, frames: Sequence[int] | None
 ) -> Generator[SegmentReport, None, None]:
-    from rleseg_core.decoding import Sampling
-
     stack = ImageStack.from_source(open_source(images))  # its notes were said when it was shown
     model = segmenter(settings.model, settings.device)
+    options = _options(settings)
+    scale, warning = _scale(model, stack, options)
     labels = zarr.open_array(result, mode="r+")
-    _note_hash(labels, model)
+    _note_source(labels, model, scale)
     metadata = StackMetadata.from_json(dict(labels.attrs.get(RECORD, {})))
     files = ObjectFiles.beside(result)
     state: ObjectState = "predicted" if model.tokenizer.scheme.blocks == "instance" else "pieces"
     with ObjectWriter(files, labels, model.class_names, metadata, state) as objects:
-        run = model.segment(
-            stack,
-            frames=frames,
-            classes=labels,
-            objects=objects.ids,
-            stitch=settings.stitch,
-            sampling=Sampling(top_p=settings.top_p),
-            batch_size=settings.batch_size,
-            image_size=settings.image_size,
-            invert=settings.greys.invert,
-            contrast=settings.greys.contrast,
-        )
+        run = model.segment(stack, options, frames=frames, classes=labels, objects=objects.ids)
         n_tokens, started = 0, time.perf_counter()
         with closing(run):
             for window in run:
@@ -239,73 +233,72 @@ def _segment(
                     device=str(model.device),
                     reached=reached,
                     finished=window.finished if len(window.finished) else None,
+                    scale=scale,
+                    warning=warning,
                 )
 
 
-def _note_hash(labels: zarr.Array, model: "Segmenter") -> None:
-    """Keep with masks which file made them; the viewer's process has no time to read it."""
+def _options(settings: SegmentSettings) -> "PredictOptions":
+    from rleseg_core.decoding import Sampling
+    from rleseg_core.inference import PredictOptions
+
+    return PredictOptions(
+        stitch=settings.stitch,
+        sampling=Sampling(top_p=settings.top_p),
+        batch_size=settings.batch_size,
+        image_size=settings.image_size,
+        diameter=settings.diameter,
+        invert=settings.greys.invert,
+        contrast=settings.greys.contrast,
+    )
+
+
+def _scale(model: "Segmenter", stack: ImageStack, options: "PredictOptions") -> "tuple[Scale, str]":
+    """The size at which frames are seen, and the warning that came with it, if any."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        scale = model.scale(stack, options)
+    told = [str(one.message) for one in caught if issubclass(one.category, DataWarning)]
+    return scale, "; ".join(told)
+
+
+def _note_source(labels: zarr.Array, model: "Segmenter", scale: "Scale") -> None:
+    """Keep with masks which file made them, and at which size; the viewer cannot know either."""
     metadata = StackMetadata.from_json(dict(labels.attrs.get(RECORD, {})))
     made = {**metadata.provenance, "model_sha256": model.info.file_hash()}
+    made |= {} if scale.origin == "model" else {"image_size": scale.image_size}
     labels.attrs[RECORD] = replace(metadata, provenance=made).to_json()
 
 
-def open_images(
-    path: Path, options: ReadOptions | None = None, is_last: bool = True
-) -> Generator[None, None, tuple[ImageStack, tuple[float, float] | None] | FileDescription]:
-    """An image stack and limits for its contrast (None for colour), or what there is to choose."""
-    if options is None or not is_last:
-        found = describe(path, options or ReadOptions())
-        yield
-        if found.is_a_choice:
-            return found
-    stack = ImageStack.from_source(open_source(path, options or ReadOptions()))
-    yield
-    return stack, (None if stack.is_colour else stack.intensity_range())
-
-
-def open_session(path: Path) -> "Generator[None, None, list[LayerData]]":
-    """Layer data of an earlier session."""
-    from napari_rleseg.io import read_session
-
-    yield
-    return read_session(str(path))
-
-
-def sample() -> "Generator[None, None, list[LayerData]]":
-    """Layer data of the simulated time-lapse."""
-    from napari_rleseg.sample_data import cells
-
-    yield
-    return cells()
-
-
-def save_stack(
-    data: np.ndarray | da.Array | zarr.Array, shape: tuple[int, int, int], target: Path
-) -> Generator[int, None, Path]:
-    """Write the data of a layer as zarr, one chunk a frame; it appears when it is whole.
+def estimate_diameter(
+    images: Path, settings: SegmentSettings
+) -> Generator[str, None, "DiameterEstimate"]:
+    """Job that estimates how wide the objects of a stack are, as a model sees them.
 
     Parameters
     ----------
-    data : (Y, X[, 3 or 4]) or (T, Y, X[, 3 or 4])
-        Images or labels.
-    shape : (T, Y, X)
-        As which they are read.
-    target : Path
-        New folder, its name ending in ``.zarr``.
+    images : Path
+        The stack.
+    settings : SegmentSettings
+        Model, device and grey values.
 
     Yields
     ------
-    int
-        Frames written.
+    str
+        What is done next.
+
+    Raises
+    ------
+    DataError
+        If the model does not know how wide the objects were that it was trained on.
     """
-    if tuple(data.shape[:3]) != shape:  # one frame
-        data = data[None]
-    with whole_file(target, overwrite=False) as temporary:
-        array = create_stack(temporary, (*shape, *data.shape[3:]), data.dtype)
-        for frame in range(shape[0]):
-            array[frame] = np.asarray(data[frame])
-            yield frame + 1
-    return target
+    stack = ImageStack.from_source(open_source(images))
+    yield "Loading the model…"
+    model = segmenter(settings.model, settings.device)
+    yield "Looking at a few windows at several sizes…"
+    return model.estimate_diameter(
+        stack, invert=settings.greys.invert, contrast=settings.greys.contrast
+    )
 
 
 def fine_tune(

@@ -62,6 +62,7 @@ class AdvancedSettings(QWidget):
             top_p=self.top_p.value() if self.sampling.currentIndex() else None,
             batch_size=self.batch_size.value() or None,
             image_size=self._session.image_size,
+            diameter=self._session.diameter,
             greys=self._session.greys,
         )
 

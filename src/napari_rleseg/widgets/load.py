@@ -90,7 +90,7 @@ class LoadWidget(QWidget):
 
     def open_images(self, path: str | Path) -> None:
         """Open a file or folder of images and show it."""
-        self._open("napari_rleseg.tasks:open_images", path)
+        self._open("napari_rleseg.reading:open_images", path)
 
     def open_masks(self, path: str | Path) -> None:
         """Open a file or folder of masks and show it."""
@@ -98,7 +98,7 @@ class LoadWidget(QWidget):
 
     def open_sample(self) -> None:
         """Show the simulated time-lapse, and its truth, hidden."""
-        self._open("napari_rleseg.tasks:sample", None)
+        self._open("napari_rleseg.reading:sample", None)
 
     def _open(
         self, job: str, path: str | Path | None, *arguments: object, **chosen: object
@@ -143,8 +143,7 @@ class LoadWidget(QWidget):
                 _show_objects(self._session, masks)
                 if masks and self._session.path_of(masks[0]) is not None:
                     self._session.result = masks[0]
-                    size = provenance_of(masks[0]).get("image_size")
-                    self._session.image_size = size if isinstance(size, int) else None
+                    _take_size(self._session, provenance_of(masks[0]))
                     self._session.greys = GreyChoice.from_record(provenance_of(masks[0]))
                 self._report(image, image.data.shape, str(image.dtype), str(asked))
 
@@ -219,7 +218,7 @@ class LoadWidget(QWidget):
 
     def open_session(self, path: str | Path) -> None:
         """Show the image and the newest masks of an earlier session, and continue in its folder."""
-        self._open("napari_rleseg.tasks:open_session", path)
+        self._open("napari_rleseg.reading:open_session", path)
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
@@ -238,6 +237,13 @@ class LoadWidget(QWidget):
         layout.addWidget(self.busy)
         layout.addWidget(self.info)
         layout.addStretch()
+
+
+def _take_size(session: Session, made: dict[str, object]) -> None:
+    """Set the diameter, or the image size, that masks were made with."""
+    size, diameter = made.get("image_size"), made.get("diameter")
+    session.image_size = size if isinstance(size, int) else None
+    session.diameter = diameter if isinstance(diameter, float) else session.diameter
 
 
 def _show_objects(session: Session, layers: list[Layer]) -> None:

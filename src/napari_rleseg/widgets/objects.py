@@ -2,12 +2,22 @@
 
 from napari.utils.colormaps import ensure_colormap
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPixmap
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_rleseg.object_colours import SCALE, confidence_range
+from napari_rleseg.piece_finding import PieceFinding
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
 from napari_rleseg.widgets.controls import narrow, text_label
+from napari_rleseg.widgets.export import ExportButton
 from napari_rleseg.widgets.object_counts import ObjectCounts
 from napari_rleseg.widgets.object_table import ObjectTableView
 
@@ -18,7 +28,7 @@ PIECES = (
 
 
 class ObjectsPanel(QWidget):
-    """Shows the objects of the session's result; hidden while there are none.
+    """Shows the objects of the session's result; hidden while there is none.
 
     Parameters
     ----------
@@ -30,7 +40,12 @@ class ObjectsPanel(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None):
         super().__init__(parent)
-        self._objects = session.objects
+        self._session, self._objects = session, session.objects
+        self.finding = PieceFinding(session, self)
+        self.find = QPushButton("Count connected pieces")
+        self.find.setToolTip(
+            "These masks have no objects yet: take each connected piece of a class for one"
+        )
         self.kind = text_label()
         self.colouring = narrow(QComboBox())
         self.colouring.setToolTip("What the colours of the objects tell")
@@ -43,7 +58,13 @@ class ObjectsPanel(QWidget):
         self.counts = ObjectCounts(session.objects, session.viewer.dims)
         self.table = ObjectTableView(session.objects)
         self.about = text_label()
+        self.export = ExportButton(session)
         self._lay_out()
+        self.find.clicked.connect(self.finding.start)
+        self.finding.started.connect(self._show)
+        self.finding.stopped.connect(self._show)
+        self.export.told.connect(self.about.setText)
+        listen(session.result_changed, self._show, self)
         self.colouring.activated.connect(self._choose_colouring)
         self.outlines.clicked.connect(self._choose_outlines)
         listen(session.objects.changed, self._show, self)
@@ -52,18 +73,22 @@ class ObjectsPanel(QWidget):
         self._show()
 
     def _lay_out(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        self._body = QWidget()
+        column = QVBoxLayout(self._body)
+        column.setContentsMargins(0, 0, 0, 0)
         line = QHBoxLayout()
         line.addWidget(QLabel("Colour by"))
         line.addWidget(self.colouring, 1)
         line.addWidget(self.outlines)
-        layout.addWidget(self.counts)
-        layout.addWidget(self.kind)
-        layout.addLayout(line)
-        layout.addWidget(self.legend)
-        layout.addWidget(self.table)
-        layout.addWidget(self.about)
+        column.addWidget(self.counts)
+        column.addWidget(self.kind)
+        column.addLayout(line)
+        for part in (self.legend, self.table, self.about, self.export):
+            column.addWidget(part)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.find)
+        layout.addWidget(self._body)
 
     def _choose_colouring(self, _: int) -> None:
         self._objects.colouring = self.colouring.currentData()
@@ -71,9 +96,12 @@ class ObjectsPanel(QWidget):
     def _choose_outlines(self, on: bool) -> None:
         self._objects.outlined = on
 
-    def _show(self) -> None:
+    def _show(self, _: object = None) -> None:
         objects = self._objects
-        self.setVisible(objects.layer is not None)
+        self._body.setVisible(objects.layer is not None)
+        self.find.setVisible(objects.layer is None)
+        self.find.setEnabled(not self.finding.busy)
+        self.setVisible(objects.layer is not None or self._session.result is not None)
         is_pieces = bool((objects.table.state == "pieces").any())
         self.kind.setText(PIECES if is_pieces else "")
         self.kind.setVisible(is_pieces)

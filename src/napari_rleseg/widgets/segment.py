@@ -24,6 +24,7 @@ from napari_rleseg.tasks import SegmentReport, SegmentSettings
 from napari_rleseg.widgets.advanced import AdvancedSettings
 from napari_rleseg.widgets.choosers import LayerBox, ModelBox
 from napari_rleseg.widgets.controls import clock, form_layout, text_label
+from napari_rleseg.widgets.diameter import DiameterBox
 from napari_rleseg.widgets.greys import GreyValues
 from napari_rleseg.widgets.objects import ObjectsPanel
 from rleseg_core.data.windows import resized_shape
@@ -49,6 +50,7 @@ class SegmentWidget(QWidget):
         self._session = session
         self.segmentation = Segmentation(session, self)
         self._clock = QElapsedTimer()
+        self._seen = ""  # at which size frames are seen
         self.image = LayerBox(session.viewer, Image)
         self.model = ModelBox(session)
         self.frames = QComboBox()
@@ -56,6 +58,7 @@ class SegmentWidget(QWidget):
         self.first, self.last = QSpinBox(), QSpinBox()
         self.advanced = AdvancedSettings(session)
         self.greys = GreyValues(session)
+        self.diameter = DiameterBox(session, lambda: self.settings)
         self.scale = text_label()
         self.follow_box = QCheckBox("Follow the frame being segmented")
         self.follow_box.setChecked(True)
@@ -69,6 +72,7 @@ class SegmentWidget(QWidget):
         self.image.chosen.connect(self._choose_image)
         self.model.chosen.connect(self._choose_model)
         self.frames.currentTextChanged.connect(self._show_range)
+        self.diameter.told.connect(self.status.setText)
         self.button.clicked.connect(self._press)
         self.follow_box.toggled.connect(self._set_follow)
         self.segmentation.started.connect(self._show_started)
@@ -133,6 +137,7 @@ class SegmentWidget(QWidget):
             line.addWidget(part)
         line.addStretch()
         form.addRow("", self._range)
+        form.addRow("Diameter", self.diameter)
         layout.addLayout(form)
         layout.addWidget(self.scale)
         layout.addWidget(self.greys)
@@ -157,6 +162,7 @@ class SegmentWidget(QWidget):
         self.progress.setRange(0, 0)
         self.progress.show()
         self.status.setText("Loading the model…")
+        self._seen = ""
         self._clock.start()
 
     def _show_progress(self, report: SegmentReport) -> None:
@@ -164,7 +170,9 @@ class SegmentWidget(QWidget):
         self.progress.setValue(report.n_done)
         left = report.seconds / report.n_done * (report.n_windows - report.n_done)
         speed = report.n_tokens / max(report.seconds, 1e-6)
-        self.status.setText(f"{clock(left)} left · {speed:,.0f} tokens/s · {report.device}")
+        told = [f"{clock(left)} left · {speed:,.0f} tokens/s · {report.device}"]
+        self._seen = _seen_text(report)
+        self.status.setText("\n".join([*told, self._seen]).strip())
 
     def _show_stopped(self, how: str) -> None:
         self.button.setText("Segment")
@@ -172,13 +180,12 @@ class SegmentWidget(QWidget):
         done, total = self.progress.value(), self.progress.maximum()
         self.progress.hide()
         spent = clock(self._clock.elapsed() / 1000)
-        self.status.setText(
-            {
-                "finished": f"{total} windows segmented in {spent}",
-                "cancelled": f"Cancelled after {max(done, 0)} of {total} windows, which are kept",
-                "failed": "Failed; see the notification",
-            }[how]
-        )
+        told = {
+            "finished": f"{total} windows segmented in {spent}",
+            "cancelled": f"Cancelled after {max(done, 0)} of {total} windows, which are kept",
+            "failed": "Failed; see the notification",
+        }[how]
+        self.status.setText(f"{told}\n{self._seen}".strip())
 
     def _choose_image(self, layer: Image | None) -> None:
         self._session.image = layer
@@ -213,6 +220,13 @@ class SegmentWidget(QWidget):
         self._range.setVisible(self.frames.currentText() == RANGE)
 
 
+def _seen_text(report: SegmentReport) -> str:
+    """At which size the frames are seen, and what is odd about that; mostly nothing."""
+    text = "" if report.scale is None else report.scale.text
+    parts = [part[0].upper() + part[1:] for part in (text, report.warning) if part]
+    return ". ".join(parts)
+
+
 def _scale_text(shape: tuple[int, int, int], spec: WindowSpec) -> str:
     """To which size frames of a stack are resized; empty if they are not."""
     _, height, width = shape
@@ -221,5 +235,5 @@ def _scale_text(shape: tuple[int, int, int], spec: WindowSpec) -> str:
         return ""
     return (
         f"Frames of {width} × {height} pixels are resized to {cols} × {rows}; to change this, set "
-        "Image size in the advanced settings."
+        "the diameter, or Image size in the advanced settings."
     )
