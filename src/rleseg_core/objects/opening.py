@@ -80,7 +80,12 @@ def open_objects(path: str | Path, options: ObjectOptions = ObjectOptions()) -> 
     numbers = options.numbers
     if numbers == "auto" and (options.table or _are_objects(path, options.reading)):
         numbers = "objects"
-    table = options.table or (table_beside(path) if numbers == "objects" else None)
+    table = (options.table or table_beside(path)) if numbers == "objects" else None
+    if table is not None and options.ids != IdOptions():
+        raise DataError(
+            f"ids that {table} describes have 0 for background, and none is ignored; leave out "
+            "--ignore and --background"
+        )
     if table is not None:
         return ObjectStack(
             ids=labels,
@@ -128,8 +133,8 @@ def _ids_beside(path: Path, reading: ReadOptions) -> Path:
     within = path / LABELS / OBJECTS
     if within.is_dir():
         return within
-    beside = path.with_name(f"{plain_name(path)}{_ENDING}.tif")
-    return beside if beside.is_file() else path
+    names = [f"{plain_name(path)}{_ENDING}{suffix}" for suffix in (".tif", ".ome.tif", ".zarr")]
+    return next((one for name in names if (one := path.with_name(name)).exists()), path)
 
 
 def _are_objects(path: Path, reading: ReadOptions) -> bool:

@@ -67,7 +67,7 @@ class ObjectStack:
     Raises
     ------
     DataError
-        If the ids are not (T, Y, X).
+        If the ids are not (T, Y, X), or the table has more frames.
     """
 
     ids: ArrayLike
@@ -82,6 +82,12 @@ class ObjectStack:
     def __post_init__(self) -> None:
         if len(self.shape) != 3:
             raise DataError(f"ids of objects are {self.shape}; they must be (T, Y, X)")
+        last = -1 if self.table is None else int(self.table.frame.max(initial=-1))
+        if last >= self.n_frames:
+            raise DataError(
+                f"the table has objects in frame {last}, and {self.name or 'the stack'} has "
+                f"frames 0 to {self.n_frames - 1}; it is the table of another stack"
+            )
         if self.table is not None and self.table.class_names:
             object.__setattr__(self, "class_names", self.table.class_names)
 

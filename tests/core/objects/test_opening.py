@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from rleseg_core.data.ids import IdOptions
 from rleseg_core.data.writers import write_labels
 from rleseg_core.errors import DataError, DataWarning
 from rleseg_core.objects.opening import ObjectOptions, open_objects, table_beside
@@ -39,6 +40,12 @@ def test_classes_without_objects_have_the_names_that_ids_note(result, ids, table
 def test_table_decides_where_ids_note_other_classes(result, ids, table):
     write_labels(result / "out.objects.tif", ids, ("a", "b", "c"), overwrite=True)
     assert open_objects(result / "out.objects.tif").class_names == ("cell", "big one")
+
+
+def test_marks_are_not_ignored_where_a_table_describes_all_ids(result):
+    options = ObjectOptions(ids=IdOptions(ignore=(255,)))
+    with pytest.raises(DataError, match="leave out --ignore and --background"):
+        open_objects(result / "out.objects.tif", options)
 
 
 def test_masks_of_a_result_stand_for_its_objects(result):

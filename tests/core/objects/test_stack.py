@@ -58,6 +58,11 @@ def test_objects_that_the_table_lacks_are_told_once(ids, table):
     assert np.isnan(found[2].table.confidence).all()
 
 
+def test_table_of_a_longer_stack_is_refused(ids, table):
+    with pytest.raises(DataError, match="objects in frame 2, and the stack has frames 0 to 1"):
+        ObjectStack.of(ids[:2], table)
+
+
 def test_ids_without_a_table_are_of_one_class(ids):
     stack = ObjectStack.of(ids, metadata=StackMetadata(class_names=("nucleus",)))
     assert stack.class_names == ("nucleus",)
