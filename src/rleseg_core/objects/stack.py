@@ -15,7 +15,7 @@ from rleseg_core.data.labels import components
 from rleseg_core.data.metadata import UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError, DataWarning
 from rleseg_core.objects.measuring import MeasuredFrame, class_of_each, measure_frame
-from rleseg_core.objects.table import ObjectTable
+from rleseg_core.objects.table import ObjectState, ObjectTable
 
 _LARGEST = np.iinfo(np.uint32).max
 _NAMES = ("cell",)  # of the only class, where nothing names it
@@ -143,7 +143,9 @@ class ObjectStack:
         if isinstance(self.ids, PieceIds):
             classes = class_of_each(found, self.ids.classes_of(frame), len(names))
             return ObjectTable.of_frame(found, classes, names, unknown, frame, "pieces")
-        plain = ObjectTable.of_frame(found, np.ones(n, np.int64), names, unknown, frame)
+        # what a table lacks, somebody has painted since
+        state: ObjectState = "predicted" if self.table is None else "corrected"
+        plain = ObjectTable.of_frame(found, np.ones(n, np.int64), names, unknown, frame, state)
         if self.table is None:
             return plain
         rows = self._rows(frame)

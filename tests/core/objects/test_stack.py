@@ -56,6 +56,7 @@ def test_objects_that_the_table_lacks_are_told_once(ids, table):
     assert len(told) == 1
     assert found[0].table.class_id.tolist() == [1, 1, 1, 2, 1]
     assert np.isnan(found[2].table.confidence).all()
+    assert found[0].table.state[:2].tolist() == ["predicted", "corrected"]
 
 
 def test_table_of_a_longer_stack_is_refused(ids, table):
