@@ -5,14 +5,15 @@ from typing import Literal
 
 import numpy as np
 
+from rleseg_core.objects.leftovers import absorbing
 from rleseg_core.objects.links import Links
 from rleseg_core.objects.measuring import number_consecutively
-from rleseg_core.objects.overlap import Matches, WindowIds, match_windows
+from rleseg_core.objects.overlap import Pairs, WindowIds, match_windows, nearest_windows
 
 OwnerRule = Literal["centre", "last"]
 """Which window a pixel belongs to: the one in which it lies deepest, or the latest."""
 
-_LEAST_KEPT = 0.5  # share of the largest part of an object that its pixels must come to
+_LEAST_KEPT = 0.6  # share of the largest part of an object that its pixels must come to
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,7 +88,9 @@ class FrameJoiner:
     A pixel has the object that its owner saw there, or none. Objects of two windows are one object
     if they match where both windows see them (see `match_windows`), directly or through others, but
     never two that one window told apart: the strongest matches count first. An object that other
-    windows contradict, so that less than half of its largest part is left, is dropped.
+    windows contradict, so that it has less than three fifths of the pixels of its largest part, is
+    none. What is left of it goes to the object that it touches and that took most of its place, if
+    there is one.
 
     Windows are added row by row, as `plan_windows` gives them; those that no later window can meet
     are forgotten.
@@ -101,7 +104,7 @@ class FrameJoiner:
         self._parts: list[ObjectParts] = []
         self._class_ids: list[int] = []  # of each part
         self._areas: list[np.ndarray] = []
-        self._matches: list[Matches] = []
+        self._pairs: list[Pairs] = []
         self._links = Links()
 
     def add(
@@ -129,7 +132,8 @@ class FrameJoiner:
         small = ids.astype(np.uint16 if parts.n < 2**16 else np.int32)  # it is kept for a while
         window = WindowIds(rows, cols, small, parts.n, self._links.n_parts)
         self._recent = [seen for seen in self._recent if seen.rows.stop >= rows.start]
-        found = [matches for seen in self._recent if (matches := match_windows(seen, window))]
+        near = nearest_windows(window, self._recent)
+        found = [pairs for seen in near if (pairs := match_windows(seen, window, self._recent))]
         depths = depth_in_window(rows, cols, self._canvas.shape)
         numbers = np.where(ids > 0, ids.astype(np.int32) + window.offset, 0)
         # from here on nothing can fail: a window is added whole or not at all
@@ -143,15 +147,17 @@ class FrameJoiner:
         self._parts.append(parts)
         self._areas.append(np.bincount(ids.reshape(-1), minlength=parts.n + 1)[1:])
         self._class_ids += parts.class_ids.tolist()
-        self._matches += found
+        self._pairs += found
         self._links.add_window(parts.n)
-        for matches in found:
-            self._links.link(matches)
+        for pairs in found:
+            self._links.link(pairs)
         return self._provisional(rows, cols)
 
     def _provisional(self, rows: slice, cols: slice) -> tuple[np.ndarray, np.ndarray]:
-        numbers, index = number_consecutively(self._canvas[rows, cols])
-        roots = [self._links.root(number - 1) for number in numbers.tolist()]
+        here = self._canvas[rows, cols]
+        below = int(here.min(where=here > 0, initial=self._links.n_parts)) - 1
+        numbers, index = number_consecutively(np.where(here > 0, here - below, 0))
+        roots = [self._links.root(number + below - 1) for number in numbers.tolist()]
         classes = np.array([0, *(self._class_ids[root] for root in roots)], np.uint8)
         ids = np.array([0, *(root + 1 for root in roots)], np.uint32)
         return classes[index], ids[index]
@@ -165,39 +171,40 @@ class FrameJoiner:
             Id of the first object; the others follow.
         """
         links = self._links if self._links.n_refused == 0 else self._relinked()
-        n_parts = links.n_parts
         roots, of_part = np.unique(links.roots(), return_inverse=True)
-        owned = np.bincount(self._canvas.reshape(-1), minlength=n_parts + 1)[1:]
-        areas = np.concatenate([np.empty(0, np.int64), *self._areas])
-        largest = np.zeros(roots.size, np.int64)
-        np.maximum.at(largest, of_part, areas)
-        pixels = np.bincount(of_part, owned, minlength=roots.size)
-        kept = (pixels > 0) & (pixels >= _LEAST_KEPT * largest)
-
-        first = np.full(n_parts + 1, self._canvas.size, np.int64)
-        flat = self._canvas.reshape(-1)
-        first[flat[::-1]] = np.arange(flat.size)[::-1]  # the last of equal numbers counts
-        first_of_each = np.full(roots.size, self._canvas.size, np.int64)
-        np.minimum.at(first_of_each, of_part, first[1:])
-        order = np.argsort(np.where(kept, first_of_each, flat.size), kind="stable")
-        order = order[: np.count_nonzero(kept)]
-
-        number = np.zeros(roots.size, np.int64)
-        number[order] = np.arange(first_id, first_id + order.size)
-        lookup = np.concatenate([[0], number[of_part]]).astype(np.uint32)
+        owned = np.bincount(self._canvas.reshape(-1), minlength=of_part.size + 1)[1:]
+        objects = np.concatenate([[0], of_part + 1]).astype(np.int32)[self._canvas]
+        is_kept = self._kept(of_part, owned, roots.size)
+        becomes = np.where(is_kept, np.arange(roots.size), -1)
+        if not is_kept.all():
+            pairs = Pairs.of(self._pairs)
+            sides = of_part[pairs.first], of_part[pairs.second]
+            becomes = np.where(is_kept, becomes, absorbing(objects, ~is_kept, sides, pairs.shared))
+        number = _by_first_pixel(np.concatenate([[0], becomes + 1])[objects], roots.size)
+        order = np.argsort(number, kind="stable")[np.count_nonzero(number == 0) :]
+        lookup = np.concatenate([[0], number])
+        lookup = np.where(lookup > 0, lookup + (first_id - 1), 0).astype(np.uint32)
         return JoinedFrame(
-            ids=lookup[self._canvas],
+            ids=lookup[np.concatenate([[0], becomes + 1])][objects],
             first_id=first_id,
             class_ids=self._classes(of_part, owned, roots.size)[order],
             confidence=self._confidences(of_part, roots.size)[order],
         )
+
+    def _kept(self, of_part: np.ndarray, owned: np.ndarray, n: int) -> np.ndarray:
+        """Which objects (n,) still have most of the pixels of their largest part."""
+        areas = np.concatenate([np.empty(0, np.int64), *self._areas])
+        largest = np.zeros(n, np.int64)
+        np.maximum.at(largest, of_part, areas)
+        pixels = np.bincount(of_part, owned, minlength=n)
+        return (pixels > 0) & (pixels >= _LEAST_KEPT * largest)
 
     def _relinked(self) -> Links:
         """All links anew, the strongest matches first, where some contradict one another."""
         links = Links()
         for parts in self._parts:
             links.add_window(parts.n)
-        links.link(Matches.strongest_first(self._matches))
+        links.link(Pairs.of(self._pairs))
         return links
 
     def _classes(self, of_part: np.ndarray, owned: np.ndarray, n: int) -> np.ndarray:
@@ -240,6 +247,26 @@ def depth_in_window(rows: slice, cols: slice, shape: tuple[int, ...]) -> np.ndar
         from_end = part.stop - pixels if part.stop < length else far
         sides.append(np.minimum(from_start, from_end))
     return np.minimum(sides[0][:, None], sides[1])
+
+
+def _by_first_pixel(objects: np.ndarray, n: int) -> np.ndarray:
+    """Number (n,) of each object, from 1 on by their first pixels; 0 of those that have none.
+
+    Parameters
+    ----------
+    objects : (Y, X) integer
+        Index of the object of each pixel plus 1, 0 = background.
+    n : int
+        How many objects there are.
+    """
+    flat = objects.reshape(-1)
+    first = np.full(n + 1, flat.size)
+    first[flat[::-1]] = np.arange(flat.size)[::-1]  # the last of equal indices counts
+    order = np.argsort(first[1:], kind="stable")
+    number = np.zeros(n, np.int64)
+    number[order] = np.arange(1, n + 1)
+    number[first[1:] == flat.size] = 0
+    return number
 
 
 def _column(parts: list[np.ndarray], dtype: type) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rleseg_core.objects.overlap import Matches
+from rleseg_core.objects.overlap import Pairs
 
 
 class Links:
@@ -40,9 +40,10 @@ class Links:
         """The roots of all parts, (n_parts,) int64."""
         return np.array([self.root(part) for part in range(self.n_parts)], np.int64)
 
-    def link(self, matches: Matches) -> None:
-        """Link pairs in their order, but for those that would join parts of one window."""
-        for first, second in zip(matches.first.tolist(), matches.second.tolist(), strict=True):
+    def link(self, pairs: Pairs) -> None:
+        """Link matches in their order, but for those that would join parts of one window."""
+        sides = pairs.first[pairs.is_match].tolist(), pairs.second[pairs.is_match].tolist()
+        for first, second in zip(*sides, strict=True):
             kept, joined = sorted((self.root(first), self.root(second)))
             if kept == joined:
                 continue

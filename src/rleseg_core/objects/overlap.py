@@ -1,12 +1,13 @@
 """Which objects of two windows are the same, by the pixels that both windows see."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 _LEAST_IOU = 0.5  # of the parts of two objects that lie in both windows
+_N_NEAREST = 6  # windows that are compared in any case
 _LEAST_CONTACT = 0.5  # of the shorter side, where windows only touch
 
 
@@ -34,40 +35,85 @@ class WindowIds:
 
 
 @dataclass(frozen=True, eq=False)
-class Matches:
-    """Pairs of parts that are of one object.
+class Pairs:
+    """Pairs of parts that two windows saw in the same place.
 
     Parameters
     ----------
     first, second : (m,) int64
         Numbers of the parts, from 0 on.
-    strength : (m,) int64
-        Pixels on which both windows agree.
+    shared : (m,) int64
+        Pixels that they have in common.
+    is_match : (m,) bool
+        Whether the two are one object.
     """
 
     first: np.ndarray
     second: np.ndarray
-    strength: np.ndarray
+    shared: np.ndarray
+    is_match: np.ndarray
 
     @classmethod
-    def strongest_first(cls, matches: Iterable[Self]) -> Self:
-        """All of several matches, those of most pixels first."""
-        matches = list(matches)
-        first, second, strength = (
-            np.concatenate([np.empty(0, np.int64), *(getattr(one, name) for one in matches)])
-            for name in ("first", "second", "strength")
+    def of(cls, several: Iterable[Self]) -> Self:
+        """All of several, those that share most pixels first."""
+        several = list(several)
+        first, second, shared, is_match = (
+            np.concatenate([np.empty(0, dtype), *(getattr(pairs, name) for pairs in several)])
+            for name, dtype in (
+                ("first", np.int64),
+                ("second", np.int64),
+                ("shared", np.int64),
+                ("is_match", bool),
+            )
         )
-        order = np.argsort(-strength, kind="stable")
-        return cls(first[order], second[order], strength[order])
+        order = np.argsort(-shared, kind="stable")
+        return cls(first[order], second[order], shared[order], is_match[order])
 
 
-def match_windows(first: WindowIds, second: WindowIds) -> Matches | None:
-    """Pairs of objects of two windows that are the same; None if the windows do not meet.
+def nearest_windows(window: WindowIds, others: Iterable[WindowIds]) -> list[WindowIds]:
+    """Other windows that meet a window: those that share most with it.
+
+    These are the few whose overlap is largest, and all whose overlap lies in no larger one. What
+    the rest see of the window, those see as well: comparing with them is enough, and takes no
+    longer the more windows overlap.
+    """
+    boxes: list[tuple[int, int, int, int]] = []
+    meeting: list[WindowIds] = []
+    for other in others:
+        top, left = (
+            max(window.rows.start, other.rows.start),
+            max(window.cols.start, other.cols.start),
+        )
+        bottom, right = (
+            min(window.rows.stop, other.rows.stop),
+            min(window.cols.stop, other.cols.stop),
+        )
+        if top <= bottom and left <= right:
+            boxes.append((top, left, bottom, right))
+            meeting.append(other)
+    areas = [(bottom - top) * (right - left) for top, left, bottom, right in boxes]
+    near: list[int] = []
+    for index in sorted(range(len(boxes)), key=areas.__getitem__, reverse=True):
+        if len(near) < _N_NEAREST or not any(_holds(boxes[k], boxes[index]) for k in near):
+            near.append(index)
+    return [meeting[index] for index in sorted(near)]
+
+
+def _holds(outer: tuple[int, int, int, int], box: tuple[int, int, int, int]) -> bool:
+    return outer[0] <= box[0] and outer[1] <= box[1] and outer[2] >= box[2] and outer[3] >= box[3]
+
+
+def match_windows(
+    first: WindowIds, second: WindowIds, others: Sequence[WindowIds] = ()
+) -> Pairs | None:
+    """Pairs of objects of two windows, and which of them are the same; None if there are none.
 
     Parameters
     ----------
     first, second : WindowIds
         The windows.
+    others : sequence of WindowIds
+        Further windows, of which one may see both sides of a border at which the two touch.
 
     Notes
     -----
@@ -78,11 +124,14 @@ def match_windows(first: WindowIds, second: WindowIds) -> Matches | None:
     compared instead, as far as they face each other: two objects are one if they face each other
     along at least half of the shorter of their two sides, and neither has a longer contact with
     another. Touching neighbours that happen to meet at the border are joined by this rule: windows
-    should overlap.
+    should overlap. It is left out where another window sees both sides, which knows better.
     """
     row, height = _shared(first.rows, second.rows)
     col, width = _shared(first.cols, second.cols)
     if height < 0 or width < 0 or (height == 0 and width == 0):
+        return None
+    touching_only = height == 0 or width == 0
+    if touching_only and any(_spans(other, row, height, col, width) for other in others):
         return None
     ours, theirs = (
         window.ids[
@@ -93,22 +142,31 @@ def match_windows(first: WindowIds, second: WindowIds) -> Matches | None:
     pairs, shared, sizes = _contingency(ours, theirs, first.n, second.n)
     rows, cols = pairs
     of_first, of_second = sizes[0][rows], sizes[1][cols]
-    touching_only = height == 0 or width == 0
     if touching_only:
         score = shared / np.minimum(of_first, of_second)
         best = _is_best(rows, cols, shared) & (score >= _LEAST_CONTACT)
     else:
         score = shared / (of_first + of_second - shared)
         best = _is_best(rows, cols, score) & (score >= _LEAST_IOU)
-    if not best.any():
+    if not shared.size:
         return None
-    return Matches(rows[best] + (first.offset - 1), cols[best] + (second.offset - 1), shared[best])
+    return Pairs(rows + (first.offset - 1), cols + (second.offset - 1), shared, best)
 
 
 def _shared(first: slice, second: slice) -> tuple[int, int]:
     """Start and length of what two ranges share; 0 if they touch, below 0 if they are apart."""
     start = max(first.start, second.start)
     return start, min(first.stop, second.stop) - start
+
+
+def _spans(window: WindowIds, row: int, height: int, col: int, width: int) -> bool:
+    """Whether a window sees both sides of a border (of height or width 0), or of a part of it."""
+    return (
+        window.rows.start < row + height
+        and row < window.rows.stop
+        and window.cols.start < col + width
+        and col < window.cols.stop
+    )
 
 
 def _side(own: slice, other: slice, start: int, length: int) -> slice:
