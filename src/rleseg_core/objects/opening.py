@@ -15,6 +15,7 @@ from rleseg_core.data.formats.registry import frames_in, is_frame_folder, plain_
 from rleseg_core.data.formats.zarr_writing import LABELS
 from rleseg_core.data.ids import IdOptions, IdReader, IdRules, guess_rules
 from rleseg_core.data.stack import noted_class_names, noted_ids
+from rleseg_core.data.writers import metadata_of
 from rleseg_core.errors import DataError, DataWarning
 from rleseg_core.objects.stack import ObjectStack, PieceIds
 from rleseg_core.objects.table import ObjectTable, objects_output
@@ -86,17 +87,20 @@ def open_objects(path: str | Path, options: ObjectOptions = ObjectOptions()) -> 
             f"ids that {table} describes have 0 for background, and none is ignored; leave out "
             "--ignore and --background"
         )
+    metadata = labels.metadata
+    if path != given:  # masks of classes note the names and colours of these, too
+        metadata = metadata.or_else(metadata_of(given))
     if table is not None:
         return ObjectStack(
             ids=labels,
-            table=_read(table, options.class_names, labels.metadata.class_names),
-            class_names=labels.metadata.class_names or ("cell",),
-            metadata=labels.metadata,
+            table=_read(table, options.class_names, metadata.class_names),
+            class_names=metadata.class_names or ("cell",),
+            metadata=metadata,
             name=str(path),
             inputs=(given, path, table),
         )
     stack = _without_table(labels, numbers, options)
-    return replace(stack, inputs=(given, path))
+    return replace(stack, metadata=metadata, inputs=(given, path))
 
 
 def table_beside(path: Path) -> Path | None:

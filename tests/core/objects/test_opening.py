@@ -42,6 +42,15 @@ def test_table_decides_where_ids_note_other_classes(result, ids, table):
     assert open_objects(result / "out.objects.tif").class_names == ("cell", "big one")
 
 
+def test_masks_name_and_colour_the_classes_of_their_objects(result, ids, table, metadata):
+    table.select(table.class_id == 1).write_csv(result / "out.objects.csv", overwrite=True)
+    write_labels(result / "out.objects.tif", ids, overwrite=True)  # notes neither
+    with pytest.warns(DataWarning, match="their objects"):
+        stack = open_objects(result / "out.tif")
+    assert stack.class_names == ("cell", "big one")
+    assert stack.metadata.colour_of(2) == metadata.class_colours[1]
+
+
 def test_marks_are_not_ignored_where_a_table_describes_all_ids(result):
     options = ObjectOptions(ids=IdOptions(ignore=(255,)))
     with pytest.raises(DataError, match="leave out --ignore and --background"):
