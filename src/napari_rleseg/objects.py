@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rleseg_core.data.arrays import ArrayLike
 
 OUTLINE = 1  # width of outlines in pixels, beside the pixel that napari adds
+AREA_OPACITY = 0.55
 CLICK_PX = 3  # on the screen: a press that moves farther is no click
 MANY_PIXELS = 2_500_000  # of a frame: napari takes more than 0.1 s to outline so many
 
@@ -129,6 +130,7 @@ class ObjectView:
     @outlined.setter
     def outlined(self, on: bool) -> None:
         if self.layer is not None:
+            self.layer.opacity = 1.0 if on else AREA_OPACITY
             self.layer.contour = outline_width(self.layer.data.shape) if on else 0
 
     @property
@@ -285,7 +287,7 @@ def objects_attributes(
         Model and settings that found them.
     """
     return {
-        "opacity": 1.0 if _is_small(shape) else 0.5,
+        "opacity": 1.0 if _is_small(shape) else AREA_OPACITY,
         **layer_transform(metadata),
         "metadata": {
             NOTES: {
@@ -311,8 +313,9 @@ def object_features(table: ObjectTable) -> dict[str, np.ndarray]:
 
 
 def objects_name(masks: str) -> str:
-    """Name of the layer of the objects of a layer of masks."""
-    return f"{masks} (objects)"
+    """Name of the layer of the objects of a layer of masks: of 'cells masks', 'cells objects'."""
+    before, found, after = masks.rpartition("masks")
+    return f"{before}objects{after}" if found else f"{masks} objects"
 
 
 def prepare(layer: Labels) -> None:

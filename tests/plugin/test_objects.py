@@ -97,7 +97,9 @@ def test_segmentation_shows_its_objects_beside_the_masks(segment, session, qtbot
     assert np.unique(ids[ids > 0]).tolist() == session.objects.table.id.tolist()
     assert len(session.objects.table) == sum(components(frame).max() for frame in classes)
     assert layer.features["index"].tolist() == session.objects.table.id.tolist()
-    assert "connected pieces" in segment.objects.kind.text()
+    assert segment.objects.kind.text().startswith("Connected pieces")
+    assert segment.objects.counts.horizontalHeaderItem(0).text() == "Connected pieces"
+    assert layer.name == "cells objects"
 
 
 def test_objects_of_frames_that_are_segmented_again_replace_the_others(segment, session, qtbot):
@@ -263,17 +265,21 @@ def test_table_is_ordered_by_the_column_that_is_clicked(panel, shown):
     assert [rows.id_at(row) for row in range(3)] == [18, 17, 16]
 
 
-def test_panel_is_hidden_without_objects(panel, session, shown):
+def test_panel_offers_pieces_without_objects_and_is_hidden_without_masks(panel, session, shown):
     session.viewer.layers.remove(shown.layer)
-    assert not panel.isVisible()
+    assert not panel.table.isVisible()
+    assert panel.find.isVisible()
     assert shown.layer is None
     assert shown.table.id.size == 0
+    session.viewer.layers.remove(session.result)
+    assert not panel.isVisible()
 
 
 def test_outlines_can_be_filled(panel, shown):
     assert shown.layer.contour == outline_width(shown.layer.data.shape)
     panel.outlines.click()
     assert shown.layer.contour == 0
+    assert shown.layer.opacity < 1
     panel.outlines.click()
     assert shown.layer.contour > 0
 

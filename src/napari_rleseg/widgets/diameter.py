@@ -49,6 +49,7 @@ class DiameterBox(QWidget):
         self.draw.setCheckable(True)
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(2)  # the dock is narrow
         line.addWidget(self.value, 1)
         line.addWidget(self.estimate)
         line.addWidget(self.draw)

@@ -82,7 +82,9 @@ class ObjectCounts(QTableWidget):
         if not self._counts.size:
             return
         frame = min(self._objects.frame, len(self._counts) - 1)
-        self.setHorizontalHeaderLabels(["Objects", f"frame {frame}", "all frames"])
+        are_pieces = bool((self._objects.table.state == "pieces").any())
+        what = "Connected pieces" if are_pieces else "Objects"
+        self.setHorizontalHeaderLabels([what, f"frame {frame}", "all frames"])
         for column, counts in ((1, self._counts[frame]), (2, self._counts.sum(axis=0))):
             for row, count in enumerate([*counts, counts.sum()][: self.rowCount()]):
                 item = QTableWidgetItem(f"{int(count):,}")

@@ -13,7 +13,7 @@ from rleseg_core.text import printable
 
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 _LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-_MARGIN = 18  # pixels beside the text of a heading, for the arrow of the order
+_MARGIN = 12  # pixels beside the text of a heading, for the arrow of the order
 
 
 class _Column:
@@ -174,7 +174,7 @@ class ObjectTableView(QTableView):
 
     def _widths(self) -> list[int]:
         width = self.fontMetrics().horizontalAdvance
-        examples = ("99999", "999", "xxxxxxx", "99999", "0.99", "corrected")
+        examples = ("99999", "999", "xxxxxx", "9999", "0.99", "corrected")
         return [
             max(width(column.title), width(example)) + _MARGIN
             for column, example in zip(COLUMNS, examples, strict=True)

@@ -21,9 +21,10 @@ from napari_rleseg.widgets.export import ExportButton
 from napari_rleseg.widgets.object_counts import ObjectCounts
 from napari_rleseg.widgets.object_table import ObjectTableView
 
-PIECES = (
-    "These are the connected pieces of the masks: cells that touch count as one. A model that was "
-    "trained on individual objects tells them apart."
+PIECES = "Connected pieces of the masks: cells that touch count as one."
+PIECES_TIP = (
+    "The model gives classes, not objects. One that was trained on individual objects (scheme iw) "
+    "tells cells apart that touch"
 )
 
 
@@ -47,7 +48,9 @@ class ObjectsPanel(QWidget):
             "These masks have no objects yet: take each connected piece of a class for one"
         )
         self.kind = text_label()
+        self.kind.setToolTip(PIECES_TIP)
         self.colouring = narrow(QComboBox())
+        self.colouring.setMinimumWidth(90)
         self.colouring.setToolTip("What the colours of the objects tell")
         self.colouring.addItem("id", "id")
         self.colouring.addItem("class", "class")

@@ -136,7 +136,7 @@ class SegmentWidget(QWidget):
         for part in (self.first, QLabel("to"), self.last):
             line.addWidget(part)
         line.addStretch()
-        form.addRow("", self._range)
+        form.addRow(self._range)
         form.addRow("Diameter", self.diameter)
         layout.addLayout(form)
         layout.addWidget(self.scale)
