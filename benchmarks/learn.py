@@ -1,14 +1,14 @@
-"""Print how well models learn: ours beside a U-Net, what helps, and where a step's time goes.
+"""Print how well models learn: ours beside others, what helps, and where a step's time goes.
 
     python -m benchmarks.learn rival --data usiigaci --cpu-minutes 60 --threads 1
-    python -m benchmarks.learn rival --data usiigaci --only ours --json ours.json
-    python -m benchmarks.learn table ours.json unet.json
+    python -m benchmarks.learn rival --data bacteria --only ours --json ours.json
+    python -m benchmarks.learn table ours.json unet.json unet-watershed.json cellpose.json
     python -m benchmarks.learn score runs/learn/usiigaci-0/model.safetensors
     python -m benchmarks.learn ablate --data usiigaci --options baseline,table-starts --jobs 2
     python -m benchmarks.learn step --device cuda
 
-Both contenders learn from the same patches for the same time: CPU time of the process, wall time on
-a GPU. Cutting patches and encoding masks count, scoring does not. See docs/learning.md.
+All contenders learn from the same images for the same time: CPU time of the process, wall time on a
+GPU. Cutting patches and encoding masks count, scoring does not. See docs/learning.md.
 """
 
 import argparse
@@ -25,16 +25,19 @@ import torch
 
 from benchmarks import report
 from benchmarks.learn_ablate import Trial, ablate, ablation_table
+from benchmarks.learn_cellpose import CellposeContender
 from benchmarks.learn_data import DATA, Fields, load_fields
-from benchmarks.learn_recipe import CHANGES, Recipe, RivalRecipe, our_recipe
+from benchmarks.learn_recipe import CHANGES, CellposeRecipe, Recipe, RivalRecipe, our_recipe
 from benchmarks.learn_score import measure, with_pieces
 from benchmarks.learn_step import step_table, time_steps
-from benchmarks.learn_train import Ours, Rival, Trained, count, segmented, train_for
+from benchmarks.learn_train import Contender, Ours, count, segmented
+from benchmarks.learn_unet import UNetContender, WatershedContender
 from rleseg_core.checkpoints import build_model
 from rleseg_core.files import whole_file
 
-CONTENDERS = ("ours", "unet")
+CONTENDERS = ("ours", "unet", "unet-watershed", "cellpose")
 PARTS = ("train", "validation", "test")
+PACKAGES = ("napari-rleseg", "torch", "monai", "cellpose", "numpy")  # whose versions are told
 TIMED_STEPS = 30
 ROWS = {
     "ap50": ("AP of objects at IoU 0.5", "{:.3f}"),
@@ -55,24 +58,23 @@ ROWS = {
     "minutes": ("minutes of training", "{:.1f}"),
     "encoding_share": ("encoding, share of a step", "{:.1%}"),
 }
-COLUMNS = {"ours": "ours", "unet": "U-Net", "truth": "true classes"}  # as connected pieces
+COLUMNS = {
+    "ours": "ours",
+    "unet": "U-Net",
+    "unet-watershed": "U-Net, watershed",
+    "cellpose": "Cellpose",
+    "truth": "true classes",  # as connected pieces
+}
 
 
 def rival(arguments: argparse.Namespace) -> None:
-    """Train and test ours, a U-Net, or one after the other."""
+    """Train and test ours, another, or one after the other."""
     device = torch.device(arguments.device)
     fields = load_fields(arguments.data, arguments.data_dir)
-    recipe, opponent = chosen_recipe(arguments), RivalRecipe()
-    folder = arguments.run_dir / f"{arguments.data}-{arguments.seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    n_ours = count(build_model(recipe.header(fields, folder / "model.safetensors")))
     results: dict[str, dict[str, object]] = {}
     for name in [arguments.only] if arguments.only else CONTENDERS:
-        if name == "ours":
-            model: Ours | Rival = Ours(fields, recipe, arguments.seed, device, folder)
-        else:
-            model = Rival(fields, recipe, opponent, arguments.seed, device, n_ours)
-        trained: Trained = train_for(arguments.minutes, model.begin, device, name=name)
+        model = contender(name, fields, arguments)
+        trained = model.train(arguments.minutes)
         quality = measure(trained.predict, fields.test, fields.class_names)
         results[name] = {
             **asdict(quality),
@@ -82,16 +84,32 @@ def rival(arguments: argparse.Namespace) -> None:
             "probe_minutes": trained.probe_minutes,
             "clock": "wall" if device.type == "cuda" else "CPU",
             "losses": trained.losses,
-            "recipe": recipe.to_json() if name == "ours" else asdict(opponent),
+            "chosen": trained.chosen,
+            "recipe": model.to_json(),
             "where": machine(device, arguments),
         }
         if name == "ours":
+            recipe = chosen_recipe(arguments)
             times = time_steps(fields, recipe, arguments.seed, device, TIMED_STEPS)
             results[name]["encoding_share"] = times["encoding"] / times["step"]
     results["truth"] = perfect(fields)
     images = {part: sum(len(stack.frames) for stack in getattr(fields, part)) for part in PARTS}
     print(f"\n{arguments.data}: {describe(images)}\n\n{rival_table(results)}")
     write_json(arguments.json, {"data": arguments.data, "images": images, "results": results})
+
+
+def contender(name: str, fields: Fields, arguments: argparse.Namespace) -> Contender:
+    """The contender of that name, before its training."""
+    device, seed, recipe = torch.device(arguments.device), arguments.seed, chosen_recipe(arguments)
+    folder = arguments.run_dir / f"{arguments.data}-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if name == "ours":
+        return Ours(fields, recipe, seed, device, folder)
+    if name == "cellpose":
+        return CellposeContender(fields, CellposeRecipe(), seed, device, folder)
+    n_ours = count(build_model(recipe.header(fields, folder / "model.safetensors")))
+    unet = WatershedContender if name == "unet-watershed" else UNetContender
+    return unet(fields, recipe, RivalRecipe(), seed, device, n_ours)
 
 
 def perfect(fields: Fields) -> dict[str, object]:
@@ -127,7 +145,7 @@ def rescore(arguments: argparse.Namespace) -> None:
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Join the figures of both contenders, of one data set, in one table."""
+    """Join the figures of contenders, of one data set, in one table."""
     joined: dict[str, Any] = {}
     for path in arguments.files:
         found = json.loads(path.read_text())
@@ -135,8 +153,8 @@ def table(arguments: argparse.Namespace) -> None:
             raise SystemExit(f"{path} is of other data than {arguments.files[0]}")
         joined = {**found, "results": {**joined.get("results", {}), **found["results"]}}
     print(f"{joined['data']}: {describe(joined['images'])}\n\n{rival_table(joined['results'])}\n")
-    for name in CONTENDERS:
-        where = joined["results"].get(name, {}).get("where", {})
+    for name in [name for name in CONTENDERS if name in joined["results"]]:
+        where = joined["results"][name].get("where", {})
         print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in where.items()))
     write_json(arguments.json, joined)
 
@@ -225,7 +243,7 @@ def machine(device: torch.device, arguments: argparse.Namespace) -> dict[str, st
         "cores": str(os.cpu_count()),
         "device": torch.cuda.get_device_name(device) if cuda else device.type,
         "threads": str(torch.get_num_threads()),
-        **{name: installed(name) for name in ("napari-rleseg", "torch", "monai", "numpy")},
+        **{name: installed(name) for name in PACKAGES},
     }
 
 

@@ -116,10 +116,12 @@ class Recipe:
             **settings,
         )
 
-    def sampler(self, fields: Fields, mask_size: tuple[int, int], seed: int) -> PatchSampler:
+    def sampler(
+        self, fields: Fields, mask_size: tuple[int, int], seed: int, *, with_ids: bool = False
+    ) -> PatchSampler:
         """Patches with masks of that size; the same patches, whatever the size."""
         config = self.config(1, seed)
-        ids = self.scheme.blocks == "instance"
+        ids = with_ids or self.scheme.blocks == "instance"
         return PatchSampler(
             fields.train if ids else [replace(stack, instances=None) for stack in fields.train],
             self.window_spec(fields),
@@ -148,7 +150,7 @@ def our_recipe(data: str) -> Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class RivalRecipe:
-    """How the U-Net is trained: MONAI's residual `UNet` on patches of the same size.
+    """How a U-Net is trained: MONAI's residual `UNet` on patches of the same size.
 
     Parameters
     ----------
@@ -160,6 +162,8 @@ class RivalRecipe:
         The gradient is scaled down to this norm where it is larger.
     overlap : float
         Of neighbouring windows in inference.
+    border_weight : float
+        Of borders in the loss of the one that is followed by watershed; other classes have 1.
     """
 
     n_levels: int = 5
@@ -169,6 +173,27 @@ class RivalRecipe:
     warm_up: float = WARM_UP
     clip_norm: float = 1.0
     overlap: float = 0.5
+    border_weight: float = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellposeRecipe:
+    """How Cellpose is trained: as its command line does by default.
+
+    Parameters
+    ----------
+    batch_size : int
+        Patches of 224 x 224 pixels, in which objects have a diameter of about 30.
+    SGD : bool
+        Whether by SGD with momentum 0.9, else by AdamW.
+    learning_rate, weight_decay : float
+        Of it. The rate rises for 10 epochs and is halved 10 times at the end of a long training.
+    """
+
+    batch_size: int = 8
+    SGD: bool = True
+    learning_rate: float = 0.2
+    weight_decay: float = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)

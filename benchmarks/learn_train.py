@@ -1,30 +1,24 @@
-"""Training of both contenders on the same patches for the same time."""
+"""Training of contenders for the same time, and ours."""
 
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from math import cos, pi
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.learn_data import Fields
-from benchmarks.learn_recipe import Recipe, RivalRecipe
+from benchmarks.learn_recipe import Recipe
 from benchmarks.learn_score import Predict, Segmented, with_pieces
-from rleseg_core.data import ImageStack, resized_shape
-from rleseg_core.data.windows import model_frame
+from rleseg_core.data import ImageStack
 from rleseg_core.inference import Segmenter, StitchRule
 from rleseg_core.reports import product_of
-from rleseg_core.spec import WindowSpec
 from rleseg_core.training import Trainer
-from rleseg_core.training.sampling import DrawnBatch, patches_on
 
 PROBE, COLD = 20, 4  # steps whose cost says how many there will be; the first are not typical
 N_LINES = 40  # of progress
@@ -70,6 +64,8 @@ class Trained:
         Of the clock, all in all, and of the steps that measured the cost.
     losses : list of float
         Of the steps, means of as many as lie between two lines of progress.
+    chosen : dict of str to float
+        What was chosen afterwards on the validation images.
     """
 
     predict: Predict
@@ -77,6 +73,21 @@ class Trained:
     minutes: float
     probe_minutes: float
     losses: list[float]
+    chosen: dict[str, float] = field(default_factory=dict)
+
+
+class Contender(Protocol):
+    """What learns from the same images in the same time."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable values, once it has been trained."""
+
+    def train(self, minutes: float) -> Trained:
+        """Train for a time."""
+
+    def to_json(self) -> dict[str, object]:
+        """How it is trained, as plain values."""
 
 
 def train_for(
@@ -170,6 +181,14 @@ class Ours:
         """Trainable values."""
         return self.trainer.model.n_parameters
 
+    def train(self, minutes: float) -> Trained:
+        """Train for a time."""
+        return train_for(minutes, self.begin, self.device, name="ours")
+
+    def to_json(self) -> dict[str, object]:
+        """The recipe."""
+        return self.recipe.to_json()
+
     def begin(self, n_steps: int) -> Losses:
         """A run with fresh weights."""
         config = self.recipe.config(n_steps, self.seed)
@@ -190,144 +209,16 @@ class Ours:
 
 
 def segmented(model: Path, stitch: StitchRule, device: torch.device, smallest: int) -> Predict:
-    """What a model file of ours says of single frames; pieces of that size are objects."""
+    """What a model file of ours says of single frames; smaller connected pieces are no objects."""
     segmenter = Segmenter.from_checkpoint(model, str(device))
 
     def predict(stack: ImageStack, frame: int) -> Segmented:
-        run = segmenter.predict(stack, frames=[frame], stitch=stitch)
-        return with_pieces(product_of(run)[frame], smallest)
+        found = product_of(segmenter.segment(stack, frames=[frame], stitch=stitch))
+        if (found.table.state == "pieces").any():
+            return with_pieces(found.classes[frame], smallest)
+        return Segmented(found.classes[frame], found.objects[frame])
 
     return predict
-
-
-class Rival:
-    """Runs of a U-Net of MONAI on the patches that `Ours` sees, with their masks in full.
-
-    Parameters
-    ----------
-    fields, seed, device
-        As of `Ours`.
-    ours : Recipe
-        Decides on the patches.
-    recipe : RivalRecipe
-        Everything else.
-    n_parameters : int
-        About as many as it shall have.
-    """
-
-    def __init__(
-        self,
-        fields: Fields,
-        ours: Recipe,
-        recipe: RivalRecipe,
-        seed: int,
-        device: torch.device,
-        n_parameters: int,
-    ) -> None:
-        self.recipe, self.seed, self.device = recipe, seed, device
-        self.spec, side = ours.window_spec(fields), ours.patch
-        self.n_channels = min(fields.n_channels, 3)
-        self.n_classes, self.smallest = len(fields.class_names), fields.smallest
-        self.sampler = ours.sampler(fields, (side, side), seed)
-        widths = range(2, 129)
-        above = bisect_left(widths, n_parameters, key=lambda width: count(self.net(width)))
-        nearest = widths[max(0, above - 1) : above + 1]
-        self.width = min(nearest, key=lambda width: abs(count(self.net(width)) - n_parameters))
-
-    @property
-    def n_parameters(self) -> int:
-        """Trainable values."""
-        return count(self.net(self.width))
-
-    def net(self, width: int) -> nn.Module:
-        """The net with that many channels at its first level."""
-        from monai.networks.nets import UNet
-
-        recipe = self.recipe
-        return UNet(
-            spatial_dims=2,
-            in_channels=self.n_channels,
-            out_channels=self.n_classes + 1,
-            channels=tuple(width * 2**level for level in range(recipe.n_levels)),
-            strides=(2,) * (recipe.n_levels - 1),
-            num_res_units=recipe.n_residual,
-            norm="batch",
-        )
-
-    def begin(self, n_steps: int) -> Losses:
-        """A run with fresh weights."""
-        from monai.losses import DiceCELoss
-
-        torch.manual_seed(self.seed)
-        # channels last: a fifth faster on the CPU
-        recipe = self.recipe
-        net = self.net(self.width).to(self.device, memory_format=torch.channels_last)
-        optimizer = torch.optim.AdamW(
-            net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
-        warm = max(1, round(recipe.warm_up * n_steps))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer,
-            lambda step: min(
-                (step + 1) / warm, 0.5 + 0.5 * cos(pi * max(0, step - warm) / (n_steps - warm + 1))
-            ),
-        )
-        loss_of = DiceCELoss(to_onehot_y=True, softmax=True)
-        net.train()
-        with ThreadPoolExecutor(1, "patches") as pool:
-            coming = pool.submit(self.sampler.batch, 0)
-            for step in range(n_steps):
-                images, masks = self._on_device(coming.result())
-                if step + 1 < n_steps:
-                    coming = pool.submit(self.sampler.batch, step + 1)
-                with half_on(self.device):
-                    logits = net(images)
-                loss = loss_of(logits.float(), masks)
-                loss.backward()
-                nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
-                optimizer.step()
-                schedule.step()
-                optimizer.zero_grad()
-                yield float(loss.detach())
-        return self._predict(net.eval())
-
-    def _on_device(self, drawn: DrawnBatch) -> tuple[Tensor, Tensor]:
-        """Patches (B, C, P, P) in [0, 1] and their masks (B, 1, P, P)."""
-        seen = patches_on(drawn, self.device)
-        return seen.images[:, 0, : self.n_channels], seen.classes
-
-    def _predict(self, net: nn.Module) -> Predict:
-        from monai.inferers import sliding_window_inference
-
-        @torch.inference_mode()
-        def predict(stack: ImageStack, frame: int) -> Segmented:
-            image = model_frame(stack, frame, self.spec).image
-            with half_on(self.device):
-                logits: Tensor = sliding_window_inference(
-                    torch.from_numpy(image.transpose(2, 0, 1)).to(self.device)[None],
-                    (self.spec.patch, self.spec.patch),
-                    16,
-                    net,
-                    overlap=self.recipe.overlap,
-                    mode="gaussian",
-                )
-            return with_pieces(in_source(logits.float(), stack.shape, self.spec), self.smallest)
-
-        return predict
-
-
-def in_source(logits: Tensor, shape: tuple[int, ...], spec: WindowSpec) -> np.ndarray:
-    """Class ids (Y, X) uint8 in source pixels of logits (1, C + 1, y, x) in resized pixels."""
-    rows, cols = resized_shape(shape, spec)
-    inside = logits[:, :, :rows, :cols]
-    if (rows, cols) != shape[1:3]:
-        inside = F.interpolate(inside, shape[1:3], mode="bilinear", align_corners=False)
-    return inside[0].argmax(0).to(torch.uint8).cpu().numpy()
-
-
-def half_on(device: torch.device) -> torch.autocast | nullcontext[None]:
-    """Bfloat16 on a GPU, as we compute there."""
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 def count(net: nn.Module) -> int:

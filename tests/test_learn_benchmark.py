@@ -11,6 +11,7 @@ import pytest
 import torch
 from benchmarks import learn, learn_train
 from benchmarks.learn_ablate import read_log
+from benchmarks.learn_cellpose import CellposeContender
 from benchmarks.learn_data import (
     DataName,
     Fields,
@@ -20,15 +21,18 @@ from benchmarks.learn_data import (
     split_usiigaci,
     split_yeast,
 )
-from benchmarks.learn_recipe import CHANGES, our_recipe
+from benchmarks.learn_recipe import CHANGES, CellposeRecipe, our_recipe
 from benchmarks.learn_score import Segmented, measure, with_pieces
-from benchmarks.learn_train import Clock, in_source
+from benchmarks.learn_train import Clock, Trained
+from benchmarks.learn_unet import in_source, with_borders
+from benchmarks.learn_watershed import Watershed, choose
 
 from rleseg_core.data import ImageStack, LabelledStack, classes_from_instances
 from rleseg_core.spec import WindowSpec
 
 pytestmark = pytest.mark.benchmark
 
+STACK = ImageStack.from_array(np.zeros((1, 9, 20), np.uint8))
 TINY = ["--data", "synthetic", "--size", "test", "--patch", "32", "--mask-size", "8"]
 TINY += ["--batch-size", "2"]
 
@@ -49,7 +53,7 @@ def rows(printed: str) -> list[list[str]]:
 def test_both_contenders_are_trained_for_the_same_time_and_joined_in_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = ["ours", *(["unet"] if find_spec("monai") else [])]
+    names = ["ours", *(["unet", "unet-watershed"] if find_spec("monai") else [])]
     files = []
     for name in names:
         files.append(str(tmp_path / f"{name}.json"))
@@ -58,7 +62,7 @@ def test_both_contenders_are_trained_for_the_same_time_and_joined_in_a_table(
     capsys.readouterr()
     run(monkeypatch, "table", *files, "--json", str(tmp_path / "both.json"))
     table = rows(capsys.readouterr().out)
-    assert table[0] == ["", "ours", *["U-Net"] * (len(names) - 1), "true classes"]
+    assert table[0] == ["", *(learn.COLUMNS[name] for name in (*names, "truth"))]
     assert len(table) == 2 + len(learn.ROWS)
     trained = str(tmp_path / "synthetic-0" / "model.safetensors")
     run(monkeypatch, "score", *TINY, trained)
@@ -234,11 +238,96 @@ def test_small_pieces_are_no_objects() -> None:
     assert (with_pieces(classes, 1).ids > 0).sum() == 10
 
 
+def test_borders_are_edges_and_what_lies_between_two_objects() -> None:
+    ids = torch.zeros(1, 1, 9, 16, dtype=torch.int32)
+    ids[..., 1:8, 1:6], ids[..., 1:8, 6:10] = 4, 9  # they touch
+    ids[..., 1:8, 13:] = 7  # three columns of background before it
+    found = with_borders((ids > 0).to(torch.uint8), ids, 2)[0, 0]
+    assert found[4].tolist() == [0, 2, 1, 1, 2, 2, 2, 2, 1, 2, 0, 2, 0, 2, 1, 1]
+    assert found[0].tolist() == [0, 0, 0, 0, 2, 2, 2, 2, 0, 0, 0, 2, 0, 0, 0, 0]
+    assert found[1].tolist() == [0, *[2] * 9, 0, 2, 0, 2, 2, 2]
+    assert found.dtype == torch.uint8
+
+
+def probabilities(interiors: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+    return np.stack([1 - foreground, interiors, foreground - interiors])
+
+
+def test_interiors_grow_until_they_meet() -> None:
+    foreground = np.zeros((9, 20))
+    foreground[1:8, 1:17] = 1
+    interiors = np.zeros((9, 20))
+    interiors[2:7, 2:8], interiors[2:7, 10:16] = 0.9, 0.6
+    interiors[4, 8:10] = 0.4
+    frame = probabilities(interiors, foreground)
+    found = Watershed(lambda _stack, _frame: frame, 10)(STACK, 0)
+    assert len(np.unique(found.ids)) == 3
+    assert np.array_equal(found.ids > 0, foreground > 0)
+    assert np.array_equal(found.classes, foreground)
+    sides = found.ids[4, [1, 8, 9, 16]].tolist()
+    assert sides == [1, 1, 2, 2]
+    as_one = Watershed(lambda _stack, _frame: frame, 10, interior=0.3)(STACK, 0)
+    assert len(np.unique(as_one.ids)) == 2
+    assert not Watershed(lambda _stack, _frame: frame, 10, interior=0.95)(STACK, 0).ids.any()
+    assert not Watershed(lambda _stack, _frame: frame, 200)(STACK, 0).ids.any()
+
+
+def test_objects_of_a_watershed_have_their_likeliest_class() -> None:
+    first, second = np.zeros((2, 6, 12))
+    first[1:5, 1:5], first[1:5, 7:11], second[1:5, 7:11] = 0.8, 0.3, 0.6
+    frame = np.stack([1 - first - second, first, second, np.zeros((6, 12))])
+    found = Watershed(lambda _stack, _frame: frame, 4)(STACK, 0)
+    assert np.unique(found.classes[found.ids == 1]) == [1]
+    assert np.unique(found.classes[found.ids == 2]) == [2]
+    assert not found.classes[found.ids == 0].any()
+
+
+def test_thresholds_are_chosen_on_the_validation_images() -> None:
+    ids = np.zeros((1, 9, 20), np.int32)
+    ids[0, 2:7, 2:9], ids[0, 2:7, 9:16] = 1, 2
+    interiors = np.where(ids[0] > 0, 0.75, 0.0)
+    interiors[:, 8:10] *= 0.7 / 0.75
+    stack = LabelledStack(
+        images=STACK, classes=classes_from_instances(ids), class_names=("cell",), instances=ids
+    )
+    fields = Fields(name="one", train=(stack,), validation=(stack,), test=(), image_size=None)
+    plain = Watershed(lambda _stack, _frame: probabilities(interiors, interiors), 4)
+    trained = Trained(predict=plain, n_steps=1, minutes=0, probe_minutes=0, losses=[])
+    chosen = choose(trained, fields)
+    assert chosen.chosen["interior"] == 0.7  # at less the two are one, at more there are none
+    assert chosen.chosen["ap50"] == 1
+    assert np.array_equal(chosen.predict(STACK, 0).ids, ids[0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("cellpose"), reason="it needs an environment of its own")
+def test_cellpose_learns_on_the_same_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = load_fields("synthetic", Path())
+    one_class = [
+        learn.replace(
+            stack,
+            classes=classes_from_instances(np.asarray(stack.instances)),
+            class_names=("cell",),
+            frames=(0, 1),
+        )
+        for stack in source.test
+    ]
+    fields = Fields(name="one", train=tuple(one_class[:2]), validation=(), test=(), image_size=None)
+    cellpose = CellposeContender(fields, CellposeRecipe(), 0, torch.device("cpu"), tmp_path)
+    trained = cellpose.train(0.01)
+    assert cellpose.n_parameters > 1e6
+    assert trained.minutes > 0
+    assert trained.n_steps == 1
+    found = trained.predict(one_class[3].images, 0)
+    assert found.ids.shape == found.classes.shape == one_class[3].images.shape[1:3]
+
+
 def test_logits_come_back_to_source_pixels() -> None:
     logits = torch.zeros(1, 2, 32, 32)  # 20 rows are of the image, the others fill the patch
     logits[:, 1, :10] = 1
     logits[:, 0, 10:] = 1
-    labels = in_source(logits, (1, 40, 64, 1), WindowSpec(patch=32, patch_stride=32, image_size=32))
+    spec = WindowSpec(patch=32, patch_stride=32, image_size=32)
+    labels = in_source(logits, (1, 40, 64, 1), spec)[0].argmax(0)
     assert labels.shape == (40, 64)
     assert labels[:19].all()
     assert not labels[21:].any()
