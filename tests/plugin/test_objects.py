@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import zarr
+from napari.layers.labels._labels_utils import get_contours
 from napari.utils._test_utils import read_only_mouse_event
 from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks
 from napari.utils.interactions import mouse_release_callbacks as release
@@ -12,7 +13,13 @@ from napari_rleseg.io import read_session
 from napari_rleseg.layers import show_labels
 from napari_rleseg.object_colours import CHOSEN_COLOUR, object_colormap
 from napari_rleseg.object_files import ObjectFiles
-from napari_rleseg.objects import MANY_PIXELS, objects_layer, outline_width
+from napari_rleseg.objects import (
+    MANY_PIXELS,
+    objects_layer,
+    outline_width,
+    outlined,
+    will_be_outlined,
+)
 from napari_rleseg.widgets.load import LoadWidget
 from napari_rleseg.widgets.object_table import COLUMNS
 from napari_rleseg.widgets.objects import ObjectsPanel
@@ -284,12 +291,35 @@ def test_outlines_can_be_filled(panel, shown):
     assert shown.layer.contour > 0
 
 
-def test_large_frames_are_filled_at_first(session, cells):
+def test_very_large_frames_are_filled_at_first(session, cells):
     side = int(MANY_PIXELS**0.5) + 1
     ids = np.broadcast_to(np.zeros(1, np.uint32), (1, side, side))
     masks = show_labels(session.viewer, np.zeros((1, 8, 8), np.uint8), NAMES, name="large")
-    assert objects_layer(ids, masks).contour == 0
+    assert not will_be_outlined(ids.shape)
     assert objects_layer(ids[:, :100, :100], masks).contour > 0
+
+
+def test_outlines_are_those_of_napari():
+    ids = np.kron(np.random.default_rng(0).integers(0, 4, (9, 11)), np.ones((7, 7), int))
+    ids = ids.astype(np.uint32)
+    np.testing.assert_array_equal(outlined(ids, 1), get_contours(ids, 1, 0))
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_outlines_are_as_wide_as_wanted_between_objects_too(width):
+    ids = np.zeros((20, 40), np.uint32)
+    ids[:, 10:20], ids[:, 20:30] = 7, 3
+    row = outlined(ids, width)[10]
+    inside = range(10 + width, 20 - width), range(20 + width, 30 - width)
+    expected = ids[10].copy()
+    expected[[place for part in inside for place in part]] = 0
+    np.testing.assert_array_equal(row, expected)
+
+
+def test_layer_shows_outlines(shown):
+    view = shown.layer._slice.image.view
+    assert view[10, 8] != 0
+    assert view[15, 14] == 0
 
 
 def test_many_objects_have_colours_of_their_own_in_the_frame_that_is_shown():
