@@ -300,6 +300,7 @@ def test_thresholds_are_chosen_on_the_validation_images() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of its dependencies
 @pytest.mark.skipif(not find_spec("cellpose"), reason="it needs an environment of its own")
 def test_cellpose_learns_on_the_same_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = load_fields("synthetic", Path())
@@ -313,11 +314,13 @@ def test_cellpose_learns_on_the_same_clock(tmp_path: Path, monkeypatch: pytest.M
         for stack in source.test
     ]
     fields = Fields(name="one", train=tuple(one_class[:2]), validation=(), test=(), image_size=None)
-    cellpose = CellposeContender(fields, CellposeRecipe(), 0, torch.device("cpu"), tmp_path)
+    cellpose = CellposeContender(
+        fields, CellposeRecipe(batch_size=2), 0, torch.device("cpu"), tmp_path
+    )
     trained = cellpose.train(0.01)
     assert cellpose.n_parameters > 1e6
     assert trained.minutes > 0
-    assert trained.n_steps == 1
+    assert trained.n_steps == 2  # an epoch of four images
     found = trained.predict(one_class[3].images, 0)
     assert found.ids.shape == found.classes.shape == one_class[3].images.shape[1:3]
 
