@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,11 +20,12 @@ from rleseg_core.corrections import (
     recover,
 )
 from rleseg_core.corrections.objects import SessionObjects, keep_objects, open_objects
-from rleseg_core.data.arrays import ArrayLike, frames_array
+from rleseg_core.data.arrays import ArrayLike, frame_of, frames_array
 from rleseg_core.data.labels import without_ignored
 from rleseg_core.data.metadata import UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError, InUseError, UnwritableError
 from rleseg_core.objects import ObjectTable
+from rleseg_core.objects.corrected import corrected_ids, ids_of_new
 from rleseg_core.spec import IGNORED
 
 FOLDER = "corrections"
@@ -170,12 +171,38 @@ def begin_corrections(
         source = frames_array(known, n_frames, tuple(size), np.dtype(prediction.dtype))
     yield from create_session(folder, source, **options)  # type: ignore[arg-type]
     if objects is not None:
+        objects = _made_fit(objects, source)
         for _ in keep_objects(folder, objects.ids, objects.table, objects.metadata):
             pass
     log = CorrectionLog(folder)
     for frame in range(log.shape[0] if ignores else 0):
         log.mark_unreviewed(frame, np.asarray(prediction[frame]) == IGNORED)
     return OpenedCorrections(log, (), open_objects(log, objects.metadata if objects else UNKNOWN))
+
+
+def _made_fit(objects: KeptObjects, masks: ArrayLike) -> KeptObjects:
+    """Objects whose masks (T, Y, X) somebody painted on since they were found, as they are now."""
+    table, n_frames = objects.table, int(masks.shape[0])
+    changed: dict[int, np.ndarray] = {}
+    tables = [ObjectTable.empty(table.class_names)]
+    for frame in range(n_frames):
+        ids, classes = frame_of(objects.ids, frame), frame_of(masks, frame)
+        rows, was = table.in_frames([frame]), table.class_map(ids)
+        if (was != classes).any():
+            new = ids_of_new(int(table.id.max(initial=0)), n_frames, frame)
+            ids = changed[frame] = corrected_ids(ids, was, classes, new)
+            rows = ObjectTable.of(
+                ids[None], classes[None], table.class_names, first_frame=frame, state="corrected"
+            )
+        tables.append(rows)
+    if not changed:
+        return objects
+
+    def read(frame: int) -> np.ndarray:
+        return changed[frame] if frame in changed else frame_of(objects.ids, frame)
+
+    ids = frames_array(read, n_frames, tuple(masks.shape[1:]), np.dtype(np.uint32))
+    return replace(objects, ids=ids, table=ObjectTable.concatenate(tables))
 
 
 def open_corrections(

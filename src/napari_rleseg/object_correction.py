@@ -58,6 +58,7 @@ class ObjectCorrection(QObject):
         """Show the objects of masks that are corrected from now on, if they have any."""
         self._waiting.clear()
         self._runner.close()
+        before = self._recorder if self._objects is not None else None
         self._objects, self._recorder, self._masks = objects, recorder, layer
         if objects is None:
             self._session.objects.clear()
@@ -70,18 +71,21 @@ class ObjectCorrection(QObject):
         active = self._session.viewer.layers.selection.active
         view.show(ids, layer, objects.table)
         self._session.viewer.layers.selection.active = active  # which is painted on
-        recorder.saved.connect(self._follow)
+        if recorder is not before:
+            recorder.saved.connect(self._follow)
 
     def close(self) -> None:
         """Stop following; what was changed last is still counted."""
         self._recorder = None
 
     def _find(self) -> None:
-        """Take the connected pieces of the prediction for objects, as a session without asks."""
+        """Show the objects again; in a session without any, connected pieces of the prediction."""
         recorder, masks = self._recorder, self._masks
-        if recorder is None or masks is None or self._objects is not None or self._runner.busy:
+        if recorder is None or masks is None or self._runner.busy:
             return
-        if recorder.log.read_only:
+        if self._objects is not None:
+            self.open(self._objects, masks, recorder)
+        elif recorder.log.read_only:
             show_failure("these corrections are open read-only: open them to count objects", "")
         else:
             self._runner.start(_find_pieces, recorder.log, layer_metadata(masks))

@@ -1,4 +1,4 @@
-"""Connected pieces for masks that came without objects: of earlier versions, or of a file."""
+"""Objects for masks that are shown without: those that were kept, or connected pieces."""
 
 from pathlib import Path
 
@@ -8,14 +8,17 @@ from qtpy.QtCore import QObject, Signal
 from napari_rleseg.calibration import layer_metadata
 from napari_rleseg.jobs import InProcessRunner, show_failure
 from napari_rleseg.layers import class_names_of, notes
-from napari_rleseg.object_files import ObjectFiles, find_pieces
+from napari_rleseg.object_files import ObjectFiles, find_pieces, load_objects
 from napari_rleseg.objects import objects_layer
 from napari_rleseg.session import Session
 from rleseg_core.objects import ObjectTable
 
 
 class PieceFinding(QObject):
-    """Finds the connected pieces of a session's result in a thread, and shows them.
+    """Shows the objects of a session's result, found in a thread.
+
+    Those that were kept with the masks are read; masks of earlier versions, or of a file, have
+    none, and their connected pieces count.
 
     Parameters
     ----------
@@ -40,11 +43,11 @@ class PieceFinding(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether pieces are being found."""
+        """Whether objects are being found."""
         return self._runner.busy
 
     def start(self) -> None:
-        """Find the pieces of the result; those of masks that are corrected follow them."""
+        """Show the objects of the result; those of masks that are corrected follow them."""
         masks = self._session.result
         if masks is None or self.busy:
             return
@@ -58,7 +61,10 @@ class PieceFinding(QObject):
         self._masks, self._files = masks, ObjectFiles.beside(here)
         names, metadata = class_names_of(masks), layer_metadata(masks)
         self.started.emit()
-        self._runner.start(find_pieces, masks.data, names, self._files, metadata)
+        if self._files.ids.is_dir():
+            self._runner.start(load_objects, self._files, masks.data, names, metadata)
+        else:
+            self._runner.start(find_pieces, masks.data, names, self._files, metadata)
 
     def _show(self, table: object) -> None:
         masks, files = self._masks, self._files

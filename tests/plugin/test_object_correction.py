@@ -119,6 +119,29 @@ def test_opened_session_shows_corrected_objects(begun, session, qtbot):
     assert session.objects.table.counts(4).sum(axis=1).tolist() == [6, 7, 6, 6]
 
 
+def test_masks_that_were_painted_on_before_have_fitting_objects(widget, session, qtbot):
+    paint(session.result, 2, 30, 50, 1)
+    paint(session.result, 2, 15, 13, 0, size=30)
+    with qtbot.waitSignal(widget.correction.opened):
+        widget.start_page.start()
+    table = session.objects.table
+    assert table.in_frames([2]).id.tolist() == [14, 15, 16, 17, 18, 27]
+    assert set(table.in_frames([2]).state) == {"corrected"}
+    assert set(table.select(table.frame != 2).state) == {"predicted"}
+    np.testing.assert_array_equal(session.objects.layer.data[2] > 0, session.result.data[2] > 0)
+
+
+def test_objects_whose_layer_was_removed_are_shown_again(begun, session, qtbot):
+    paint(session.result, 1, 30, 50, 2)
+    counted(begun, qtbot)
+    session.viewer.layers.remove(session.objects.layer)
+    session.objects.wanted.emit()
+    assert session.objects.table.counts(4).sum(axis=1).tolist() == [6, 7, 6, 6]
+    paint(session.result, 1, 90, 50, 2)
+    counted(begun, qtbot)
+    assert len(session.objects.table.in_frames([1])) == 8
+
+
 def test_masks_without_objects_are_corrected_without_them(widget, session, cells, qtbot):
     other = show_labels(session.viewer, cells.classes, NAMES, name="other", image=session.image)
     session.result = other

@@ -9,7 +9,7 @@ from napari.utils.interactions import mouse_move_callbacks, mouse_press_callback
 from napari.utils.interactions import mouse_release_callbacks as release
 from qtpy.QtCore import Qt
 
-from napari_rleseg.io import read_session
+from napari_rleseg.io import read_session, write_masks
 from napari_rleseg.layers import show_labels
 from napari_rleseg.object_colours import CHOSEN_COLOUR, object_colormap
 from napari_rleseg.object_files import ObjectFiles
@@ -24,6 +24,7 @@ from napari_rleseg.widgets.load import LoadWidget
 from napari_rleseg.widgets.object_table import COLUMNS
 from napari_rleseg.widgets.objects import ObjectsPanel
 from napari_rleseg.widgets.segment import CURRENT, SegmentWidget
+from rleseg_core.data import LabelStack
 from rleseg_core.data.colours import as_rgb, class_colour
 from rleseg_core.evaluation.instances import components
 from rleseg_core.objects import ObjectTable
@@ -139,6 +140,62 @@ def test_cancelled_segmentation_leaves_table_and_ids_alike(segment, session, cel
     assert session.objects.table.id.tolist() == np.unique(ids[ids > 0]).tolist()
     files = ObjectFiles.beside(session.path_of(session.result))
     assert ObjectTable.read_csv(files.table, NAMES).id.tolist() == session.objects.table.id.tolist()
+
+
+@pytest.fixture
+def instance_model(tmp_path):
+    """A model with random weights whose tokens tell objects apart."""
+    import torch
+
+    from rleseg_core.checkpoints import build_model, new_model, save_checkpoint
+    from rleseg_core.spec import MaskSpec, WindowSpec
+    from rleseg_core.tokens import preset
+
+    torch.manual_seed(0)
+    info = new_model(
+        tmp_path / "instances.safetensors",
+        size="test",
+        scheme=preset("iw"),
+        mask_spec=MaskSpec(size=(16, 16), class_names=NAMES),
+        window_spec=WindowSpec(patch=32, patch_stride=32),
+        max_tokens=48,
+        card={"name": "instances"},
+    )
+    save_checkpoint(info, build_model(info).state_dict())
+    return info
+
+
+@pytest.mark.processes
+def test_objects_of_a_model_of_instances_arrive_from_its_process(
+    segment, session, instance_model, qtbot
+):
+    session.model = instance_model
+    assert finish(segment, qtbot) == "finished"
+    table, ids = session.objects.table, np.asarray(session.objects.layer.data)
+    assert len(table)
+    assert set(table.state) == {"predicted"}
+    assert not np.isnan(table.confidence).any()
+    assert np.unique(ids[ids > 0]).tolist() == sorted(table.id.tolist())
+    np.testing.assert_array_equal(table.class_map(ids), np.asarray(session.result.data))
+    assert not segment.objects.kind.text()
+
+
+def test_objects_whose_layer_was_removed_are_shown_again(segment, session, instance_model, qtbot):
+    session.model = instance_model
+    finish(segment, qtbot)
+    before = session.objects.table
+    session.viewer.layers.remove(session.objects.layer)
+    with qtbot.waitSignal(segment.objects.finding.stopped):
+        segment.objects.find.click()
+    assert session.objects.table.id.tolist() == before.id.tolist()
+    assert set(session.objects.table.state) == {"predicted"}
+
+
+def test_layer_of_objects_is_saved_as_ids(shown, tmp_path):
+    data, attributes, _ = shown.layer.as_layer_data_tuple()
+    write_masks(str(tmp_path / "objects.tif"), data, attributes)
+    saved = LabelStack.open(tmp_path / "objects.tif")
+    np.testing.assert_array_equal(np.asarray(saved.data), grid_of_objects())
 
 
 def test_objects_come_back_with_their_session(segment, session, qtbot):

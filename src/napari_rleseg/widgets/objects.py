@@ -43,9 +43,10 @@ class ObjectsPanel(QWidget):
         super().__init__(parent)
         self._session, self._objects = session, session.objects
         self.finding = PieceFinding(session, self)
-        self.find = QPushButton("Count connected pieces")
+        self.find = QPushButton("Show objects")
         self.find.setToolTip(
-            "These masks have no objects yet: take each connected piece of a class for one"
+            "Count the objects of these masks; where a model found none, each connected piece of a "
+            "class counts"
         )
         self.kind = text_label()
         self.kind.setToolTip(PIECES_TIP)
