@@ -146,7 +146,7 @@ def read_zarr(path: str) -> list[LayerData]:
     """
     folder = Path(path)
     if holds_labels(folder):
-        return [_labels_data(folder)]
+        return [_labels_data(one) for one in (folder, *labels_in(folder))]
     stack = ImageStack.open(folder)
     return [image_data(stack, stack.metadata), *map(_labels_data, labels_in(folder))]
 

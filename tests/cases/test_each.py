@@ -24,6 +24,12 @@ def run(capfd, tmp_path, monkeypatch):
     return run
 
 
+def files_of(*names):
+    """Masks, ids of objects, and their table."""
+    endings = (".objects.csv", ".objects.tif", ".tif")
+    return [f"{name}{ending}" for name in names for ending in endings]
+
+
 @pytest.fixture
 def images(tmp_path):
     folder = tmp_path / "images"
@@ -44,7 +50,7 @@ def test_each_file_of_a_folder_gets_masks_of_its_size(run, images):
     code, out, err = run("images", "--each", "-o", "masks")
     assert code == 0, err
     assert "3 segmented (4 frames), 0 were done already, 0 failed" in out
-    assert sorted(os.listdir("masks")) == ["a1.tif", "a2.tif", "b.tif"]
+    assert sorted(os.listdir("masks")) == files_of("a1", "a2", "b")
     assert LabelStack.open("masks/a2.tif").shape == (1, 48, 80)
     assert LabelStack.open("masks/b.tif").shape == (2, 64, 48)
 
@@ -70,7 +76,7 @@ def test_what_is_done_is_left_and_failures_are_listed(run, images):
 
 def test_files_are_chosen_by_pattern(run, images):
     assert run("images", "--each", "--pattern", "a*.png", "-o", "masks")[0] == 0
-    assert sorted(os.listdir("masks")) == ["a1.tif", "a2.tif"]
+    assert sorted(os.listdir("masks")) == files_of("a1", "a2")
 
 
 def test_masks_of_one_name_are_refused(run, images):

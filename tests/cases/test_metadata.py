@@ -129,7 +129,7 @@ def test_masks_join_the_labels_of_their_ome_zarr_image(version, tmp_path):
         labels, label = labels["ome"], label["ome"]
     else:
         v04.LabelImage.model_validate(label)
-    assert labels["labels"] == ["cells", "again"]
+    assert labels["labels"] == ["cells", "cells.objects", "again", "again.objects"]
     assert label["image-label"]["source"]["image"] == "../../"
     assert ImageStack.open(images).shape[:3] == CELLS.shape
     assert not [path for path in images.rglob(".*") if path.name[:2] != ".z"]
@@ -146,7 +146,7 @@ def test_labels_of_an_image_are_replaced_only_when_told(tmp_path, capfd):
     assert target.joinpath("zarr.json").read_bytes() == before
     assert run("predict", images, *options, "--overwrite") == 0
     labels = zarr.open_group(images / "labels", mode="r").attrs["ome"]["labels"]
-    assert labels == ["cells"]
+    assert labels == ["cells", "cells.objects"]
 
 
 def test_labels_in_a_folder_that_is_no_image_are_refused(tmp_path, capfd):

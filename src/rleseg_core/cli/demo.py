@@ -37,7 +37,8 @@ SEED = 20_261_121
 
 _SUMMARY = "summary.json"
 _FILES = (
-    *("images.tif", "truth.tif", "masks.tif", "masks.zarr", "overlay.png", "tokens.gif"),
+    *("images.tif", "truth.tif", "masks.tif", "masks.zarr", "masks.objects.csv"),
+    *("overlay.png", "tokens.gif"),
     _SUMMARY,
 )
 

@@ -18,6 +18,7 @@ from rleseg_core.reports import product_of
 
 if TYPE_CHECKING:
     from rleseg_core.inference.options import PredictOptions
+    from rleseg_core.inference.output import PredictionSummary
 
 SPEED = Group("Speed", sort_key=50)
 
@@ -142,6 +143,17 @@ def predict(
             f"{summary.frames} frames, {summary.windows} windows, {summary.tokens} tokens "
             f"({summary.tokens_per_s:.0f}/s) in {summary.seconds:.1f} s: {options.output}"
         )
+        print_line(objects_found(summary))
+
+
+def objects_found(summary: "PredictionSummary") -> str:
+    """How many objects were found, such as "1,234 cells in 16 frames"."""
+    names, s = list(summary.objects), "s" * (summary.n_objects != 1)
+    noun = "object" if len(names) > 1 else names[0]
+    what = f"connected piece{s} of {noun}s" if summary.are_pieces else f"{noun}{s}"
+    frames = "1 frame" if summary.frames == 1 else f"{summary.frames:,} frames"
+    each = ", ".join(f"{name} {n:,}" for name, n in summary.objects.items())
+    return f"{summary.n_objects:,} {what} in {frames}" + (f" ({each})" if len(names) > 1 else "")
 
 
 def _options(options: PredictArguments) -> "PredictOptions":

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Unpack
@@ -10,11 +10,7 @@ from typing import Unpack
 import numpy as np
 
 from rleseg_core.data import ImageStack
-from rleseg_core.data.formats.registry import suffix_format
 from rleseg_core.data.formats.sources import source_files
-from rleseg_core.data.formats.zarr import ZARR
-from rleseg_core.data.formats.zarr_writing import create_labels, image_of, list_label
-from rleseg_core.data.writers import label_output, write_labels
 from rleseg_core.errors import DataWarning
 from rleseg_core.inference.existing import ExistingResult, check_result
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
@@ -22,7 +18,9 @@ from rleseg_core.inference.results import WindowResult
 from rleseg_core.inference.scale import Scale
 from rleseg_core.inference.segmenter import Segmenter
 from rleseg_core.inference.size_check import SizeCheck
-from rleseg_core.outputs import new_output
+from rleseg_core.inference.writing import new_result
+from rleseg_core.objects import ObjectTable
+from rleseg_core.objects.paths import ResultPaths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +40,13 @@ class PredictionSummary:
     device : str
         Where the model ran.
     out : str
-        The file.
+        The file of the masks.
+    n_objects : int
+        Objects in the frames that were segmented.
+    objects : mapping of str to int
+        How many there are of each class.
+    are_pieces : bool
+        Whether they are only connected pieces of classes, as the model tells no objects apart.
     image_size : int or None
         Longer side of the frames that the model saw, in pixels; None: as they are.
     diameter : float or None
@@ -59,6 +63,9 @@ class PredictionSummary:
     batch_size: int
     device: str
     out: str
+    n_objects: int
+    objects: Mapping[str, int]
+    are_pieces: bool
     image_size: int | None = None
     diameter: float | None = None
     notes: tuple[str, ...] = ()
@@ -79,7 +86,9 @@ def predict_to_file(
     update: bool = False,
     **changes: Unpack[PredictKeywords],
 ) -> Generator[WindowResult, None, PredictionSummary]:
-    """Segment a stack into a file that appears only when it is complete.
+    """Segment a stack into files that appear only when they are complete.
+
+    They are the masks, the ids of the objects, and the table of these: see `ResultPaths`.
 
     Parameters
     ----------
@@ -88,19 +97,19 @@ def predict_to_file(
     stack : ImageStack
         The images; masks of finished frames are already on the disk.
     path : Path
-        As for `write_labels`; model, version and date are recorded in it.
+        The masks, as for `write_labels`; model, version and date are recorded in them.
     options, frames, **changes
         As for `Segmenter.predict`.
     overwrite : bool
         Whether it may replace an older label stack, which stays until the new one is whole.
     update : bool
         Whether, in an older result for the same stack, these frames are replaced and the others
-        kept.
+        kept, with their objects. New ids come after the highest of those.
 
     Yields
     ------
     WindowResult
-        Closing the generator cancels, and leaves no file.
+        Closing the generator cancels, and leaves no files.
 
     Returns
     -------
@@ -112,7 +121,7 @@ def predict_to_file(
         If no format of that suffix can be written, a frame is out of range, or there is an older
         result to be updated that is none for this stack.
     OutputError
-        If `path` is, contains or lies inside what is read, or exists.
+        If one of the files is, contains or lies inside what is read, or exists.
     """
     options = replace(options, **changes)
     inputs = source_files(segmenter.info.path)
@@ -124,45 +133,86 @@ def predict_to_file(
     existing = ExistingResult.read(path) if update and path.exists() else None
     if existing is not None:
         record = existing.record_with(record, frames)
-    started = time.perf_counter()
-    n_windows = n_tokens = batch_size = 0
     check = SizeCheck(segmenter.info, stack.shape, segmenter.window_spec(scale.image_size))
-    image = image_of(path)
-    is_zarr = image is not None or suffix_format(path.suffix) is ZARR
     metadata = stack.metadata.for_masks(segmenter.class_names, record)
-    with new_output(label_output(path), overwrite=overwrite or update) as temporary:
-        growing = temporary if is_zarr else temporary.with_name("labels.zarr")
-        dtype = np.dtype(np.uint8) if existing is None else existing.labels.dtype
-        labels = create_labels(growing, stack.shape[:3], dtype, metadata, image=image)
+    dtype = np.dtype(np.uint8) if existing is None else existing.labels.dtype
+    totals = _Totals(segmenter)
+    with new_result(
+        ResultPaths.of(path), stack.shape[:3], dtype, metadata, overwrite=overwrite or update
+    ) as growing:
+        classes, objects = growing.classes, growing.objects
+        kept = ObjectTable.empty(segmenter.class_names)
         if existing is not None:
-            existing.copy_to(labels, frames)
-        run = segmenter.predict(stack, options, frames=frames, out=labels)
+            kept = existing.copy_to(classes, objects, frames, segmenter.class_names)
+        run = segmenter.segment(stack, options, frames=frames, classes=classes, objects=objects)
         try:
             for result in run:
-                n_windows += 1
-                n_tokens += result.tokens.size
-                batch_size = max(batch_size, result.batch_size)
+                totals.add(result)
                 check.add(result)
                 yield result
         finally:
             run.close()
-        seconds = time.perf_counter() - started
-        if not is_zarr:
-            write_labels(temporary, labels, metadata=metadata)
-    list_label(path)
-    return PredictionSummary(
+        totals.stop()
+        growing.finish(ObjectTable.concatenate([kept, totals.table]).in_order())
+    return totals.summary(
         frames=stack.n_frames if frames is None else len(frames),
-        windows=n_windows,
-        tokens=n_tokens,
-        tokens_per_s=n_tokens / seconds,
-        seconds=seconds,
-        batch_size=batch_size,
-        device=str(segmenter.device),
         out=str(path),
         image_size=scale.image_size,
         diameter=scale.diameter,
         notes=check.warn(),
     )
+
+
+class _Totals:
+    """What a segmentation comes to, window by window; the clock runs from the beginning."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self._started = time.perf_counter()
+        self._seconds = 0.0
+        self._n_windows = self._n_tokens = self._batch_size = 0
+        self._finished = [ObjectTable.empty(segmenter.class_names)]
+
+    def add(self, result: WindowResult) -> None:
+        self._n_windows += 1
+        self._n_tokens += result.tokens.size
+        self._batch_size = max(self._batch_size, result.batch_size)
+        self._finished.append(result.finished)
+
+    def stop(self) -> None:
+        self._seconds = time.perf_counter() - self._started
+
+    @property
+    def table(self) -> ObjectTable:
+        return ObjectTable.concatenate(self._finished)
+
+    def summary(
+        self,
+        *,
+        frames: int,
+        out: str,
+        image_size: int | None,
+        diameter: float | None,
+        notes: tuple[str, ...],
+    ) -> PredictionSummary:
+        table, segmenter = self.table, self._segmenter
+        counts = table.counts().sum(axis=0).tolist()
+        return PredictionSummary(
+            frames=frames,
+            windows=self._n_windows,
+            tokens=self._n_tokens,
+            tokens_per_s=self._n_tokens / self._seconds,
+            seconds=self._seconds,
+            batch_size=self._batch_size,
+            device=str(segmenter.device),
+            out=out,
+            n_objects=len(table),
+            objects=dict(zip(table.class_names, counts, strict=True)),
+            are_pieces=segmenter.tokenizer.scheme.blocks != "instance",
+            image_size=image_size,
+            diameter=diameter,
+            notes=notes,
+        )
 
 
 def _tell_masks(stack: ImageStack) -> None:

@@ -17,14 +17,13 @@ from rleseg_core.data.ids import IdOptions, IdReader, IdRules, guess_rules
 from rleseg_core.data.stack import noted_class_names, noted_ids
 from rleseg_core.data.writers import metadata_of
 from rleseg_core.errors import DataError, DataWarning
+from rleseg_core.objects.paths import ENDING, OBJECTS, ResultPaths
 from rleseg_core.objects.stack import ObjectStack, PieceIds
 from rleseg_core.objects.table import ObjectTable, objects_output
 
 Numbers = Literal["auto", "objects", "classes"]
 """What the numbers of a mask are: ids of objects, ids of classes, or whatever they seem to be."""
 
-OBJECTS = "objects"
-_ENDING = f".{OBJECTS}"  # of the names of ids and tables, before the suffix
 # as the Cell Tracking Challenge names masks of objects
 _CHALLENGE = re.compile(r"(?:mask|man_seg|man_track)_?\d+(?:_\d+)?\.tif", re.IGNORECASE)
 
@@ -107,11 +106,15 @@ def table_beside(path: Path) -> Path | None:
     """The table of objects that lies beside ids or masks; None if there is none.
 
     It is ``movie.objects.csv`` for ``movie.tif``, ``movie.objects.tif``, ``movie.zarr`` and what is
-    in it; or ``ids.csv`` for ``ids.zarr``, if that is such a table.
+    in it; ``movie.cells.objects.csv`` for labels ``cells`` of an OME-Zarr image; or ``ids.csv`` for
+    ``ids.zarr``, if that is such a table.
     """
+    for paths in (ResultPaths.of, ResultPaths.of_ids):
+        if (table := paths(path).table).is_file():
+            return table
     whole = path.parent.parent if path.parent.name == LABELS else path
     name = plain_name(whole)
-    of_masks = whole.with_name(f"{name.removesuffix(_ENDING)}{_ENDING}.csv")
+    of_masks = whole.with_name(f"{name.removesuffix(ENDING)}{ENDING}.csv")
     own = whole.with_name(f"{name}.csv")
     tables = (of_masks, own) if _is_table(own) else (of_masks,)
     return next((table for table in tables if table.is_file()), None)
@@ -134,10 +137,10 @@ def _ids_beside(path: Path, reading: ReadOptions) -> Path:
     """The ids of the objects of a result of ours; the path itself, if there are none."""
     if reading.series is not None or _are_objects(path, reading):
         return path
-    within = path / LABELS / OBJECTS
-    if within.is_dir():
-        return within
-    names = [f"{plain_name(path)}{_ENDING}{suffix}" for suffix in (".tif", ".ome.tif", ".zarr")]
+    ids = ResultPaths.of(path).ids
+    if ids.exists():
+        return ids
+    names = [f"{plain_name(path)}{ENDING}{suffix}" for suffix in (".tif", ".ome.tif", ".zarr")]
     return next((one for name in names if (one := path.with_name(name)).exists()), path)
 
 
@@ -145,7 +148,7 @@ def _are_objects(path: Path, reading: ReadOptions) -> bool:
     """Whether names alone say that numbers are ids of objects."""
     if path.parent.name == LABELS and path.name == OBJECTS:
         return True
-    if reading.series == OBJECTS or plain_name(path).endswith(_ENDING):
+    if reading.series == OBJECTS or plain_name(path).endswith(ENDING):
         return True
     if _is_table(path.with_name(f"{plain_name(path)}.csv")):
         return True

@@ -228,6 +228,10 @@ class ObjectTable:
         """The rows of some frames only."""
         return self.select(np.isin(self.frame, list(frames)))
 
+    def in_order(self) -> Self:
+        """The rows by frame, and by id within each."""
+        return self.select(np.lexsort((self.id, self.frame)))
+
     def counts(self, n_frames: int | None = None) -> np.ndarray:
         """How many objects each frame has of each class, (T, C) int64.
 

@@ -3,14 +3,19 @@ import pytest
 import torch
 import zarr
 from scipy.optimize import linear_sum_assignment
+from yaozarrs import validate_zarr_store
 
 from rleseg_core.checkpoints import build_model, new_model
-from rleseg_core.data import ImageStack, LabelReader, subsample_labels
+from rleseg_core.cli.predict import objects_found
+from rleseg_core.data import ImageStack, LabelReader, LabelStack, subsample_labels
 from rleseg_core.data.labels import components
+from rleseg_core.data.writers import write_labels
 from rleseg_core.decoding import DecodedSequence
-from rleseg_core.errors import DataError
-from rleseg_core.inference import Segmenter
+from rleseg_core.errors import DataError, OutputError
+from rleseg_core.inference import Segmenter, predict_to_file
 from rleseg_core.objects import ObjectTable
+from rleseg_core.objects.opening import open_objects, table_beside
+from rleseg_core.objects.paths import ResultPaths
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 
@@ -321,3 +326,117 @@ def test_resized_objects_overlap_the_true_ones(instances, monkeypatch, image_siz
     rows, cols = linear_sum_assignment(-iou[1:, 1:])
     large = shared.sum(1)[1:][rows] > 100
     assert (iou[1:, 1:][rows, cols][large] > (0.6 if image_size < 90 else 0.85)).all()
+
+
+def written(path):
+    """Classes, ids and table of a result."""
+    paths = ResultPaths.of(path)
+    arrays = [np.asarray(LabelStack.open(one).data) for one in (path, paths.ids)]
+    return *arrays, ObjectTable.read_csv(paths.table, CLASSES)
+
+
+@pytest.mark.parametrize("name", ["m.tif", "m.ome.tif", "m.zarr"])
+def test_files_hold_classes_objects_and_table(instances, monkeypatch, tmp_path, name):
+    ids, classes = cells()
+    teach(monkeypatch, instances, ids, classes)
+    _, expected = product(instances.segment(stack_of(ids)))
+    path = tmp_path / name
+    _, summary = product(predict_to_file(instances, stack_of(ids), path))
+    labels, objects, table = written(path)
+    np.testing.assert_array_equal(labels, expected.classes)
+    np.testing.assert_array_equal(objects, expected.objects)
+    assert objects.dtype == np.uint32
+    for column in ("id", "frame", "class_id", "area", "touches_border"):
+        np.testing.assert_array_equal(getattr(table, column), getattr(expected.table, column))
+    assert summary.n_objects == len(table)
+    assert summary.objects == dict(zip(CLASSES, table.counts().sum(axis=0), strict=True))
+    assert not summary.are_pieces
+    ids_name = {"m.tif": "m.objects.tif", "m.ome.tif": "m.objects.ome.tif"}.get(name)
+    assert {one.name for one in tmp_path.iterdir()} == {name, "m.objects.csv", ids_name} - {None}
+    found = open_objects(ResultPaths.of(path).ids)
+    np.testing.assert_array_equal(found.objects(1).ids, expected.objects[1])
+    if name == "m.zarr":
+        validate_zarr_store(path)
+        assert zarr.open_group(path / "labels", mode="r").attrs["ome"]["labels"] == ["objects"]
+
+
+@pytest.mark.parametrize("name", ["m.tif", "m.zarr"])
+def test_update_keeps_objects_and_ids_of_other_frames(instances, monkeypatch, tmp_path, name):
+    ids, classes = cells(3)
+    teach(monkeypatch, instances, ids, classes)
+    stack, path = stack_of(ids), tmp_path / name
+    product(predict_to_file(instances, stack, path))
+    labels, objects, table = written(path)
+    teach(monkeypatch, instances, ids, classes, confidence=0.25)
+    _, summary = product(predict_to_file(instances, stack, path, frames=[1], update=True))
+    labels_now, objects_now, table_now = written(path)
+    np.testing.assert_array_equal(labels_now, labels)
+    np.testing.assert_array_equal(objects_now[[0, 2]], objects[[0, 2]])
+    new = table_now.in_frames([1])
+    assert new.id.tolist() == list(range(len(table) + 1, len(table) + len(new) + 1))
+    assert set(np.unique(objects_now[1])) == {0, *new.id.tolist()}
+    assert (np.diff(table_now.frame) >= 0).all()
+    np.testing.assert_allclose(new.confidence, 0.25)
+    np.testing.assert_allclose(table_now.in_frames([0, 2]).confidence, 0.5)
+    assert summary.n_objects == len(new)
+
+
+def test_update_of_masks_of_earlier_versions_takes_their_pieces(instances, monkeypatch, tmp_path):
+    ids, classes = cells()
+    teach(monkeypatch, instances, ids, classes)
+    path = write_labels(tmp_path / "m.tif", classes, CLASSES)
+    product(predict_to_file(instances, stack_of(ids), path, frames=[0], update=True))
+    labels, objects, table = written(path)
+    np.testing.assert_array_equal(labels, classes)
+    assert same_partition(objects[1], components(classes[1]))
+    assert set(table.in_frames([1]).state) == {"pieces"}
+    assert set(table.in_frames([0]).state) == {"predicted"}
+    assert np.unique(table.id).size == len(table)
+
+
+@pytest.mark.parametrize("name", ["m.objects.tif", "m.objects.csv"])
+def test_what_is_in_the_way_is_refused_for_all_files(instances, tmp_path, name):
+    ids, _ = cells()
+    (tmp_path / name).write_text("mine")
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(OutputError, match=name):
+            next(predict_to_file(instances, stack_of(ids), tmp_path / "m.tif", **options))
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["m.tif", "m.zarr"])
+def test_cancelled_files_are_not_there(instances, monkeypatch, tmp_path, name):
+    ids, classes = cells()
+    teach(monkeypatch, instances, ids, classes)
+    run = predict_to_file(instances, stack_of(ids), tmp_path / name)
+    next(run)
+    run.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_of_one_name_have_tables_of_their_own(instances, monkeypatch, tmp_path):
+    ids, classes = cells()
+    teach(monkeypatch, instances, ids, classes)
+    for name in ("m.tif", "m.zarr", "m.ome.tif"):
+        product(predict_to_file(instances, stack_of(ids), tmp_path / name))
+    tables = {"m.objects.csv", "m.zarr.objects.csv", "m.ome.tif.objects.csv"}
+    assert {one.name for one in tmp_path.iterdir() if one.suffix == ".csv"} == tables
+    for name in ("m.tif", "m.zarr", "m.ome.tif"):
+        product(predict_to_file(instances, stack_of(ids), tmp_path / name, overwrite=True))
+        paths = ResultPaths.of(tmp_path / name)
+        assert ResultPaths.of_ids(paths.ids) == paths
+        assert table_beside(paths.ids) == paths.table
+    assert {one.name for one in tmp_path.iterdir() if one.suffix == ".csv"} == tables
+
+
+def test_pieces_are_said_to_be_such(semantic, monkeypatch, tmp_path):
+    ids, classes = cells()
+    teach(monkeypatch, semantic, ids, classes)
+    _, summary = product(predict_to_file(semantic, stack_of(ids), tmp_path / "m.tif"))
+    _, _, table = written(tmp_path / "m.tif")
+    assert summary.are_pieces
+    assert set(table.state) == {"pieces"}
+    assert objects_found(summary).startswith(
+        f"{len(table)} connected pieces of objects in 2 frames"
+    )

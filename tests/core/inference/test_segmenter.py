@@ -277,7 +277,8 @@ def test_file_holds_what_was_predicted(segmenter, stack, tmp_path, suffix):
     assert np.array_equal(read, expected)
     assert summary.windows == len(results)
     assert summary.tokens == sum(len(result.tokens) for result in results)
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    names = {"masks.tif", "masks.objects.tif"} if suffix == ".tif" else {"masks.zarr"}
+    assert {p.name for p in path.parent.iterdir()} == {*names, "masks.objects.csv"}
 
 
 def test_images_are_not_overwritten_by_their_masks(segmenter, tmp_path):
@@ -304,7 +305,7 @@ def test_older_zarr_is_replaced(segmenter, stack, tmp_path):
     written = zarr.open_group(path, mode="r")["0"][:]
     assert written[2].any()
     assert not written[0].any()
-    assert [p.name for p in tmp_path.iterdir()] == ["masks.zarr"]
+    assert {p.name for p in tmp_path.iterdir()} == {"masks.zarr", "masks.objects.csv"}
 
 
 def test_cancelled_file_is_not_there_and_the_older_one_is(segmenter, stack, tmp_path):

@@ -126,8 +126,9 @@ def _series_of_group(
 
 
 def _labels(group: "zarr.Group") -> list[_Image]:
-    """The label images of an OME-Zarr image."""
-    if not _ome(group).get("multiscales") or LABELS not in group:
+    """The label images of an OME-Zarr image; masks are none, even if their objects lie in them."""
+    ome = _ome(group)
+    if not ome.get("multiscales") or "image-label" in ome or LABELS not in group:
         return []
     below = group[LABELS]
     names = _ome(below).get("labels") or sorted(dict(below.groups()))
