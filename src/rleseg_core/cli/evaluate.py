@@ -13,7 +13,7 @@ from rleseg_core.cli.options import FLAT, NOT_NEGATIVE, Reporting
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenReading, GivenTruthReading, spelled_for
 from rleseg_core.cli.values import classes_of, frames_of, parts_of
-from rleseg_core.data import MaskStack
+from rleseg_core.data import IdOptions, LabelStack, MaskStack
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.writers import recorded_class_names
 from rleseg_core.drawing.charts import chart_output
@@ -29,6 +29,7 @@ from rleseg_core.evaluation.report import (
     table_output,
 )
 from rleseg_core.evaluation.scores import AGNOSTIC
+from rleseg_core.objects.paths import objects_beside
 from rleseg_core.outputs import Output
 
 METRICS = Group("Metrics beside Dice, IoU, precision and recall", sort_key=40)
@@ -147,7 +148,7 @@ def evaluate(
     Parameters
     ----------
     predicted : Path
-        Masks to score.
+        Masks to score. The objects that rleseg predict wrote beside them are scored as well.
     truth : Path
         True masks of the same shape.
     options : EvaluateOptions
@@ -168,7 +169,7 @@ def evaluate(
     with spelled_for(predicted, "predicted-", ("background", "instances")):
         tell_mapping(predicted, given.mapping, reporting.quiet)
     tell_mapping(truth, true.mapping, reporting.quiet)
-    with_objects = options.instances or options.predicted_instances
+    with_objects = given.instances is not None or true.instances is not None
     evaluation = Evaluation(
         class_names=names,
         agnostic=options.agnostic,
@@ -198,6 +199,9 @@ def _open(
     predicted: Path, truth: Path, options: EvaluateOptions
 ) -> tuple[tuple[str, ...], MaskStack, MaskStack]:
     """Names of the classes, and the masks of both sides."""
+    beside = None if options.predicted_instances else objects_beside(predicted)
+    if beside is not None:
+        predicted = beside.masks
     classes = options.classes
     if classes is None:
         noted = recorded_class_names(predicted) or recorded_class_names(truth)
@@ -210,6 +214,9 @@ def _open(
         reading=ReadOptions(**options.reading),
         ids=replace(options.ids, background=options.predicted_background).options(),
     )
+    if beside is not None:
+        objects = LabelStack.open(beside.ids, **options.reading)
+        given = replace(given, instances=objects, object_ids=IdOptions(ignore=()))
     with spelled_for(truth, "truth-"):
         true = MaskStack.open(
             truth,

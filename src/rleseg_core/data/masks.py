@@ -34,6 +34,8 @@ class MaskStack:
     noted : tuple of str
         Names of the classes as the masks themselves note them; ids are matched by name. Empty where
         there is no note.
+    object_ids : IdOptions, optional
+        What is known of the numbers of objects beside classes; `ids` by default.
 
     Raises
     ------
@@ -46,6 +48,7 @@ class MaskStack:
     instances: LabelStack | None = None
     ids: IdOptions = IdOptions()
     noted: tuple[str, ...] = ()
+    object_ids: IdOptions | None = None
 
     def __post_init__(self) -> None:
         if self.classes is not None and self.instances is not None:
@@ -162,7 +165,7 @@ class MaskStack:
             class_names=self.class_names,
             noted=() if of_classes else self.noted,
             objects=objects,
-            options=self.ids,
+            options=(self.object_ids or self.ids) if of_classes else self.ids,
         )
         return IdReader(labels, rules, str(labels.path or labels.name or "the mask"))
 

@@ -82,6 +82,14 @@ class ResultPaths:
         return [label_output(self.masks), *ids, objects_output(self.table)]
 
 
+def objects_beside(path: Path) -> ResultPaths | None:
+    """The files of a result of ours, by its masks or its ids; None if it has not both."""
+    for paths in (ResultPaths.of(path), ResultPaths.of_ids(path)):
+        if path in (paths.masks, paths.ids) and paths.masks.exists() and paths.ids.exists():
+            return paths
+    return None
+
+
 def _ids(masks: Path) -> Path:
     name = plain_name(masks)
     if suffix_format(masks.name) is ZARR:

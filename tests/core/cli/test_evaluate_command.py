@@ -6,6 +6,11 @@ import pytest
 import tifffile
 from PIL import Image
 
+from rleseg_core.data.metadata import StackMetadata
+from rleseg_core.inference.writing import new_result
+from rleseg_core.objects import ObjectTable
+from rleseg_core.objects.paths import ResultPaths
+
 COMMAND = ("evaluate",)
 
 
@@ -128,3 +133,24 @@ def test_class_names_are_those_noted_in_the_masks(values, refused, masks, synthe
     assert list(values(noted, noted)["classes"]) == ["ipsc", "dfc"]
     refused(masks / "truth.tif", masks / "truth.tif", about="--classes")
     refused(masks / "truth.tif", noted, about="both must be the same")  # TRUTH names them
+
+
+@pytest.mark.parametrize("name", ["m.tif", "m.zarr"])
+def test_objects_of_a_result_are_found_and_scored(run, masks, name):
+    truth, objects = (tifffile.imread(masks / f"{one}.tif") for one in ("truth", "objects"))
+    paths = ResultPaths.of(masks / name)
+    numbers = objects.astype(np.uint32)
+    numbers[3][numbers[3] == 9] = 255  # no mark of pixels that do not count
+    metadata = StackMetadata(class_names=("ipsc", "dfc"))
+    with new_result(paths, truth.shape, truth.dtype, metadata, overwrite=False) as growing:
+        growing.classes[:], growing.objects[:] = truth, numbers
+        growing.finish(ObjectTable.empty(("ipsc", "dfc")))
+    for predicted in (paths.masks, paths.ids):
+        code, out, err = run(predicted, masks / "truth.tif", "--json")
+        assert code == 0, err
+        ipsc = json.loads(out)["classes"]["ipsc"]
+        # two objects in each frame; of the truth, which has no ids, they are one piece
+        assert (ipsc["n_objects"], ipsc["n_predicted"]) == (4, 8)
+        assert ipsc["ap50"] == 0.5
+    _, out, _ = run(paths.masks, masks / "truth.tif")
+    assert "AP50" in out
