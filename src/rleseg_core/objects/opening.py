@@ -26,6 +26,7 @@ Numbers = Literal["auto", "objects", "classes"]
 
 # as the Cell Tracking Challenge names masks of objects
 _CHALLENGE = re.compile(r"(?:mask|man_seg|man_track)_?\d+(?:_\d+)?\.tif", re.IGNORECASE)
+_TOUCHING = "objects of one class that touch are one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def open_objects(path: str | Path, options: ObjectOptions = ObjectOptions()) -> 
     if path != given:  # masks of classes note the names and colours of these, too
         metadata = metadata.or_else(metadata_of(given))
     if table is not None:
-        return ObjectStack(
+        stack = ObjectStack(
             ids=labels,
             table=_read(table, options.class_names, metadata.class_names),
             class_names=metadata.class_names or ("cell",),
@@ -98,6 +99,9 @@ def open_objects(path: str | Path, options: ObjectOptions = ObjectOptions()) -> 
             name=str(path),
             inputs=(given, path, table),
         )
+        if stack.are_pieces:
+            _say(f"the objects of {path} are connected pieces of classes: {_TOUCHING}")
+        return stack
     stack = _without_table(labels, numbers, options)
     return replace(stack, metadata=metadata, inputs=(given, path))
 
@@ -180,8 +184,7 @@ def _without_table(labels: LabelStack, numbers: Numbers, options: ObjectOptions)
     read = _Frames(labels, reader.object_frame if rules.objects else reader.class_frame)
     if not rules.objects:
         _say(
-            f"{what} holds classes, not objects: connected pieces are taken, so that objects of "
-            "one class that touch are one"
+            f"{what} holds classes, not objects: connected pieces are taken, and {_TOUCHING}"
             + ("" if given or noted else "; if its numbers are ids of objects, say --instances")
         )
     return ObjectStack(

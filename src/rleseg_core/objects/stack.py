@@ -109,7 +109,9 @@ class ObjectStack:
     @property
     def are_pieces(self) -> bool:
         """Whether they are the connected pieces of classes, in which what touches is one."""
-        return isinstance(self.ids, PieceIds)
+        if self.table is None or not len(self.table):
+            return isinstance(self.ids, PieceIds)
+        return bool((self.table.state == "pieces").all())
 
     @property
     def states_known(self) -> bool:

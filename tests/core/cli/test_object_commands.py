@@ -165,3 +165,21 @@ def test_what_cannot_be_done_is_refused(refused, result, arguments, about, monke
     before = {path.name for path in result.iterdir()}
     refused(*arguments, about=about)
     assert {path.name for path in result.iterdir()} == before
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".ome.tif", ".zarr"])
+def test_what_predict_writes_is_measured_and_exported(run, synthetic, model, tmp_path, suffix):
+    images, masks = synthetic / "images.tif", tmp_path / f"masks{suffix}"
+    assert run("predict", images, "-m", model, "-o", masks, "--device", "cpu", "-q")[0] == 0
+    assert run("measure", masks, "-o", tmp_path / "a.csv", "--images", images)[0] == 0
+    measured, noted = rows_of(tmp_path / "a.csv"), rows_of(tmp_path / "masks.objects.csv")
+    assert len(measured) > 0
+    for features, row in zip(measured, noted, strict=True):
+        assert [features[name] for name in ("id", "frame", "class")] == [
+            row[name] for name in ("id", "frame", "class")
+        ]
+        assert features["area_px"] == row["area"]
+    assert run("export", masks, "--as", "coco", "-o", tmp_path / "a.json")[0] == 0
+    objects = json.loads((tmp_path / "a.json").read_text())
+    assert len(objects["annotations"]) == len(noted)
+    assert {image["file_name"] for image in objects["images"]} == {"images.tif"}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -61,6 +63,13 @@ def test_masks_of_a_result_stand_for_its_objects(result):
     with pytest.warns(DataWarning, match=r"their objects are those of .*out\.objects\.tif"):
         stack = open_objects(result / "out.tif")
     assert stack.objects(0).table.confidence[0] == 0.875
+
+
+def test_objects_that_a_model_could_not_tell_apart_are_said_to_be_pieces(result, table):
+    pieces = replace(table, state=np.full(len(table), "pieces"))
+    pieces.write_csv(result / "out.objects.csv", overwrite=True)
+    with pytest.warns(DataWarning, match=r"connected pieces of classes: .* that touch are one"):
+        assert open_objects(result / "out.objects.tif").are_pieces
 
 
 def test_pieces_are_taken_where_they_are_wanted(result):
