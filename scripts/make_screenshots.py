@@ -87,7 +87,8 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     progress = bench.segment.progress
     camera.wait_until(lambda: progress.maximum() > 0 and progress.value() > progress.maximum() / 2)
     camera.take("segment.png")
-    camera.wait_until(lambda: not running.running)
+    camera.wait_until(lambda: not running.running, seconds=1800)
+    photograph_objects(camera, bench)
 
     viewer.dims.set_current_step(0, 3)
     bench.show_tab("Animate")
@@ -118,6 +119,18 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     photograph_fine_tuning(camera, bench, viewer.layers["simulated cells truth"])
     session.close()
     viewer.close()
+
+
+def photograph_objects(camera: Photographer, bench) -> None:
+    """The objects of a frame with the largest one chosen, without the masks."""
+    session, objects = bench.session, bench.session.objects
+    camera.viewer.dims.set_current_step(0, 3)
+    rows = objects.table.in_frames([3])
+    session.result.visible = False
+    objects.choose(int(rows.id[rows.area.argmax()]))
+    camera.take("objects.png")
+    objects.choose(0)
+    session.result.visible = True
 
 
 def photograph_fine_tuning(camera: Photographer, bench, truth) -> None:

@@ -84,7 +84,8 @@ class ObjectWriter:
     Parameters
     ----------
     files : ObjectFiles
-        Array and table; frames that are not segmented keep what they have.
+        Array and table, made where there are none; frames that are not segmented keep what they
+        have.
     masks : (T, Y, X) integer array
         Their class masks.
     class_names : tuple of str
@@ -112,6 +113,8 @@ class ObjectWriter:
         found = files.read(class_names)
         self._table = ObjectTable.empty(class_names) if found is None else found[1]
         self._reached: set[int] = set()
+        if not files.ids.is_dir():
+            files.create(tuple(masks.shape))
         self.ids = zarr.open_array(files.ids, mode="r+")
         self.ids.attrs[RECORD] = {STATE: state}
         files.table.unlink(missing_ok=True)

@@ -258,7 +258,12 @@ def _scale(model: "Segmenter", stack: ImageStack, options: "PredictOptions") -> 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         scale = model.scale(stack, options)
-    told = [str(one.message) for one in caught if issubclass(one.category, DataWarning)]
+    told = []
+    for one in caught:
+        if issubclass(one.category, DataWarning) and str(one.message) not in stack.notes:
+            told.append(str(one.message))
+        else:  # about the images, not about their scale
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     return scale, "; ".join(told)
 
 

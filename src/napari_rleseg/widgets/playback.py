@@ -6,7 +6,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from napari_rleseg.player import HIGHLIGHT_COLOUR, TokenPlayer
-from napari_rleseg.widgets.controls import text_label
 from napari_rleseg.widgets.token_list import TokenList
 
 FASTEST = 1000  # events per second
@@ -65,8 +64,7 @@ class PlaybackControls(QWidget):
             steps.addWidget(part)
         for part in (QLabel("Speed"), self.speed, self._speed_text):
             speed.addWidget(part)
-        legend = text_label()
-        legend.setText(
+        legend = QLabel(  # text of ours, with a colour: no name that Qt could take for HTML
             f'the most recent run is shown in <span style="color:{HIGHLIGHT_COLOUR}">■</span>'
         )
         layout = QVBoxLayout(self)

@@ -209,7 +209,11 @@ def open_objects(log: CorrectionLog, metadata: StackMetadata = UNKNOWN) -> Sessi
         ids = zarr.open_array(path, mode="r")
         if tuple(ids.shape) != log.shape or ids.dtype != _IDS:
             raise DataError(f"{path} is {ids.shape} {ids.dtype}, the masks are {log.shape}")
-        return SessionObjects(log, ids, ObjectTable.read_csv(table, log.class_names), metadata)
+        known = ObjectTable.read_csv(table, log.class_names)
+        if not (log.read_only or (log.folder / CORRECTED).exists()):
+            with whole_file(log.folder / CORRECTED) as temporary:
+                create_stack(temporary, log.shape, _IDS)
+        return SessionObjects(log, ids, known, metadata)
     except Exception as error:  # noqa: BLE001 whatever zarr makes of damage
         _log.warning("the objects of %s are left out: %s", log.folder, error)
         return None

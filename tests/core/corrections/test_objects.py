@@ -72,6 +72,12 @@ def test_undone_correction_gives_the_objects_of_the_prediction_back(log, objects
     assert set(objects.table.state) == {"predicted"}
 
 
+def test_first_correction_of_objects_is_nothing_to_warn_of(log, objects, caplog):
+    correct(log, 1, slice(2, 6), slice(2, 6), 0)
+    objects.update(1)
+    assert not caplog.records
+
+
 def test_objects_of_an_accepted_frame_are_accepted(log, objects):
     log.accept(2)
     objects.update(2)
