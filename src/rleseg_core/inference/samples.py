@@ -109,6 +109,6 @@ def _places(
     centres = (np.array(corners) + side / 2) / per_block
     rows, cols = np.minimum(centres.astype(int), np.array(contrast.shape) - 1).T
     ranked = np.argsort(-smooth[rows, cols], kind="stable")
-    n_ranked = max(n_places, len(ranked) // 2)
-    chosen = ranked[np.linspace(0, n_ranked - 1, n_places).round().astype(int)]
+    rank = np.linspace(0, 1, n_places) ** 2 * (max(n_places, len(ranked) // 2) - 1)
+    chosen = ranked[np.maximum(rank.round().astype(int), np.arange(n_places))]
     return [(round(corners[index][0]), round(corners[index][1])) for index in chosen]

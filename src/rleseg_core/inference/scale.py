@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 
 from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data import ImageStack, Window
+from rleseg_core.data.labels import upsample_labels
 from rleseg_core.decoding import GREEDY
 from rleseg_core.errors import DataError, DataWarning
 from rleseg_core.inference.confidence import confidences
@@ -39,12 +40,11 @@ from rleseg_core.tokens import Tokenizer
 log = logging.getLogger(__name__)
 
 N_WINDOWS = 12
-"""Windows that are looked at for each scale, about."""
+"""Windows that are looked at for each scale, about; half as many if tokens have to be decoded."""
 _MOST_FRAMES = 3
 _FITS = 1.6  # objects up to so many times as large or small as the trained median keep the size
-_AGREE = 1.35  # ratio of the diameters found at two scales that agree
-_SURE = 0.85  # of the confidence at another scale
-_FEWEST = 3  # objects
+_NEIGHBOURS = 2.01  # ratio to a scale, within which others are looked at to judge it
+_MUCH_SMALLER = 0.25  # of the frame's own size, below which all scales are looked at
 _BATCH = 8  # windows that are computed at once
 _PLENTY = math.sqrt(2)  # of a trained percentile, beyond which objects are unlike those trained on
 
@@ -79,6 +79,10 @@ def trained_diameters(info: ModelInfo) -> TrainedDiameters | None:
     return TrainedDiameters(median=info.object_diameter, low=low, high=high)
 
 
+_Of = TypeVar("_Of")
+_PerStack = WeakKeyDictionary[ImageStack, dict[tuple[object, ...], _Of]]
+
+
 class ScaleFinder:
     """Finds the size at which a model should see stacks; remembers what it found for each.
 
@@ -99,8 +103,8 @@ class ScaleFinder:
     ) -> None:
         self._info, self._model, self._tokenizer, self._source = info, model, tokenizer, source
         self._trained = trained_diameters(info)
-        self._seen: WeakKeyDictionary[ImageStack, dict[tuple[object, ...], object]]
-        self._seen = WeakKeyDictionary()
+        self._seen: _PerStack[dict[float, Rung]] = WeakKeyDictionary()
+        self._chosen: _PerStack[Scale] = WeakKeyDictionary()
 
     def scale(self, stack: ImageStack, options: PredictOptions, spec: WindowSpec) -> Scale:
         """The size at which a stack is segmented.
@@ -132,18 +136,39 @@ class ScaleFinder:
                 f"the model {self._info.name} does not know the diameter of the objects it was "
                 "trained on; choose an image size instead"
             )
-        if isinstance(options.diameter, int | float):
-            return self._for_diameter(stack, float(options.diameter), trained, spec, "diameter")
+        known = self._chosen.setdefault(stack, {})
         key = (spec, options.diameter)
-        known = self._seen.setdefault(stack, {})
         if key not in known:
-            if options.diameter is None and self._own_fits(stack, spec, trained):
-                known[key] = own
-            else:
-                known[key] = self._estimated(stack, spec, trained, own, options.diameter == "auto")
-        found = known[key]
-        assert isinstance(found, Scale)
-        return found
+            known[key] = self._choose(stack, options.diameter, spec, trained, own)
+        return known[key]
+
+    def _choose(
+        self,
+        stack: ImageStack,
+        diameter: float | Literal["auto"] | None,
+        spec: WindowSpec,
+        trained: TrainedDiameters,
+        own: Scale,
+    ) -> Scale:
+        """The size by a diameter that is given, or estimated; the model's own where that fits."""
+        if diameter is not None and diameter != "auto":
+            return self._for_diameter(stack, diameter, trained, spec, "diameter")
+        if diameter is None and self._own_fits(stack, spec, trained):
+            return own
+        found = self.estimate(stack, spec)
+        if found.diameter is None or found.image_size is None:
+            if any(rung.confidence for rung in found.rungs):  # else there is nothing at all
+                warnings.warn(
+                    f"no scale gives objects like those that {self._info.name} was trained on; "
+                    "frames are seen at the model's own size: give a diameter",
+                    DataWarning,
+                    stacklevel=5,
+                )
+            return own
+        size = spec.image_size or max(stack.shape[1:3])
+        if diameter is None and _near(found.image_size, size, _FITS):
+            return own
+        return self._for_diameter(stack, found.diameter, trained, spec, "estimate")
 
     def estimate(
         self, stack: ImageStack, spec: WindowSpec, frames: Sequence[int] | None = None
@@ -171,62 +196,30 @@ class ScaleFinder:
                 "trained on; choose an image size instead"
             )
         chosen = None if frames is None else tuple(sorted({int(frame) for frame in frames}))
-        known = self._seen.setdefault(stack, {})
-        if (spec, chosen, "rungs") not in known:
-            samples = SampledFrames(stack, spec, chosen or _sampled(stack, spec), N_WINDOWS)
-            scales = ladder(stack.shape, spec.patch)
-            rungs = tuple(self._rung(samples, scale) for scale in scales)
-            diameter = diameter_of(rungs, trained)
-            size = None
-            if diameter is not None:
-                size = image_size_for(stack.shape, diameter, trained.median, patch=spec.patch)
-            known[spec, chosen, "rungs"] = DiameterEstimate(
-                diameter=diameter,
-                image_size=size,
-                n_objects=sum(rung.n_objects for rung in rungs),
-                rungs=rungs,
-            )
-        found = known[spec, chosen, "rungs"]
-        assert isinstance(found, DiameterEstimate)
-        return found
+        rungs = self._rungs(stack, spec, chosen, ladder(stack.shape, spec.patch, _own(stack, spec)))
+        diameter = diameter_of(rungs, trained)
+        size = None
+        if diameter is not None:
+            size = image_size_for(stack.shape, diameter, trained.median, patch=spec.patch)
+        return DiameterEstimate(
+            diameter=diameter,
+            image_size=size,
+            n_objects=sum(rung.n_objects for rung in rungs),
+            rungs=rungs,
+        )
 
     def _own_fits(self, stack: ImageStack, spec: WindowSpec, trained: TrainedDiameters) -> bool:
-        """Whether objects at the model's own image size are like those that it was trained on."""
-        samples = SampledFrames(stack, spec, _sampled(stack, spec), N_WINDOWS)
-        longer = max(stack.shape[1:3])
-        own = (spec.image_size or longer) / longer
-        here = self._rung(samples, own)
-        if here.n_objects < _FEWEST or not _near(here.diameter * own, trained.median, _FITS):
-            return False
-        others = [self._rung(samples, own * factor) for factor in (0.5, 2.0)]
-        agrees = any(
-            rung.n_objects >= _FEWEST and _near(rung.diameter, here.diameter, _AGREE)
-            for rung in others
-        )
-        return agrees and here.confidence >= _SURE * max(rung.confidence for rung in others)
+        """Whether objects at the model's own image size are like those that it was trained on.
 
-    def _estimated(
-        self,
-        stack: ImageStack,
-        spec: WindowSpec,
-        trained: TrainedDiameters,
-        own: Scale,
-        is_exact: bool,
-    ) -> Scale:
-        """The size by the estimate; the model's own where that is about the same, or nothing."""
-        found = self.estimate(stack, spec)
-        if found.diameter is None or found.image_size is None:
-            warnings.warn(
-                f"no scale gives objects like those that {self._info.name} was trained on; frames "
-                "are seen at the model's own size: give a diameter",
-                DataWarning,
-                stacklevel=4,
-            )
-            return own
-        size = spec.image_size or max(stack.shape[1:3])
-        if not is_exact and _near(found.image_size, size, _FITS):
-            return own
-        return self._for_diameter(stack, found.diameter, trained, spec, "estimate")
+        Only the scales near it are looked at, unless frames are made so small that much may vanish.
+        """
+        own = _own(stack, spec)
+        if own < _MUCH_SMALLER:
+            return False
+        scales = ladder(stack.shape, spec.patch, own)
+        near = [scale for scale in scales if _near(scale, own, _NEIGHBOURS)]
+        diameter = diameter_of(self._rungs(stack, spec, None, near), trained)
+        return diameter is not None and _near(diameter * own, trained.median, _FITS)
 
     def _for_diameter(
         self,
@@ -250,21 +243,40 @@ class ScaleFinder:
         text = f"objects are about {diameter:.3g} px wide; frames are seen at {size:,} px"
         return Scale(image_size=size, diameter=diameter, origin=origin, text=text)
 
+    def _rungs(
+        self,
+        stack: ImageStack,
+        spec: WindowSpec,
+        frames: tuple[int, ...] | None,
+        scales: Sequence[float],
+    ) -> tuple[Rung, ...]:
+        """What the model sees at some scales; each is looked at once for a stack."""
+        known = self._seen.setdefault(stack, {}).setdefault((spec, frames), {})
+        missing = [scale for scale in scales if scale not in known]
+        if missing:
+            n_windows = N_WINDOWS if self._is_dense else N_WINDOWS // 2
+            samples = SampledFrames(stack, spec, frames or _sampled(stack, spec), n_windows)
+            known.update({scale: self._rung(samples, scale) for scale in missing})
+        return tuple(known[scale] for scale in scales)
+
     def _rung(self, samples: SampledFrames, scale: float) -> Rung:
         """What the model sees at a scale."""
         parts: list[Diameters] = []
         n_pixels = n_foreground = 0
         sureness = 0.0
-        rows, cols = self._info.mask_spec.size
-        side = self._info.window_spec.patch
+        patch = self._info.window_spec.patch
+        of = Diameters.of_ids if self._writes_ids else Diameters.of_classes
         for masks, sure in self._masks(samples, scale):
-            for mask in masks.reshape(-1, rows, cols):
-                of = Diameters.of_ids if self._writes_ids else Diameters.of_classes
-                parts.append(of(mask))
+            rows, cols = masks.shape[-2:]
+            # on the finer grid necks are seen that are narrower than a mask pixel
+            finer = (min(2 * rows, patch), min(2 * cols, patch))
+            fine = masks if self._writes_ids else upsample_labels(masks, finer, "smooth")
+            factor = patch / math.sqrt(fine.shape[-2] * fine.shape[-1]) / scale
+            parts += [of(mask).scaled(factor) for mask in fine.reshape(-1, *fine.shape[-2:])]
             n_pixels += masks.size
             n_foreground += int(np.count_nonzero(masks))
             sureness += float(sure[masks != 0].sum())
-        found = Diameters.joined(parts).scaled(side / math.sqrt(rows * cols) / scale)
+        found = Diameters.joined(parts)
         rung = Rung(
             scale=scale,
             diameter=found.percentile(50) if len(found) else 0.0,
@@ -274,6 +286,11 @@ class ScaleFinder:
         )
         log.debug("%s", rung)
         return rung
+
+    @property
+    def _is_dense(self) -> bool:
+        """Whether the dense head tells what the tokens tell."""
+        return self._model.dense is not None and not self._writes_ids
 
     @property
     def _writes_ids(self) -> bool:
@@ -290,7 +307,7 @@ class ScaleFinder:
         for first in range(0, len(images), _BATCH):
             batch = torch.from_numpy(images[first : first + _BATCH])
             with torch.inference_mode():
-                if self._model.dense is not None and not self._writes_ids:
+                if self._is_dense:
                     logits = self._model.dense_logits(self._source.encode(batch))
                     background = logits.float().softmax(dim=2)[:, :, 0].cpu().numpy()
                     classes = logits.argmax(dim=2).to(torch.uint8).cpu().numpy()
@@ -307,6 +324,12 @@ class ScaleFinder:
             masks.append(decoded.classes if ids is None else ids)
             sure.append(confidences(self._tokenizer, sequence.tokens, sequence.logprobs).pixels)
         return np.stack(masks), np.stack(sure)
+
+
+def _own(stack: ImageStack, spec: WindowSpec) -> float:
+    """Resized pixels per source pixel at a model's own image size."""
+    longer = max(stack.shape[1:3])
+    return (spec.image_size or longer) / longer
 
 
 def _near(value: float, other: float, ratio: float) -> bool:

@@ -24,8 +24,10 @@ _LEAST_AREA = 4  # pixels; less is a speck
 _NECK = 0.3  # pieces are parted where they are narrower than exp(-0.3) of both parts
 _STEP = math.sqrt(2)  # from one rung of the ladder to the next
 _MOST_ENLARGED = 6.0  # times that frames are enlarged to look for small objects
-_AGREEMENT = 0.25  # standard deviation of the logarithm of diameters that agree
-_FEW = 4.0  # objects of which a rung has half its weight
+_AGREEMENT = 0.15  # standard deviation of the logarithm of diameters that agree
+_FEW = 2.0  # objects of which a rung has half its weight
+_SURENESS = 8  # power of the confidence, relative to the highest
+_LEAST_SUPPORT = 0.25  # votes for a diameter, of 1 each, below which it is chance
 _LEAST_SPREAD = 0.25  # standard deviation of the logarithm of trained diameters, at least
 
 
@@ -115,7 +117,7 @@ def split_touching(foreground: np.ndarray) -> np.ndarray:
         Ids from 1 on, 0 = background.
     """
     distance = ndimage.distance_transform_edt(np.pad(foreground, 1))[1:-1, 1:-1]
-    distance = ndimage.gaussian_filter(distance, 0.5)
+    distance = ndimage.gaussian_filter(distance, 1.0)
     width = np.log(np.maximum(distance, 0.25))  # necks count by how much narrower they are
     peaks = label(h_maxima(width, _NECK).astype(bool) & foreground)
     return watershed(-distance, peaks, mask=foreground).astype(np.int32)
@@ -158,10 +160,11 @@ def image_size_for(
     return max(size, patch)
 
 
-def ladder(shape: Sequence[int], patch: int) -> list[float]:
+def ladder(shape: Sequence[int], patch: int, own: float) -> list[float]:
     """Scales to look at, resized pixels per source pixel, ascending in steps of √2.
 
-    From that at which a patch shows the whole frame to that at which pixels are enlarged six times.
+    From about that at which a patch shows the whole frame to that at which pixels are enlarged six
+    times; the own scale of a model is always there.
 
     Parameters
     ----------
@@ -169,12 +172,14 @@ def ladder(shape: Sequence[int], patch: int) -> list[float]:
         Of the stack, in source pixels.
     patch : int
         Side P of the model's patches.
+    own : float
+        The scale at which the model sees frames of this shape if nothing else is known.
     """
     longer = max(int(shape[1]), int(shape[2]))
-    first = min(patch / longer, 1.0)
-    most = min(_MOST_ENLARGED, MOST_SIDE / longer)
-    n_steps = max(0, math.floor(math.log(most / first, _STEP)))
-    return [first * _STEP**step for step in range(n_steps + 1)]
+    first, last = min(patch / longer, 1.0), min(_MOST_ENLARGED, MOST_SIDE / longer)
+    below = max(0, math.floor(math.log(own / first, _STEP) + 0.5))
+    above = max(0, math.floor(math.log(last / own, _STEP)))
+    return [own * _STEP**step for step in range(-below, above + 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,12 +292,9 @@ def diameter_of(rungs: Sequence[Rung], trained: TrainedDiameters) -> float | Non
     return float(np.exp((votes @ logs) / votes.sum()))
 
 
-_LEAST_SUPPORT = 0.5
-
-
 def _weight(rung: Rung, trained: TrainedDiameters, surest: float) -> float:
     """How much a scale's diameter counts, 0 to 1."""
     away = math.log(rung.diameter * rung.scale / trained.median) / trained.spread
     enough = rung.n_objects / (rung.n_objects + _FEW)
-    sure = (rung.confidence / surest) ** 4 if surest else 0.0
+    sure = (rung.confidence / surest) ** _SURENESS if surest else 0.0
     return enough * sure * math.exp(-(away**2) / 2)

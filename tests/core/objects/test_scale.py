@@ -98,11 +98,13 @@ def test_image_size_has_bounds():
 
 
 def test_ladder_goes_from_one_patch_to_enlarged_pixels():
-    scales = ladder((1, 4096, 4000), 96)
-    assert scales[0] == pytest.approx(96 / 4096)
-    assert 4 < scales[-1] <= 6
+    scales = ladder((1, 4096, 4000), 96, 512 / 4096)
+    assert 96 / 4096 / 1.2 < scales[0] < 96 / 4096 * 1.2
+    assert 4.2 < scales[-1] <= 6
     assert np.diff(np.log(scales)) == pytest.approx(math.log(2) / 2)
-    assert ladder((1, 50, 60), 96)[0] == 1
+    assert 512 / 4096 in scales
+    assert 10.0 in ladder((1, 50, 60), 96, 10.0)
+    assert 0.01 in ladder((1, 1000, 600), 96, 0.01)
 
 
 def test_scales_that_agree_decide():
