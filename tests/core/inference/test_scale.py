@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from rleseg_core.checkpoints import build_model, new_model
-from rleseg_core.data import ImageStack
+from rleseg_core.data import ImageStack, SyntheticConfig, synthesize
+from rleseg_core.data.windows import resize_image
+from rleseg_core.decoding import DecodedSequence
 from rleseg_core.errors import DataError, DataWarning
 from rleseg_core.inference import PredictOptions, Segmenter
 from rleseg_core.reports import product_of
@@ -79,3 +81,107 @@ def test_objects_too_large_for_the_smallest_frame_are_told(knowing, stack):
 def test_frames_that_do_not_exist(knowing, stack):
     with pytest.raises(DataError, match=r"start at frames 0 to 1, got \[2\]"):
         knowing.estimate_diameter(stack, [2])
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return Segmenter.from_checkpoint("cells", "cpu")
+
+
+@pytest.fixture(scope="module")
+def field():
+    """A synthetic field, 256 × 256, and where its cells are, about 38 pixels wide."""
+    sequence = synthesize(SyntheticConfig(n_frames=1, size=(256, 256), seed=5))
+    return sequence.images[0], sequence.classes[0] > 0
+
+
+def tiled(plane, n):
+    """A plane and its mirror images, n by n of them: no cell ends at a seam."""
+    four = np.block([[plane, plane[:, ::-1]], [plane[::-1], plane[::-1, ::-1]]])
+    return np.tile(four, (n // 2, n // 2))
+
+
+def dice(found, true):
+    return 2 * (found & true).sum() / (found.sum() + true.sum())
+
+
+def test_more_cells_need_larger_frames_and_larger_cells_do_not(cells, field):
+    image, _ = field
+    trained = cells.info.object_diameter
+    few = cells.estimate_diameter(ImageStack.from_array(tiled(image, 2)[None]))
+    assert few.diameter == pytest.approx(38, rel=0.1)
+    assert few.image_size == round(512 * trained / few.diameter)
+    many = cells.estimate_diameter(ImageStack.from_array(tiled(image, 8)[None]))
+    assert many.diameter == pytest.approx(few.diameter, rel=0.1)
+    assert many.image_size == pytest.approx(4 * few.image_size, rel=0.1)
+    large = resize_image(tiled(image, 2)[..., None].astype(np.float32), (2048, 2048))
+    enlarged = cells.estimate_diameter(ImageStack.from_array(large[None]))
+    assert enlarged.diameter == pytest.approx(4 * few.diameter, rel=0.1)
+    assert enlarged.image_size == pytest.approx(few.image_size, rel=0.1)
+
+
+def test_large_frames_of_known_cells_are_segmented_as_well_as_small_ones(cells, field):
+    image, true = field
+    stack = ImageStack.from_array(tiled(image, 4)[None])
+    small = ImageStack.from_array(tiled(image, 2)[None])
+    assert cells.scale(small).origin == "model"
+    expected = dice(product_of(cells.predict(small, preview=True))[0] > 0, tiled(true, 2))
+    scale = cells.scale(stack, diameter="auto")
+    assert scale.text.startswith("objects are about 3")
+    found = product_of(cells.predict(stack, diameter="auto", preview=True))[0] > 0
+    assert dice(found, tiled(true, 4)) > expected - 0.02
+
+
+def test_estimate_is_made_once_for_a_stack_and_for_all_its_frames(cells, field, monkeypatch):
+    stack = ImageStack.from_array(np.stack([field[0]] * 5))
+    first = cells.scale(stack, diameter="auto")
+    monkeypatch.setattr(cells._source, "encode", lambda *_: pytest.fail("looked again"))
+    assert cells.scale(stack, diameter="auto") == first
+    assert cells.scale(stack).image_size is not None
+    assert cells.estimate_diameter(stack).diameter == first.diameter
+
+
+def test_noise_and_nothing_have_no_scale(cells):
+    noise = np.random.default_rng(0).normal(100, 10, (1, 200, 200))
+    with pytest.warns(DataWarning, match="no scale gives objects like those"):
+        scale = cells.scale(ImageStack.from_array(noise.astype(np.float32)))
+    assert (scale.image_size, scale.origin) == (512, "model")
+    empty = ImageStack.from_array(np.full((1, 200, 200), 7, np.uint8))
+    assert cells.scale(empty).origin == "model"
+    assert cells.estimate_diameter(empty).diameter is None
+
+
+def test_models_that_write_tokens_alone_see_them(field):
+    demo = Segmenter.from_checkpoint("demo", "cpu")
+    stack = ImageStack.from_array(field[0][None])
+    assert demo.scale(stack).origin == "model"
+    assert demo.estimate_diameter(stack).diameter == pytest.approx(38, rel=0.2)
+
+
+def test_models_of_instances_are_measured_by_their_ids(tmp_path):
+    info = new_model(
+        tmp_path / "iw.safetensors",
+        size="test",
+        scheme=preset("iw"),
+        mask_spec=MaskSpec(size=(16, 16), class_names=("cell",)),
+        window_spec=WindowSpec(patch=64, patch_stride=48),
+        max_tokens=32,
+    )
+    info = replace(info, object_diameter=20.0, object_diameters=(10.0, 40.0))
+    torch.manual_seed(0)
+    segmenter = Segmenter(info, build_model(info), "cpu")
+    ids = np.zeros((1, 16, 16), np.uint8)
+    ids[0, 2:6, 2:6], ids[0, 2:6, 6:10], ids[0, 9:13, 4:8] = 1, 2, 3  # two of them touch
+    tokens = segmenter.tokenizer.encode((ids > 0).astype(np.uint8), ids)
+
+    def decode(batches, *_):
+        for windows, _ in batches:
+            for _ in windows:
+                yield DecodedSequence(0, tokens, np.zeros(tokens.shape, np.float32), 0)
+
+    segmenter._source.decode = decode
+    found = segmenter.estimate_diameter(
+        ImageStack.from_array(np.random.default_rng(0).integers(0, 9, (1, 64, 64)))
+    )
+    at_own = next(rung for rung in found.rungs if rung.scale == 1)
+    assert at_own.diameter == pytest.approx(4 * 2 * np.sqrt(16 / np.pi))
