@@ -406,10 +406,11 @@ main(["predict", sys.argv[2], "-m", sys.argv[3], "-o", sys.argv[4], "--device", 
 """
     words = (tmp_path / "images.tif", info.path, out)
     killed(code, "die", *words)
-    assert len(names_in(out.parent)) == 1
+    assert len(names_in(out.parent)) == 3  # of masks, ids and table
     command = [sys.executable, "-c", KILL + "import sys\n" + code, "live", *map(str, words)]
     assert subprocess.run(command, check=False).returncode == 0
-    assert names_in(out.parent) == [out.name]
+    names = ["masks.objects.csv", "masks.objects.tif", "masks.tif"]
+    assert sorted(names_in(out.parent)) == names
 
 
 def test_work_folder_is_removed_whatever_happens(tmp_path):

@@ -86,6 +86,42 @@ def confidences(tokenizer: Tokenizer, tokens: np.ndarray, logprobs: np.ndarray) 
     )
 
 
+def object_confidences(
+    tokenizer: Tokenizer, tokens: np.ndarray, logprobs: np.ndarray, n_skipped: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences and numbers of tokens of the blocks of a sequence, as `confidences` has them.
+
+    Parameters
+    ----------
+    tokenizer, tokens, logprobs
+        As for `confidences`.
+    n_skipped : int
+        Tokens that belong to no run: what `Tokenizer.decode` found.
+
+    Returns
+    -------
+    confidence : (n_blocks,) float32
+        0 to 1.
+    n_tokens : (n_blocks,) int64
+        The closing token included.
+    """
+    vocab = tokenizer.vocab
+    first = vocab.label_offset
+    last = first + (0 if vocab.label is None else vocab.label.n_values) - 1
+    fields = [vocab.segment(field.segment) for field in vocab.fields]
+    is_plain = all(field.end <= first or field.offset > last for field in fields)
+    if n_skipped or tokens.ndim > 1 or vocab.label is None or not is_plain:
+        found = confidences(tokenizer, tokens, logprobs)
+        return found.objects, found.n_tokens
+    ends = (tokens == vocab.eos).nonzero()[0]
+    body = tokens[: ends[0]] if ends.size else tokens
+    closes = ((body >= first) & (body <= last)).nonzero()[0]
+    n_tokens = np.diff(closes, prepend=-1)
+    totals = np.cumsum(logprobs[: body.size], dtype=np.float64)[closes]
+    means = np.diff(totals, prepend=0) / n_tokens
+    return np.exp(means).astype(np.float32), n_tokens
+
+
 class _TokenLogprobs:
     """Sums of log-probabilities of the tokens of events, which come in the order of decoding."""
 

@@ -8,7 +8,7 @@ from rleseg_core.data import Window, WindowReader
 from rleseg_core.data.labels import components
 from rleseg_core.decoding import DecodedSequence
 from rleseg_core.inference.arrays import ResultArrays
-from rleseg_core.inference.confidence import confidences
+from rleseg_core.inference.confidence import object_confidences
 from rleseg_core.inference.frames import OpenFrames
 from rleseg_core.inference.geometry import ids_in_source, masks_in_source
 from rleseg_core.inference.stitch import Stitcher, StitchRule
@@ -16,6 +16,7 @@ from rleseg_core.objects import ObjectTable
 from rleseg_core.objects.joining import FrameJoiner, ObjectParts, OwnerRule
 from rleseg_core.objects.measuring import class_of_each, measure_frame
 from rleseg_core.tokens import Tokenizer
+from rleseg_core.tokens.results import Decoded
 
 
 class Painted(NamedTuple):
@@ -133,7 +134,7 @@ class InstancePainter:
         """Add what the tokens of a window say; ids may change until frames are done."""
         decoded = self._tokenizer.decode(sequence.tokens)
         assert decoded.instances is not None
-        parts = self._parts(sequence, decoded.classes, decoded.instances)
+        parts = self._parts(sequence, decoded)
         rows, cols, ids = ids_in_source(decoded.instances, window, reader.shape, reader.spec)
         ids = reader.clear(ids, range(*window.frames), rows, cols)
         painted = [
@@ -186,20 +187,17 @@ class InstancePainter:
             self._objects.close_before(frame)
         return ObjectTable.concatenate(tables)
 
-    def _parts(
-        self, sequence: DecodedSequence, classes: np.ndarray, instances: np.ndarray
-    ) -> list[ObjectParts]:
+    def _parts(self, sequence: DecodedSequence, decoded: Decoded) -> list[ObjectParts]:
         """What is known of the objects of a window, for each of its frames."""
-        found = confidences(self._tokenizer, sequence.tokens, sequence.logprobs)
+        assert decoded.instances is not None
+        confidence, n_tokens = object_confidences(
+            self._tokenizer, sequence.tokens, sequence.logprobs, decoded.n_skipped
+        )
         parts = []
-        for mask, ids in zip(classes, instances, strict=True):
-            class_ids = np.ones(found.objects.size + 1, np.int64)
+        for mask, ids in zip(decoded.classes, decoded.instances, strict=True):
+            class_ids = np.ones(confidence.size + 1, np.int64)
             class_ids[ids] = mask
             parts.append(
-                ObjectParts(
-                    class_ids=class_ids[1:],
-                    confidence=found.objects,
-                    n_tokens=found.n_tokens,
-                )
+                ObjectParts(class_ids=class_ids[1:], confidence=confidence, n_tokens=n_tokens)
             )
         return parts

@@ -9,4 +9,7 @@ def test_demo_writes_all_it_names(values, model, tmp_path):
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     assert set(summary["dice"]) == {"ipsc", "dfc"}
     names = {"images.tif", "truth.tif", "masks.tif", "masks.zarr", "overlay.png", "tokens.gif"}
-    assert {path.name for path in tmp_path.iterdir()} == names | {"summary.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names | {
+        "masks.objects.csv",
+        "summary.json",
+    }

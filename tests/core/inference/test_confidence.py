@@ -3,6 +3,7 @@ import pytest
 
 from rleseg_core.errors import DataError
 from rleseg_core.inference import confidences
+from rleseg_core.inference.confidence import object_confidences
 from rleseg_core.spec import MaskSpec
 from rleseg_core.tokens import Tokenizer, preset
 
@@ -57,3 +58,20 @@ def test_nothing_is_sure():
     assert sure.runs.size == 0
     with pytest.raises(DataError, match="same shape"):
         confidences(tokenizer, np.array([2]), np.array([]))
+
+
+@pytest.mark.parametrize("n_kept", [None, 5, 9, 0])
+@pytest.mark.parametrize("name", ["iw", "iw-tac", "cw"])
+def test_confidences_of_objects_are_those_of_events(name, n_kept):
+    spec = MaskSpec(size=(6, 6), class_names=("a", "b"), n_frames=2)
+    tokenizer = Tokenizer.build(preset(name), spec)
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 5, spec.shape)
+    tokens = tokenizer.encode((ids > 0) + (ids > 3), ids)[:n_kept]  # with and without an end
+    logprobs = np.log(rng.uniform(0.1, 1, tokens.shape)).astype(np.float32)
+    expected = confidences(tokenizer, tokens, logprobs)
+    skipped = tokenizer.decode(tokens).n_skipped
+    for n_skipped in {skipped, 1}:
+        confidence, n_tokens = object_confidences(tokenizer, tokens, logprobs, n_skipped)
+        np.testing.assert_allclose(confidence, expected.objects, rtol=1e-5)
+        np.testing.assert_array_equal(n_tokens, expected.n_tokens)
