@@ -206,6 +206,7 @@ def _stack(frames: Sequence[tuple[np.ndarray, np.ndarray]], name: str) -> Labell
 def with_few_levels(stack: LabelledStack, seed: int) -> LabelledStack:
     """One frame in three with few grey levels, as a dim picture has them in 8 bits."""
     rng = np.random.default_rng(seed)
+    assert stack.instances is not None
     images, chosen = [], range(0, stack.images.n_frames, 3)
     for frame in chosen:
         most = int(rng.integers(*_LEVELS)) - 1

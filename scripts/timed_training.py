@@ -178,14 +178,15 @@ def drawn_batches(sampler: PatchSampler, n_processes: int) -> Iterator[Iterator[
     """
     fork = multiprocessing.get_context("fork")
     crops = sampler.batch(0).crops
-    shapes = (crops.images.shape, crops.classes.shape)
-    sizes = [math.prod(shape) for shape in shapes]
-    rings = [mmap.mmap(-1, _SLOTS * sum(sizes)) for _ in range(n_processes)]
+    assert crops.instances is not None
+    parts = [(part.shape, part.dtype) for part in (crops.images, crops.classes, crops.instances)]
+    size = sum(math.prod(shape) * dtype.itemsize for shape, dtype in parts)
+    rings = [mmap.mmap(-1, _SLOTS * size) for _ in range(n_processes)]
     pipes = [fork.Pipe() for _ in range(n_processes)]
     processes = [
         fork.Process(
             target=_draw,
-            args=(sampler, _slots(ring, shapes), pipe[1], range(index, 1 << 62, n_processes)),
+            args=(sampler, _slots(ring, parts), pipe[1], range(index, 1 << 62, n_processes)),
             daemon=True,
         )
         for index, (ring, pipe) in enumerate(zip(rings, pipes, strict=True))
@@ -195,7 +196,7 @@ def drawn_batches(sampler: PatchSampler, n_processes: int) -> Iterator[Iterator[
     for _, theirs in pipes:
         theirs.close()  # so that reading ends when a process has died
     try:
-        slots = [_slots(ring, shapes) for ring in rings]
+        slots = [_slots(ring, parts) for ring in rings]
         yield _received(slots, [ours for ours, _ in pipes])
     finally:
         for process in processes:
@@ -203,14 +204,19 @@ def drawn_batches(sampler: PatchSampler, n_processes: int) -> Iterator[Iterator[
             process.join()
 
 
-Slot = tuple[np.ndarray, np.ndarray]
+Slot = list[np.ndarray]
 
 
-def _slots(ring: mmap.mmap, shapes: Sequence[tuple[int, ...]]) -> list[Slot]:
-    """The places of batches in shared memory: images and classes, uint8."""
-    flat = np.frombuffer(ring, np.uint8).reshape(_SLOTS, -1)
-    n_images = math.prod(shapes[0])
-    return [(row[:n_images].reshape(shapes[0]), row[n_images:].reshape(shapes[1])) for row in flat]
+def _slots(ring: mmap.mmap, parts: Sequence[tuple[tuple[int, ...], np.dtype]]) -> list[Slot]:
+    """The places of batches in shared memory: images, classes and ids of objects."""
+    slots: list[Slot] = []
+    for row in np.frombuffer(ring, np.uint8).reshape(_SLOTS, -1):
+        ends = np.cumsum([math.prod(shape) * dtype.itemsize for shape, dtype in parts])
+        cut = np.split(row, ends[:-1])
+        slots.append(
+            [own.view(dtype).reshape(shape) for own, (shape, dtype) in zip(cut, parts, strict=True)]
+        )
+    return slots
 
 
 def _draw(sampler: PatchSampler, slots: list[Slot], pipe: Connection, steps: range) -> None:
@@ -221,8 +227,11 @@ def _draw(sampler: PatchSampler, slots: list[Slot], pipe: Connection, steps: ran
             if n >= len(slots):
                 pipe.recv_bytes()
             batch = sampler.batch(step)
-            images, classes = slots[n % len(slots)]
-            images[:], classes[:] = batch.crops.images, batch.crops.classes
+            crops = batch.crops
+            for place, part in zip(
+                slots[n % len(slots)], (crops.images, crops.classes, crops.instances), strict=True
+            ):
+                place[:] = part
             empty = CropBatch(np.empty(0), np.empty(0), None)
             pipe.send_bytes(pickle.dumps(replace(batch, crops=empty)))
     except (EOFError, OSError):
@@ -234,7 +243,6 @@ def _received(slots: list[list[Slot]], pipes: list[Connection]) -> Iterator[Draw
     while True:
         turn, index = divmod(step, len(pipes))
         batch: DrawnBatch = pickle.loads(pipes[index].recv_bytes())
-        images, classes = slots[index][turn % _SLOTS]
-        yield replace(batch, crops=CropBatch(images, classes, None))
+        yield replace(batch, crops=CropBatch(*slots[index][turn % _SLOTS]))
         pipes[index].send_bytes(b"used")
         step += 1

@@ -29,11 +29,18 @@ from cells_data import CLASSES, IMAGE_SIZE, SOURCES, load, prepare, synthetic, w
 from timed_training import Run, Timed, drawn_batches
 
 from rleseg_core.augment.config import AUGMENTATIONS
-from rleseg_core.checkpoints import ModelInfo, load_checkpoint, new_model
+from rleseg_core.checkpoints import (
+    ModelInfo,
+    build_model,
+    build_tokenizer,
+    load_checkpoint,
+    new_model,
+)
 from rleseg_core.data import LabelledStack, grid_samples
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import TrainConfig, TrainingData, train
+from rleseg_core.training.transfer import transfer_weights
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "src/rleseg_core/models/cells.safetensors"
@@ -94,6 +101,8 @@ def settings(arguments: argparse.Namespace) -> TrainConfig:
         warmup_steps=200 if arguments.minutes else 100,
         ema=0.998,
         rates=RATES,
+        token_share=0.5,
+        dense_weight=2.0,
         augment=AUGMENT,
         precision=arguments.precision,
         validate_every=max(250, arguments.steps // 12),
@@ -118,8 +127,18 @@ def model_card(arguments: argparse.Namespace, sources: Sequence[str]) -> dict[st
         "seed": arguments.seed,
         "limits": "made for adherent cells in phase contrast, 25 to 90 pixels wide, for bright "
         "nuclei on dark ground, and, in frames of about 1024 pixels, for bacteria and yeast in "
-        "phase contrast; cells that touch come out as one object",
+        "phase contrast",
     }
+
+
+def base_weights(base: Path | None, info: ModelInfo) -> dict[str, torch.Tensor] | None:
+    """Weights to begin with: those of a model, which may write classes where this one objects."""
+    if base is None:
+        return None
+    earlier = load_checkpoint(base)
+    old, new = build_tokenizer(earlier.info).vocab, build_tokenizer(info).vocab
+    weights = {name: value.float() for name, value in earlier.weights.items()}
+    return transfer_weights(weights, old, build_model(info).state_dict(), new)
 
 
 def train_by_the_clock(
@@ -144,7 +163,7 @@ def train_by_the_clock(
     kept = replace(
         info, window_spec=replace(info.window_spec, image_size=IMAGE_SIZE), card=card, training={}
     )
-    weights = load_checkpoint(arguments.base).weights if arguments.base else None
+    weights = base_weights(arguments.base, info)
     timed = Timed(60 * arguments.minutes, arguments.validate_every, out, arguments.device)
     with drawn_batches(sampler, arguments.processes) as batches:  # forked before CUDA is used
         run = Run(kept, settings(arguments), timed, validation, weights)
@@ -158,7 +177,7 @@ def train_by_steps(
 ) -> None:
     """Train for --steps in a folder of a run, and write the best weights to --out."""
     run_dir = arguments.run_dir or ROOT / "runs" / arguments.out.stem
-    weights = load_checkpoint(arguments.base).weights if arguments.base else None
+    weights = base_weights(arguments.base, info)
     run = train(
         info, data, settings(arguments), run_dir, weights=weights, resume=True,
         device=arguments.device,
@@ -183,10 +202,10 @@ def main() -> None:
     info = new_model(
         (arguments.run_dir or ROOT / "runs" / arguments.out.stem) / "model.safetensors",
         size="nano",
-        scheme=preset("binary"),
+        scheme=preset("iw"),
         mask_spec=MaskSpec(size=(32, 32), class_names=CLASSES),
         window_spec=WindowSpec(patch=96, patch_stride=72),
-        max_tokens=320,
+        max_tokens=512,
         backbone_norm="group",
     )
     data = TrainingData(

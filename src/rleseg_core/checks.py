@@ -69,6 +69,7 @@ Index = Annotated[int, Within(0, MOST)]
 NotNegative = Annotated[float, Within(0)]
 Positive = Annotated[float, Within(0, above=True)]
 Share = Annotated[float, Within(0, 1)]
+PositiveShare = Annotated[float, Within(0, 1, above=True)]
 Rate = Annotated[float, Within(0, 1, below=True)]
 Seed = Annotated[int, Within(0, 2**63 - 1)]
 

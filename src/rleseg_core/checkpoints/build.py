@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rleseg_core.affinities import AFFINITIES
 from rleseg_core.checkpoints.header import ModelInfo, check_max_tokens
 from rleseg_core.devices import free_memory
 from rleseg_core.errors import BudgetError, CheckpointError, SchemeError
@@ -131,6 +132,10 @@ def new_model(
     blind = changes.get("pointer.starts") in ("table", "codes")  # such starts do not see the image
     if grid is not None and not is_published(size) and not blind:
         changes.setdefault("pointer.dense_classes", mask_spec.n_classes + 1)
+        if scheme.blocks == "instance":
+            changes.setdefault("pointer.object_starts", changes.get("pointer.starts") != "pointer")
+            if mask_spec.n_frames == 1 and changes["pointer.dense_classes"]:
+                changes.setdefault("pointer.affinities", AFFINITIES)
     config = model_config(
         size,
         **_of_tokens(tokenizer),

@@ -1,6 +1,7 @@
 """The decoding loop: one token at a time of a batch of windows, as live views show it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -74,7 +75,9 @@ def generate(
         If the model has fewer positions than `max_tokens`.
     """
     device = memory.context.device
-    generator = sampling.generator(device)
+    choose_from = partial(
+        choose, sampling=sampling, generator=sampling.generator(device), stops=model.stops
+    )
     rows = torch.arange(len(memory), device=device)
     tokens = model.first_tokens(grammar.bos, len(memory), device)
     ended = torch.zeros_like(rows, dtype=torch.bool)
@@ -82,7 +85,7 @@ def generate(
     interval = steps_between_checks(device)
     for n_tokens in range(1, max_tokens + 1):
         logits = model.step(tokens, cache).float()
-        tokens, logprobs, state = _next_tokens(logits, state, grammar, sampling, generator)
+        tokens, logprobs, state = _next_tokens(logits, state, grammar, choose_from)
         yield Step(tokens, rows, logprobs)
         ended = ended | ((tokens if tokens.ndim == 1 else tokens[:, 0]) == grammar.eos)
         if n_tokens % interval == 0:
@@ -98,14 +101,13 @@ def _next_tokens(
     logits: Tensor,
     state: Tensor,
     grammar: GrammarTables,
-    sampling: Sampling,
-    generator: torch.Generator | None,
+    choose_from: Callable[[Tensor], tuple[Tensor, Tensor]],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens, their log-probabilities, and the state after them; heads advance it in turn."""
     chosen = []
     for head in logits[:, None].unbind(1) if logits.ndim == 2 else logits.unbind(1):
         allowed = grammar.allowed(state)
-        tokens, logprobs = choose(head.where(allowed, float("-inf")), sampling, generator)
+        tokens, logprobs = choose_from(head.where(allowed, float("-inf")))
         state = grammar.advance(state, tokens)
         chosen.append((tokens, logprobs))
     if logits.ndim == 2:

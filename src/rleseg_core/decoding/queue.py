@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any
 
 import torch
 
@@ -62,10 +64,8 @@ def _concatenate(memories: Sequence[Memory]) -> Memory:
     """One memory of the windows of several."""
     if len(memories) == 1:
         return memories[0]
-    features = [memory.mask_features for memory in memories if memory.mask_features is not None]
-    dense = [memory.dense for memory in memories if memory.dense is not None]
-    return Memory(
-        torch.cat([memory.context for memory in memories]),
-        torch.cat(features) if features else None,
-        torch.cat(dense) if dense else None,
-    )
+    joined: dict[str, Any] = {}
+    for part in fields(Memory):
+        own = [getattr(memory, part.name) for memory in memories]
+        joined[part.name] = None if own[0] is None else torch.cat(own)
+    return Memory(**joined)

@@ -12,7 +12,7 @@ from torch import Tensor
 from rleseg_core.decoding.cuda_graphs import CudaGraphStep
 from rleseg_core.decoding.grammar import GrammarTables
 from rleseg_core.decoding.queue import WindowQueue
-from rleseg_core.decoding.sampling import Sampling, choose
+from rleseg_core.decoding.sampling import Sampling, choose, keeps_draft
 from rleseg_core.decoding.speculation import Drafts, Proposals
 from rleseg_core.model.cache import Cache
 from rleseg_core.model.decoder import Memory
@@ -108,7 +108,9 @@ class Slots:
         """The work of a step; all tensors keep their memory, as a CUDA graph needs."""
         positions = self._cache.positions
         logits = self._model.extend(self._last[:, None], self._cache, n_keys)[:, 0].float()
-        tokens, logprobs = self._choose(logits)
+        tokens, logprobs = choose(
+            self._allowed(logits), self._sampling, self._generator, self._model.stops
+        )
         self._store(positions.where(~self._ended, self._max_tokens), tokens, logprobs)
         self._state.copy_(self._grammar.advance(self._state, tokens))
         self._last.copy_(tokens)
@@ -127,7 +129,10 @@ class Slots:
         going = ~self._ended  # rows whose tokens so far are those of the draft
         n_new = torch.zeros_like(before)
         for k in range(proposals.width + 1):
-            tokens, logprobs = self._choose(logits[:, k].float())
+            allowed = self._allowed(logits[:, k].float())
+            tokens, logprobs = choose(allowed, self._sampling, self._generator, self._model.stops)
+            if self._sampling.leniency and k < proposals.width:
+                tokens, logprobs = self._keep_draft(allowed, tokens, logprobs, proposals, k)
             self._store((before + k).where(going, self._max_tokens), tokens, logprobs)
             self._last = tokens.where(going, self._last)
             advanced = self._grammar.advance(self._state, tokens)
@@ -217,6 +222,16 @@ class Slots:
         self._tokens.scatter_(1, columns, tokens[:, None])
         self._logprobs.scatter_(1, columns, logprobs[:, None])
 
-    def _choose(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        logits = logits.where(self._grammar.allowed(self._state), float("-inf"))
-        return choose(logits, self._sampling, self._generator)
+    def _allowed(self, logits: Tensor) -> Tensor:
+        return logits.where(self._grammar.allowed(self._state), float("-inf"))
+
+    def _keep_draft(
+        self, logits: Tensor, tokens: Tensor, logprobs: Tensor, proposals: Proposals, column: int
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens and their log-probabilities, with those of drafts that are nearly as probable."""
+        drafted = proposals.tokens[:, column]
+        kept = keeps_draft(logits, tokens, drafted, self._sampling.leniency, self._model.stops) & (
+            column < proposals.lengths
+        )
+        of_draft = logits.log_softmax(dim=-1).gather(-1, drafted[:, None])[:, 0]
+        return drafted.where(kept, tokens), of_draft.where(kept, logprobs)

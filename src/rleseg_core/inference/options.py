@@ -1,10 +1,10 @@
 """The choices of a prediction, each with its default in one place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 from rleseg_core.checkpoints.header import Diameter
-from rleseg_core.checks import Count, check_fields
+from rleseg_core.checks import Count, NotNegative, check_fields
 from rleseg_core.decoding import GREEDY, Sampling
 from rleseg_core.errors import DataError
 from rleseg_core.inference.stitch import StitchRule
@@ -12,6 +12,8 @@ from rleseg_core.normalisation import Contrast
 from rleseg_core.spec import ImageSide
 
 DraftSource = Literal["none", "frame", "dense"]
+LENIENCY = 2.0
+"""Of drafts of objects; see `PredictOptions`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +42,18 @@ class PredictOptions:
     contrast : (float, float) or 'auto', optional
         Grey values that become black and white, or auto for those of each frame; as the model was
         trained by default. See `Normalisation`.
-    draft : {'none', 'frame', 'dense'}
+    draft : {'auto', 'none', 'frame', 'dense'}
         The draft of a window's tokens for speculative decoding: none, those of the frame before, or
-        those of the dense head's mask. The masks are the same (in bf16 except for rounding); good
-        drafts need far fewer passes of the decoder, which pays for large models and single windows.
+        those of what the dense heads see. The masks are the same (in bf16 except for rounding);
+        good drafts need far fewer passes of the decoder, which pays for large models and single
+        windows. Auto: that of the dense heads for models that tell objects apart with them, with
+        `leniency`; else none.
+    leniency : float
+        0 or more, for ``draft='auto'``: how much more probable than a token of the draft another
+        must be to be written in its place, e to this power. With 0 the tokens alone decide, with
+        a large number the dense heads do.
     preview : bool
-        Return the masks of the dense head and decode no tokens: much faster, a little worse.
+        Return what the dense heads see and decode no tokens: much faster, a little worse.
 
     Raises
     ------
@@ -60,13 +68,22 @@ class PredictOptions:
     diameter: Diameter | Literal["auto"] | None = None
     invert: bool | None = None
     contrast: Contrast | None = None
-    draft: DraftSource = "none"
+    draft: DraftSource | Literal["auto"] = "auto"
+    leniency: NotNegative = LENIENCY
     preview: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)
         if self.image_size is not None and self.diameter is not None:
             raise DataError("both decide on the size of frames: give image_size or diameter")
+
+    def decoding(self, has_affinities: bool) -> tuple[DraftSource, Sampling]:
+        """The draft and the sampling for a model that has a head of affinities, or none."""
+        if self.draft != "auto":
+            return self.draft, self.sampling
+        if not has_affinities or self.sampling.top_p is not None:
+            return "none", self.sampling
+        return "dense", replace(self.sampling, leniency=self.leniency)
 
 
 DEFAULTS = PredictOptions()
@@ -82,5 +99,6 @@ class PredictKeywords(TypedDict, total=False):
     diameter: float | Literal["auto"] | None
     invert: bool | None
     contrast: Contrast | None
-    draft: DraftSource
+    draft: DraftSource | Literal["auto"]
+    leniency: float
     preview: bool

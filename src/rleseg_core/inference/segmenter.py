@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, Self, Unpack, cast
@@ -23,14 +24,15 @@ from rleseg_core.decoding import GREEDY, DecodedSequence, Sampling, generate
 from rleseg_core.devices import choose_device, is_out_of_memory
 from rleseg_core.inference.arrays import choose_arrays
 from rleseg_core.inference.blank import decode_between_blanks
+from rleseg_core.inference.dense_objects import FrameObjects
 from rleseg_core.inference.geometry import source_rectangle
 from rleseg_core.inference.memory import fitting_batch_size, smaller_batch_size
 from rleseg_core.inference.objects import painter
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
 from rleseg_core.inference.results import Segmentation, WindowResult
 from rleseg_core.inference.scale import Scale, ScaleFinder
-from rleseg_core.inference.token_source import Batch, TokenSource
-from rleseg_core.model import Pix2Seq
+from rleseg_core.inference.token_source import Batch, Guess, TokenSource
+from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.normalisation import Contrast
 from rleseg_core.objects import ObjectTable
 from rleseg_core.objects.scale import DiameterEstimate
@@ -351,6 +353,23 @@ class Segmenter:
         for step in steps:
             yield cast(int, step.tokens[0].tolist())  # of several heads, a list of one of each
 
+    def _guess(self, reader: WindowReader, size: int) -> Guess:
+        """The objects of windows, found in whole frames."""
+
+        def encode(windows: Sequence[Window]) -> Memory:
+            images = np.stack([reader.read(window) for window in windows])
+            return self._source.encode(torch.from_numpy(images))
+
+        found = FrameObjects(
+            self.model,
+            encode,
+            reader.shape,
+            reader.spec,
+            self.info.mask_spec,
+            self.info.object_diameter,
+        )
+        return partial(found.guess, batch_size=size)
+
     def _decode(
         self,
         reader: WindowReader,
@@ -364,10 +383,14 @@ class Segmenter:
             while batch := list(islice(seen, size)):
                 yield batch, torch.from_numpy(np.stack([reader.read(window) for window in batch]))
 
+        has_affinities = bool(self.model.config.pointer.affinities)
+        guess = self._guess(reader, size) if has_affinities else None
+        draft, sampling = options.decoding(has_affinities)
+
         def decode(seen: Iterator[Window]) -> Iterator[DecodedSequence]:
             if options.preview:
-                return self._source.preview(batches(seen))
-            return self._source.decode(batches(seen), size, options.sampling, options.draft)
+                return self._source.preview(batches(seen), guess)
+            return self._source.decode(batches(seen), size, sampling, draft, guess)
 
         def is_blank(window: Window) -> bool:
             rows, cols, _ = source_rectangle(window, reader.shape, reader.spec)

@@ -8,11 +8,14 @@ from torch import Tensor
 
 from rleseg_core.data import Window
 from rleseg_core.decoding import DecodedSequence, GrammarTables, Sampling, decode_sequences
-from rleseg_core.errors import SchemeError
+from rleseg_core.inference.dense_objects import objects_of_windows
 from rleseg_core.inference.options import DraftSource
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.tokens import Draft, Tokenizer
+from rleseg_core.tokens.object_order import by_first_pixel
 
+Guess = Callable[[Window], tuple[np.ndarray, np.ndarray]]
+"""Classes and ids, each (N, S, S), that a window may hold."""
 Batch = tuple[Sequence[Window], Tensor]
 """Windows and their images, (B, N, 3, P, P)."""
 
@@ -45,34 +48,47 @@ class TokenSource:
             memory = self._model.encode(images.to(device))
         return memory.to(self._dtype)
 
-    def dense_masks(self, memory: Memory) -> np.ndarray:
-        """Masks of the dense head, (B, N, S, S) class ids.
+    def dense_tokens(
+        self, windows: Sequence[Window], memory: Memory | None, guess: Guess | None
+    ) -> list[np.ndarray]:
+        """Tokens (L,) of what the dense heads see in windows.
+
+        Parameters
+        ----------
+        windows : sequence of Window
+            The windows.
+        memory : Memory or None
+            What is computed of them; not needed with `guess`.
+        guess : callable or None
+            Their objects in whole frames, for instance-wise models; None: each window by itself.
 
         Raises
         ------
         SchemeError
-            If the model has no such head, or its scheme has instances, which the head cannot tell
-            apart.
+            If the model has no such heads.
         """
-        if self._tokenizer.scheme.blocks == "instance":
-            raise SchemeError(
-                "the dense head sees classes, and this model segments instances; use neither a "
-                "preview nor dense drafts"
-            )
-        logits = self._model.dense_logits(memory)
-        return logits.argmax(dim=2).to(torch.uint8).cpu().numpy()
+        if self._tokenizer.scheme.blocks != "instance":
+            assert memory is not None
+            masks = self._model.dense_logits(memory).argmax(dim=2).to(torch.uint8).cpu().numpy()
+            return [self._encode_mask(mask) for mask in masks]
+        if guess is not None:
+            return [self._encode_mask(*guess(window)) for window in windows]
+        assert memory is not None
+        return [self._encode_mask(*objects) for objects in objects_of_windows(self._model, memory)]
 
-    def preview(self, batches: Iterable[Batch]) -> Iterator[DecodedSequence]:
-        """Tokens of the dense head's masks, without a pass of the decoder.
+    def preview(
+        self, batches: Iterable[Batch], guess: Guess | None = None
+    ) -> Iterator[DecodedSequence]:
+        """Tokens of what the dense heads see, without a pass of the decoder.
 
         Log-probabilities are 0.
         """
         index = 0
-        for _, images in batches:
+        for windows, images in batches:
             with torch.inference_mode():
-                masks = self.dense_masks(self.encode(images))
-            for mask in masks:
-                tokens = self._encode_mask(mask)
+                memory = self.encode(images) if guess is None else None
+                drafted = self.dense_tokens(windows, memory, guess)
+            for tokens in drafted:
                 yield DecodedSequence(index, tokens, np.zeros(tokens.shape, np.float32), 0)
                 index += 1
 
@@ -82,6 +98,7 @@ class TokenSource:
         n_slots: int,
         sampling: Sampling,
         draft: DraftSource,
+        guess: Guess | None = None,
     ) -> Iterator[DecodedSequence]:
         """Token sequences of windows in their order.
 
@@ -94,10 +111,12 @@ class TokenSource:
         sampling : Sampling
             How tokens are chosen.
         draft : {'none', 'frame', 'dense'}
-            Where drafts come from: nowhere, the frame before, or the dense head's mask.
+            Where drafts come from: nowhere, the frame before, or the dense heads.
+        guess : callable, optional
+            As for `dense_tokens`.
         """
         decoded: dict[int, DecodedSequence] = {}
-        dense: dict[int, np.ndarray] = {}  # masks by window
+        dense: dict[int, np.ndarray] = {}  # tokens by window
         before: list[int] = []  # for each window, the last earlier one of the same place, or -1
         latest: dict[tuple[tuple[int, int], tuple[int, int]], int] = {}
 
@@ -109,7 +128,8 @@ class TokenSource:
                     latest[window.rows, window.cols] = index
                 memory = self.encode(images)
                 if draft == "dense":
-                    dense.update(enumerate(self.dense_masks(memory), start=n_encoded))
+                    drafted = self.dense_tokens(windows, memory, guess)
+                    dense.update(enumerate(drafted, start=n_encoded))
                 n_encoded += len(images)
                 yield memory
 
@@ -118,7 +138,7 @@ class TokenSource:
             return None if earlier is None else Draft(self._tokenizer, earlier.tokens)
 
         def from_dense(index: int) -> Draft | None:
-            return Draft(self._tokenizer, self._encode_mask(dense[index]))
+            return Draft(self._tokenizer, dense[index])
 
         drafts: dict[DraftSource, Callable[[int], Draft | None] | None]
         drafts = {"none": None, "frame": from_frame, "dense": from_dense}
@@ -147,6 +167,9 @@ class TokenSource:
         tokens = self._tokenizer.encode(nothing, nothing)  # neither classes nor instances
         return DecodedSequence(0, tokens, np.zeros(tokens.shape, np.float32), 0)
 
-    def _encode_mask(self, mask: np.ndarray) -> np.ndarray:
-        """Tokens of a mask (N, S, S), as many as the model could decode."""
-        return self._tokenizer.encode(mask, budget=self._model.config.tokens.max_tokens)
+    def _encode_mask(self, mask: np.ndarray, ids: np.ndarray | None = None) -> np.ndarray:
+        """Tokens of a mask (N, S, S) and its objects, as many as the model could decode."""
+        if ids is not None:
+            order = self._tokenizer.scheme.order
+            ids = by_first_pixel(torch.from_numpy(ids)[None], order)[0].numpy()
+        return self._tokenizer.encode(mask, ids, budget=self._model.config.tokens.max_tokens)

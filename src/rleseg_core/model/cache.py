@@ -101,7 +101,7 @@ class Cache:
         Whether all sequences have the same number of tokens.
     n_heads : int
         K: with several heads, B counts the K sequences of each window.
-    cursors : (B, L + 1, 3) int64 tensor or None
+    cursors : (B, L + 1, 4) int64 tensor or None
         The cursor state before the first token and after each one
         (`rleseg_core.model.pointer.CursorState`), if starts look at the image.
     """

@@ -15,6 +15,7 @@ VocabSize = Annotated[int, Within(1, 2**24)]
 MaxTokens = Annotated[int, Within(1, 2**20)]
 Width = Annotated[int, Within(1, 2**14)]
 Layers = Annotated[int, Within(0, 256)]
+Offset = Annotated[int, Within(-4096, 4096)]
 
 _N_STAGES = {"bottleneck": (3, 4), "basic": (3, 4), "vit": (0,), "swin": (1, 2, 3, 4)}
 
@@ -290,6 +291,18 @@ class PointerConfig:
         0 for none. Needs starts that look at the image.
     mask_dim : int
         Width of the path that brings the image to mask resolution, at least 1.
+    affinities : tuple of (int, int)
+        For models of instances, offsets (rows, columns) in mask pixels from a mask pixel to others
+        of which a head says whether they belong to the same object; at least its left and its
+        upper neighbour, (0, -1) and (-1, 0). Empty for no such head; needs `dense_classes`.
+    object_starts : bool
+        Whether the first run of a block is scored by odds of its own: that an object begins at its
+        pixel, after the first pixel of the object before. For blocks in the order of their first
+        pixels; needs ``starts='first_hit'``.
+    stops_by_mass : bool
+        Whether greedy decoding first weighs all tokens that end a block or the sequence against all
+        that could follow, and then takes the likeliest of the heavier ones; only for first hits,
+        whose starts share their probability with neighbouring pixels.
 
     Raises
     ------
@@ -301,6 +314,9 @@ class PointerConfig:
     ends: Ends = "table"
     dense_classes: Annotated[int, Within(0, 2**16)] = 0
     mask_dim: Width = 128
+    affinities: tuple[tuple[Offset, Offset], ...] = ()
+    object_starts: bool = False
+    stops_by_mass: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, SchemeError, "pointer.")
@@ -308,6 +324,17 @@ class PointerConfig:
             raise SchemeError(
                 f"ends={self.ends!r} and dense_classes={self.dense_classes} need the image at mask "
                 f"resolution, which starts={self.starts!r} do not; use 'pointer' or 'first_hit'"
+            )
+        if self.affinities and not (
+            self.dense_classes and {(0, -1), (-1, 0)} <= set(self.affinities)
+        ):
+            raise SchemeError(
+                f"affinities={self.affinities} need a dense class head, and the offsets (0, -1) "
+                "and (-1, 0) among them"
+            )
+        if self.object_starts and self.starts != "first_hit":
+            raise SchemeError(
+                f"object_starts need starts='first_hit', got {self.starts!r}; leave them out"
             )
 
     @property

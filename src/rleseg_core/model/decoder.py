@@ -1,7 +1,7 @@
 """The causal decoder: whole sequences in training, a token or a few at a time in decoding."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -34,6 +34,8 @@ class Memory:
         The image at each mask pixel, if starts look at it.
     dense : (B, G, N, C + 1) tensor or None
         Class logits of each mask pixel in each frame, if there is a head for them.
+    affinities : (B, G, K) tensor or None
+        Log odds that each mask pixel and another belong to one object, if there is a head for it.
     ignored : (B, G) bool tensor or None
         In training, mask pixels that do not count: no run begins or ends there.
     """
@@ -41,6 +43,7 @@ class Memory:
     context: Tensor
     mask_features: Tensor | None = None
     dense: Tensor | None = None
+    affinities: Tensor | None = None
     ignored: Tensor | None = None
 
     def __len__(self) -> int:
@@ -48,13 +51,13 @@ class Memory:
 
     def select(self, rows: Tensor) -> "Memory":
         """The memory of some of the windows, `rows` (B',) integers."""
-        others = (self.mask_features, self.dense, self.ignored)
+        others = (self.mask_features, self.dense, self.affinities, self.ignored)
         return Memory(self.context[rows], *(None if x is None else x[rows] for x in others))
 
     def to(self, dtype: torch.dtype) -> "Memory":
         """The memory with the decoder's inputs in another precision."""
         features = None if self.mask_features is None else self.mask_features.to(dtype)
-        return Memory(self.context.to(dtype), features, self.dense, self.ignored)
+        return replace(self, context=self.context.to(dtype), mask_features=features)
 
 
 class DecoderLayer(nn.Module):
@@ -132,7 +135,9 @@ class Decoder(nn.Module):
     def _remember(self, memory: Memory) -> PointerMemory | None:
         if self.pointer is None or memory.mask_features is None:
             return None
-        return self.pointer.remember(memory.mask_features, memory.dense, memory.ignored)
+        return self.pointer.remember(
+            memory.mask_features, memory.dense, memory.affinities, memory.ignored
+        )
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """Logits (B, L, V) after each of the tokens (B, L)."""
@@ -160,7 +165,7 @@ class Decoder(nn.Module):
         cache = Cache(self_attention, context, self.tokens(), pointer, positions)
         if self.pointer is not None:
             initial = self.pointer.tracker.initial(len(memory))
-            cache.cursors = initial[:, None].repeat(1, max_tokens + 1, 1)
+            cache.cursors = initial[:, None].repeat(1, max_tokens + 1, 1)  # (B, L + 1, 4)
         return cache
 
     def extend(self, tokens: Tensor, cache: Cache, static_keys: int | None = None) -> Tensor:
@@ -184,9 +189,11 @@ class Decoder(nn.Module):
         """The cursor state after each of T more tokens (B, T), which the cache keeps."""
         if self.pointer is None or cache.cursors is None:
             return None
-        before = cache.cursors.gather(1, new.indices[:, :1, None].expand(-1, -1, 3)).squeeze(1)
+        width = cache.cursors.shape[-1]
+        before = cache.cursors.gather(1, new.indices[:, :1, None].expand(-1, -1, width)).squeeze(1)
         state = self.pointer.tracker.advance(tokens, before)
-        cache.cursors.scatter_(1, (new.indices + 1)[..., None].expand(-1, -1, 3), state.stacked())
+        after = (new.indices + 1)[..., None].expand(-1, -1, width)
+        cache.cursors.scatter_(1, after, state.stacked())
         return state
 
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:

@@ -17,6 +17,7 @@ from rleseg_core.model.encoder import Encoder, Projection
 from rleseg_core.model.heads import to_heads, to_rows
 from rleseg_core.model.layers import initialise
 from rleseg_core.model.pointer import MaskFeatures
+from rleseg_core.spec import StartGrid
 
 _BACKGROUND = 2.0  # logit
 
@@ -31,6 +32,13 @@ def _new_backbone(config: ModelConfig) -> ResNet | PatchBackbone | VideoSwin:
             return VideoSwin(config)
         case kind:
             assert_never(kind)
+
+
+def _on_grid(maps: Tensor, grid: StartGrid) -> Tensor:
+    """Maps (…, G) in the order of the starts as maps (…, S, S)."""
+    if grid.order == "F":
+        return maps.unflatten(-1, (grid.cols, grid.rows)).transpose(-1, -2)
+    return maps.unflatten(-1, (grid.rows, grid.cols))
 
 
 class Pix2Seq(nn.Module):
@@ -58,11 +66,17 @@ class Pix2Seq(nn.Module):
             if config.pointer.dense_classes
             else None
         )
+        self.affinity = (
+            nn.Linear(config.decoder.dim, len(config.pointer.affinities))
+            if config.pointer.affinities
+            else None
+        )
         self.decoder = Decoder(config)
         for part in (
             self.encoder,
             self.projection,
             self.dense,
+            self.affinity,
             self.decoder.layers,
             self.decoder.pointer,
         ):
@@ -70,6 +84,13 @@ class Pix2Seq(nn.Module):
                 initialise(part)
         if self.dense is not None:  # nearly everything is background, before all learning
             nn.init.constant_(self.dense.bias.view(config.frames.n_frames, -1)[:, 0], _BACKGROUND)
+
+    @property
+    def stops(self) -> Tensor | None:
+        """Tokens (V,) bool that end a block or the sequence, if they are weighed by their mass."""
+        pointer = self.decoder.pointer
+        by_mass = self.config.pointer.stops_by_mass and pointer is not None and pointer.first_hit
+        return pointer.tracker.stops if by_mass and pointer is not None else None
 
     @property
     def n_parameters(self) -> int:
@@ -110,7 +131,11 @@ class Pix2Seq(nn.Module):
         dense = None
         if self.dense is not None and at_mask is not None:
             dense = self.dense(at_mask).unflatten(-1, (n_frames, -1)).float()
-        return Memory(self.projection(encoded, (height, width)), at_mask, dense)
+        affinities = None
+        if self.affinity is not None and at_mask is not None:
+            affinities = self.affinity(at_mask).float()
+        context = self.projection(encoded, (height, width))
+        return Memory(context, at_mask, dense, affinities)
 
     def dense_logits(self, memory: Memory) -> Tensor:
         """Class logits of the dense head, which writes no token.
@@ -131,10 +156,28 @@ class Pix2Seq(nn.Module):
                 "this model has no dense class head, which previews and dense drafts need; the "
                 "bundled model cells has one, and so has what is fine-tuned from it"
             )
-        logits = memory.dense.movedim(1, -1)  # (B, N, C + 1, G)
-        if grid.order == "F":
-            return logits.unflatten(-1, (grid.cols, grid.rows)).transpose(-1, -2)
-        return logits.unflatten(-1, (grid.rows, grid.cols))
+        return _on_grid(memory.dense.movedim(1, -1), grid)  # of (B, N, C + 1, G)
+
+    def affinity_logits(self, memory: Memory) -> Tensor:
+        """Log odds that each mask pixel and those beside it belong to the same object.
+
+        Returns
+        -------
+        (B, K, S, S) tensor
+            One map for each offset of ``config.pointer.affinities``.
+
+        Raises
+        ------
+        SchemeError
+            If the model has no such head.
+        """
+        grid = self.config.tokens.grid
+        if grid is None or memory.affinities is None:
+            raise SchemeError(
+                "this model has no head that tells objects apart; train an instance-wise model "
+                "(scheme 'iw') to get one"
+            )
+        return _on_grid(memory.affinities.transpose(1, 2), grid)
 
     def _features(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps, (B, C, h, w), or (B, F, C, h, w) where several frames are joined."""

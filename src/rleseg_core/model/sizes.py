@@ -157,6 +157,7 @@ def model_config(
     changes = {setting_name(name): value for name, value in changes.items()}
     if size not in _PUBLISHED and grid is not None:
         changes.setdefault("pointer.starts", "first_hit")
+        changes.setdefault("pointer.stops_by_mass", changes["pointer.starts"] == "first_hit")
         if changes["pointer.starts"] in ("pointer", "first_hit"):
             changes.setdefault("pointer.ends", "first_hit")
     if changes.get("frames.n_frames", 1) > 1 and SIZES[size].frames.fusion is None:

@@ -7,9 +7,47 @@ from collections.abc import Sequence
 import numpy as np
 
 from rleseg_core.errors import SchemeError
+from rleseg_core.tokens.fields import CoordStart, FlatStart
 from rleseg_core.tokens.records import Runs
 from rleseg_core.tokens.runs import Cursor
 from rleseg_core.tokens.stages import Stages
+
+_TELLING = ("flat", "coords")
+
+
+class _BlocksInOrder:
+    """The blocks of a guess by the pixels at which they begin.
+
+    Objects that were left out or added shift the count of blocks, but not their places.
+    """
+
+    def __init__(self, tokenizer: Stages, first: np.ndarray, owner: np.ndarray) -> None:
+        self._tokenizer, self._first, self._owner = tokenizer, first, owner
+
+    def block(self, written: Sequence[int], labels: Sequence[int]) -> int | None:
+        """The block that goes on or comes next; None if the open one is not in the guess."""
+        opening = labels[-1] + 1 if labels else 0
+        open_at = self._start(written[opening:])
+        if open_at is not None:
+            owner = int(self._owner[open_at])
+            return owner if owner >= 0 else None
+        before = labels[-2] + 1 if len(labels) > 1 else 0
+        last = self._start(written[before:]) if labels else None
+        return int(np.searchsorted(self._first, -1 if last is None else last, side="right"))
+
+    def _start(self, tokens: Sequence[int]) -> int | None:
+        """The pixel of the first start among tokens of a block, if it is complete."""
+        start = 0
+        starts = [
+            (k, field, offset)
+            for k, (field, offset) in enumerate(self._tokenizer.columns)
+            if isinstance(field, FlatStart | CoordStart)
+        ]
+        if not starts or len(tokens) <= starts[-1][0]:
+            return None
+        for k, field, offset in starts:
+            start += int(field.read(np.array([tokens[k] - offset])).start[0])
+        return start if 0 <= start < len(self._owner) else None
 
 
 class Draft:
@@ -40,12 +78,18 @@ class Draft:
         n_blocks = labels.size if tokenizer.blocks is not None else 1
         self._blocks = [Runs(*(column[block == k] for column in runs)) for k in range(n_blocks)]
         self._closing = [int(label) - 1 + tokenizer.vocab.label_offset for label in labels]
+        self._in_order = self._blocks_in_order(n_blocks)
 
     def propose(self, written: Sequence[int], n_tokens: int) -> list[int]:
         """At most `n_tokens` that may come after those written; none if these make no sense."""
         tokenizer, k = self._tokenizer, self._tokenizer.tokens_per_run
         labels = self._labels_written(written)
         block = len(labels)
+        if self._in_order is not None:
+            at = self._in_order.block(written, labels)
+            if at is None:
+                return []
+            block = at
         in_block = list(written[labels[-1] + 1 :] if labels else written)
         n_partial = len(in_block) % k
         whole = np.array(in_block[: len(in_block) - n_partial], np.int64).reshape(-1, k)
@@ -57,12 +101,30 @@ class Draft:
             proposed += tokens
             if tokenizer.blocks is None:
                 break
-            if not len(whole) and not tokens:
+            if not len(whole) and not tokens and self._in_order is None:
                 return []
             proposed.append(self._closing[block])
             cursor, partial, whole, block = Cursor(0), [], whole[:0], block + 1
         proposed.append(tokenizer.vocab.eos)
         return proposed[:n_tokens]
+
+    def _blocks_in_order(self, n_blocks: int) -> _BlocksInOrder | None:
+        """Where the blocks of objects lie, if a start tells the pixel and blocks are in order."""
+        tokenizer = self._tokenizer
+        scheme = tokenizer.scheme
+        if scheme.blocks != "instance" or tokenizer.runs.start_tokens(scheme) not in _TELLING:
+            return None
+        runs = [self._blocks[k] for k in range(n_blocks)]
+        if any(not each.start.size for each in runs):
+            return None
+        first = np.array([each.start[0] for each in runs], np.int64)
+        if (np.diff(first) <= 0).any():
+            return None
+        owner = np.full(tokenizer.flattening.n_pixels, -1, np.int64)
+        for index, each in enumerate(runs):
+            for start, length in zip(each.start.tolist(), each.length.tolist(), strict=True):
+                owner[start : start + length] = index
+        return _BlocksInOrder(tokenizer, first, owner)
 
     def _labels_written(self, written: Sequence[int]) -> list[int]:
         """Indices of the tokens that close blocks."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from rleseg_core.data import SampleBatch
 from rleseg_core.parallel.collectives import max_over_processes
 from rleseg_core.spec import IGNORED
 from rleseg_core.tokens import Tokenizer
+from rleseg_core.tokens.object_order import by_first_pixel
 from rleseg_core.training.ignoring import KnownTokens, known_tokens, written
 from rleseg_core.training.noise import corrupt, shuffle_runs
 from rleseg_core.training.sampling import DrawnBatch, patches_on
@@ -36,6 +37,8 @@ class TrainingBatch:
         The masks, `IGNORED` where pixels do not count.
     known : KnownTokens or None
         Which targets count; None where all do.
+    instances : (B, N, S, S) int64 tensor or None
+        Ids of objects, where the data know them.
     """
 
     images: Tensor
@@ -44,12 +47,27 @@ class TrainingBatch:
     n_tokens: Tensor
     classes: Tensor
     known: KnownTokens | None = None
+    instances: Tensor | None = None
 
     @property
     def network_inputs(self) -> tuple[Tensor, ...]:
         """What a network reads of it: images, inputs and, where there are any, ignored pixels."""
         inputs = (self.images, self.inputs)
         return inputs if self.known is None else (*inputs, self.known.plane)
+
+    def rows(self, chosen: Tensor) -> Self:
+        """The windows that are `chosen`, (B,) bool."""
+        known = self.known
+        return replace(
+            self,
+            images=self.images[chosen],
+            inputs=self.inputs[chosen],
+            targets=self.targets[chosen],
+            n_tokens=self.n_tokens[chosen],
+            classes=self.classes[chosen],
+            known=None if known is None else known.rows(chosen),
+            instances=None if self.instances is None else self.instances[chosen],
+        )
 
 
 def images_on(images: np.ndarray | Tensor, device: torch.device) -> Tensor:
@@ -108,6 +126,8 @@ def tokenize(
     seen = patches_on(samples, device) if isinstance(samples, DrawnBatch) else samples
     classes = _on(seen.classes, device)
     instances = None if seen.instances is None else _on(seen.instances, device)
+    if instances is not None and tokenizer.scheme.blocks == "instance":
+        instances = by_first_pixel(instances, tokenizer.scheme.order)
     to_write, plane = (written(classes, tokenizer)) if _ignores(samples) else (classes, None)
     batch = tokenizer.encode_batch(to_write, instances, budget=budget)
     # the only host sync of a step; it halves the work
@@ -124,7 +144,7 @@ def tokenize(
     if plane is not None:
         known = known_tokens(targets, batch.n_tokens, plane, tokenizer)
     images = images_on(seen.images, device)
-    return TrainingBatch(images, inputs, targets, batch.n_tokens, classes, known)
+    return TrainingBatch(images, inputs, targets, batch.n_tokens, classes, known, instances)
 
 
 def _ignores(samples: SampleBatch | DrawnBatch) -> bool:

@@ -10,6 +10,7 @@ from rleseg_core.checks import (
     Index,
     NotNegative,
     Positive,
+    PositiveShare,
     Rate,
     Seed,
     Share,
@@ -89,7 +90,11 @@ class TrainConfig:
         Exponent of the class weights, 0 to 1: 0 weighs all tokens the same, 1 gives each class of a
         batch the same total weight however rare its tokens are.
     dense_weight : float
-        Weight of the loss of the dense class head, 0 or more, where the model has that head.
+        Weight of the losses of the dense heads, of classes and of affinities, 0 or more, where the
+        model has them.
+    token_share : float
+        Share of the windows of a batch whose tokens are learned, above 0 to 1; the dense heads
+        learn from all. The decoder takes about half the time of a step.
     shuffle_runs : bool
         Whether the runs of a mask are learned in random order; a first-hit pointer cannot learn
         that.
@@ -153,6 +158,7 @@ class TrainConfig:
     ordinal_label_smoothing: Share = 0.0
     class_balancing: Share = 0.0
     dense_weight: NotNegative = 1.0
+    token_share: PositiveShare = 1.0
     shuffle_runs: bool = False
     corruption: Share = 0.0
     ema: Rate = 0.0

@@ -87,6 +87,11 @@ class KnownTokens:
             return logits
         return logits.masked_fill(self.ruled_out, _RULED_OUT)
 
+    def rows(self, chosen: Tensor) -> "KnownTokens":
+        """Those of the windows that are `chosen`, (B,) bool."""
+        ruled_out = None if self.ruled_out is None else self.ruled_out[chosen]
+        return KnownTokens(self.plane[chosen], self.weights[chosen], ruled_out)
+
 
 def known_tokens(
     targets: Tensor, n_tokens: Tensor, plane: Tensor, tokenizer: Tokenizer

@@ -87,7 +87,7 @@ class Learner:
         self.is_whole = True
         """Whether the weights are those of `step`, and not of half a step or of a diverged one."""
         self._network, self._optimizer = accelerator.prepare(
-            _Network(model), make_optimizer(model, config)
+            _Network(model, config.token_share), make_optimizer(model, config)
         )
         if accelerator.device.type == "cuda":
             for group in self._optimizer.param_groups:
@@ -189,9 +189,9 @@ class Learner:
 class _Network(nn.Module):
     """Encoder and decoder behind one `forward`, as accelerate and DDP need it."""
 
-    def __init__(self, model: Pix2Seq) -> None:
+    def __init__(self, model: Pix2Seq, token_share: float) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.token_share = model, token_share
 
     def forward(self, images: Tensor, inputs: Tensor, ignored: Tensor | None = None) -> Outputs:
         memory: Memory = self.model.encode(images)
@@ -199,4 +199,13 @@ class _Network(nn.Module):
         if ignored is not None and grid is not None and grid.size == ignored.shape[1]:
             memory = replace(memory, ignored=ignored)
         dense = self.model.dense_logits(memory) if self.model.dense is not None else None
-        return Outputs(self.model(memory, inputs), dense)
+        has_affinities = self.model.affinity is not None
+        affinities = self.model.affinity_logits(memory) if has_affinities else None
+        written = None
+        if self.token_share < 1:
+            n_written = max(1, round(self.token_share * len(inputs)))
+            rows = torch.arange(n_written, device=inputs.device)
+            written = torch.zeros(len(inputs), device=inputs.device)
+            written[rows] = 1
+            memory, inputs = memory.select(rows), inputs[rows]
+        return Outputs(self.model(memory, inputs), dense, affinities, written)

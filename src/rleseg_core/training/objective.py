@@ -1,11 +1,13 @@
 """What a step is to make small: the loss of the tokens, and that of the dense head beside."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rleseg_core.affinities import pair_slices
 from rleseg_core.errors import TrainingError
 from rleseg_core.model import ModelConfig
 from rleseg_core.parallel.collectives import mean_over_processes
@@ -26,10 +28,16 @@ class Outputs(NamedTuple):
         Logits of the next tokens.
     dense : (B, N, C + 1, S, S) tensor or None
         Logits of the classes of mask pixels, from the dense head.
+    affinities : (B, K, S, S) tensor or None
+        Log odds that mask pixels belong to the same object, from the head for them.
+    written : (B,) float tensor or None
+        1 for windows whose tokens the logits are of, 0 for others; None: of all.
     """
 
     logits: Tensor
     dense: Tensor | None = None
+    affinities: Tensor | None = None
+    written: Tensor | None = None
 
 
 class Objective:
@@ -51,6 +59,7 @@ class Objective:
         self, tokenizer: Tokenizer, model: ModelConfig, config: TrainConfig, device: torch.device
     ) -> None:
         self.config = config
+        self._offsets = model.pointer.affinities
         self._head_sizes = [head.size for head in model.tokens.heads]
         self._of_each_token: dict[str, Any] = {
             "kind": config.loss,
@@ -73,7 +82,10 @@ class Objective:
 
     def __call__(self, outputs: Outputs, batch: TrainingBatch) -> Tensor:
         """The loss of a batch, () float32."""
-        config, known = self.config, batch.known
+        config, whole = self.config, batch
+        if outputs.written is not None:
+            batch = batch.rows(outputs.written > 0)
+        known = batch.known
         if self._head_sizes:
             return heads_loss(
                 outputs.logits,
@@ -94,7 +106,11 @@ class Objective:
             ordinal_label_smoothing=config.ordinal_label_smoothing,
         )
         if outputs.dense is not None and config.dense_weight:
-            loss = loss + config.dense_weight * dense_loss(outputs.dense, batch.classes)
+            loss = loss + config.dense_weight * dense_loss(outputs.dense, whole.classes)
+        if outputs.affinities is not None and whole.instances is not None and config.dense_weight:
+            loss = loss + config.dense_weight * affinity_loss(
+                outputs.affinities, whole.instances, whole.classes, self._offsets
+            )
         return loss
 
 
@@ -119,6 +135,46 @@ def dense_loss(logits: Tensor, classes: Tensor) -> Tensor:
     logits, wanted = logits.flatten(0, 1).float(), classes.flatten(0, 1).long()
     total = F.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="sum")
     return total / (wanted != IGNORED).sum().clamp_min(1)
+
+
+def affinity_loss(
+    logits: Tensor, instances: Tensor, classes: Tensor, offsets: Sequence[tuple[int, int]]
+) -> Tensor:
+    """How badly affinities say whether two mask pixels belong to the same object.
+
+    The mean cross-entropy of all pairs, and one minus the Dice coefficient of the pairs that do not
+    belong together, the mean over the offsets: there are few, and they are what parts objects.
+    Pairs of background do not count. For each offset, pairs that do not belong together weigh more
+    in the cross-entropy where they are rarer than the others, by the root of the share and at most
+    √5.
+
+    Parameters
+    ----------
+    logits : (B, K, S, S) tensor
+        Log odds for each offset, at its first pixel.
+    instances, classes : (B, 1, S, S) tensor
+        Ids of objects, and class ids with `IGNORED` where pixels do not count.
+    offsets : sequence of (int, int)
+        Rows and columns from the first pixel of a pair to the second.
+    """
+    ids, known = instances[:, 0], classes[:, 0] != IGNORED
+    total = logits.new_zeros((), dtype=torch.float32)
+    weight, apart = torch.zeros_like(total), torch.zeros_like(total)
+    for k, offset in enumerate(offsets):
+        here, there = pair_slices(ids.shape[-2:], offset)
+        first, second = ids[:, *here], ids[:, *there]
+        same = (first == second).float()
+        counts = (known[:, *here] & known[:, *there] & ((first > 0) | (second > 0))).float()
+        n_same = (same * counts).sum()
+        share = (n_same / ((1 - same) * counts).sum().clamp_min(1)).clamp(0.2, 5).sqrt()
+        weights = counts * torch.where(same > 0, 1.0, share)
+        own = logits[:, k, *here].float()
+        losses = F.binary_cross_entropy_with_logits(own, same, reduction="none")
+        total, weight = total + (losses * weights).sum(), weight + weights.sum()
+        parted, said = (1 - same) * counts, torch.sigmoid(-own) * counts
+        both = 2 * (parted * said).sum()
+        apart = apart + 1 - (both + 1) / (parted.sum() + said.sum() + 1)
+    return total / weight.clamp_min(1) + apart / len(offsets)
 
 
 def token_classes(tokenizer: Tokenizer) -> Tensor:

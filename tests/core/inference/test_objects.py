@@ -69,7 +69,7 @@ def teach(monkeypatch, segmenter, ids, classes, confidence=0.5):
     readers = [LabelReader(array, spec) for array in (classes, ids)]
     decoded = []
 
-    def decode(batches, n_slots, sampling, draft):
+    def decode(batches, n_slots, sampling, draft, guess=None):
         for windows, _ in batches:
             for window in windows:
                 masks = [subsample_labels(reader.read(window), size) for reader in readers]
@@ -230,8 +230,8 @@ def test_full_memory_uses_no_id_twice(instances, monkeypatch):
     _, expected = product(instances.segment(stack_of(ids), batch_size=4))
     decode = instances._source.decode
 
-    def decode_until_memory_is_full(batches, n_slots, sampling, draft):
-        for number, sequence in enumerate(decode(batches, n_slots, sampling, draft)):
+    def decode_until_memory_is_full(batches, n_slots, sampling, draft, guess=None):
+        for number, sequence in enumerate(decode(batches, n_slots, sampling, draft, guess)):
             if number == 3 and n_slots > 1:
                 raise MemoryError
             yield sequence

@@ -18,9 +18,11 @@ def config_of(start: str, order: str = "C", **changes: object) -> ModelConfig:
     return tiny_config(grid=grid, ordinal_ranges=lengths, **changes)
 
 
-def by_hand(tokens: list[int], grid: StartGrid, lengths: dict[int, int]) -> list[tuple[int, ...]]:
-    """Start of the run, cursor and row after each token, one at a time."""
-    start, cursor, row, found = -1, 0, -1, []
+def by_hand(
+    tokens: list[int], grid: StartGrid, lengths: dict[int, int], in_order: bool = False
+) -> list[tuple[int, ...]]:
+    """Start of the run, cursor, row and start of the block after each token, one at a time."""
+    start, cursor, row, block, found = -1, 0, -1, -1, []
     for token in tokens:
         value = token - grid.offset
         begun, above = start, row
@@ -37,25 +39,32 @@ def by_hand(tokens: list[int], grid: StartGrid, lengths: dict[int, int]) -> list
                 by_rows = grid.order == "C"
                 start = above * grid.cols + value if by_rows else above + value * grid.rows
             cursor = start + 1 if start >= 0 else cursor
+            block = start if block < 0 else block
         elif token in lengths and begun >= 0:
             cursor = begun + lengths[token]
         elif any(first <= token < first + n for first, n in grid.stops):
-            cursor = 0
-        found.append((start, cursor, row))
+            cursor = block + 1 if in_order else 0
+            if grid.stops[1][0] <= token:
+                block = -1
+        found.append((start, cursor, row, block))
     return found
 
 
+@pytest.mark.parametrize("in_order", [False, True])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("start", KINDS)
-def test_states_are_those_found_token_by_token(start: str, order: str) -> None:
-    config = config_of(start, order)
+def test_states_are_those_found_token_by_token(start: str, order: str, in_order: bool) -> None:
+    if in_order and start == "implied":
+        pytest.skip("runs that tile a mask are in no blocks")
+    objects = {"starts": "first_hit", "object_starts": True} if in_order else {}
+    config = config_of(start, order, **objects)
     assert config.tokens.grid is not None
     tracker = CursorTracker(config.tokens.grid, config)
     generator = torch.Generator().manual_seed(3)
     tokens = torch.randint(0, VOCAB, (40, 17), generator=generator)
     lengths = {FIRST_LENGTH + n: n + 1 for n in range(MAX_LENGTH - 2)}
     states = tracker.advance(tokens, tracker.initial(40)).stacked()
-    expected = [by_hand(row.tolist(), config.tokens.grid, lengths) for row in tokens]
+    expected = [by_hand(row.tolist(), config.tokens.grid, lengths, in_order) for row in tokens]
     assert states.tolist() == [list(map(list, row)) for row in expected]
     # in parts
     before, parts = tracker.initial(40), []
@@ -65,12 +74,20 @@ def test_states_are_those_found_token_by_token(start: str, order: str) -> None:
     assert torch.equal(torch.cat(parts, dim=1), states)
 
 
-@pytest.mark.parametrize("starts", ["pointer", "first_hit"])
+OBJECTS = {"object_starts": True, "affinities": ((0, -1), (-1, 0), (0, -2))}
+
+
+@pytest.mark.parametrize("starts", ["pointer", "first_hit", "objects"])
 @pytest.mark.parametrize("start", KINDS)
 def test_steps_give_the_logits_of_the_whole(start: str, starts: str, images: Tensor) -> None:
     torch.manual_seed(0)
-    dense = 2 if starts == "first_hit" else 0
-    changes = {"starts": starts, "ends": "first_hit", "dense_classes": dense}
+    changes: dict[str, object] = {"ends": "first_hit", "dense_classes": 2, "starts": "first_hit"}
+    if starts == "pointer":
+        changes |= {"starts": starts, "dense_classes": 0}
+    elif starts == "objects":
+        if start == "implied":
+            pytest.skip("runs that tile a mask are in no blocks")
+        changes |= OBJECTS
     model = Pix2Seq(config_of(start, "F", **changes)).eval()
     tokens = torch.randint(2, VOCAB, (3, 20), generator=torch.Generator().manual_seed(4))
     with torch.inference_mode():

@@ -45,7 +45,7 @@ _TRAINING: dict[str, Parameter] = {
     **_grouped(
         LOSS,
         *("loss", "focal_gamma", "eos_weight", "segment_weights", "label_smoothing"),
-        *("ordinal_label_smoothing", "class_balancing", "dense_weight"),
+        *("ordinal_label_smoothing", "class_balancing", "dense_weight", "token_share"),
     ),
     "n_steps": Parameter(name="--steps"),
     "batch_size": Parameter(show_default="16; 8 for new nano and small models"),

@@ -24,14 +24,17 @@ class CursorState(NamedTuple):
         The first mask pixel that a further run may begin at, 0 to G.
     row : (..., T) int64 tensor
         For 2D starts, the row of a start whose column comes next; else -1.
+    block_start : (..., T) int64 tensor
+        The first mask pixel of the block that is open; -1 where none has begun.
     """
 
     run_start: Tensor
     cursor: Tensor
     row: Tensor
+    block_start: Tensor
 
     def stacked(self) -> Tensor:
-        """The three as one (..., T, 3) tensor, as caches keep them."""
+        """The four as one (..., T, 4) tensor, as caches keep them."""
         return torch.stack(self, dim=-1)
 
 
@@ -40,22 +43,27 @@ class CursorTracker(nn.Module):
 
     lengths: Tensor
     stops: Tensor
+    closing: Tensor
 
     def __init__(self, grid: StartGrid, config: ModelConfig) -> None:
         super().__init__()
-        self.grid = grid
+        self.grid, self.in_order = grid, config.pointer.object_starts
         lengths = torch.zeros(config.tokens.vocab_size, dtype=torch.int64)
         for offset, size in config.tokens.ordinal_ranges:
             lengths[offset : offset + size] = torch.arange(1, size + 1)
         stops = torch.zeros(config.tokens.vocab_size, dtype=torch.bool)
+        closing = torch.zeros_like(stops)
         for offset, size in grid.stops:
             stops[offset : offset + size] = True
+        for offset, size in grid.stops[1:]:
+            closing[offset : offset + size] = True
         self.register_buffer("lengths", lengths, persistent=False)
         self.register_buffer("stops", stops, persistent=False)
+        self.register_buffer("closing", closing, persistent=False)
 
     def initial(self, n_sequences: int) -> Tensor:
-        """The state before the first token, as `advance` takes it, (B, 3) int64."""
-        return torch.tensor([-1, 0, -1], device=self.lengths.device).repeat(n_sequences, 1)
+        """The state before the first token, as `advance` takes it, (B, 4) int64."""
+        return torch.tensor([-1, 0, -1, -1], device=self.lengths.device).repeat(n_sequences, 1)
 
     def advance(self, tokens: Tensor, before: Tensor) -> CursorState:
         """The state after each of the next tokens.
@@ -64,19 +72,40 @@ class CursorTracker(nn.Module):
         ----------
         tokens : (B, T) int64 tensor
             The tokens that come next.
-        before : (B, 3) int64 tensor
+        before : (B, 4) int64 tensor
             The state before them: the last of `CursorState.stacked`, or `initial`.
         """
         length, stops = self.lengths[tokens], self.stops[tokens]
         if self.grid.start == "implied":
             cursor = before[:, 1:2] + length.cumsum(1)
             none = torch.full_like(cursor, -1)
-            return CursorState(torch.where(cursor < self.grid.size, cursor, none), cursor, none)
+            run_start = torch.where(cursor < self.grid.size, cursor, none)
+            return CursorState(run_start, cursor, none, none)
         named, row = self._named(tokens, before)
         run_start = torch.cat((before[:, :1], named[:, :-1]), dim=1)
         ends = (length > 0) & (run_start >= 0)
-        after = torch.where(ends, run_start + length, torch.where(named >= 0, named + 1, 0))
-        return CursorState(named, _latest(after, ends | (named >= 0) | stops, before[:, 1:2]), row)
+        block_start = self._block_start(named, self.closing[tokens], before[:, 3:])
+        # a further block begins behind the first pixel of the last one, where blocks have an order
+        again = torch.cat((before[:, 3:], block_start[:, :-1]), dim=1) + 1 if self.in_order else 0
+        after = torch.where(named >= 0, named + 1, again)
+        after = torch.where(ends, run_start + length, after)
+        cursor = _latest(after, ends | (named >= 0) | stops, before[:, 1:2])
+        return CursorState(named, cursor, row, block_start)
+
+    def _block_start(self, named: Tensor, closing: Tensor, before: Tensor) -> Tensor:
+        """The first pixel of the open block after each token (B, T), -1 where there is none."""
+        starts = named >= 0
+        if named.shape[1] == 1:
+            first = torch.where(starts & (before < 0), named, before)
+            return torch.where(closing, -1, first)
+        index = torch.arange(named.shape[1], device=named.device).expand_as(named)
+        closed = torch.where(closing, index, -1).cummax(dim=1).values
+        n_starts = starts.cumsum(1)
+        n_before = torch.where(
+            closed >= 0, n_starts.gather(1, closed.clamp(min=0)), -(before >= 0).long()
+        )
+        is_first = starts & (n_starts - n_before == 1)
+        return _latest(torch.where(is_first, named, -1), is_first | closing, before)
 
     def _named(self, tokens: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """Mask pixels that the tokens name, and rows whose column is still to come; else -1."""
@@ -88,9 +117,9 @@ class CursorTracker(nn.Module):
         # rows and columns take turns, as far back as there are only such tokens
         index = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         other = torch.where(is_start, none, index).cummax(dim=1).values
-        n_coordinates = index - other + ((other < 0) & (before[:, 2:] >= 0))
+        n_coordinates = index - other + ((other < 0) & (before[:, 2:3] >= 0))
         row = torch.where(is_start & (n_coordinates % 2 == 1), value, none)
-        above = torch.cat((before[:, 2:], row[:, :-1]), dim=1)
+        above = torch.cat((before[:, 2:3], row[:, :-1]), dim=1)
         is_col = is_start & (above >= 0) & (row < 0)
         flat = above * grid.cols + value if grid.order == "C" else above + value * grid.rows
         return torch.where(is_col, flat, none).clamp(max=grid.size - 1), row

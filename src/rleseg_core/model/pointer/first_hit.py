@@ -56,6 +56,23 @@ def first_end(log_odds: Tensor, inside: Tensor) -> Tensor:
     return torch.where(inside, log_odds + survival, 2 * IMPOSSIBLE)
 
 
+def object_log_odds(background: Tensor, before: Tensor, above: Tensor) -> Tensor:
+    """Log odds that a run of an object begins, ends, and that an object begins, (B, G, 3).
+
+    Parameters
+    ----------
+    background : (B, G) tensor
+        Probability that a mask pixel is background.
+    before, above : (B, G) tensor
+        Probability that it and the pixel before it, or the one beside it in the line before, belong
+        to the same object; 0 where there is none.
+    """
+    begins = (1 - background) * (1 - before)
+    ends = (1 - background) * (1 - F.pad(before, (0, 1))[:, 1:])
+    p = torch.stack((begins, ends, begins * (1 - above)), dim=-1)
+    return p.clamp(_LEAST, 1 - _LEAST).logit()
+
+
 def edge_log_odds(classes: Tensor) -> Tensor:
     """Log odds that a run begins and that one ends at each mask pixel, (B, G, 2).
 

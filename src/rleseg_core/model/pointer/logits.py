@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from rleseg_core.model.config import ModelConfig
 from rleseg_core.model.pointer.cursor import CursorState, CursorTracker
-from rleseg_core.model.pointer.first_hit import IMPOSSIBLE, edge_log_odds, first_end, first_start
+from rleseg_core.model.pointer.first_hit import (
+    IMPOSSIBLE,
+    edge_log_odds,
+    first_end,
+    first_start,
+    object_log_odds,
+)
+from rleseg_core.model.pointer.object_starts import ObjectStarts
 from rleseg_core.spec import StartGrid
 
 _START_PRIOR, _END_PRIOR = -5.0, -2.0  # log odds that a run begins, ends at a pixel, untrained
@@ -23,8 +30,9 @@ class PointerMemory(NamedTuple):
     ----------
     features : (B, G, D) tensor
         The image at each mask pixel.
-    edges : (B, G, 2) float32 tensor or None
-        Log odds that a run begins and ends at each mask pixel, according to the dense head.
+    edges : (B, G, 2 or 3) float32 tensor or None
+        Log odds that a run begins, that one ends and, for object starts, that an object begins at
+        each mask pixel, according to the dense heads.
     classes : (B, G, C) float32 tensor or None
         Log probabilities of the foreground classes, for one frame.
     no_start, no_end : (B, G) bool tensor or None
@@ -70,18 +78,33 @@ class Pointer(nn.Module):
         # how far to trust the dense head about starts, ends and classes
         trusts = config.pointer.dense_classes and self.first_hit
         self.trust = nn.Parameter(torch.ones(3)) if trusts else None
+        self.objects = None
+        if config.pointer.object_starts:
+            self.objects = ObjectStarts(dim, grid, n_labels=sum(n for _, n in grid.stops[1:]))
+        offsets = list(config.pointer.affinities)
+        self.beside = None  # of the affinities, those to the pixel before and to the line before
+        if offsets:
+            self.beside = offsets.index((0, -1)), offsets.index((-1, 0))
+            self.beside = self.beside if grid.order == "C" else self.beside[::-1]
 
     def remember(
-        self, features: Tensor, dense: Tensor | None = None, ignored: Tensor | None = None
+        self,
+        features: Tensor,
+        dense: Tensor | None = None,
+        affinities: Tensor | None = None,
+        ignored: Tensor | None = None,
     ) -> PointerMemory:
-        """The memory of mask features (B, G, D), dense class logits and ignored mask pixels.
+        """The memory of mask features (B, G, D), what dense heads say, and ignored mask pixels.
 
-        The logits are (B, G, N, C + 1), the ignored pixels (B, G). Where a run begins or ends
-        depends on two pixels, so those beside ignored ones are left out as well.
+        The class logits are (B, G, N, C + 1), the affinities (B, G, K), the ignored pixels (B, G).
+        Where a run begins or ends depends on two pixels, so those beside ignored ones are left out
+        as well.
         """
+        if self.objects is not None:
+            features = features + self.objects.places().to(features)
         edges = classes = None
         if self.trust is not None and dense is not None:
-            edges = edge_log_odds(dense.softmax(-1)) * self.trust[:2].float()
+            edges = self._edges(dense.softmax(-1), affinities)
             if dense.shape[2] == 1:
                 classes = dense[:, :, 0, 1:].log_softmax(-1) * self.trust[2].float()
         no_start = no_end = None
@@ -90,11 +113,29 @@ class Pointer(nn.Module):
             no_end = ignored | F.pad(ignored, (0, 1))[:, 1:]
         return PointerMemory(features, edges, classes, no_start, no_end)
 
+    def _edges(self, classes: Tensor, affinities: Tensor | None) -> Tensor:
+        assert self.trust is not None
+        trust = self.trust.float()
+        if affinities is None or self.beside is None:
+            edges, trust = edge_log_odds(classes), trust[:2]
+            if self.objects is not None:  # the pixel before is all that is known
+                edges = torch.cat((edges, edges[..., :1]), dim=-1)
+                trust = torch.cat((trust, self.objects.trust.float()))
+            return edges * trust
+        before, above = (affinities[..., k].float().sigmoid() for k in self.beside)
+        line = self.grid.cols if self.grid.order == "C" else self.grid.rows
+        at = torch.arange(self.grid.size, device=before.device)
+        edges = object_log_odds(classes[:, :, 0, 0], before * (at % line > 0), above * (at >= line))
+        if self.objects is None:
+            return edges[..., :2] * trust[:2]
+        return edges * torch.cat((trust[:2], self.objects.trust.float()))
+
     def embed(self, state: CursorState, memory: PointerMemory) -> Tensor:
-        """The image at the start of the current run, 0 where there is none: (B, L, D)."""
-        width = memory.features.shape[-1]
-        at = state.run_start.clamp(min=0)[..., None].expand(-1, -1, width)
-        return self.input(memory.features.gather(1, at)) * (state.run_start >= 0)[..., None]
+        """The image at the start of the current run, and of its block, (B, L, D); 0 where none."""
+        found = self.input(_features_at(state.run_start, memory.features))
+        if self.objects is None:
+            return found
+        return found + self.objects.input(_features_at(state.block_start, memory.features))
 
     def add_logits(
         self, logits: Tensor, x: Tensor, state: CursorState, memory: PointerMemory
@@ -118,11 +159,20 @@ class Pointer(nn.Module):
             return
         _rule_out(added, ((first_id, self.grid.n_ids), *self.grid.stops))
         at = _some(wanted)
-        if at is not None:
-            first, none = self._first_start(x[:, at], state.cursor[:, at], memory)
-            _put(added, first_id, self._of_starts(first, state.row[:, at]), at, wanted)
-            for first_id, n in self.grid.stops:
+        if at is None:
+            return
+        part = CursorState(*(column[:, at] for column in state))
+        first, none = self._first_start(x[:, at], part, memory)
+        _put(added, first_id, self._of_starts(first, part.row), at, wanted)
+        for k, (first_id, n) in enumerate(self.grid.stops):
+            if self.objects is None:
                 _put(added, first_id, none.expand(-1, -1, n), at, wanted)
+                continue
+            # the end where a block could begin, a class where one is open
+            is_open = part.block_start >= 0
+            values = none + self.objects.classes(memory.classes, part.block_start) if k else none
+            values = values.where((is_open == (k > 0))[..., None], IMPOSSIBLE)
+            _put(added, first_id, values, at, wanted)
 
     def _add_lengths(
         self, added: Tensor, x: Tensor, state: CursorState, memory: PointerMemory, wanted: Tensor
@@ -137,18 +187,26 @@ class Pointer(nn.Module):
                 _put(added, first_id, values, at, wanted)
 
     def _first_start(
-        self, x: Tensor, cursor: Tensor, memory: PointerMemory
+        self, x: Tensor, state: CursorState, memory: PointerMemory
     ) -> tuple[Tensor, Tensor]:
         """Log probabilities that the next run begins at each pixel (B, L, G), or never (B, L, 1).
 
         A single token on the CPU skips the pixels that all sequences have passed.
         """
-        passed = 0
+        passed, cursor = 0, state.cursor
         if x.shape[1] == 1 and x.device.type == "cpu":
             passed = min(int(cursor.min()), self.grid.size - 1)
         features = memory.features[:, passed:]
-        scores = (_projected(x, self.query, self.key) @ features.transpose(1, 2)).float()
-        prior = _START_PRIOR if memory.edges is None else memory.edges[:, None, passed:, 0]
+        query = _projected(x, self.query, self.key)
+        is_open = (state.block_start >= 0)[..., None]
+        if self.objects is not None:
+            query = query.where(is_open, self.objects.query(x))
+        scores = (query @ features.transpose(1, 2)).float()
+        prior: Tensor | float = _START_PRIOR
+        if memory.edges is not None:
+            prior = memory.edges[:, None, passed:, 0]
+            if self.objects is not None:
+                prior = prior.where(is_open, memory.edges[:, None, passed:, 2])
         unknown = None if memory.no_start is None else memory.no_start[:, None, passed:]
         first, none = first_start(scores + prior, cursor - passed, unknown)
         return F.pad(first, (passed, 0), value=2 * IMPOSSIBLE), none
@@ -201,6 +259,12 @@ class Pointer(nn.Module):
         cols = pixels.gather(2, at).squeeze(2)
         rows, cols = (F.pad(part, (0, grid.n_ids - part.shape[-1])) for part in (rows, cols))
         return torch.where((row >= 0)[..., None], cols, rows)
+
+
+def _features_at(pixels: Tensor, features: Tensor) -> Tensor:
+    """Features (B, G, D) at mask pixels (B, L), 0 where these are -1: (B, L, D)."""
+    at = pixels.clamp(min=0)[..., None].expand(-1, -1, features.shape[-1])
+    return features.gather(1, at) * (pixels >= 0)[..., None]
 
 
 def _projected(x: Tensor, query: nn.Linear | None, key: nn.Linear | None) -> Tensor:

@@ -52,7 +52,7 @@ def _token_codes(config: ModelConfig) -> Tensor:
 
     grid = config.tokens.grid if config.pointer.starts != "table" else None
     if grid is not None and grid.start == "flat":
-        blocks.append(block(grid.offset, _grid_codes(grid)))
+        blocks.append(block(grid.offset, grid_codes(grid)))
     elif grid is not None and grid.start == "coords":
         blocks.append(block(grid.offset, ordinal_codes(grid.n_ids, _N_RATES)))
     for size in sorted({size for _, size in config.tokens.ordinal_ranges}):
@@ -63,7 +63,7 @@ def _token_codes(config: ModelConfig) -> Tensor:
     return torch.cat(blocks, dim=1) if blocks else torch.zeros(config.tokens.vocab_size, 0)
 
 
-def _grid_codes(grid: StartGrid) -> Tensor:
+def grid_codes(grid: StartGrid) -> Tensor:
     """Codes of each start's row and column, (G, 4 * rates)."""
     rows, cols = ordinal_codes(grid.rows, _N_RATES), ordinal_codes(grid.cols, _N_RATES)
     starts = torch.arange(grid.size)

@@ -1,0 +1,113 @@
+"""Objects of whole frames from heads that are never wrong: they read a known mask."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rleseg_core.affinities import AFFINITIES, pair_slices
+from rleseg_core.data import Window, plan_windows
+from rleseg_core.inference.dense_objects import FrameObjects
+from rleseg_core.spec import MaskSpec, WindowSpec
+
+SURE = 6.0
+
+
+class PerfectHeads:
+    """What the heads of a model say of windows that are given by their ids (B, S, S)."""
+
+    def __init__(self, classes: np.ndarray) -> None:
+        self._classes = classes  # of each id
+        n_classes = int(classes.max()) + 1
+        pointer = SimpleNamespace(affinities=AFFINITIES, dense_classes=n_classes)
+        self.config = SimpleNamespace(pointer=pointer)
+
+    def dense_logits(self, ids: torch.Tensor) -> torch.Tensor:
+        classes = torch.from_numpy(self._classes).long()[ids]
+        logits = torch.nn.functional.one_hot(classes, self.config.pointer.dense_classes)
+        return SURE * logits.movedim(-1, 1)[:, None].float()
+
+    def affinity_logits(self, ids: torch.Tensor) -> torch.Tensor:
+        found = torch.full((len(ids), len(AFFINITIES), *ids.shape[1:]), -SURE)
+        for k, offset in enumerate(AFFINITIES):
+            here, there = pair_slices(ids.shape[1:], offset)
+            first, second = ids[:, *here], ids[:, *there]
+            found[:, k, *here] = torch.where((first == second) & (first > 0), SURE, -SURE)
+        return found
+
+
+def discs(shape: tuple[int, int], pitch: int) -> np.ndarray:
+    """Discs side by side, which touch, and run over the border."""
+    rows, cols = np.mgrid[: shape[0], : shape[1]]
+    number = rows // pitch * 100 + cols // pitch + 1
+    far = (rows % pitch - pitch / 2) ** 2 + (cols % pitch - pitch / 2) ** 2 > (0.55 * pitch) ** 2
+    return np.where(far, 0, number).astype(np.int64)
+
+
+def frame_objects(
+    ids: np.ndarray, classes: np.ndarray, stride: int
+) -> tuple[FrameObjects, list[Any]]:
+    step, side = 3, 16
+    spec = WindowSpec(patch=step * side, patch_stride=stride)
+    mask_spec = MaskSpec(size=(side, side), class_names=("a", "b")[: int(classes.max())])
+    asked: list[Window] = []
+    padded = np.pad(ids, ((0, spec.patch), (0, spec.patch)))
+
+    def encode(windows: list[Window]) -> torch.Tensor:
+        asked.extend(windows)
+        parts = [padded[slice(*w.rows), slice(*w.cols)][1::step, 1::step] for w in windows]
+        return torch.from_numpy(np.stack(parts))
+
+    heads: Any = PerfectHeads(classes)
+    shape = (2, *ids.shape, 1)
+    found = FrameObjects(heads, encode, shape, spec, mask_spec)  # type: ignore[arg-type]
+    return found, asked
+
+
+@pytest.mark.parametrize("stride", [24, 36, 48])
+def test_objects_that_windows_cut_are_whole(stride: int) -> None:
+    ids = discs((120, 96), 24)
+    classes = np.arange(ids.max() + 1) % 2 + 1
+    classes[0] = 0
+    found, asked = frame_objects(ids, classes, stride)
+    numbers: dict[int, set[int]] = {}
+    windows = plan_windows((1, *ids.shape), WindowSpec(patch=48, patch_stride=stride))
+    for window in windows:
+        of_classes, of_ids = found.guess(window, batch_size=3)
+        true = ids[slice(*window.rows), slice(*window.cols)][1::3, 1::3]
+        agrees = (of_ids[0] > 0) == (true > 0)
+        assert agrees.mean() > 0.95
+        inside = (of_ids[0] > 0) & (true > 0)
+        assert (of_classes[0][inside] == classes[true[inside]]).mean() > 0.95
+        for number in np.unique(true[true > 0]):
+            own = of_ids[0][(true == number) & inside]
+            if own.size > 9:
+                numbers.setdefault(int(number), set()).add(int(np.bincount(own).argmax()))
+    assert all(len(found_as) == 1 for found_as in numbers.values())  # the same in all windows
+    assert len(set.union(*numbers.values())) == len(numbers)
+    assert len(asked) == len(
+        plan_windows((1, *ids.shape), WindowSpec(patch=48, patch_stride=stride))
+    )
+
+
+def test_each_frame_is_looked_at_once_and_apart() -> None:
+    ids = discs((60, 60), 20)
+    found, asked = frame_objects(ids, np.minimum(np.arange(ids.max() + 1), 1), 36)
+    first = Window((0, 1), (0, 48), (0, 48))
+    found.guess(first, 8)
+    n = len(asked)
+    found.guess(first, 8)
+    assert len(asked) == n
+    found.guess(Window((1, 2), (0, 48), (0, 48)), 8)
+    assert [w.frames for w in asked[n:]] == n * [(1, 2)]
+
+
+def test_a_frame_smaller_than_the_patch() -> None:
+    ids = discs((20, 30), 10)
+    found, _ = frame_objects(ids, np.minimum(np.arange(ids.max() + 1), 1), 36)
+    _, of_ids = found.guess(Window((0, 1), (0, 48), (0, 48)), 8)
+    assert of_ids.shape == (1, 16, 16)
+    assert not of_ids[0, 7:].any()
+    assert of_ids[0, :6, :10].any()
