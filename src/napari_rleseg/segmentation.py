@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari.layers import Labels
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
 
 from napari_rleseg import tasks
 from napari_rleseg.calibration import layer_metadata
@@ -19,7 +19,8 @@ from rleseg_core.errors import DataError
 from rleseg_core.objects import ObjectTable
 
 REFRESH_MS = 100  # least time between two redraws of the layer while windows arrive
-OBJECTS_EVERY = 5  # redraws of the masks for one of the objects, whose outlines take time
+OBJECTS_MS = 500  # least time between two redraws of the objects,
+SHARE = 10  # and in times of what one takes: there may be many, in large frames
 STEP_MS = 10  # between the steps before the job, for the viewer to draw
 
 
@@ -44,6 +45,7 @@ class Segmentation(QObject):
     """
 
     started = Signal()
+    told = Signal(str)  # what is done before the first window
     progressed = Signal(object)  # tasks.SegmentReport
     stopped = Signal(str)  # 'finished', 'cancelled' or 'failed'
 
@@ -57,8 +59,11 @@ class Segmentation(QObject):
         self._objects: tuple[Labels, ObjectTable] | None = None  # to be shown
         self._reached: set[int] = set()
         self._finished: list[ObjectTable] = []
-        self._n_redraws = 0
+        self._next_objects = 0  # on the clock of the redraws, in ms
+        self._clock = QElapsedTimer()
+        self._clock.start()
         self._dirty: set[int] = set()
+        self._dirty_objects: set[int] = set()
         self._newest = 0
         self._shown: int | None = None  # the frame that we moved the viewer to
         self._timer = QTimer(self)
@@ -215,14 +220,19 @@ class Segmentation(QObject):
     def _report(self, reports: list[object]) -> None:
         if self._runner is not self._session.inference:
             return  # of the animation
+        for words in (report for report in reports if isinstance(report, str)):
+            self.told.emit(words)
+        reports = [report for report in reports if not isinstance(report, str)]
         for report in reports:
             assert isinstance(report, tasks.SegmentReport)
             self._dirty.add(report.frame)
+            self._dirty_objects.add(report.frame)
             self._newest = report.frame
             self._reached.update(report.reached)
             self._finished += [] if report.finished is None else [report.finished]
-        self._note_scale(reports[-1])
-        self.progressed.emit(reports[-1])
+        if reports:
+            self._note_scale(reports[-1])
+            self.progressed.emit(reports[-1])
 
     def _note_scale(self, report: object) -> None:
         """Keep with the masks, and with the session, the size that was estimated."""
@@ -276,9 +286,11 @@ class Segmentation(QObject):
         if self._dirty:
             self._shown = here
         self._dirty.clear()
-        self._n_redraws += 1
-        if self._n_redraws % OBJECTS_EVERY == 0:
+        started = self._clock.elapsed()
+        if started >= self._next_objects:
             self._refresh_objects()
+            taken = self._clock.elapsed() - started
+            self._next_objects = started + max(OBJECTS_MS, SHARE * taken)
 
     def _load_objects(self) -> None:
         """Read the objects of a job that was ended: those of frames that were not finished too."""
@@ -306,5 +318,6 @@ class Segmentation(QObject):
         if reached or finished:
             table = ObjectTable.concatenate([ObjectTable.empty(class_names_of(layer)), *finished])
             objects.replace(reached | set(table.frame.tolist()), table)
-        elif self.running:
+        elif objects.frame in self._dirty_objects:
             objects.refresh()
+        self._dirty_objects.clear()

@@ -181,7 +181,7 @@ def segmenter(model: Path, device: str = "auto") -> "Segmenter":
 
 def segment(
     images: Path, result: Path, settings: SegmentSettings, frames: Sequence[int] | None = None
-) -> Generator[SegmentReport, None, None]:
+) -> Generator[SegmentReport | str, None, None]:
     """Segment a stack into zarr arrays that the viewer shows; nobody else writes there meanwhile.
 
     Parameters
@@ -195,6 +195,11 @@ def segment(
     frames : sequence of int, optional
         Frames to segment, all by default; the others keep their masks and objects.
 
+    Yields
+    ------
+    SegmentReport or str
+        After each window; before the first, what is done.
+
     Raises
     ------
     InUseError
@@ -206,10 +211,12 @@ def segment(
 
 def _segment(
     images: Path, result: Path, settings: SegmentSettings, frames: Sequence[int] | None
-) -> Generator[SegmentReport, None, None]:
+) -> Generator[SegmentReport | str, None, None]:
     stack = ImageStack.from_source(open_source(images))  # its notes were said when it was shown
     model = segmenter(settings.model, settings.device)
     options = _options(settings)
+    if model.info.object_diameter is not None:
+        yield "Looking how large the objects are…"
     scale, warning = _scale(model, stack, options)
     labels = zarr.open_array(result, mode="r+")
     _note_source(labels, model, scale)

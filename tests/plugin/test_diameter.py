@@ -145,6 +145,14 @@ def test_size_that_was_estimated_is_kept_for_the_animation(panel, session, qtbot
     assert "Objects are about 4 px wide" in panel.status.text()
 
 
+def test_what_is_done_before_the_first_window_is_said(panel, qtbot):
+    told = []
+    panel.segmentation.told.connect(told.append)
+    with qtbot.waitSignal(panel.segmentation.stopped):
+        panel.button.click()
+    assert told == ["Looking how large the objects are…"]
+
+
 def test_drawn_line_is_the_diameter_and_the_mouse_is_given_back(panel, session):
     viewer, box = session.viewer, panel.diameter
     viewer.add_labels(np.zeros((4, 96, 64), np.uint8), name="painted", scale=(1, 0.5, 0.5))

@@ -329,6 +329,16 @@ def test_table_is_ordered_by_the_column_that_is_clicked(panel, shown):
     assert [rows.id_at(row) for row in range(3)] == [18, 17, 16]
 
 
+def test_table_scrolls_to_the_frame_that_is_shown(panel, session, shown):
+    table = panel.table
+    session.viewer.dims.set_current_step(0, 2)
+    assert table.rows.id_at(table.rowAt(0)) == 13
+    table.sortByColumn(3, Qt.SortOrder.AscendingOrder)  # by area: a frame has no place
+    before = table.rowAt(0)
+    session.viewer.dims.set_current_step(0, 3)
+    assert table.rowAt(0) == before
+
+
 def test_panel_offers_pieces_without_objects_and_is_hidden_without_masks(panel, session, shown):
     session.viewer.layers.remove(shown.layer)
     assert not panel.table.isVisible()

@@ -104,6 +104,28 @@ def test_windows_that_come_in_are_drawn_once_a_turn(segment, session, qtbot, mon
     segmentation._end("finished")
 
 
+def test_objects_that_come_in_are_shown_once_a_while(segment, session, qtbot, monkeypatch):
+    with qtbot.waitSignal(segment.segmentation.stopped):
+        segment.button.click()
+    shown, segmentation, now = [], segment.segmentation, 0
+    table = session.objects.table
+    monkeypatch.setattr(
+        type(session.objects), "replace", lambda _, frames, rows: shown.append((frames, len(rows)))
+    )
+    monkeypatch.setattr(segmentation, "_clock", SimpleNamespace(elapsed=lambda: now))
+    segmentation._layer, segmentation._runner = session.result, session.inference
+    segmentation.running, segmentation.follow, segmentation._next_objects = True, False, 0
+    for tick in range(20):  # two seconds
+        now = 100 * tick
+        report = replace(segment_report(tick + 1), reached=(0,), finished=table)
+        segmentation._report([report])
+        segmentation._refresh()
+    assert len(shown) == 4
+    assert sum(n for _, n in shown) == len(table) * 16
+    segmentation._end("finished")
+    assert sum(n for _, n in shown) == len(table) * 20
+
+
 def test_many_steps_of_training_are_drawn_at_once(finetune, monkeypatch):
     drawn = []
     line = finetune.curves._loss_line

@@ -86,6 +86,13 @@ class ObjectTableModel(QAbstractTableModel):
         rows = np.flatnonzero(self._table.id[self._order] == object_id)
         return int(rows[0]) if rows.size else -1
 
+    def first_row_of(self, frame: int) -> int:
+        """First row of a frame, where rows are ordered by id or by frame; -1 elsewhere."""
+        if COLUMNS[self._sorted_by[0]].name not in ("id", "frame"):
+            return -1
+        rows = np.flatnonzero(self._table.frame[self._order] == frame)
+        return int(rows[0]) if rows.size else -1
+
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Objects."""
         return 0 if parent is not None and parent.isValid() else len(self._table)
@@ -142,13 +149,15 @@ class ObjectTableView(QTableView):
     ----------
     objects : ObjectView
         What is shown.
+    dims : Dims
+        Dims of the viewer, whose frame is scrolled to.
     parent : QWidget or None
         Owner.
     """
 
     picked = Signal(int)  # id of the object whose row the user chose
 
-    def __init__(self, objects: ObjectView, parent: QWidget | None = None):
+    def __init__(self, objects: ObjectView, dims: object, parent: QWidget | None = None):
         super().__init__(parent)
         self._objects = objects
         self.rows = ObjectTableModel(self)
@@ -170,6 +179,7 @@ class ObjectTableView(QTableView):
         self.selectionModel().currentRowChanged.connect(self._choose)
         listen(objects.changed, self._show_objects, self)
         listen(objects.chosen, self._show_chosen, self)
+        listen(dims.events.current_step, self._show_frame, self)  # type: ignore[attr-defined]
         self._show_objects()
 
     def _widths(self) -> list[int]:
@@ -183,6 +193,15 @@ class ObjectTableView(QTableView):
     def _show_objects(self) -> None:
         self.rows.show(self._objects.table)
         self._show_chosen(self._objects.chosen_id)
+
+    def _show_frame(self, _: object = None) -> None:
+        """Scroll to the frame that is shown, unless an object of it is chosen."""
+        frame, row = self._objects.frame, self._objects.row_of(self._objects.chosen_id)
+        if row is None or self._objects.table.frame[row] != frame:
+            first = self.rows.first_row_of(frame)
+            if first >= 0:
+                index = self.rows.index(first, 0)
+                self.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtTop)
 
     def _choose(self, index: QModelIndex, _: QModelIndex) -> None:
         if index.isValid():

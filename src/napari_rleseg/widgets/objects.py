@@ -60,7 +60,7 @@ class ObjectsPanel(QWidget):
         self.outlines.setToolTip("Show the outlines of the objects instead of their areas")
         self.legend = ConfidenceLegend()
         self.counts = ObjectCounts(session.objects, session.viewer.dims)
-        self.table = ObjectTableView(session.objects)
+        self.table = ObjectTableView(session.objects, session.viewer.dims)
         self.about = text_label()
         self.export = ExportButton(session)
         self._lay_out()

@@ -76,6 +76,7 @@ class SegmentWidget(QWidget):
         self.button.clicked.connect(self._press)
         self.follow_box.toggled.connect(self._set_follow)
         self.segmentation.started.connect(self._show_started)
+        self.segmentation.told.connect(self.status.setText)
         self.segmentation.progressed.connect(self._show_progress)
         self.segmentation.stopped.connect(self._show_stopped)
         listen(session.image_changed, self._show_image, self)
