@@ -27,7 +27,14 @@ from benchmarks import report
 from benchmarks.learn_ablate import Trial, ablate, ablation_table
 from benchmarks.learn_cellpose import CellposeContender
 from benchmarks.learn_data import DATA, Fields, load_fields
-from benchmarks.learn_recipe import CHANGES, CellposeRecipe, Recipe, RivalRecipe, our_recipe
+from benchmarks.learn_recipe import (
+    CHANGES,
+    CellposeRecipe,
+    Recipe,
+    RivalRecipe,
+    objects_recipe,
+    our_recipe,
+)
 from benchmarks.learn_score import measure, with_pieces
 from benchmarks.learn_step import step_table, time_steps
 from benchmarks.learn_train import Contender, Ours, count, segmented
@@ -225,7 +232,7 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
     names |= {"diameter": "diameter"}
     given = {own: getattr(arguments, name) for name, own in names.items()}
     given = {own: value for own, value in given.items() if value is not None}
-    recipe = our_recipe(arguments.data)
+    recipe = objects_recipe() if arguments.objects else our_recipe(arguments.data)
     if "batch_size" in given:
         recipe = replace(recipe, train={**recipe.train, "batch_size": given.pop("batch_size")})
     if "patch" in given:
@@ -273,6 +280,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     common.add_argument("--data-dir", type=Path, default=Path("../shared/data"))
     common.add_argument("--device", default="cpu", help="cpu, cuda, …")
     common.add_argument("--threads", type=int, default=1)
+    common.add_argument(
+        "--objects", action="store_true", help="tell objects apart; one recipe for all data"
+    )
     common.add_argument("--size", help="of our model, if not the recipe's")
     common.add_argument("--patch", type=int, help="P, if not the recipe's")
     common.add_argument("--mask-size", type=int, help="S, if not the recipe's")
