@@ -81,6 +81,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=12, help="that draw, with --minutes")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--validations", type=int, default=12, help="with --steps, at most")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -105,7 +106,7 @@ def settings(arguments: argparse.Namespace) -> TrainConfig:
         dense_weight=2.0,
         augment=AUGMENT,
         precision=arguments.precision,
-        validate_every=max(250, arguments.steps // 12),
+        validate_every=max(250, arguments.steps // arguments.validations),
         checkpoint_every=125,
         seed=arguments.seed,
     )
