@@ -9,9 +9,16 @@ from pathlib import Path
 
 import torch
 
-from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
+from rleseg_core.checkpoints import (
+    ModelInfo,
+    build_model,
+    build_tokenizer,
+    load_checkpoint,
+    save_checkpoint,
+)
 from rleseg_core.devices import choose_device
 from rleseg_core.training import StepReport
+from rleseg_core.training.transfer import transfer_weights
 
 
 def follow_training(run: Iterable[StepReport]) -> tuple[dict[str, float], float]:
@@ -47,6 +54,17 @@ def bundle(
         training={},
     )
     print(save_checkpoint(info, halved(checkpoint.weights), overwrite=True))
+
+
+def adopted(base: Path, info: ModelInfo) -> dict[str, torch.Tensor]:
+    """Weights to begin with for a new model: those of another, which may have another scheme."""
+    earlier = load_checkpoint(base)
+    old, new = build_tokenizer(earlier.info).vocab, build_tokenizer(info).vocab
+    weights = {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in earlier.weights.items()
+    }
+    return transfer_weights(weights, old, build_model(info).state_dict(), new)
 
 
 def halved(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -24,23 +24,16 @@ from pathlib import Path
 
 import dask
 import torch
-from bundling import bundle, circumstances, follow_training
+from bundling import adopted, bundle, circumstances, follow_training
 from cells_data import CLASSES, IMAGE_SIZE, SOURCES, load, prepare, synthetic, with_few_levels
 from timed_training import Run, Timed, drawn_batches
 
 from rleseg_core.augment.config import AUGMENTATIONS
-from rleseg_core.checkpoints import (
-    ModelInfo,
-    build_model,
-    build_tokenizer,
-    load_checkpoint,
-    new_model,
-)
+from rleseg_core.checkpoints import ModelInfo, load_checkpoint, new_model
 from rleseg_core.data import LabelledStack, grid_samples
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import TrainConfig, TrainingData, train
-from rleseg_core.training.transfer import transfer_weights
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "src/rleseg_core/models/cells.safetensors"
@@ -132,16 +125,6 @@ def model_card(arguments: argparse.Namespace, sources: Sequence[str]) -> dict[st
     }
 
 
-def base_weights(base: Path | None, info: ModelInfo) -> dict[str, torch.Tensor] | None:
-    """Weights to begin with: those of a model, which may write classes where this one objects."""
-    if base is None:
-        return None
-    earlier = load_checkpoint(base)
-    old, new = build_tokenizer(earlier.info).vocab, build_tokenizer(info).vocab
-    weights = {name: value.float() for name, value in earlier.weights.items()}
-    return transfer_weights(weights, old, build_model(info).state_dict(), new)
-
-
 def train_by_the_clock(
     arguments: argparse.Namespace,
     info: ModelInfo,
@@ -164,7 +147,7 @@ def train_by_the_clock(
     kept = replace(
         info, window_spec=replace(info.window_spec, image_size=IMAGE_SIZE), card=card, training={}
     )
-    weights = base_weights(arguments.base, info)
+    weights = adopted(arguments.base, info) if arguments.base else None
     timed = Timed(60 * arguments.minutes, arguments.validate_every, out, arguments.device)
     with drawn_batches(sampler, arguments.processes) as batches:  # forked before CUDA is used
         run = Run(kept, settings(arguments), timed, validation, weights)
@@ -178,7 +161,7 @@ def train_by_steps(
 ) -> None:
     """Train for --steps in a folder of a run, and write the best weights to --out."""
     run_dir = arguments.run_dir or ROOT / "runs" / arguments.out.stem
-    weights = base_weights(arguments.base, info)
+    weights = adopted(arguments.base, info) if arguments.base else None
     run = train(
         info, data, settings(arguments), run_dir, weights=weights, resume=True,
         device=arguments.device,
