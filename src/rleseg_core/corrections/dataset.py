@@ -10,6 +10,7 @@ import numpy as np
 from rleseg_core.corrections.header import IMAGES, exists
 from rleseg_core.corrections.images import stack_mark
 from rleseg_core.corrections.log import CorrectionLog
+from rleseg_core.corrections.objects import open_objects
 from rleseg_core.data import ImageStack, LabelledStack
 from rleseg_core.data.arrays import ArrayLike, frame_of, frames_array
 from rleseg_core.errors import DataError, DataWarning
@@ -19,7 +20,8 @@ from rleseg_core.spec import IGNORED
 class CorrectedDataset:
     """The corrected frames of correction sessions, as training data.
 
-    Regions that are marked as not reviewed do not count: they are `IGNORED`.
+    Regions that are marked as not reviewed do not count: they are `IGNORED`. Where a session keeps
+    objects, they are those of the corrected masks.
 
     Parameters
     ----------
@@ -57,6 +59,7 @@ class CorrectedDataset:
                 classes=_lazy_labels(log),
                 class_names=log.class_names,
                 frames=tuple(frames),
+                instances=_lazy_ids(log),
                 ignored=_lazy_marks(log) if log.unreviewed_pixels() else None,
             )
             yield stack.with_class_order(self.class_names)
@@ -108,6 +111,21 @@ def _open_images(log: CorrectionLog) -> ImageStack:
 def _lazy_labels(log: CorrectionLog) -> da.Array:
     n_frames, *size = log.shape
     return frames_array(log.frame, n_frames, tuple(size), log.prediction.dtype)
+
+
+def _lazy_ids(log: CorrectionLog) -> da.Array | None:
+    """Ids (T, Y, X) of the objects of the corrected masks; None where a session keeps none."""
+    objects = open_objects(log)
+    if objects is None:
+        return None
+    known = objects
+
+    def read(frame: int) -> np.ndarray:
+        known.update(frame)
+        return frame_of(known.ids, frame)
+
+    n_frames, *size = log.shape
+    return frames_array(read, n_frames, tuple(size), np.dtype(np.uint32))
 
 
 def _lazy_marks(log: CorrectionLog) -> da.Array:

@@ -8,9 +8,10 @@ from typing import Self
 
 import numpy as np
 
-from rleseg_core.data.arrays import ArrayLike, check_same_shape, frame_of
+from rleseg_core.data.arrays import ArrayLike, check_same_shape, frame_of, frames_array
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.ids import IGNORED, IdMapping, IdOptions, IdReader, IdRules, ids_by_name
+from rleseg_core.data.labels import components
 from rleseg_core.data.pairs import open_pair
 from rleseg_core.data.stack import ImageStack, noted_class_names, noted_ids
 from rleseg_core.errors import DataError
@@ -197,6 +198,17 @@ class LabelledStack:
         if self.ignored is not None or self.reader.rules.options.ignore:
             objects[self.class_frame(frame) == IGNORED] = 0
         return objects
+
+    def with_pieces(self) -> "LabelledStack":
+        """The same with the connected pieces of each class as objects, found frame by frame."""
+        shape = tuple(self.images.shape[:3])
+        pieces = frames_array(
+            lambda frame: components(self.class_frame(frame)),
+            shape[0],
+            shape[1:],
+            np.dtype(np.int32),
+        )
+        return replace(self, instances=pieces)
 
     @cached_property
     def _objects(self) -> IdReader | None:

@@ -1,6 +1,7 @@
 """What a run learns from: labelled stacks by their role, split, checked and cut into windows."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +9,8 @@ import numpy as np
 from rleseg_core.checkpoints import ModelInfo, build_tokenizer
 from rleseg_core.checks import Rate, Share, check_fields
 from rleseg_core.data import LabelledStack, SampleBatch, SubsampleRule, grid_samples
-from rleseg_core.errors import TrainingError
+from rleseg_core.errors import DataWarning, TrainingError
+from rleseg_core.tokens import Scheme
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.ignoring import is_exact
 from rleseg_core.training.sampling import PatchSampler, SamplingOptions
@@ -99,6 +101,33 @@ class TrainingData:
             return self
         taught, held_out = split_frames(self.stacks, self.validation_share, n_frames)
         return replace(self, stacks=taught, validation=held_out)
+
+    def with_objects(self, info: ModelInfo) -> "TrainingData":
+        """The same data with objects in all stacks, if the model tells objects apart.
+
+        Where masks do not number them, connected pieces are taken for objects, with a
+        `DataWarning`.
+        """
+        every = [*self.stacks, *self.replay, *(self.validation or ())]
+        if Scheme.from_json(info.scheme).blocks != "instance" or all(
+            stack.instances is not None for stack in every
+        ):
+            return self
+        warnings.warn(
+            "the model tells objects apart, but masks do not number them: their connected pieces "
+            "are taken for objects, so those that touch are one; give masks that number them if "
+            "there are such",
+            DataWarning,
+            stacklevel=2,
+        )
+
+        def known(stacks: Iterable[LabelledStack]) -> list[LabelledStack]:
+            return [one if one.instances is not None else one.with_pieces() for one in stacks]
+
+        validation = None if self.validation is None else known(self.validation)
+        return replace(
+            self, stacks=known(self.stacks), replay=known(self.replay), validation=validation
+        )
 
     def sampler(self, info: ModelInfo, config: TrainConfig) -> PatchSampler:
         """The training batches of a model."""

@@ -191,7 +191,7 @@ def _run(
         kept = reports_until(run_dir, last.step, saved_run(last).report)
         info = replace(saved, path=info.path)
     info = replace(info, card={**info.card, "subsample_rule": config.subsample_rule})
-    data = data.split(info.window_spec.n_frames)
+    data = data.with_objects(info).split(info.window_spec.n_frames)
     if not resumed:
         info = _with_diameters(info, data)
     sampler = data.sampler(info, config)

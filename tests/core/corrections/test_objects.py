@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from rleseg_core.corrections import CorrectionLog
+from rleseg_core.corrections import CorrectedDataset, CorrectionLog
 from rleseg_core.corrections.objects import TABLE, keep_objects, open_objects
+from rleseg_core.data import ImageStack
+from rleseg_core.data.writers import write_labels
 from rleseg_core.objects import ObjectTable
 
 NAMES = ("ipsc", "dfc")
@@ -143,3 +145,34 @@ def test_written_table_has_what_was_corrected(log, objects):
     objects.write_table()
     table = ObjectTable.read_csv(log.folder / "corrected_objects.csv", NAMES)
     assert table.id.tolist() == [1, 2, 4, 5, 6]
+
+
+def test_objects_of_corrected_frames_teach(tmp_path, ids):
+    images = tmp_path / "images.tif"
+    write_labels(images, (ids > 0).astype(np.uint8) * 200)
+    classes = (ids > 0).astype(np.uint8)
+    stack = ImageStack.open(images)
+    with CorrectionLog.create(
+        tmp_path / "session", classes, class_names=NAMES, images=stack
+    ) as log:
+        list(keep_objects(log.folder, ids, ObjectTable.of(ids, classes, NAMES)))
+        correct(log, 1, slice(10, 13), slice(10, 14), 2)
+        log.accept(0)
+    (taught,) = CorrectedDataset([tmp_path / "session"])
+    assert taught.frames == (0, 1)
+    np.testing.assert_array_equal(taught.instance_frame(0), ids[0])  # they touch, and are two
+    found = taught.instance_frame(1)
+    assert len(np.unique(found)) == 4
+    np.testing.assert_array_equal(found > 0, taught.class_frame(1) > 0)
+
+
+def test_sessions_without_objects_teach_classes(tmp_path, ids):
+    images = tmp_path / "images.tif"
+    write_labels(images, (ids > 0).astype(np.uint8) * 200)
+    stack = ImageStack.open(images)
+    with CorrectionLog.create(
+        tmp_path / "session", (ids > 0).astype(np.uint8), class_names=NAMES, images=stack
+    ) as log:
+        log.accept(0)
+    (taught,) = CorrectedDataset([tmp_path / "session"])
+    assert taught.instances is None
