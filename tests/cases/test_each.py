@@ -50,6 +50,7 @@ def test_each_file_of_a_folder_gets_masks_of_its_size(run, images):
     code, out, err = run("images", "--each", "-o", "masks")
     assert code == 0, err
     assert "3 segmented (4 frames), 0 were done already, 0 failed" in out
+    assert "connected pieces of objects in 4 frames (ipsc" in out
     assert sorted(os.listdir("masks")) == files_of("a1", "a2", "b")
     assert LabelStack.open("masks/a2.tif").shape == (1, 48, 80)
     assert LabelStack.open("masks/b.tif").shape == (2, 64, 48)

@@ -1,5 +1,6 @@
 """``rleseg predict --each``: many images or stacks of any sizes, a file of masks for each."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from rleseg_core.cli.options import Reporting
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.data.formats.registry import plain_name, series_of, sources_in
 from rleseg_core.errors import DataError, RlesegError
+from rleseg_core.objects.paths import ENDING
 from rleseg_core.outputs import Output, check_outputs
 from rleseg_core.reports import product_of
 
@@ -58,12 +60,13 @@ def plan_each(stacks: Sequence[Path], folder: Path, pattern: str | None) -> list
     by_name: dict[str, Path] = {}
     for path in files:
         name = plain_name(path)
-        if name.casefold() in by_name:
-            raise DataError(
-                f"the masks of {by_name[name.casefold()]} and {path} would have the same name, "
-                f"{name}{SUFFIX}; segment them into two folders"
-            )
-        by_name[name.casefold()] = path
+        for written in (name, f"{name}{ENDING}"):  # masks, and ids of their objects
+            if written.casefold() in by_name:
+                raise DataError(
+                    f"masks or objects of {by_name[written.casefold()]} and {path} would have the "
+                    f"same name, {written}{SUFFIX}; segment them into two folders"
+                )
+        by_name |= dict.fromkeys((name.casefold(), f"{name}{ENDING}".casefold()), path)
     return [
         EachSource(source=path, target=folder / f"{plain_name(path)}{SUFFIX}") for path in files
     ]
@@ -128,10 +131,26 @@ def predict_each(
             f"{len(done)} segmented ({frames} frames), {len(skipped)} were done already, "
             f"{len(failed)} failed"
         )
+        if done:
+            print_line(objects_found(done))
     if failed:
         for path, why in failed.items():
             print_line(f"failed: {path}: {why}", err)
         raise DataError(f"{len(failed)} of {len(plan)} could not be segmented")
+
+
+def objects_found(done: "Sequence[PredictionSummary]") -> str:
+    """How many objects there are in all, such as "1,234 cells in 16 frames"."""
+    counts: Counter[str] = Counter()
+    for summary in done:
+        counts.update(summary.objects)
+    total, names = sum(summary.n_objects for summary in done), list(counts)
+    frames = sum(summary.frames for summary in done)
+    s, noun = "s" * (total != 1), "object" if len(names) > 1 else names[0]
+    what = f"connected piece{s} of {noun}s" if done[0].are_pieces else f"{noun}{s}"
+    each = ", ".join(f"{name} {n:,}" for name, n in counts.items())
+    text = f"{total:,} {what} in {frames:,} frame{'s' * (frames != 1)}"
+    return f"{text} ({each})" if len(names) > 1 else text
 
 
 def _check_done(target: Path) -> None:

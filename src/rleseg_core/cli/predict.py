@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from rleseg_core.cli.console import err, print_json, print_line, progress_bar
+from rleseg_core.cli.each import objects_found, plan_each, predict_each
 from rleseg_core.cli.greys import GreyValues
 from rleseg_core.cli.options import FLAT, POSITIVE, Device, ImageSize, Reporting
 from rleseg_core.cli.overwriting import Overwriting
@@ -18,7 +19,6 @@ from rleseg_core.reports import product_of
 
 if TYPE_CHECKING:
     from rleseg_core.inference.options import PredictOptions
-    from rleseg_core.inference.output import PredictionSummary
 
 SPEED = Group("Speed", sort_key=50)
 
@@ -143,17 +143,7 @@ def predict(
             f"{summary.frames} frames, {summary.windows} windows, {summary.tokens} tokens "
             f"({summary.tokens_per_s:.0f}/s) in {summary.seconds:.1f} s: {options.output}"
         )
-        print_line(objects_found(summary))
-
-
-def objects_found(summary: "PredictionSummary") -> str:
-    """How many objects were found, such as "1,234 cells in 16 frames"."""
-    names, s = list(summary.objects), "s" * (summary.n_objects != 1)
-    noun = "object" if len(names) > 1 else names[0]
-    what = f"connected piece{s} of {noun}s" if summary.are_pieces else f"{noun}{s}"
-    frames = "1 frame" if summary.frames == 1 else f"{summary.frames:,} frames"
-    each = ", ".join(f"{name} {n:,}" for name, n in summary.objects.items())
-    return f"{summary.n_objects:,} {what} in {frames}" + (f" ({each})" if len(names) > 1 else "")
+        print_line(objects_found([summary]))
 
 
 def _options(options: PredictArguments) -> "PredictOptions":
@@ -196,7 +186,6 @@ def _predict_each(
     DataError
         If options are given that mean nothing then, or some could not be segmented.
     """
-    from rleseg_core.cli.each import plan_each, predict_each
     from rleseg_core.inference import Segmenter
 
     if options.frames is not None or options.update:

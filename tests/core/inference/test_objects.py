@@ -6,7 +6,7 @@ from scipy.optimize import linear_sum_assignment
 from yaozarrs import validate_zarr_store
 
 from rleseg_core.checkpoints import build_model, new_model
-from rleseg_core.cli.predict import objects_found
+from rleseg_core.cli.each import objects_found
 from rleseg_core.data import ImageStack, LabelReader, LabelStack, subsample_labels
 from rleseg_core.data.labels import components
 from rleseg_core.data.writers import write_labels
@@ -437,6 +437,6 @@ def test_pieces_are_said_to_be_such(semantic, monkeypatch, tmp_path):
     _, _, table = written(tmp_path / "m.tif")
     assert summary.are_pieces
     assert set(table.state) == {"pieces"}
-    assert objects_found(summary).startswith(
+    assert objects_found([summary, summary]).startswith(
         f"{len(table)} connected pieces of objects in 2 frames"
     )
