@@ -438,5 +438,5 @@ def test_pieces_are_said_to_be_such(semantic, monkeypatch, tmp_path):
     assert summary.are_pieces
     assert set(table.state) == {"pieces"}
     assert objects_found([summary, summary]).startswith(
-        f"{len(table)} connected pieces of objects in 2 frames"
+        f"{2 * len(table)} connected pieces of objects in 4 frames"
     )
