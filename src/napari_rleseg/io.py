@@ -16,7 +16,7 @@ from napari.types import LayerData
 from napari_rleseg.calibration import NOTES, check_upright, layer_notes, metadata_of
 from napari_rleseg.layers import image_data, labels_attributes
 from napari_rleseg.object_colours import object_colormap
-from napari_rleseg.object_files import MASKS, ObjectFiles, load_objects
+from napari_rleseg.object_files import MASKS, ObjectFiles, load_objects, objects_of
 from napari_rleseg.objects import object_features, objects_attributes, objects_name
 from napari_rleseg.overwriting import check_save
 from rleseg_core.corrections import CorrectionLog, with_marks
@@ -146,7 +146,15 @@ def read_zarr(path: str) -> list[LayerData]:
     """
     folder = Path(path)
     if holds_labels(folder):
-        return [_labels_data(one) for one in (folder, *labels_in(folder))]
+        masks, others = _labels_data(folder), labels_in(folder)
+        found = objects_of(folder)
+        if found is None:
+            return [masks, *map(_labels_data, others)]
+        known = LabelStack.open(folder).metadata
+        name = str(masks[1]["name"])
+        objects = _objects_data(found.ids, found.table, found.path, name, known)
+        others = [one for one in others if one != found.path]
+        return [masks, objects, *map(_labels_data, others)]
     stack = ImageStack.open(folder)
     return [image_data(stack, stack.metadata), *map(_labels_data, labels_in(folder))]
 

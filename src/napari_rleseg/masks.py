@@ -10,6 +10,7 @@ from pathlib import Path
 import dask.array as da
 import numpy as np
 
+from napari_rleseg.object_files import KnownObjects, objects_of
 from rleseg_core.data import IdOptions, LabelStack
 from rleseg_core.data.arrays import frames_array
 from rleseg_core.data.formats.base import ReadOptions
@@ -38,6 +39,8 @@ class OpenedMasks:
         Whether the numbers are the class ids as they are.
     ignores : bool
         Whether there are pixels that do not count.
+    objects : KnownObjects or None
+        Objects that were written beside them.
     """
 
     stack: LabelStack
@@ -46,6 +49,7 @@ class OpenedMasks:
     told: str
     is_plain: bool
     ignores: bool
+    objects: KnownObjects | None = None
 
 
 @dataclass(frozen=True)
@@ -128,4 +132,5 @@ def open_masks(
         told=told,
         is_plain=is_plain and is_whole,
         ignores=bool(set(rules.options.ignore or ()) & set(counting.counts)),
+        objects=objects_of(Path(path)) if is_whole else None,
     )

@@ -3,6 +3,7 @@
 Knows neither Qt nor napari.
 """
 
+import warnings
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +13,17 @@ from typing import Self
 import numpy as np
 import zarr
 
+from rleseg_core.data import LabelStack
 from rleseg_core.data.arrays import ArrayLike, frame_of
 from rleseg_core.data.formats.ngff import RECORD
 from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.data.labels import components
 from rleseg_core.data.metadata import UNKNOWN, StackMetadata
-from rleseg_core.errors import DataError, RlesegError
+from rleseg_core.errors import DataError, DataWarning, RlesegError
 from rleseg_core.files import whole_file
 from rleseg_core.objects import ObjectTable
+from rleseg_core.objects.opening import open_objects
+from rleseg_core.objects.paths import ResultPaths
 from rleseg_core.objects.table import ObjectState
 
 MASKS = "segmentation"
@@ -73,6 +77,41 @@ class ObjectFiles:
         """Write the table beside the ids."""
         with whole_file(self.table) as temporary:
             table.write_to(temporary, metadata)
+
+
+@dataclass(frozen=True)
+class KnownObjects:
+    """Objects that were written beside masks.
+
+    Parameters
+    ----------
+    ids : (T, Y, X) integer dask array
+        Their ids.
+    table : ObjectTable
+        What is known of them.
+    path : Path
+        File or folder of the ids.
+    """
+
+    ids: ArrayLike
+    table: ObjectTable
+    path: Path
+
+
+def objects_of(masks: Path) -> KnownObjects | None:
+    """Objects that ``rleseg predict`` wrote beside masks; None without any that can be read."""
+    try:
+        paths = ResultPaths.of(masks)
+        if not (paths.ids.exists() and paths.table.is_file()):
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # what they are is shown
+            found = open_objects(masks)
+    except (RlesegError, OSError):
+        return None
+    if found.table is None or not isinstance(found.ids, LabelStack):
+        return None
+    return KnownObjects(found.ids.data, found.table, paths.ids)
 
 
 class ObjectWriter:

@@ -9,7 +9,7 @@ from napari.utils.interactions import mouse_move_callbacks, mouse_press_callback
 from napari.utils.interactions import mouse_release_callbacks as release
 from qtpy.QtCore import Qt
 
-from napari_rleseg.io import read_session, write_masks
+from napari_rleseg.io import read_session, read_zarr, write_masks
 from napari_rleseg.layers import show_labels
 from napari_rleseg.object_colours import CHOSEN_COLOUR, object_colormap
 from napari_rleseg.object_files import ObjectFiles
@@ -24,9 +24,11 @@ from napari_rleseg.widgets.load import LoadWidget
 from napari_rleseg.widgets.object_table import COLUMNS
 from napari_rleseg.widgets.objects import ObjectsPanel
 from napari_rleseg.widgets.segment import CURRENT, SegmentWidget
-from rleseg_core.data import LabelStack
+from rleseg_core import product_of
+from rleseg_core.data import ImageStack, LabelStack
 from rleseg_core.data.colours import as_rgb, class_colour
 from rleseg_core.evaluation.instances import components
+from rleseg_core.inference import Segmenter, predict_to_file
 from rleseg_core.objects import ObjectTable
 
 pytestmark = pytest.mark.gui
@@ -196,6 +198,36 @@ def test_layer_of_objects_is_saved_as_ids(shown, tmp_path):
     write_masks(str(tmp_path / "objects.tif"), data, attributes)
     saved = LabelStack.open(tmp_path / "objects.tif")
     np.testing.assert_array_equal(np.asarray(saved.data), grid_of_objects())
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
+def test_objects_that_the_command_line_wrote_are_shown_with_their_masks(
+    session, cells, tiny_model, qtbot, tmp_path, name
+):
+    stack = ImageStack.from_array(cells.images)
+    segmenter = Segmenter.from_checkpoint(tiny_model.path, "cpu")
+    product_of(predict_to_file(segmenter, stack, tmp_path / name))
+    load, panel = LoadWidget(session), ObjectsPanel(session)
+    for widget in (load, panel):
+        qtbot.addWidget(widget)
+    with qtbot.waitSignal(load.loaded):
+        load.open_masks(tmp_path / name)
+    table = session.objects.table
+    ids = np.asarray(session.objects.layer.data)
+    assert len(table)
+    assert sorted(table.id.tolist()) == np.unique(ids[ids > 0]).tolist()
+    assert session.objects.masks in session.viewer.layers
+    assert panel.counts.text(2, 2) == str(len(table))
+
+
+def test_zarr_is_opened_with_its_objects_and_their_table(cells, tiny_model, tmp_path):
+    stack = ImageStack.from_array(cells.images)
+    segmenter = Segmenter.from_checkpoint(tiny_model.path, "cpu")
+    product_of(predict_to_file(segmenter, stack, tmp_path / "out.zarr"))
+    masks, objects = read_zarr(str(tmp_path / "out.zarr"))
+    assert masks[1]["name"] != objects[1]["name"]
+    ids = np.asarray(objects[0])
+    assert sorted(objects[1]["features"]["index"]) == np.unique(ids[ids > 0]).tolist()
 
 
 def test_objects_come_back_with_their_session(segment, session, qtbot):

@@ -20,9 +20,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rleseg.jobs import show_failure
-from napari_rleseg.layers import notes, provenance_of, show_image, show_labels
+from napari_rleseg.layers import notes, provenance_of, show_image, show_labels, stack_shape
 from napari_rleseg.masks import OpenedMasks, UnclearMasks
-from napari_rleseg.objects import prepare
+from napari_rleseg.object_files import KnownObjects
+from napari_rleseg.objects import objects_layer, prepare
 from napari_rleseg.session import Session, sessions_folder
 from napari_rleseg.shown import shown, without_options
 from napari_rleseg.widgets.controls import form_layout, text_label
@@ -175,6 +176,7 @@ class LoadWidget(QWidget):
             metadata=stack.metadata,
         )
         notes(layer)["ignores"] = masks.ignores
+        _show_known(self._session, layer, masks.objects)
         what = "\n".join([printable(masks.told), *stack.notes])
         self._report(layer, stack.shape, what, str(stack.path or ""))
 
@@ -237,6 +239,13 @@ class LoadWidget(QWidget):
         layout.addWidget(self.busy)
         layout.addWidget(self.info)
         layout.addStretch()
+
+
+def _show_known(session: Session, masks: Labels, found: KnownObjects | None) -> None:
+    """Show the objects that were written beside masks, if they fit."""
+    if found is not None and tuple(found.ids.shape) == stack_shape(masks):
+        layer = objects_layer(found.ids, masks, found.path)
+        session.objects.show(layer, masks, found.table)
 
 
 def _take_size(session: Session, made: dict[str, object]) -> None:
