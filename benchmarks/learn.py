@@ -4,6 +4,7 @@
     python -m benchmarks.learn rival --data bacteria --only ours --json ours.json
     python -m benchmarks.learn table ours.json unet.json unet-watershed.json cellpose.json
     python -m benchmarks.learn score runs/learn/usiigaci-0/model.safetensors
+    python -m benchmarks.learn drafts runs/learn/bacteria-0/model.safetensors --data bacteria
     python -m benchmarks.learn ablate --data usiigaci --options baseline,table-starts --jobs 2
     python -m benchmarks.learn step --device cuda
 
@@ -27,6 +28,7 @@ from benchmarks import report
 from benchmarks.learn_ablate import Trial, ablate, ablation_table
 from benchmarks.learn_cellpose import CellposeContender
 from benchmarks.learn_data import DATA, Fields, load_fields
+from benchmarks.learn_drafts import decode_in_all_ways, drafts_table
 from benchmarks.learn_recipe import (
     CHANGES,
     CellposeRecipe,
@@ -149,6 +151,16 @@ def rescore(arguments: argparse.Namespace) -> None:
         for path in arguments.files
     }
     print(rival_table(results, {name: name for name in results}))
+
+
+def drafts(arguments: argparse.Namespace) -> None:
+    """Decode a model of objects with and without drafts, and score what comes out."""
+    fields = load_fields(arguments.data, arguments.data_dir)
+    rows = decode_in_all_ways(arguments.model, fields, arguments.part, arguments.device)
+    where = machine(torch.device(arguments.device), arguments)
+    print(", ".join(f"{key} {value}" for key, value in where.items()))
+    print(f"\n{drafts_table(rows)}")
+    write_json(arguments.json, {"where": where, "rows": [asdict(row) for row in rows]})
 
 
 def table(arguments: argparse.Namespace) -> None:
@@ -307,6 +319,10 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     command = commands.add_parser("score", parents=[common], help=rescore.__doc__)
     command.add_argument("files", type=Path, nargs="+")
     command.set_defaults(call=rescore)
+    command = commands.add_parser("drafts", parents=[common], help=drafts.__doc__)
+    command.add_argument("model", type=Path)
+    command.add_argument("--part", choices=PARTS, default="validation")
+    command.set_defaults(call=drafts)
     command = commands.add_parser("ablate", parents=[common, timed], help=ablation.__doc__)
     command.add_argument("--options", default=",".join(CHANGES))
     command.add_argument("--seeds", default="0,1,2")

@@ -16,7 +16,7 @@ from benchmarks.learn_data import Fields
 from benchmarks.learn_recipe import Recipe
 from benchmarks.learn_score import Predict, Segmented, with_pieces
 from rleseg_core.data import ImageStack
-from rleseg_core.inference import Segmenter, StitchRule
+from rleseg_core.inference import Segmentation, Segmenter, StitchRule
 from rleseg_core.reports import product_of
 from rleseg_core.training import Trainer
 
@@ -216,9 +216,16 @@ def segmented(model: Path, stitch: StitchRule, device: torch.device, smallest: i
         found = product_of(segmenter.segment(stack, frames=[frame], stitch=stitch))
         if (found.table.state == "pieces").any():
             return with_pieces(found.classes[frame], smallest)
-        return Segmented(found.classes[frame], found.objects[frame])
+        return large_objects(found, frame, smallest)
 
     return predict
+
+
+def large_objects(found: Segmentation, frame: int, smallest: int) -> Segmented:
+    """Classes and ids (Y, X) of a frame, without objects of fewer pixels than that."""
+    ids = np.asarray(found.objects[frame]).astype(np.int64)
+    areas = np.bincount(ids.ravel())
+    return Segmented(np.asarray(found.classes[frame]), np.where(areas[ids] >= smallest, ids, 0))
 
 
 def count(net: nn.Module) -> int:

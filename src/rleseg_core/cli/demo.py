@@ -65,7 +65,7 @@ class DemoOptions:
     """
 
     folder: Annotated[Path, Parameter(name="--out")] = Path("demo")
-    model: Annotated[str, Parameter(alias="-m")] = "demo"
+    model: Annotated[str, Parameter(alias="-m")] = "demo-objects"
     frames: Annotated[int, POSITIVE] = 16
     side: Annotated[int, within(Within(64, 2**14))] = 256
     seed: int = SEED
@@ -116,6 +116,7 @@ def _write_results(folder: Path, options: DemoOptions, quiet: bool) -> dict[str,
     from rleseg_core.data.formats.zarr_writing import open_written
     from rleseg_core.data.writers import write_labels
     from rleseg_core.inference import Segmenter
+    from rleseg_core.objects.paths import ResultPaths
 
     size = (options.side, options.side)
     segmenter = Segmenter.from_checkpoint(options.model, options.device)
@@ -127,7 +128,8 @@ def _write_results(folder: Path, options: DemoOptions, quiet: bool) -> dict[str,
     masks, metadata = open_written(folder / "masks.zarr")
     labels = np.asarray(masks[:])
     write_labels(folder / "masks.tif", labels, metadata=metadata)
-    _draw(folder, sequence.images, labels)
+    ids = np.asarray(open_written(ResultPaths.of(folder / "masks.zarr").ids)[0][:])
+    _draw(folder, sequence.images, labels, ids)
     if longest is not None:
         _animate(folder, segmenter, stack, longest)
     names = segmenter.class_names
@@ -140,6 +142,10 @@ def _write_results(folder: Path, options: DemoOptions, quiet: bool) -> dict[str,
         "seconds": round(run.seconds, 2),
         "dice": {row.name: plain_number(row.dice) for row in scores.classes},
         "mean_dice": plain_number(scores.mean_dice),
+        "ap50": plain_number(_precision(sequence.instances, ids)),
+        "n_objects": run.n_objects,
+        "objects": run.objects,
+        "n_true_objects": len(np.unique(sequence.instances[sequence.instances > 0])),
         "device": run.device,
         "model": segmenter.info.name,
         "seed": options.seed,
@@ -173,12 +179,20 @@ def _segment(
         return product_of(run, keep_longest), longest
 
 
-def _draw(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write overlay.png: the masks over four of the frames."""
+def _precision(truth: np.ndarray, ids: np.ndarray) -> float:
+    """Average precision of the objects (T, Y, X) of all frames, at an IoU of 0.5."""
+    from rleseg_core.evaluation.instances import instance_scores, match_counts
+
+    pairs = zip(truth, ids.astype(np.int64), strict=True)
+    return instance_scores(np.sum([match_counts(*pair) for pair in pairs], axis=0)).ap50
+
+
+def _draw(folder: Path, images: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
+    """Write overlay.png: the masks over four of the frames, each object outlined and numbered."""
     from rleseg_core.drawing.overlay import save_overlay
 
     shown = np.unique(np.linspace(0, len(images) - 1, 4).astype(int)).tolist()
-    save_overlay(folder / "overlay.png", images, labels, shown)
+    save_overlay(folder / "overlay.png", images, labels, shown, ids=ids)
 
 
 def _animate(
@@ -198,10 +212,12 @@ def _table(summary: dict[str, object]) -> LiteralTable:
     dice = summary["dice"]
     assert isinstance(dice, dict)
     table = LiteralTable(
-        "frames", "windows", "tokens", "tokens/s", "seconds", *(f"Dice {name}" for name in dice)
-    )
-    keys = ("frames", "windows", "tokens", "tokens_per_s", "seconds")
-    numbers = (f"{math.nan if value is None else value:.3f}" for value in dice.values())
+        "frames", "cells", "true", "tokens", "tokens/s", "seconds",
+        *(f"Dice {name}" for name in dice), "AP50",
+    )  # fmt: skip
+    keys = ("frames", "n_objects", "n_true_objects", "tokens", "tokens_per_s", "seconds")
+    scores = (*dice.values(), summary["ap50"])
+    numbers = (f"{math.nan if value is None else value:.3f}" for value in scores)
     table.add_row(*(str(summary[key]) for key in keys), *numbers)
     return table
 
