@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+from rleseg_core.checks import Within
 from rleseg_core.cli.console import err, print_json, print_line, progress_bar
 from rleseg_core.cli.each import objects_found, plan_each, predict_each
 from rleseg_core.cli.greys import GreyValues
-from rleseg_core.cli.options import FLAT, POSITIVE, Device, ImageSize, Reporting
+from rleseg_core.cli.options import FLAT, POSITIVE, Device, ImageSize, Reporting, within
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenReading
 from rleseg_core.cli.values import diameter_of, frames_of
@@ -52,11 +53,15 @@ class PredictArguments:
         own size does not fit.
     batch_size : int or None
         Windows that are decoded at once.
-    draft : {'none', 'frame', 'dense'}
+    draft : {'auto', 'none', 'frame', 'dense'}
         What guesses tokens that the model then checks: nothing, the frame before, or the dense
-        head. The masks stay the same and take fewer passes.
+        heads. The masks stay the same and take fewer passes. Auto: the dense heads, with
+        --leniency, for models that tell objects apart with them; nothing for others.
+    leniency : float
+        With --draft auto, a token of the draft stays unless another is e to this power times as
+        probable; with 0 the tokens alone decide.
     preview : bool
-        Take the masks of the dense head, without tokens: much faster and less exact.
+        Take what the dense heads see, without tokens: much faster and less exact.
     """
 
     output: Annotated[
@@ -74,7 +79,8 @@ class PredictArguments:
     batch_size: Annotated[
         int | None, POSITIVE, Parameter(group=SPEED, show_default="as many as fit")
     ] = None
-    draft: Annotated[Literal["none", "frame", "dense"], Parameter(group=SPEED)] = "none"
+    draft: Annotated[Literal["auto", "none", "frame", "dense"], Parameter(group=SPEED)] = "auto"
+    leniency: Annotated[float, within(Within(0))] = 4.0
     preview: Annotated[bool, Parameter(group=SPEED, negative="--no-preview")] = False
     device: Annotated[Device, Parameter(group=SPEED)] = "auto"
     update: bool = False
@@ -168,6 +174,7 @@ def _options(options: PredictArguments) -> "PredictOptions":
         invert=options.greys.invert,
         contrast=options.greys.limits,
         draft=options.draft,
+        leniency=options.leniency,
         preview=options.preview,
     )
 

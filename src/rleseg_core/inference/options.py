@@ -12,7 +12,7 @@ from rleseg_core.normalisation import Contrast
 from rleseg_core.spec import ImageSide
 
 DraftSource = Literal["none", "frame", "dense"]
-LENIENCY = 2.0
+LENIENCY = 4.0
 """Of drafts of objects; see `PredictOptions`."""
 
 

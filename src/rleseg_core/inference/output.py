@@ -239,6 +239,7 @@ def _record(
         diameter=scale.diameter,
         grey_values=spec.normalisation.summary,
         draft=options.draft,
+        leniency=options.leniency,
         preview=options.preview,
         device=str(segmenter.device),
     )
