@@ -6,7 +6,9 @@ from pathlib import Path
 import napari
 from napari.viewer import Viewer
 
-from napari_rleseg.layers import show_image, show_labels
+from napari_rleseg.layers import show_image, show_labels, stack_shape
+from napari_rleseg.object_files import objects_of
+from napari_rleseg.objects import objects_layer
 from napari_rleseg.session import Session
 from rleseg_core.data import ImageStack
 from rleseg_core.data.formats.zarr_writing import open_written
@@ -45,9 +47,14 @@ def open_viewer(
                 path=masks,
                 provenance=metadata.provenance,
             )
+            found = objects_of(masks)
+            if found is not None and tuple(found.ids.shape) == stack_shape(session.result):
+                objects = objects_layer(found.ids, session.result, found.path)
+                session.objects.show(objects, session.result, found.table)
+                workbench.segment.objects.numbers.setChecked(True)
         viewer.dims.set_current_step(0, 0)
         viewer.reset_view()
-        workbench.show_tab("Segment" if masks is None else "Animate")
+        workbench.show_tab("Segment")
     return viewer
 
 

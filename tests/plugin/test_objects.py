@@ -390,6 +390,23 @@ def test_outlines_can_be_filled(panel, shown):
     assert shown.layer.contour > 0
 
 
+def test_numbers_are_those_of_the_frame_that_is_shown(panel, session, shown):
+    session.viewer.dims.set_current_step(0, 1)
+    panel.numbers.click()
+    numbers = session.viewer.layers["numbers"]
+    assert sorted(numbers.text.values.tolist()) == ["10", "11", "12", "7", "8", "9"]
+    assert numbers.data[:, 0].tolist() == [1] * 6
+    assert tuple(numbers.data[0, 1:]) == (15.5, 13.5)
+    assert tuple(numbers.scale) == tuple(shown.layer.scale)
+    session.viewer.dims.set_current_step(0, 2)
+    assert sorted(map(int, numbers.text.values)) == [13, 14, 15, 16, 17, 18]
+    shown.replace([2], shown.table.in_frames([2]).select(np.array([1])))
+    assert numbers.text.values.tolist() == ["14"]
+    panel.numbers.click()
+    assert not numbers.visible
+    assert session.viewer.layers.selection.active is not numbers
+
+
 def test_very_large_frames_are_filled_at_first(session, cells):
     side = int(MANY_PIXELS**0.5) + 1
     ids = np.broadcast_to(np.zeros(1, np.uint32), (1, side, side))

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rleseg.object_colours import SCALE, confidence_range
+from napari_rleseg.object_numbers import ObjectNumbers
 from napari_rleseg.piece_finding import PieceFinding
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
@@ -58,6 +59,9 @@ class ObjectsPanel(QWidget):
         self.colouring.addItem("confidence", "confidence")
         self.outlines = QCheckBox("Outlines")
         self.outlines.setToolTip("Show the outlines of the objects instead of their areas")
+        self.numbers = QCheckBox("Numbers")
+        self.numbers.setToolTip("Write the id on each object of the frame that is shown")
+        self._written = ObjectNumbers(session.viewer, session.objects)
         self.legend = ConfidenceLegend()
         self.counts = ObjectCounts(session.objects, session.viewer.dims)
         self.table = ObjectTableView(session.objects, session.viewer.dims)
@@ -71,7 +75,10 @@ class ObjectsPanel(QWidget):
         listen(session.result_changed, self._show, self)
         self.colouring.activated.connect(self._choose_colouring)
         self.outlines.clicked.connect(self._choose_outlines)
+        self.numbers.toggled.connect(self._choose_numbers)
         listen(session.objects.changed, self._show, self)
+        for event in (session.objects.changed, session.viewer.dims.events.current_step):
+            listen(event, self._written.update, self)
         listen(session.objects.coloured, self._show_colours, self)
         listen(session.objects.chosen, self._show_chosen, self)
         self._show()
@@ -83,10 +90,14 @@ class ObjectsPanel(QWidget):
         line = QHBoxLayout()
         line.addWidget(QLabel("Colour by"))
         line.addWidget(self.colouring, 1)
-        line.addWidget(self.outlines)
+        ticks = QHBoxLayout()
+        ticks.addWidget(self.outlines)
+        ticks.addWidget(self.numbers)
+        ticks.addStretch()
         column.addWidget(self.counts)
         column.addWidget(self.kind)
         column.addLayout(line)
+        column.addLayout(ticks)
         for part in (self.legend, self.table, self.about, self.export):
             column.addWidget(part)
         layout = QVBoxLayout(self)
@@ -96,6 +107,9 @@ class ObjectsPanel(QWidget):
 
     def _choose_colouring(self, _: int) -> None:
         self._objects.colouring = self.colouring.currentData()
+
+    def _choose_numbers(self, on: bool) -> None:
+        self._written.on = on
 
     def _choose_outlines(self, on: bool) -> None:
         self._objects.outlined = on
