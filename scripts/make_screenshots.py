@@ -122,14 +122,16 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
 
 
 def photograph_objects(camera: Photographer, bench) -> None:
-    """The objects of a frame with the largest one chosen, without the masks."""
+    """The objects of a frame, numbered, with the largest one chosen, without the masks."""
     session, objects = bench.session, bench.session.objects
     camera.viewer.dims.set_current_step(0, 3)
     rows = objects.table.in_frames([3])
     session.result.visible = False
+    bench.segment.objects.numbers.click()
     objects.choose(int(rows.id[rows.area.argmax()]))
     camera.take("objects.png")
     objects.choose(0)
+    bench.segment.objects.numbers.click()
     session.result.visible = True
 
 

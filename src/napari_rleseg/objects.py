@@ -206,13 +206,16 @@ class ObjectView:
         if self.layer is None:
             return
         masks = self.masks
-        self.layer.colormap = object_colormap(
+        colours = object_colormap(
             self.table,
             self._colouring,
             metadata=noted_metadata(masks if masks is not None else self.layer),
             chosen=self._chosen,
             frame=self.frame,
         )
+        colours.use_selection = self.layer.show_selected_label  # napari keeps it in the old one
+        colours.selection = self.layer.selected_label
+        self.layer.colormap = colours
         self.coloured.emit()
 
     def _show_frame_colours(self, _: object = None) -> None:

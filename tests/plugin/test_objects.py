@@ -432,6 +432,15 @@ def test_outlines_are_as_wide_as_wanted_between_objects_too(width):
     np.testing.assert_array_equal(row, expected)
 
 
+def test_only_the_chosen_object_is_shown_if_napari_is_told_so(panel, shown):
+    shown.choose(3)
+    shown.layer.show_selected_label = True
+    shown.choose(4)
+    choose(panel.colouring, "class")
+    assert shown.layer.colormap.map(np.uint32(3))[3] == 0
+    assert shown.layer.colormap.map(np.uint32(4))[3] == 1
+
+
 def test_layer_shows_outlines(shown):
     view = shown.layer._slice.image.view
     assert view[10, 8] != 0
