@@ -6,6 +6,7 @@ the frame is parted into objects once. So objects that a window's border cuts ar
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,8 +24,16 @@ _SMALLEST = 0.1  # of the area of a typical object: smaller ones are none
 Encode = Callable[[Sequence[Window]], Memory]
 
 
+class _Seen(NamedTuple):
+    """What the heads see in a frame, in resized pixels."""
+
+    ids: np.ndarray  # (y, x) int32
+    classes: np.ndarray  # (n + 1,) uint8, of each id
+    foreground: np.ndarray  # (y, x) float32, log odds that a pixel belongs to an object
+
+
 class FrameObjects:
-    """The objects of frames, one frame at a time, cut to windows.
+    """The objects of whole frames, cut to windows. Frames are kept until they are released.
 
     Parameters
     ----------
@@ -38,6 +47,13 @@ class FrameObjects:
         Of the windows and their masks.
     diameter : float or None
         Of typical objects, in resized pixels.
+
+    Attributes
+    ----------
+    batch_size : int
+        Windows that are looked at together.
+    step : int
+        Resized pixels from one mask pixel to the next.
     """
 
     def __init__(
@@ -53,33 +69,46 @@ class FrameObjects:
         self._spec, self._mask_size = spec, mask_spec.size
         self._offsets = model.config.pointer.affinities
         self._size = tuple(max(side, spec.patch) for side in resized_shape(shape, spec))
-        self._step = spec.patch // mask_spec.size[0]
+        self.step = spec.patch // mask_spec.size[0]
         area = np.pi / 4 * diameter**2 if diameter else 0.0
-        self._smallest = max(self._step**2, round(_SMALLEST * area))
-        self._frame: int | None = None
-        self._ids = np.zeros(self._size, np.int32)
-        self._classes = np.zeros(1, np.uint8)
+        self._smallest = max(self.step**2, round(_SMALLEST * area))
+        self.batch_size = 1
+        self._frames: dict[int, _Seen] = {}
         self._windows = plan_windows((1, *shape[1:3]), spec)
 
-    def guess(self, window: Window, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    def guess(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Classes (1, S, S) uint8 and ids (1, S, S) int32 of a window, in mask pixels."""
-        if window.frames[0] != self._frame:
-            self._look(window.frames[0], batch_size)
-        ids = self._ids[slice(*window.rows), slice(*window.cols)]
+        seen = self._seen(window.frames[0])
+        ids = seen.ids[slice(*window.rows), slice(*window.cols)]
         ids = subsample_labels(ids[None], self._mask_size)
-        return self._classes[ids], ids
+        return seen.classes[ids], ids
 
-    def _look(self, frame: int, batch_size: int) -> None:
+    def foreground(self, window: Window) -> np.ndarray:
+        """Log odds (P, P) float32 that the pixels of a window belong to some object."""
+        seen = self._seen(window.frames[0])
+        return seen.foreground[slice(*window.rows), slice(*window.cols)]
+
+    def release_before(self, frame: int) -> None:
+        """Forget all frames before this one."""
+        for done in [kept for kept in self._frames if kept < frame]:
+            del self._frames[done]
+
+    def _seen(self, frame: int) -> _Seen:
+        found = self._frames.get(frame)
+        if found is None:
+            found = self._frames[frame] = self._look(frame)
+        return found
+
+    def _look(self, frame: int) -> _Seen:
         """Find the objects of a frame."""
-        logits = self._averaged(frame, batch_size)
+        logits = self._averaged(frame, self.batch_size)
         n_classes = len(logits) - len(self._offsets)
         of_classes, affinities = logits[:n_classes], logits[n_classes:]
-        foreground = of_classes.argmax(axis=0) > 0
-        self._ids = partition(
-            foreground, affinities, self._offsets, step=self._step, smallest=self._smallest
+        foreground = of_classes[1:].max(axis=0) - of_classes[0]
+        ids = partition(
+            foreground > 0, affinities, self._offsets, step=self.step, smallest=self._smallest
         )
-        self._classes = _classes_of(self._ids, of_classes)
-        self._frame = frame
+        return _Seen(ids, _classes_of(ids, of_classes), foreground)
 
     def _averaged(self, frame: int, batch_size: int) -> np.ndarray:
         """What the heads say of each resized pixel of a frame, (C + 1 + K, y, x) float32."""

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from rleseg_core.data import Window, upsample_labels
+from rleseg_core.data import Window, WindowReader, upsample_labels
 from rleseg_core.data.upsampling import FinePixels, upsample_ids
-from rleseg_core.data.windows import resized_shape
+from rleseg_core.data.windows import resize_image, resized_shape
 from rleseg_core.spec import WindowSpec
 
 
@@ -104,3 +104,30 @@ def ids_in_source(
         )
     ]
     return rows, cols, upsample_ids(ids, fine[0], fine[1])
+
+
+def foreground_in_source(
+    log_odds: np.ndarray, window: Window, reader: WindowReader
+) -> tuple[np.ndarray, float]:
+    """Log odds of foreground at the resolution of the source, and how far a mask pixel reaches.
+
+    Parameters
+    ----------
+    log_odds : (P, P) float32
+        Of the pixels of a window.
+    window : Window
+        The window.
+    reader : WindowReader
+        It knows the frames, and how they are resized.
+
+    Returns
+    -------
+    (h, w) float32
+        Log odds there, interpolated.
+    float
+        Source pixels in one resized pixel.
+    """
+    rows, cols, covered = source_rectangle(window, reader.shape, reader.spec)
+    size = (rows.stop - rows.start, cols.stop - cols.start)
+    inside = np.ascontiguousarray(log_odds[: covered[0], : covered[1]], np.float32)
+    return resize_image(inside[..., None], size)[..., 0], size[0] / max(covered[0], 1)

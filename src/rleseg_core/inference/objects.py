@@ -9,14 +9,18 @@ from rleseg_core.data.labels import components
 from rleseg_core.decoding import DecodedSequence
 from rleseg_core.inference.arrays import ResultArrays
 from rleseg_core.inference.confidence import object_confidences
+from rleseg_core.inference.dense_objects import FrameObjects
 from rleseg_core.inference.frames import OpenFrames
-from rleseg_core.inference.geometry import ids_in_source, masks_in_source
+from rleseg_core.inference.geometry import foreground_in_source, ids_in_source, masks_in_source
 from rleseg_core.inference.stitch import Stitcher, StitchRule
 from rleseg_core.objects import ObjectTable
 from rleseg_core.objects.joining import FrameJoiner, ObjectParts, OwnerRule
 from rleseg_core.objects.measuring import class_of_each, measure_frame
+from rleseg_core.objects.refining import refined
 from rleseg_core.tokens import Tokenizer
 from rleseg_core.tokens.results import Decoded
+
+_REACH = 1.0  # mask pixels from an outline within which the dense heads decide on it
 
 
 class Painted(NamedTuple):
@@ -41,11 +45,15 @@ class Painter(Protocol):
 
 
 def painter(
-    tokenizer: Tokenizer, class_names: tuple[str, ...], outputs: ResultArrays, rule: StitchRule
+    tokenizer: Tokenizer,
+    class_names: tuple[str, ...],
+    outputs: ResultArrays,
+    rule: StitchRule,
+    found: FrameObjects | None = None,
 ) -> Painter:
-    """The painter for a model with such a tokenizer."""
+    """The painter for a model with such a tokenizer; `found` is as for `InstancePainter`."""
     if tokenizer.scheme.blocks == "instance":
-        return InstancePainter(tokenizer, class_names, outputs, rule)
+        return InstancePainter(tokenizer, class_names, outputs, rule, found)
     return PiecePainter(tokenizer, class_names, outputs, rule)
 
 
@@ -114,6 +122,8 @@ class InstancePainter:
         As for `PiecePainter`.
     rule : {'centre', 'last', 'vote'}
         Which window a pixel belongs to; there is no vote on objects, so that 'vote' is 'centre'.
+    found : FrameObjects or None
+        What the dense heads see, which decides on the outlines of objects between mask pixels.
     """
 
     def __init__(
@@ -122,9 +132,10 @@ class InstancePainter:
         class_names: tuple[str, ...],
         outputs: ResultArrays,
         rule: StitchRule,
+        found: FrameObjects | None = None,
     ) -> None:
         self._tokenizer, self._class_names, self._outputs = tokenizer, class_names, outputs
-        self._rule = rule
+        self._rule, self._found = rule, found
         self._classes = OpenFrames(outputs.classes)
         self._objects = None if outputs.objects is None else OpenFrames(outputs.objects)
         self._joiners: dict[int, FrameJoiner] = {}
@@ -136,6 +147,9 @@ class InstancePainter:
         assert decoded.instances is not None
         parts = self._parts(sequence, decoded)
         rows, cols, ids = ids_in_source(decoded.instances, window, reader.shape, reader.spec)
+        if self._found is not None:
+            odds, scale = foreground_in_source(self._found.foreground(window), window, reader)
+            ids = refined(ids[0], odds, _REACH * scale * self._found.step)[None]
         ids = reader.clear(ids, range(*window.frames), rows, cols)
         painted = [
             self._add(frame, rows, cols, mask, of_frame)
@@ -185,6 +199,8 @@ class InstancePainter:
         self._classes.close_before(frame)
         if self._objects is not None:
             self._objects.close_before(frame)
+        if self._found is not None:
+            self._found.release_before(frame)
         return ObjectTable.concatenate(tables)
 
     def _parts(self, sequence: DecodedSequence, decoded: Decoded) -> list[ObjectParts]:

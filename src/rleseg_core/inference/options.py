@@ -77,7 +77,7 @@ class PredictOptions:
         if self.image_size is not None and self.diameter is not None:
             raise DataError("both decide on the size of frames: give image_size or diameter")
 
-    def decoding(self, has_affinities: bool) -> tuple[DraftSource, Sampling]:
+    def decoding(self, *, has_affinities: bool) -> tuple[DraftSource, Sampling]:
         """The draft and the sampling for a model that has a head of affinities, or none."""
         if self.draft != "auto":
             return self.draft, self.sampling

@@ -4,7 +4,6 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, Self, Unpack, cast
@@ -31,7 +30,7 @@ from rleseg_core.inference.objects import painter
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
 from rleseg_core.inference.results import Segmentation, WindowResult
 from rleseg_core.inference.scale import Scale, ScaleFinder
-from rleseg_core.inference.token_source import Batch, Guess, TokenSource
+from rleseg_core.inference.token_source import Batch, TokenSource
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.normalisation import Contrast
 from rleseg_core.objects import ObjectTable
@@ -229,7 +228,8 @@ class Segmenter:
             if not outputs.frames.isdisjoint(range(*window.frames))
         ]
         reader = WindowReader(stack, spec)
-        painting = painter(self.tokenizer, self.class_names, outputs, options.stitch)
+        found = self._frame_objects(reader)
+        painting = painter(self.tokenizer, self.class_names, outputs, options.stitch, found)
         size = options.batch_size or fitting_batch_size(
             self.model.config, self.info.window_spec, self.device
         )
@@ -241,7 +241,9 @@ class Segmenter:
                 remaining = windows[n_done:]
                 size = min(size, len(remaining))
                 try:
-                    for sequence in self._decode(reader, remaining, size, options):
+                    if found is not None:
+                        found.batch_size = size
+                    for sequence in self._decode(reader, remaining, size, options, found):
                         window = windows[n_done]
                         painted = painting.add(reader, window, sequence)
                         n_done += 1
@@ -353,22 +355,17 @@ class Segmenter:
         for step in steps:
             yield cast(int, step.tokens[0].tolist())  # of several heads, a list of one of each
 
-    def _guess(self, reader: WindowReader, size: int) -> Guess:
-        """The objects of windows, found in whole frames."""
+    def _frame_objects(self, reader: WindowReader) -> FrameObjects | None:
+        """What finds objects in whole frames, if the model has heads for that."""
+        if not self.model.config.pointer.affinities:
+            return None
 
         def encode(windows: Sequence[Window]) -> Memory:
             images = np.stack([reader.read(window) for window in windows])
             return self._source.encode(torch.from_numpy(images))
 
-        found = FrameObjects(
-            self.model,
-            encode,
-            reader.shape,
-            reader.spec,
-            self.info.mask_spec,
-            self.info.object_diameter,
-        )
-        return partial(found.guess, batch_size=size)
+        masks, diameter = self.info.mask_spec, self.info.object_diameter
+        return FrameObjects(self.model, encode, reader.shape, reader.spec, masks, diameter)
 
     def _decode(
         self,
@@ -376,6 +373,7 @@ class Segmenter:
         windows: Sequence[Window],
         size: int,
         options: PredictOptions,
+        found: FrameObjects | None,
     ) -> Iterator[DecodedSequence]:
         """Token sequences of windows in their order; `size` of them at once."""
 
@@ -383,9 +381,8 @@ class Segmenter:
             while batch := list(islice(seen, size)):
                 yield batch, torch.from_numpy(np.stack([reader.read(window) for window in batch]))
 
-        has_affinities = bool(self.model.config.pointer.affinities)
-        guess = self._guess(reader, size) if has_affinities else None
-        draft, sampling = options.decoding(has_affinities)
+        draft, sampling = options.decoding(has_affinities=found is not None)
+        guess = None if found is None else found.guess
 
         def decode(seen: Iterator[Window]) -> Iterator[DecodedSequence]:
             if options.preview:

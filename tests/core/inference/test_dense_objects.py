@@ -75,7 +75,7 @@ def test_objects_that_windows_cut_are_whole(stride: int) -> None:
     numbers: dict[int, set[int]] = {}
     windows = plan_windows((1, *ids.shape), WindowSpec(patch=48, patch_stride=stride))
     for window in windows:
-        of_classes, of_ids = found.guess(window, batch_size=3)
+        of_classes, of_ids = found.guess(window)
         true = ids[slice(*window.rows), slice(*window.cols)][1::3, 1::3]
         agrees = (of_ids[0] > 0) == (true > 0)
         assert agrees.mean() > 0.95
@@ -96,18 +96,23 @@ def test_each_frame_is_looked_at_once_and_apart() -> None:
     ids = discs((60, 60), 20)
     found, asked = frame_objects(ids, np.minimum(np.arange(ids.max() + 1), 1), 36)
     first = Window((0, 1), (0, 48), (0, 48))
-    found.guess(first, 8)
+    found.guess(first)
     n = len(asked)
-    found.guess(first, 8)
+    found.guess(first)
     assert len(asked) == n
-    found.guess(Window((1, 2), (0, 48), (0, 48)), 8)
+    found.guess(Window((1, 2), (0, 48), (0, 48)))
     assert [w.frames for w in asked[n:]] == n * [(1, 2)]
+    assert found.foreground(first).shape == (48, 48)
+    assert len(asked) == 2 * n  # both are kept until they are released
+    found.release_before(1)
+    found.guess(first)
+    assert len(asked) == 3 * n
 
 
 def test_a_frame_smaller_than_the_patch() -> None:
     ids = discs((20, 30), 10)
     found, _ = frame_objects(ids, np.minimum(np.arange(ids.max() + 1), 1), 36)
-    _, of_ids = found.guess(Window((0, 1), (0, 48), (0, 48)), 8)
+    _, of_ids = found.guess(Window((0, 1), (0, 48), (0, 48)))
     assert of_ids.shape == (1, 16, 16)
     assert not of_ids[0, 7:].any()
     assert of_ids[0, :6, :10].any()
