@@ -33,7 +33,7 @@ class Photographer:
             self.events()
             time.sleep(0.005)
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = 300) -> None:
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 1800) -> None:
         """Process events until a condition holds."""
         end = time.monotonic() + seconds
         while not condition():
@@ -87,8 +87,8 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     progress = bench.segment.progress
     camera.wait_until(lambda: progress.maximum() > 0 and progress.value() > progress.maximum() / 2)
     camera.take("segment.png")
-    camera.wait_until(lambda: not running.running, seconds=1800)
-    photograph_objects(camera, bench)
+    camera.wait_until(lambda: not running.running)
+    photograph_objects(camera, bench, frame=3)
 
     viewer.dims.set_current_step(0, 3)
     bench.show_tab("Animate")
@@ -121,17 +121,17 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     viewer.close()
 
 
-def photograph_objects(camera: Photographer, bench) -> None:
+def photograph_objects(camera: Photographer, bench, frame: int) -> None:
     """The objects of a frame, numbered, with the largest one chosen, without the masks."""
     session, objects = bench.session, bench.session.objects
-    camera.viewer.dims.set_current_step(0, 3)
-    rows = objects.table.in_frames([3])
+    camera.viewer.dims.set_current_step(0, frame)
+    rows = objects.table.in_frames([frame])
     session.result.visible = False
-    bench.segment.objects.numbers.click()
+    bench.segment.objects.numbers.setChecked(True)
     objects.choose(int(rows.id[rows.area.argmax()]))
     camera.take("objects.png")
     objects.choose(0)
-    bench.segment.objects.numbers.click()
+    bench.segment.objects.numbers.setChecked(False)
     session.result.visible = True
 
 
