@@ -1,6 +1,6 @@
 """From the objects of overlapping windows to the objects of a frame, each once and whole."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ OwnerRule = Literal["centre", "last"]
 """Which window a pixel belongs to: the one in which it lies deepest, or the latest."""
 
 _LEAST_KEPT = 0.6  # share of the largest part of an object that its pixels must come to
+_LEAST_SHARED = 0.25  # share of the smaller of two parts of which little is left, to be one
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,7 +91,7 @@ class FrameJoiner:
     never two that one window told apart: the strongest matches count first. An object that other
     windows contradict, so that it has less than three fifths of the pixels of its largest part, is
     none. What is left of it goes to the object that it touches and that took most of its place, if
-    there is one.
+    there is one; unless that is one of the same kind, with which it is one object.
 
     Windows are added row by row, as `plan_windows` gives them; those that no later window can meet
     are forgotten.
@@ -136,6 +137,7 @@ class FrameJoiner:
         found = [pairs for seen in near if (pairs := match_windows(seen, window, self._recent))]
         depths = depth_in_window(rows, cols, self._canvas.shape)
         numbers = np.where(ids > 0, ids.astype(np.int32) + window.offset, 0)
+        areas = np.bincount(ids.reshape(-1), minlength=parts.n + 1)[1:]
         # from here on nothing can fail: a window is added whole or not at all
         if self.owner == "centre":
             here = self._depths[rows, cols]
@@ -145,7 +147,7 @@ class FrameJoiner:
             self._canvas[rows, cols] = numbers
         self._recent.append(window)
         self._parts.append(parts)
-        self._areas.append(np.bincount(ids.reshape(-1), minlength=parts.n + 1)[1:])
+        self._areas.append(areas)
         self._class_ids += parts.class_ids.tolist()
         self._pairs += found
         self._links.add_window(parts.n)
@@ -171,13 +173,16 @@ class FrameJoiner:
             Id of the first object; the others follow.
         """
         links = self._links if self._links.n_refused == 0 else self._relinked()
+        owned = np.bincount(self._canvas.reshape(-1), minlength=links.n_parts + 1)[1:]
         roots, of_part = np.unique(links.roots(), return_inverse=True)
-        owned = np.bincount(self._canvas.reshape(-1), minlength=of_part.size + 1)[1:]
-        objects = np.concatenate([[0], of_part + 1]).astype(np.int32)[self._canvas]
         is_kept = self._kept(of_part, owned, roots.size)
+        pairs = Pairs.of(() if is_kept.all() else self._pairs)
+        if self._link_remains(links, pairs, ~is_kept[of_part]):
+            roots, of_part = np.unique(links.roots(), return_inverse=True)
+            is_kept = self._kept(of_part, owned, roots.size)
+        objects = np.concatenate([[0], of_part + 1]).astype(np.int32)[self._canvas]
         becomes = np.where(is_kept, np.arange(roots.size), -1)
         if not is_kept.all():
-            pairs = Pairs.of(self._pairs)
             sides = of_part[pairs.first], of_part[pairs.second]
             becomes = np.where(is_kept, becomes, absorbing(objects, ~is_kept, sides, pairs.shared))
         number = _by_first_pixel(np.concatenate([[0], becomes + 1])[objects], roots.size)
@@ -198,6 +203,19 @@ class FrameJoiner:
         np.maximum.at(largest, of_part, areas)
         pixels = np.bincount(of_part, owned, minlength=n)
         return (pixels > 0) & (pixels >= _LEAST_KEPT * largest)
+
+    def _link_remains(self, links: Links, pairs: Pairs, is_left: np.ndarray) -> bool:
+        """Link parts of which little is left with others of the kind; whether there are any.
+
+        Two windows may see an object so differently that it is no match. Neither answer has most
+        of its pixels then, and the object would be lost with both.
+        """
+        areas = np.concatenate([np.empty(0, np.int64), *self._areas])
+        smaller = np.minimum(areas[pairs.first], areas[pairs.second])
+        weak = is_left[pairs.first] & is_left[pairs.second]
+        weak &= pairs.shared >= _LEAST_SHARED * smaller
+        links.link(replace(pairs, is_match=weak))
+        return bool(weak.any())
 
     def _relinked(self) -> Links:
         """All links anew, the strongest matches first, where some contradict one another."""

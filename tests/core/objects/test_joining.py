@@ -245,6 +245,18 @@ def test_remains_of_a_contradicted_object_go_to_the_one_that_took_its_place():
     assert found.ids[3].tolist() == [0] * 3 + [1] * 7 + [0] * 14
 
 
+def test_object_that_two_windows_see_differently_is_not_lost():
+    joiner = FrameJoiner((8, 24))
+    first, later = np.zeros((8, 16), int), np.zeros((8, 16), int)
+    first[0:5, 9:15] = 1  # columns 9 to 14 of the frame
+    later[3:8, 1:7] = 1  # the same columns, but only two rows in common
+    add(joiner, 0, 0, first)
+    add(joiner, 0, 8, later)
+    found = joiner.finish()
+    assert found.n == 1
+    assert (found.ids > 0).sum() == 30
+
+
 def test_windows_far_away_are_forgotten():
     ids = np.ones((400, 8), np.int32)
     joiner = FrameJoiner(ids.shape)
