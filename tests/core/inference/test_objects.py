@@ -30,6 +30,7 @@ def tiny(folder, scheme, *, n_frames=1, patch=32, stride=24):
         mask_spec=MaskSpec(size=(32, 32), class_names=CLASSES, n_frames=n_frames),
         window_spec=WindowSpec(patch=patch, patch_stride=stride, n_frames=n_frames),
         max_tokens=512,
+        affinities=(),  # tokens alone are made up here, and dense heads would know of nothing
     )
     torch.manual_seed(1)
     return Segmenter(info, build_model(info), "cpu")

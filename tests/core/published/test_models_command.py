@@ -35,7 +35,7 @@ def test_an_imported_model_is_listed(capfd, published, tmp_path):
     assert "scheme multiclass, classes ipsc, dfc, mask 12x12, patch 96, frames 1" in told
     code, told, _ = run(capfd, "list", "--json")
     rows = {row["name"]: row for row in json.loads(told)}
-    assert list(rows) == ["cells", "demo", "theirs"]
+    assert list(rows) == ["cells", "demo", "demo-objects", "theirs"]
     theirs = rows["theirs"]
     assert (theirs["scheme_name"], theirs["ids"], theirs["vocabulary"]) == (
         *("multiclass", "published", 500),
