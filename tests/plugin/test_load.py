@@ -41,7 +41,7 @@ def test_sample_shows_images_and_hides_the_truth(load, session, qtbot):
     assert "12 frames of 256 × 256, uint8" in load.info.text()
     assert load.busy.isHidden()
     assert session.model is not None
-    assert session.model.path.stem == "demo"  # the model that knows these classes
+    assert session.model.path.stem == "demo-objects"  # the model that knows these classes
 
 
 def test_sample_leaves_a_model_of_its_classes_chosen(load, session, qtbot, tiny_model):

@@ -270,7 +270,7 @@ def _choose_sample_model(session: Session) -> None:
     model = session.model
     if model is None or model.mask_spec.class_names != CLASS_NAMES:
         with suppress(CheckpointError):  # it is not installed
-            session.model = read_info(find_model("demo"))
+            session.model = read_info(find_model("demo-objects"))
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -66,7 +66,8 @@ def list_models() -> list[ModelInfo]:
 
 def _model_files(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix == ".safetensors")
+        found = (path for path in folder.iterdir() if path.suffix == ".safetensors")
+        return sorted(found, key=lambda path: path.stem)
     except OSError:  # there is no such folder, or it may not be looked into
         return []
 
