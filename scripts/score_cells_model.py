@@ -3,7 +3,8 @@
     python scripts/score_cells_model.py runs/old.safetensors runs/new.safetensors
 
 Pixels and objects in source resolution, frames at 512 pixels and at the size of their validation;
-the boundary F-score within 2 pixels. Scores that are known already are kept in --log, by the
+the boundary F-score within 2 pixels. Objects are those that a model tells apart, else connected
+pieces. Scores that are known already are kept in --log, by the
 contents of the model and the frames, so that a comparison takes only the time of what is new.
 """
 
@@ -18,7 +19,7 @@ from cells_data import CLASSES, IMAGE_SIZE, SOURCES, split
 
 from rleseg_core.data import LabelledStack
 from rleseg_core.evaluation.boundary import boundary_counts, boundary_f
-from rleseg_core.evaluation.instances import components, instance_scores, match_counts
+from rleseg_core.evaluation.instances import instance_scores, match_counts
 from rleseg_core.evaluation.scores import confusion_matrix, score
 from rleseg_core.inference import Segmenter
 
@@ -33,14 +34,18 @@ def scores_of(
     pixels, edges = np.zeros((2, 2), np.int64), np.zeros((1, 4), np.int64)
     matches = np.zeros((10, 3), np.int64)
     out = np.zeros(stack.images.shape[:3], np.uint8)
-    for _ in segmenter.predict(stack.images, frames=frames, image_size=size, out=out):
+    objects = np.zeros(out.shape, np.uint32)
+    run = segmenter.segment(
+        stack.images, frames=frames, image_size=size, classes=out, objects=objects
+    )
+    for _ in run:
         pass
     for frame in frames:
         truth, ids = stack.class_frame(frame), stack.instance_frame(frame)
         assert ids is not None
         pixels += confusion_matrix(truth, out[frame], 1)
         edges += boundary_counts(truth, out[frame], 1, TOLERANCE)
-        matches += match_counts(ids, components(out[frame]))
+        matches += match_counts(ids, objects[frame].astype(np.int64))
     cell = score(pixels, CLASSES).classes[0]
     return {
         "Dice": cell.dice,
