@@ -50,7 +50,8 @@ def object_colormap(
     n_ids = min(int(table.id.max(initial=0)) + _SPARE, _MOST)
     colours = np.tile(np.array(UNKNOWN_COLOUR, np.float32), (n_ids + 1, 1))
     if by == "id":
-        palette = np.asarray(label_colormap(N_COLOURS).colors, np.float32)[1:]
+        palette = np.array(label_colormap(N_COLOURS).colors, np.float32)[1:]
+        palette[:, :3] /= palette[:, :3].max(axis=1, keepdims=True)  # seen on dark images
         colours[1:] = palette[np.arange(n_ids) % len(palette)]
     slots = (table.id.astype(np.int64) - 1) % n_ids + 1
     of_each = _colours_of_each(table, by, metadata)
