@@ -46,6 +46,15 @@ def test_no_object_holds_pixels_of_two(seed: int, step: int) -> None:
         assert counts.max() >= 0.95 * counts.sum(), (number, owners, counts)
 
 
+def test_nested_objects_are_two() -> None:
+    rows, cols = np.mgrid[:32, :32] - 15.5
+    far = np.hypot(rows, cols)
+    ids = np.where(far < 6, 1, np.where(far < 14, 2, 0)).astype(np.int32)
+    found = partition(ids > 0, affinities_of(ids), AFFINITIES)
+    assert found.max() == 2
+    assert len(np.unique(np.stack((ids.ravel(), found.ravel())), axis=1).T) == 3
+
+
 def test_a_doubtful_line_does_not_cut_an_object() -> None:
     ids = np.ones((16, 16), np.int32)
     affinities = affinities_of(ids)

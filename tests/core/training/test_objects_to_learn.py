@@ -16,14 +16,14 @@ from rleseg_core.tokens import preset
 from rleseg_core.training import TrainConfig, TrainingData, train
 
 
-def header(folder: Path, scheme: str, names: tuple[str, ...]) -> ModelInfo:
+def header(folder: Path, scheme: str, names: tuple[str, ...], **choices: str) -> ModelInfo:
     return new_model(
         folder / "model.safetensors",
         size="test",
-        scheme=preset(scheme),
+        scheme=preset(scheme, **choices),
         mask_spec=MaskSpec(size=(16, 16), class_names=names),
         window_spec=WindowSpec(patch=32, patch_stride=32),
-        max_tokens=96,
+        max_tokens=128,
     )
 
 
@@ -60,11 +60,11 @@ def test_numbered_masks_and_other_models_need_nothing(
         assert plain.with_objects(header(tmp_path, "lac", sequence.class_names)) is plain
 
 
-@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize(("share", "start"), [(1.0, "flat"), (0.5, "flat"), (1.0, "coords")])
 def test_objects_are_learned_and_found(
-    tmp_path: Path, sequence: SyntheticSequence, share: float
+    tmp_path: Path, sequence: SyntheticSequence, share: float, start: str
 ) -> None:
-    info = header(tmp_path, "iw", sequence.class_names)
+    info = header(tmp_path, "iw", sequence.class_names, start=start)
     config = TrainConfig(
         n_steps=60, batch_size=8, learning_rate=3e-3, warmup_steps=5, validate_every=0,
         checkpoint_every=0, token_share=share,
