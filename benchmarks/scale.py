@@ -62,7 +62,8 @@ def frames_of(folder: Path, name: str, n_frames: int) -> Iterator[tuple[np.ndarr
     """Frames (Y, X, C) of a data set, evenly from all, and the median diameters in them."""
     images, masks = (folder / part for part in SETS[name])
     stack = LabelledStack.from_paths(images, masks, ("cell",), instances=True)
-    chosen = np.unique(np.linspace(0, len(stack.frames) - 1, n_frames).round().astype(int))
+    middles = (np.arange(n_frames) + 0.5) / n_frames
+    chosen = np.unique((middles * len(stack.frames)).astype(int))
     for frame in chosen:
         ids = stack.instance_frame(int(frame))
         assert ids is not None
@@ -106,10 +107,9 @@ def main() -> None:
     )
     parser.add_argument("--model", default="cells")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data")
-    parser.add_argument("--frames", type=int, default=5, help="of each data set")
+    parser.add_argument("--frames", type=int, default=4, help="of each data set")
     parser.add_argument("--only", choices=list(SETS), action="append")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rungs", action="store_true", help="print what is seen at each scale")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", DataWarning)
     segmenter = Segmenter.from_checkpoint(arguments.model, arguments.device)
