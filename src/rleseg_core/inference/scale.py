@@ -21,6 +21,7 @@ from rleseg_core.data.labels import upsample_labels
 from rleseg_core.decoding import GREEDY
 from rleseg_core.errors import DataError, DataWarning
 from rleseg_core.inference.confidence import confidences
+from rleseg_core.inference.dense_objects import objects_of_windows
 from rleseg_core.inference.options import PredictOptions
 from rleseg_core.inference.samples import SampledFrames
 from rleseg_core.inference.token_source import TokenSource
@@ -289,8 +290,9 @@ class ScaleFinder:
 
     @property
     def _is_dense(self) -> bool:
-        """Whether the dense head tells what the tokens tell."""
-        return self._model.dense is not None and not self._writes_ids
+        """Whether the dense heads tell what the tokens tell."""
+        tells_objects = self._model.affinity is not None or not self._writes_ids
+        return self._model.dense is not None and tells_objects
 
     @property
     def _writes_ids(self) -> bool:
@@ -301,17 +303,21 @@ class ScaleFinder:
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Masks (B, N, S, S) of sampled windows, ids or classes, and confidences of the same shape.
 
-        Those of the dense head where there is one that tells objects apart as the tokens do.
+        Those of the dense heads where they tell what the tokens tell.
         """
         images = samples.windows(scale)
         for first in range(0, len(images), _BATCH):
             batch = torch.from_numpy(images[first : first + _BATCH])
             with torch.inference_mode():
                 if self._is_dense:
-                    logits = self._model.dense_logits(self._source.encode(batch))
+                    memory = self._source.encode(batch)
+                    logits = self._model.dense_logits(memory)
                     background = logits.float().softmax(dim=2)[:, :, 0].cpu().numpy()
-                    classes = logits.argmax(dim=2).to(torch.uint8).cpu().numpy()
-                    yield classes, np.abs(1 - 2 * background)
+                    masks = logits.argmax(dim=2).cpu().numpy()
+                    if self._writes_ids:
+                        objects = objects_of_windows(self._model, memory)
+                        masks = np.stack([ids for _, ids in objects])
+                    yield masks, np.abs(1 - 2 * background)
                 else:
                     yield self._decoded(batch)
 

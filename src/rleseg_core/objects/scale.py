@@ -28,6 +28,7 @@ _AGREEMENT = 0.25  # standard deviation of the logarithm of diameters that agree
 _FEW = 1.0  # objects of which a rung has half its weight
 _SURENESS = 8  # power of the confidence, relative to the highest
 _LEAST_SUPPORT = 0.25  # votes for a diameter, of 1 each, below which it is chance
+_PLAIN = 1.5  # times that frames are enlarged, beyond which texture is soon taken for objects
 _LEAST_SPREAD = 0.25  # standard deviation of the logarithm of trained diameters, at least
 
 
@@ -297,4 +298,5 @@ def _weight(rung: Rung, trained: TrainedDiameters, surest: float) -> float:
     away = math.log(rung.diameter * rung.scale / trained.median) / trained.spread
     enough = rung.n_objects / (rung.n_objects + _FEW)
     sure = (rung.confidence / surest) ** _SURENESS if surest else 0.0
-    return enough * sure * math.exp(-(away**2) / 2)
+    plain = min(1.0, _PLAIN / rung.scale)
+    return enough * sure * plain * math.exp(-(away**2) / 2)

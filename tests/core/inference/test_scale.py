@@ -158,7 +158,8 @@ def test_models_that_write_tokens_alone_see_them(field):
     assert demo.estimate_diameter(stack).diameter == pytest.approx(38, rel=0.2)
 
 
-def test_models_of_instances_are_measured_by_their_ids(tmp_path):
+@pytest.mark.parametrize("pointer", [{}, {"affinities": (), "dense_classes": 0}])
+def test_models_of_instances_are_measured_by_their_ids(tmp_path, monkeypatch, pointer):
     info = new_model(
         tmp_path / "iw.safetensors",
         size="test",
@@ -166,22 +167,26 @@ def test_models_of_instances_are_measured_by_their_ids(tmp_path):
         mask_spec=MaskSpec(size=(16, 16), class_names=("cell",)),
         window_spec=WindowSpec(patch=64, patch_stride=48),
         max_tokens=32,
+        **pointer,
     )
     info = replace(info, object_diameter=20.0, object_diameters=(10.0, 40.0))
-    torch.manual_seed(0)
     segmenter = Segmenter(info, build_model(info), "cpu")
-    ids = np.zeros((1, 16, 16), np.uint8)
+    ids = np.zeros((1, 16, 16), np.int32)
     ids[0, 2:6, 2:6], ids[0, 2:6, 6:10], ids[0, 9:13, 4:8] = 1, 2, 3  # two of them touch
-    tokens = segmenter.tokenizer.encode((ids > 0).astype(np.uint8), ids)
+    classes = (ids > 0).astype(np.uint8)
+    tokens = segmenter.tokenizer.encode(classes, ids)
 
     def decode(batches, *_):
         for windows, _ in batches:
             for _ in windows:
                 yield DecodedSequence(0, tokens, np.zeros(tokens.shape, np.float32), 0)
 
-    segmenter._source.decode = decode
-    found = segmenter.estimate_diameter(
-        ImageStack.from_array(np.random.default_rng(0).integers(0, 9, (1, 64, 64)))
+    monkeypatch.setattr(segmenter._source, "decode", decode)
+    monkeypatch.setattr(
+        "rleseg_core.inference.scale.objects_of_windows",
+        lambda _, memory: [(classes, ids)] * len(memory),
     )
+    images = np.random.default_rng(0).integers(0, 9, (1, 64, 64))
+    found = segmenter.estimate_diameter(ImageStack.from_array(images))
     at_own = next(rung for rung in found.rungs if rung.scale == 1)
     assert at_own.diameter == pytest.approx(4 * 2 * np.sqrt(16 / np.pi))
