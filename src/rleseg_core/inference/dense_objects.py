@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from rleseg_core.data import Window, plan_windows, resized_shape, subsample_labels
+from rleseg_core.checkpoints import ModelInfo
+from rleseg_core.data import Window, WindowReader, plan_windows, resized_shape, subsample_labels
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.objects.partition import partition
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -135,6 +137,24 @@ class FrameObjects:
                     maps.float(), (patch, patch), mode="bilinear", align_corners=False
                 )
             yield from zip(windows, maps.cpu().numpy(), strict=True)
+
+
+def frame_objects(
+    model: Pix2Seq, encode: Callable[[Tensor], Memory], reader: WindowReader, info: ModelInfo
+) -> FrameObjects | None:
+    """What finds objects in the frames of a reader, if a model has heads for that.
+
+    `encode` gives the memory of windows (B, N, 3, P, P).
+    """
+    if not model.config.pointer.affinities:
+        return None
+
+    def encode_windows(windows: Sequence[Window]) -> Memory:
+        return encode(torch.from_numpy(np.stack([reader.read(window) for window in windows])))
+
+    return FrameObjects(
+        model, encode_windows, reader.shape, reader.spec, info.mask_spec, info.object_diameter
+    )
 
 
 def objects_of_windows(model: Pix2Seq, memory: Memory) -> Iterator[tuple[np.ndarray, np.ndarray]]:

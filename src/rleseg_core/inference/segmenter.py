@@ -23,7 +23,7 @@ from rleseg_core.decoding import GREEDY, DecodedSequence, Sampling, generate
 from rleseg_core.devices import choose_device, is_out_of_memory
 from rleseg_core.inference.arrays import choose_arrays
 from rleseg_core.inference.blank import decode_between_blanks
-from rleseg_core.inference.dense_objects import FrameObjects
+from rleseg_core.inference.dense_objects import FrameObjects, frame_objects
 from rleseg_core.inference.geometry import source_rectangle
 from rleseg_core.inference.memory import fitting_batch_size, smaller_batch_size
 from rleseg_core.inference.objects import painter
@@ -31,7 +31,7 @@ from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOpti
 from rleseg_core.inference.results import Segmentation, WindowResult
 from rleseg_core.inference.scale import Scale, ScaleFinder
 from rleseg_core.inference.token_source import Batch, TokenSource
-from rleseg_core.model import Memory, Pix2Seq
+from rleseg_core.model import Pix2Seq
 from rleseg_core.normalisation import Contrast
 from rleseg_core.objects import ObjectTable
 from rleseg_core.objects.scale import DiameterEstimate
@@ -228,7 +228,7 @@ class Segmenter:
             if not outputs.frames.isdisjoint(range(*window.frames))
         ]
         reader = WindowReader(stack, spec)
-        found = self._frame_objects(reader)
+        found = frame_objects(self.model, self._source.encode, reader, self.info)
         painting = painter(self.tokenizer, self.class_names, outputs, options.stitch, found)
         size = options.batch_size or fitting_batch_size(
             self.model.config, self.info.window_spec, self.device
@@ -343,8 +343,15 @@ class Segmenter:
     def _live_tokens(
         self, reader: WindowReader, window: Window, sampling: Sampling
     ) -> Iterator[int]:
-        images = reader.read(window)
-        memory = self._source.encode(torch.from_numpy(images)[None])
+        images = torch.from_numpy(reader.read(window))[None]
+        found = frame_objects(self.model, self._source.encode, reader, self.info)
+        if found is not None and sampling.top_p is None:  # the tokens that `segment` gives
+            draft, lenient = DEFAULTS.decoding(has_affinities=True)
+            batches = [([window], images)]
+            for sequence in self._source.decode(batches, 1, lenient, draft, found.guess):
+                yield from sequence.tokens.tolist()
+            return
+        memory = self._source.encode(images)
         steps = generate(
             self.model,
             memory,
@@ -354,18 +361,6 @@ class Segmenter:
         )
         for step in steps:
             yield cast(int, step.tokens[0].tolist())  # of several heads, a list of one of each
-
-    def _frame_objects(self, reader: WindowReader) -> FrameObjects | None:
-        """What finds objects in whole frames, if the model has heads for that."""
-        if not self.model.config.pointer.affinities:
-            return None
-
-        def encode(windows: Sequence[Window]) -> Memory:
-            images = np.stack([reader.read(window) for window in windows])
-            return self._source.encode(torch.from_numpy(images))
-
-        masks, diameter = self.info.mask_spec, self.info.object_diameter
-        return FrameObjects(self.model, encode, reader.shape, reader.spec, masks, diameter)
 
     def _decode(
         self,

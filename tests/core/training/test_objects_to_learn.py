@@ -85,3 +85,11 @@ def test_objects_are_learned_and_found(
         overlap = ((classes > 0) & (sequence.classes > 0)).sum()
         assert 2 * overlap / ((classes > 0).sum() + (sequence.classes > 0).sum()) > 0.6
     assert np.isfinite(found.table.confidence).all()
+    # what is shown being written is what is segmented
+    run = segmenter.segment(stack, image_size=64, frames=[0])
+    for result in run:
+        events = segmenter.trace(stack, result.window, image_size=64)
+        traced = segmenter.tokenizer.with_end(
+            token for event in events for token in getattr(event, "tokens", ())
+        )
+        assert traced.tolist() == result.tokens.tolist()
