@@ -136,6 +136,7 @@ def test_a_corner_without_data_is_never_foreground(masks, clean):
     assert abs(dice(found, ~corner) - dice(clean, ~corner)) < 0.01
 
 
+@pytest.mark.filterwarnings("ignore:no scale gives objects")  # there are none in noise
 @pytest.mark.parametrize("value", [0, 7, 255])
 def test_constant_and_empty_frames_have_no_foreground(masks, value):
     assert not masks(np.full((1, 128, 128), value, np.uint8)).any()

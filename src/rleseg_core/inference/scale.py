@@ -158,7 +158,7 @@ class ScaleFinder:
             return own
         found = self.estimate(stack, spec)
         if found.diameter is None or found.image_size is None:
-            if any(rung.confidence for rung in found.rungs):  # else there is nothing at all
+            if any(rung.n_objects for rung in found.rungs):  # else there is nothing at all
                 warnings.warn(
                     f"no scale gives objects like those that {self._info.name} was trained on; "
                     "frames are seen at the model's own size: give a diameter",
