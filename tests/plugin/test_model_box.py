@@ -16,8 +16,9 @@ def test_models_say_what_the_command_line_lists(session, tiny_model, qtbot):
     save_checkpoint(info, build_model(info).state_dict())
     box = ModelBox(session)
     qtbot.addWidget(box)
-    shown = {box.itemText(k): box.itemData(k, Qt.ItemDataRole.ToolTipRole) for k in range(3)}
-    assert list(shown) == ["Cells", "Synthetic iPSC demo", "Theirs"]
+    shown = {box.itemText(k): box.itemData(k, Qt.ItemDataRole.ToolTipRole) for k in range(4)}
+    demos = ["Synthetic iPSC demo", "Synthetic iPSC demo, objects"]
+    assert list(shown) == ["Cells", *demos, "Theirs"]
     facts = model_facts(info)
     for key in ("scheme_name", "classes", "mask", "vocabulary", "source", "licence", "file"):
         assert str(facts[key]) in shown["Theirs"]

@@ -117,7 +117,8 @@ def test_frame_that_is_shown_is_segmented_by_a_command(session, cells, tiny_mode
     with qtbot.waitSignal(segmentation.stopped) as how:
         assert segmentation.running
     assert how.args == ["finished"]
-    assert [layer.name for layer in session.viewer.layers] == ["cells", "cells masks"]
+    names = [layer.name for layer in session.viewer.layers]
+    assert names == ["cells", "cells masks", "cells objects"]
     assert [frame for frame in range(4) if session.result.data[frame].any()] == [2]
 
 
