@@ -227,6 +227,12 @@ def as_video(
         starts="table" if grid is None else config.pointer.starts,
         ends="table" if grid is None else config.pointer.ends,
         dense_classes=0 if grid is None else config.pointer.dense_classes,
+        affinities=(),  # of one frame
+        object_starts=(
+            grid is not None
+            and scheme.blocks == "instance"
+            and config.pointer.starts == "first_hit"
+        ),
         grid=grid,
         ordinal_ranges=length_ranges(tokenizer) if config.tokens.ordinal_ranges else (),
         n_frames=n_frames,

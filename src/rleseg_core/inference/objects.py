@@ -147,7 +147,7 @@ class InstancePainter:
         assert decoded.instances is not None
         parts = self._parts(sequence, decoded)
         rows, cols, ids = ids_in_source(decoded.instances, window, reader.shape, reader.spec)
-        if self._found is not None:
+        if self._found is not None and ids.any():
             odds, scale = foreground_in_source(self._found.foreground(window), window, reader)
             ids = refined(ids[0], odds, _REACH * scale * self._found.step)[None]
         ids = reader.clear(ids, range(*window.frames), rows, cols)

@@ -83,7 +83,8 @@ class PredictOptions:
             return self.draft, self.sampling
         if not has_affinities or self.sampling.top_p is not None:
             return "none", self.sampling
-        return "dense", replace(self.sampling, leniency=self.leniency)
+        leniency = max(self.leniency, self.sampling.leniency)
+        return "dense", replace(self.sampling, leniency=leniency)
 
 
 DEFAULTS = PredictOptions()

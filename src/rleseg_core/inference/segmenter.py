@@ -321,7 +321,9 @@ class Segmenter:
         *,
         window_spec: WindowSpec | None = None,
     ) -> Iterator[Event]:
-        """Events of one window, each as soon as its tokens are decoded.
+        """Events of one window, as its tokens are decoded: those that `segment` gives.
+
+        Models that check drafts of objects decode the whole window first.
 
         Parameters
         ----------

@@ -174,8 +174,8 @@ class Pix2Seq(nn.Module):
         grid = self.config.tokens.grid
         if grid is None or memory.affinities is None:
             raise SchemeError(
-                "this model has no head that tells objects apart; train an instance-wise model "
-                "(scheme 'iw') to get one"
+                "this model has no head of affinities, which previews and dense drafts of objects "
+                "need; new instance-wise models of single frames (scheme 'iw') have one"
             )
         return _on_grid(memory.affinities.transpose(1, 2), grid)
 

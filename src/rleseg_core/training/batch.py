@@ -126,9 +126,9 @@ def tokenize(
     seen = patches_on(samples, device) if isinstance(samples, DrawnBatch) else samples
     classes = _on(seen.classes, device)
     instances = None if seen.instances is None else _on(seen.instances, device)
-    if instances is not None and tokenizer.scheme.blocks == "instance":
-        instances = by_first_pixel(instances, tokenizer.scheme.order)
     to_write, plane = (written(classes, tokenizer)) if _ignores(samples) else (classes, None)
+    if instances is not None and tokenizer.scheme.blocks == "instance":
+        instances = by_first_pixel(instances * (to_write != 0), tokenizer.scheme.order)
     batch = tokenizer.encode_batch(to_write, instances, budget=budget)
     # the only host sync of a step; it halves the work
     longest = int(max_over_processes(batch.n_tokens.max()))

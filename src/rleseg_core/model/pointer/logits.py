@@ -170,7 +170,9 @@ class Pointer(nn.Module):
                 continue
             # the end where a block could begin, a class where one is open
             is_open = part.block_start >= 0
-            values = none + self.objects.classes(memory.classes, part.block_start) if k else none
+            values = none.expand(-1, -1, n)
+            if k:
+                values = values + self.objects.classes(memory.classes, part.block_start)
             values = values.where((is_open == (k > 0))[..., None], IMPOSSIBLE)
             _put(added, first_id, values, at, wanted)
 
