@@ -14,11 +14,13 @@ WORKERS = -n logical --maxprocesses 4 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE QT_QPA_PLATFORM
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-benchmarks lint docs clean
+.PHONY: demo test test-again test-benchmarks lint docs clean
 demo: $(STAMP)
 	$(VENV)/bin/rleseg demo --out $(OUT) --overwrite
 test: lint
 	$(XVFB) $(VENV)/bin/python -m pytest -q $(WORKERS)
+test-again: $(STAMP)
+	$(XVFB) $(VENV)/bin/python -m pytest -q --last-failed --last-failed-no-failures none
 test-benchmarks: $(STAMP)
 	$(XVFB) $(VENV)/bin/python -m pytest -q $(WORKERS) -m benchmark
 lint: $(STAMP)
