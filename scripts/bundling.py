@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -60,11 +60,17 @@ def adopted(base: Path, info: ModelInfo) -> dict[str, torch.Tensor]:
     """Weights to begin with for a new model: those of another, which may have another scheme."""
     earlier = load_checkpoint(base)
     old, new = build_tokenizer(earlier.info).vocab, build_tokenizer(info).vocab
-    weights = {
-        name: value.float() if value.is_floating_point() else value
-        for name, value in earlier.weights.items()
-    }
-    return transfer_weights(weights, old, build_model(info).state_dict(), new)
+    return transfer_weights(earlier.weights, old, build_model(info).state_dict(), new)
+
+
+def recipe(script: str, words: Sequence[str]) -> str:
+    """The command line that repeats a training, without the folders of the machine it ran on."""
+    kept = list(words)
+    for place in ("--data", "--run-dir", "--out"):
+        if place in kept:
+            at = kept.index(place)
+            del kept[at : at + 2]
+    return " ".join([f"python scripts/{script}", *kept])
 
 
 def halved(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import dask
 import torch
-from bundling import adopted, bundle, circumstances, follow_training
+from bundling import adopted, bundle, circumstances, follow_training, recipe
 from cells_data import CLASSES, IMAGE_SIZE, SOURCES, load, prepare, synthetic, with_few_levels
 from timed_training import Run, Timed, drawn_batches
 
@@ -116,7 +116,7 @@ def model_card(arguments: argparse.Namespace, sources: Sequence[str]) -> dict[st
         + [f"synthetic phase contrast, seeds 0 to {arguments.sequences - 1}"],
         "held_out": held_out,
         "chosen_by": "Dice of windows of the held-out images, so it is a little kind",
-        "recipe": " ".join(["python scripts/train_cells_model.py", *sys.argv[1:]]),
+        "recipe": recipe("train_cells_model.py", sys.argv[1:]),
         "base": earlier,
         "seed": arguments.seed,
         "limits": "made for adherent cells in phase contrast, 25 to 90 pixels wide, for bright "

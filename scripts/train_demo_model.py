@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bundling import adopted, bundle, follow_training
+from bundling import adopted, bundle, follow_training, recipe
 
 from rleseg_core.checkpoints import new_model
 from rleseg_core.data import varied_stack
@@ -75,7 +75,7 @@ def main() -> None:
         "data": f"synthetic time-lapses, seeds 0 to {arguments.sequences - 1}; no real images",
         "held_out": f"seeds {HELD_OUT_SEEDS.start} to {HELD_OUT_SEEDS.stop - 1}",
         "dice_at_mask_resolution": {name: round(value, 4) for name, value in best.items()},
-        "recipe": " ".join(["python scripts/train_demo_model.py", *sys.argv[1:]]),
+        "recipe": recipe("train_demo_model.py", sys.argv[1:]),
         "seed": arguments.seed,
         "minutes": round(minutes, 1),
         "limits": "made for the demo and as a start for fine-tuning; it has never seen real cells",
