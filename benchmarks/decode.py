@@ -15,10 +15,11 @@ Then the bundled model writes synthetic time-lapses with drafts, in passes of th
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -312,16 +313,13 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def time_all_drafts(n_frames: int, repeats: int, device: torch.device) -> list[DraftSpeed]:
+def time_all_drafts(n_frames: int, repeats: int, device: torch.device) -> Iterator[DraftSpeed]:
     """Every kind of time-lapse in every batch size."""
-    return [
-        speed
-        for movie, options in MOVIES.items()
-        for batch in DRAFT_BATCHES
-        for speed in time_drafts(
-            options, movie=movie, batch=batch, n_frames=n_frames, repeats=repeats, device=device
-        )
-    ]
+    for movie, options in MOVIES.items():
+        for batch in DRAFT_BATCHES:
+            yield from time_drafts(
+                options, movie=movie, batch=batch, n_frames=n_frames, repeats=repeats, device=device
+            )
 
 
 def main() -> None:
@@ -337,36 +335,48 @@ def main() -> None:
     where = machine(device, dtype)
     bandwidth = measured_bandwidth(device)
     print(", ".join(f"{key} {value}" for key, value in where.items()))
-    print(f"memory: {bandwidth / 1e9:.1f} GB/s\n")
-    speeds = [
-        time_batch(length, batch, steps=steps, repeats=repeats, like=like, bandwidth=bandwidth)
-        for length in arguments.lengths
-        for batch in arguments.batches
-    ]
+    print(f"memory: {bandwidth / 1e9:.1f} GB/s\n", flush=True)
+    speeds: list[Speeds] = []
     costs: list[GrammarCost] = []
+    drafted: list[DraftSpeed] = []
+    try:
+        for length, batch in product(arguments.lengths, arguments.batches):
+            speeds.append(
+                time_batch(
+                    length, batch, steps=steps, repeats=repeats, like=like, bandwidth=bandwidth
+                )
+            )
+        for batch in arguments.batches if speeds else ():
+            costs.append(time_grammar(min(arguments.lengths), batch, repeats=repeats, like=like))
+        if arguments.frames:
+            drafted.extend(time_all_drafts(arguments.frames, repeats, device))
+    finally:  # interrupted, it says what it has
+        show(speeds, costs, drafted)
+        if arguments.json:
+            report.write_json(
+                arguments.json,
+                {
+                    "machine": where,
+                    "bandwidth": bandwidth,
+                    "speeds": [asdict(s) for s in speeds],
+                    "grammar": [asdict(c) for c in costs],
+                    "drafts": [asdict(d) for d in drafted],
+                },
+            )
+
+
+def show(
+    speeds: Sequence[Speeds], costs: Sequence[GrammarCost], drafted: Sequence[DraftSpeed]
+) -> None:
+    """Print the tables that have lines."""
     if speeds:
         print(f"Tokens/s of all sequences together\n\n{speed_table(speeds)}\n")
         if not has_transformers():
             print(f"{HOW_TO_INSTALL}\n")
-        costs = [
-            time_grammar(min(arguments.lengths), batch, repeats=repeats, like=like)
-            for batch in arguments.batches
-        ]
+    if costs:
         print(f"Whole sequences, tokens/s\n\n{grammar_table(costs)}\n")
-    drafted = time_all_drafts(arguments.frames, repeats, device) if arguments.frames else []
     if drafted:
         print(f"Time-lapses with drafts, the same tokens\n\n{draft_table(drafted)}")
-    if arguments.json:
-        report.write_json(
-            arguments.json,
-            {
-                "machine": where,
-                "bandwidth": bandwidth,
-                "speeds": [asdict(s) for s in speeds],
-                "grammar": [asdict(c) for c in costs],
-                "drafts": [asdict(d) for d in drafted],
-            },
-        )
 
 
 if __name__ == "__main__":

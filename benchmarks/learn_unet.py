@@ -1,6 +1,7 @@
 """The U-Nets beside ours: of classes, and of interiors and borders with watershed."""
 
 from bisect import bisect_left
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -60,10 +61,7 @@ class UNetContender:
         self.n_channels = min(fields.n_channels, 3)
         self.n_outputs = 1 + len(fields.class_names) + self.with_borders
         self.sampler = ours.sampler(fields, (side, side), seed, with_ids=self.with_borders)
-        widths = range(2, 129)
-        above = bisect_left(widths, n_parameters, key=lambda width: count(self.net(width)))
-        nearest = widths[max(0, above - 1) : above + 1]
-        self.width = min(nearest, key=lambda width: abs(count(self.net(width)) - n_parameters))
+        self.width = width_for(self.net, n_parameters)
 
     @property
     def n_parameters(self) -> int:
@@ -76,18 +74,7 @@ class UNetContender:
 
     def net(self, width: int) -> nn.Module:
         """The net with that many channels at its first level."""
-        from monai.networks.nets import UNet
-
-        recipe = self.recipe
-        return UNet(
-            spatial_dims=2,
-            in_channels=self.n_channels,
-            out_channels=self.n_outputs,
-            channels=tuple(width * 2**level for level in range(recipe.n_levels)),
-            strides=(2,) * (recipe.n_levels - 1),
-            num_res_units=recipe.n_residual,
-            norm="batch",
-        )
+        return unet(width, self.n_channels, self.n_outputs, self.recipe)
 
     def train(self, minutes: float) -> Trained:
         """Train for a time."""
@@ -146,22 +133,8 @@ class UNetContender:
 
         return predict
 
-    @torch.inference_mode()
     def _logits(self, net: nn.Module, stack: ImageStack, frame: int) -> Tensor:
-        """Logits (n_outputs, Y, X) in source pixels."""
-        from monai.inferers import sliding_window_inference
-
-        image = model_frame(stack, frame, self.spec).image
-        with half_on(self.device):
-            logits: Tensor = sliding_window_inference(
-                torch.from_numpy(image.transpose(2, 0, 1)).to(self.device)[None],
-                (self.spec.patch, self.spec.patch),
-                16,
-                net,
-                overlap=self.recipe.overlap,
-                mode="gaussian",
-            )
-        return in_source(logits.float(), stack.shape, self.spec)[0]
+        return frame_logits(net, stack, frame, self.spec, self.recipe, self.device)
 
 
 class WatershedContender(UNetContender):
@@ -196,6 +169,54 @@ class WatershedContender(UNetContender):
             return self._logits(net, stack, frame).softmax(0).cpu().numpy()
 
         return Watershed(probabilities, self.fields.smallest)
+
+
+def unet(width: int, n_channels: int, n_outputs: int, recipe: RivalRecipe) -> nn.Module:
+    """MONAI's residual U-Net with `width` channels at its first level, and random weights."""
+    from monai.networks.nets import UNet
+
+    return UNet(
+        spatial_dims=2,
+        in_channels=n_channels,
+        out_channels=n_outputs,
+        channels=tuple(width * 2**level for level in range(recipe.n_levels)),
+        strides=(2,) * (recipe.n_levels - 1),
+        num_res_units=recipe.n_residual,
+        norm="batch",
+    )
+
+
+def width_for(net: Callable[[int], nn.Module], n_parameters: int) -> int:
+    """The width with which a net has as nearly as possible so many parameters."""
+    widths = range(2, 129)
+    above = bisect_left(widths, n_parameters, key=lambda width: count(net(width)))
+    nearest = widths[max(0, above - 1) : above + 1]
+    return min(nearest, key=lambda width: abs(count(net(width)) - n_parameters))
+
+
+@torch.inference_mode()
+def frame_logits(
+    net: nn.Module,
+    stack: ImageStack,
+    frame: int,
+    spec: WindowSpec,
+    recipe: RivalRecipe,
+    device: torch.device,
+) -> Tensor:
+    """Logits (n_outputs, Y, X) of a frame in source pixels, from windows that overlap."""
+    from monai.inferers import sliding_window_inference
+
+    image = model_frame(stack, frame, spec).image
+    with half_on(device):
+        logits: Tensor = sliding_window_inference(
+            torch.from_numpy(image.transpose(2, 0, 1)).to(device)[None],
+            (spec.patch, spec.patch),
+            16,
+            net,
+            overlap=recipe.overlap,
+            mode="gaussian",
+        )
+    return in_source(logits.float(), stack.shape, spec)[0]
 
 
 def with_borders(classes: Tensor, ids: Tensor, border: int) -> Tensor:

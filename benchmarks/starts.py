@@ -10,6 +10,7 @@ with all that is computed once for them, is timed beside.
 
 import argparse
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -103,14 +104,13 @@ def main() -> None:
     device = torch.device(arguments.device)
     for name, value in machine(device, torch.float32).items():
         print(f"{name}: {value}")
-    rows = [
-        row
-        for side in arguments.mask_sizes
-        for batch in arguments.batches
-        for row in race(side, batch, arguments.tokens, arguments.repeats, device)
-    ]
-    head = ("mask", "batch", "starts", "encode, ms a window", "tokens/s", "of table")
-    print(table(head, rows))
+    rows: list[list[str]] = []
+    try:
+        for side, batch in product(arguments.mask_sizes, arguments.batches):
+            rows += race(side, batch, arguments.tokens, arguments.repeats, device)
+    finally:  # interrupted, it says what it has
+        head = ("mask", "batch", "starts", "encode, ms a window", "tokens/s", "of table")
+        print(table(head, rows))
 
 
 if __name__ == "__main__":

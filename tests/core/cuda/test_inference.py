@@ -20,8 +20,13 @@ def stack():
 
 
 @pytest.fixture(scope="module")
-def expected(stack):
-    return product_of(Segmenter.from_checkpoint(MODEL, "cpu").predict(stack, **SIZE))
+def segmented(stack):
+    return product_of(Segmenter.from_checkpoint(MODEL, "cpu").segment(stack, **SIZE))
+
+
+@pytest.fixture(scope="module")
+def expected(segmented):
+    return segmented.classes
 
 
 @pytest.fixture
@@ -35,6 +40,20 @@ def test_labels_are_those_of_the_cpu(segmenter, stack, expected):
     assert (labels == expected).mean() > 0.999
     few = product_of(segmenter.predict(stack, batch_size=3, **SIZE))
     assert (few == labels).mean() > 0.999
+
+
+def test_objects_are_those_of_the_cpu(segmenter, stack, segmented):
+    found = product_of(segmenter.segment(stack, **SIZE))
+    assert segmenter.tokenizer.scheme.blocks == "instance"
+    assert len(segmented.table) > 20
+    assert abs(len(found.table) - len(segmented.table)) <= 1
+    assert (found.classes == segmented.classes).mean() > 0.999
+    n_alike = 0
+    for number in np.unique(segmented.objects)[1:]:
+        inside = segmented.objects == number
+        other = found.objects == np.bincount(found.objects[inside]).argmax()
+        n_alike += (inside & other).sum() > 0.95 * (inside | other).sum()
+    assert n_alike >= len(segmented.table) - 1
 
 
 def test_bf16_sees_the_same_cells(device, stack, expected):

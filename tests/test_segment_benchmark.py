@@ -1,0 +1,54 @@
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.segment_fields import fields_of, seen_at
+from benchmarks.segment_table import dice
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.benchmark
+def test_costs_of_a_field_are_printed_beside_those_of_another_version(tmp_path: Path) -> None:
+    found = tmp_path / "segment.json"
+    what = ["--models", "cells", "--sides", "96", "--hows", "default", "preview"]
+    how = ["--before", str(ROOT), "--repeats", "0", "--json", str(found)]
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.segment", *what, *how],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line.split("|")[1:-1] for line in run.stdout.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line] for line in lines[2:]]
+    expected = [[how, v] for how in ("default", "preview") for v in ("before", "now")]
+    has_monai = find_spec("monai") is not None
+    assert [row[1:3] for row in rows] == expected + [["U-Net", "now"]] * has_monai
+    assert [row[-1] for row in rows[:4]] == ["", "1.0000"] * 2  # the same code, the same masks
+    for row in json.loads(found.read_text())["rows"]:
+        assert row["error"] is None
+        assert row["found"]["cpu"] > 0
+        assert row["found"]["cold_cpu"] > row["found"]["first_cpu"] > 0
+        assert row["found"]["memory"] > 1e8
+
+
+def test_larger_fields_are_many_side_by_side() -> None:
+    whole = fields_of(1024, 1, None)
+    assert whole.shape == (1, 1024, 1024)
+    larger = fields_of(1100, 1, None)
+    assert larger.shape == (1, 1100, 1100)
+    assert np.array_equal(larger[0, :1024, :1024], whole[0])
+    assert np.array_equal(larger[0, 1024:, :1024], whole[0, :76])
+    assert [seen_at(side) for side in (96, 512, 1024, 4096)] == [96, 512, 512, 2048]
+
+
+def test_dice_of_nothing_is_full() -> None:
+    nothing, some = np.zeros(4, bool), np.array([True, True, False, False])
+    assert dice(nothing, nothing) == 1
+    assert dice(some, nothing) == 0
+    assert dice(some, ~some | some) == pytest.approx(2 / 3)
