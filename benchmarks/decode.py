@@ -333,9 +333,10 @@ def main() -> None:
     repeats, like = arguments.repeats, torch.zeros((), device=device, dtype=dtype)
 
     where = machine(device, dtype)
-    bandwidth = measured_bandwidth(device)
     print(", ".join(f"{key} {value}" for key, value in where.items()))
-    print(f"memory: {bandwidth / 1e9:.1f} GB/s\n", flush=True)
+    bandwidth = measured_bandwidth(device) if arguments.lengths else 0.0
+    if bandwidth:
+        print(f"memory: {bandwidth / 1e9:.1f} GB/s\n", flush=True)
     speeds: list[Speeds] = []
     costs: list[GrammarCost] = []
     drafted: list[DraftSpeed] = []
@@ -357,7 +358,7 @@ def main() -> None:
                 arguments.json,
                 {
                     "machine": where,
-                    "bandwidth": bandwidth,
+                    "bandwidth": bandwidth or None,
                     "speeds": [asdict(s) for s in speeds],
                     "grammar": [asdict(c) for c in costs],
                     "drafts": [asdict(d) for d in drafted],

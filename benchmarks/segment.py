@@ -13,9 +13,9 @@ gives classes, and does not tell objects apart. Cellpose (random weights, with i
 if it is installed.
 
 Each line of the table is a process, so that its peak of memory is its own; on a GPU one process
-runs them all. The times are CPU seconds of all threads, on a GPU wall seconds; the fastest of all
-rounds but the first counts. The first mask is the first window that is shown, of the U-Net the
-whole field; cold means from the start of the process on.
+runs them all. The times are CPU seconds of all threads, on a GPU wall seconds; the fastest round
+counts, after one up to the first mask, which is not typical. The first mask is the first window
+that is shown, of the U-Net the whole field; cold means from the start of the process on.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from benchmarks.segment_job import OPTIONS, Found, How, Job
 from benchmarks.segment_table import Row, choice_table, cost_table, dice
 
 ROOT = Path(__file__).parents[1]
-ONCE = 2048  # larger fields are segmented once, and the first round counts
+ONCE = 2048  # of larger fields there is one, which is segmented once
 
 
 class Workers:
@@ -126,7 +126,7 @@ def planned(
                 device=arguments.device,
                 threads=arguments.threads[0],
                 batch_size=arguments.batches[0],
-                repeats=arguments.repeats if side <= ONCE else 0,
+                repeats=arguments.repeats if side <= ONCE else 1,
             )
             if len(arguments.batches) * len(arguments.threads) > 1:
                 yield [
@@ -184,8 +184,11 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--before", type=Path, help="checkout of an earlier version")
     parser.add_argument("--data-dir", type=Path, help="folder of the real images")
     parser.add_argument("--rounds", type=int, default=1, help="processes that take turns")
-    parser.add_argument("--repeats", type=int, default=1, help="of each process after its first")
+    parser.add_argument("--repeats", type=int, default=1, help="rounds of each process")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--together", action="store_true", help="one process for all lines, as on a GPU"
+    )
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     return parser.parse_args(words)
 
@@ -200,7 +203,7 @@ def main() -> None:
     every: list[Row] = []
     with (
         TemporaryDirectory() as folder,
-        Workers(trees, keeps=arguments.device != "cpu") as workers,
+        Workers(trees, keeps=arguments.together or arguments.device != "cpu") as workers,
     ):
         for plans in planned(arguments, Path(folder), list(trees)):
             rows: dict[tuple[object, ...], Row] = {}
@@ -209,12 +212,8 @@ def main() -> None:
                     rows[row.key] = row
             finally:
                 every += rows.values()
-                compares = any(plan.job.masks for plan in plans)
-                shown = (
-                    cost_table(list(rows.values()))
-                    if compares
-                    else choice_table(list(rows.values()))
-                )
+                of_table = cost_table if plans[0].job.masks else choice_table
+                shown = of_table(list(rows.values()))
                 print(f"\n`{plans[0].job.model}`\n\n{shown}", flush=True)
                 if arguments.json:
                     write_json(

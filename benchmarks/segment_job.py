@@ -27,6 +27,7 @@ OPTIONS: dict[How, dict[str, Any]] = {
     "no drafts": {"draft": "none"},
     "preview": {"preview": True},
 }
+WATCHED = 2048  # rows of a field up to which waits are counted, which takes one more round
 GREY = [0, 0]  # channels of Cellpose: no nuclei beside
 
 
@@ -51,7 +52,7 @@ class Job:
     batch_size : int or None
         Windows at once; None: the program's choice.
     repeats : int
-        Rounds after the first; the fastest counts.
+        Rounds, 1 or more, after a first one that ends with its first mask; the fastest counts.
     masks : str or None
         A file to write the foreground to, npy.
     """
@@ -128,40 +129,47 @@ class Round:
     began: Moment
     first: Moment
     ended: Moment
-    foreground: np.ndarray
+    foreground: np.ndarray | None = None
     batch_size: int | None = None
     n_windows: int = 0
     n_tokens: int = 0
 
 
-def our_round(segmenter: Segmenter, stack: ImageStack, job: Job) -> Round:
+def our_round(segmenter: Segmenter, stack: ImageStack, job: Job, *, ends_early: bool) -> Round:
     """`Segmenter.segment`, or `predict` of versions that have no other."""
     device = segmenter.device
     segment: Any = getattr(segmenter, "segment", segmenter.predict)
     began = Moment.now(device)
     steps = segment(stack, batch_size=job.batch_size, image_size=job.image_size, **OPTIONS[job.how])
-    first, size, n_windows, n_tokens = None, 0, 0, 0
+    result = next(steps)
+    first, size, n_windows, n_tokens = Moment.now(device), 0, 0, 0
+    if ends_early:
+        steps.close()
+        return Round(began, first, first)
     while True:
+        n_windows, size = n_windows + 1, max(size, result.batch_size)
+        n_tokens += result.tokens.shape[-1]
         try:
             result = next(steps)
         except StopIteration as end:
             found = end.value
             break
-        first = first or Moment.now(device)
-        n_windows, size = n_windows + 1, max(size, result.batch_size)
-        n_tokens += result.tokens.shape[-1]
     ended = Moment.now(device)
     classes = np.asarray(getattr(found, "classes", found)) > 0
-    return Round(began, first or ended, ended, classes, size, n_windows, n_tokens)
+    return Round(began, first, ended, classes, size, n_windows, n_tokens)
 
 
 def field_by_field(
-    foreground: Callable[[ImageStack, int], np.ndarray], stack: ImageStack, device: torch.device
+    foreground: Callable[[ImageStack, int], np.ndarray],
+    stack: ImageStack,
+    device: torch.device,
+    *,
+    ends_early: bool,
 ) -> Round:
     """A contender that gives a field at a time; its first mask is the whole first field."""
     began = Moment.now(device)
     found, moments = [], []
-    for frame in range(stack.n_frames):
+    for frame in range(1 if ends_early else stack.n_frames):
         found.append(foreground(stack, frame))
         moments.append(Moment.now(device))
     return Round(began, moments[0], moments[-1], np.stack(found))
@@ -204,14 +212,12 @@ def cellpose_of(job: Job, device: torch.device) -> Callable[[ImageStack, int], n
     return foreground
 
 
-def rounds_of(job: Job, device: torch.device) -> Callable[[ImageStack], Round]:
-    """What runs once over a stack."""
+def rounds_of(job: Job, stack: ImageStack, device: torch.device) -> Callable[..., Round]:
+    """What runs once over the stack, or up to its first mask."""
     if job.how in OPTIONS:
-        segmenter = Segmenter.from_checkpoint(job.model, job.device)
-        return lambda stack: our_round(segmenter, stack, job)
+        return partial(our_round, Segmenter.from_checkpoint(job.model, job.device), stack, job)
     build = unet_of if job.how == "U-Net" else cellpose_of
-    foreground = build(job, device)
-    return lambda stack: field_by_field(foreground, stack, device)
+    return partial(field_by_field, build(job, device), stack, device)
 
 
 def peak_memory(device: torch.device) -> int:
@@ -225,13 +231,13 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def waits_in(run: Callable[[], object]) -> int:
+def waits_in(run: Callable[..., Round]) -> int:
     """How often torch says that the host waited for the GPU."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            run()
+            run(ends_early=False)
         finally:
             torch.cuda.set_sync_debug_mode("default")
     return sum("called a synchronizing" in str(one.message) for one in seen)
@@ -246,14 +252,15 @@ def measure(job: Job, started: float | None) -> Found:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     stack = ImageStack.from_array(np.load(job.images), name="fields")
-    run = rounds_of(job, device)
-    cold = run(stack)
-    rounds = [run(stack) for _ in range(job.repeats)] or [cold]
+    run = rounds_of(job, stack, device)
+    cold = run(ends_early=True)
+    rounds = [run(ends_early=False) for _ in range(job.repeats)]
     memory = peak_memory(device)
     best = min(rounds, key=lambda one: one.ended.cpu - one.began.cpu)
     if device.type == "cuda":
         best = min(rounds, key=lambda one: one.ended.wall - one.began.wall)
     if job.masks is not None:
+        assert best.foreground is not None
         np.save(job.masks, best.foreground)
     return Found(
         n_fields=stack.n_frames,
@@ -267,7 +274,7 @@ def measure(job: Job, started: float | None) -> Found:
         batch_size=best.batch_size,
         n_windows=best.n_windows,
         n_tokens=best.n_tokens,
-        waits=waits_in(lambda: run(stack)) if job.repeats and device.type == "cuda" else None,
+        waits=waits_in(run) if device.type == "cuda" and stack.shape[1] <= WATCHED else None,
     )
 
 

@@ -114,6 +114,7 @@ class Setting:
         if self.quick:
             sides, fields = ("128",), "1"
         words = ["benchmarks.segment", "--models", "cells", "--sides", *sides, "--fields", fields]
+        words += ["--repeats", "1" if self.quick else "2"]
         words += ["--data-dir", str(self.data)] if self.data else []
         return self._benchmark(
             "segment", 75, words,
@@ -129,7 +130,7 @@ class Setting:
         if self.quick:
             words += ["--size", "test", "--patch", "32", "--mask-size", "8"]
         return self._benchmark(
-            f"learn-step-{size}", 35, words,
+            f"learn-step-{size}", 40, words,
             f"Where the time of a training step goes, {size} windows, models of objects.",
         )  # fmt: skip
 
