@@ -13,12 +13,12 @@ from rleseg_core.data import LabelStack
 
 
 @pytest.fixture
-def run(capfd, tmp_path, monkeypatch):
+def run(capfd, tmp_path, monkeypatch, quick_model):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
         with pytest.raises(SystemExit) as end:
-            main(["predict", *map(str, arguments), "-m", "demo", "--device", "cpu"])
+            main(["predict", *map(str, arguments), "-m", str(quick_model), "--device", "cpu"])
         return end.value.code or 0, *capfd.readouterr()
 
     return run

@@ -31,6 +31,7 @@ from rleseg_core.training.replay import replay_stacks
 
 CELLS = synthesize(SyntheticConfig(n_frames=2, size=(128, 128), seed=3))
 GREY = CELLS.images
+RUN = ("--device", "cpu", "--image-size", "128")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,8 @@ def segmenter():
 @pytest.fixture(scope="module")
 def masks(segmenter):
     def predict(images, **options):
-        return product_of(segmenter.predict(ImageStack.from_array(images), **options), bool)
+        run = segmenter.predict(ImageStack.from_array(images), image_size=128, **options)
+        return product_of(run, bool)
 
     return predict
 
@@ -96,7 +98,7 @@ def test_contrast_is_of_the_whole_stack(masks):
 
 def test_commands_invert_and_record_it(run, masks):
     tifffile.imwrite("dark.tif", 255 - GREY, photometric="minisblack")
-    made = ("predict", "dark.tif", "-m", "demo", "--device", "cpu", "-q", "-o")
+    made = ("predict", "dark.tif", "-m", "demo", *RUN, "-q", "-o")
     assert run(*made, "inverted.tif", "--invert")[0] == 0
     found = LabelStack.open("inverted.tif")
     np.testing.assert_array_equal(found.data.compute(), masks(GREY))
@@ -118,13 +120,13 @@ def test_contrasts_that_cannot_be_are_refused(run, contrast):
 def test_the_channel_that_is_read_is_said(run, masks):
     both = np.stack([np.full_like(GREY, 3), GREY], 1)
     tifffile.imwrite("two.tif", both, imagej=True, metadata={"axes": "TCYX"})
-    code, _, err = run("predict", "two.tif", "-m", "demo", "--device", "cpu", "-o", "m.tif")
+    code, _, err = run("predict", "two.tif", "-m", "demo", *RUN, "-o", "m.tif")
     assert code == 0, err
     assert "2 channels" in err
     assert "channel 1 is read" in err
     assert "--channel" in err
     np.testing.assert_array_equal(LabelStack.open("m.tif").data.compute(), masks(GREY))
-    command = ("predict", "two.tif", "-m", "demo", "--device", "cpu", "-q", "-o", "dark.tif")
+    command = ("predict", "two.tif", "-m", "demo", *RUN, "-q", "-o", "dark.tif")
     code, _, err = run(*command, "--channel", "0")
     assert code == 0
     assert err.startswith("note: next to no objects were found")  # and nothing on channels

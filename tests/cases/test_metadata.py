@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ import zarr
 from ome_types import from_tiff
 from yaozarrs import v04, validate_zarr_store
 
-from rleseg_core.checkpoints import find_model
 from rleseg_core.cli import main
 from rleseg_core.data import ImageStack, LabelStack, SyntheticConfig, synthesize
 from rleseg_core.data.formats.registry import output_formats
@@ -71,15 +71,21 @@ def ngff(folder: Path, version: str = "0.5") -> Path:
     return path
 
 
-def predicted(images: Path, masks: Path) -> StackMetadata:
-    options = ("--device", "cpu", "-m", "demo", "-q")
-    assert run("predict", images, *options, "-o", masks) == 0
-    return LabelStack.open(masks).metadata
+@pytest.fixture
+def predicted(quick_model: Path) -> Callable[[Path, Path], StackMetadata]:
+    """Segments images into a file of masks, and gives what is known about these."""
+
+    def predict(images: Path, masks: Path) -> StackMetadata:
+        options = ("--device", "cpu", "-m", quick_model, "-q")
+        assert run("predict", images, *options, "-o", masks) == 0
+        return LabelStack.open(masks).metadata
+
+    return predict
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("make", [imagej, ome, ngff])
-def test_masks_are_calibrated_as_their_images(make, suffix, tmp_path):
+def test_masks_are_calibrated_as_their_images(make, suffix, tmp_path, predicted, quick_model):
     images = make(tmp_path)
     found = predicted(images, tmp_path / f"m{suffix}")
     assert found.pixel_size == pytest.approx((0.65, 0.5), rel=1e-6)
@@ -87,12 +93,12 @@ def test_masks_are_calibrated_as_their_images(make, suffix, tmp_path):
     assert found.origin == (None if make is not ngff else (30.0, 40.0))
     assert found.class_names == ("ipsc", "dfc")
     made = found.provenance
-    assert (made["model_file"], made["source"]) == (find_model("demo").name, images.name)
-    assert made["model_sha256"] == hashlib.sha256(find_model("demo").read_bytes()).hexdigest()
+    assert (made["model_file"], made["source"]) == (quick_model.name, images.name)
+    assert made["model_sha256"] == hashlib.sha256(quick_model.read_bytes()).hexdigest()
     assert {"version", "date", "stitch", "preview"} <= set(made)
 
 
-def test_other_programs_read_the_scale_of_masks(tmp_path):
+def test_other_programs_read_the_scale_of_masks(tmp_path, predicted):
     images = imagej(tmp_path)
     predicted(images, tmp_path / "m.tif")
     with tifffile.TiffFile(tmp_path / "m.tif") as tiff:
@@ -115,7 +121,7 @@ def test_other_programs_read_the_scale_of_masks(tmp_path):
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_masks_join_the_labels_of_their_ome_zarr_image(version, tmp_path):
+def test_masks_join_the_labels_of_their_ome_zarr_image(version, tmp_path, predicted):
     images = ngff(tmp_path, version)
     before = {path: path.read_bytes() for path in images.rglob("*") if path.is_file()}
     for name in ("cells", "again"):
@@ -135,12 +141,12 @@ def test_masks_join_the_labels_of_their_ome_zarr_image(version, tmp_path):
     assert not [path for path in images.rglob(".*") if path.name[:2] != ".z"]
 
 
-def test_labels_of_an_image_are_replaced_only_when_told(tmp_path, capfd):
+def test_labels_of_an_image_are_replaced_only_when_told(tmp_path, capfd, predicted, quick_model):
     images = ngff(tmp_path)
     target = images / "labels" / "cells"
     predicted(images, target)
     before = target.joinpath("zarr.json").read_bytes()
-    options = ("--device", "cpu", "-m", "demo", "-q", "-o", target)
+    options = ("--device", "cpu", "-m", quick_model, "-q", "-o", target)
     assert run("predict", images, *options) == 2
     assert "--overwrite" in capfd.readouterr().err
     assert target.joinpath("zarr.json").read_bytes() == before
@@ -149,16 +155,16 @@ def test_labels_of_an_image_are_replaced_only_when_told(tmp_path, capfd):
     assert labels == ["cells", "cells.objects"]
 
 
-def test_labels_in_a_folder_that_is_no_image_are_refused(tmp_path, capfd):
+def test_labels_in_a_folder_that_is_no_image_are_refused(tmp_path, capfd, quick_model):
     images = imagej(tmp_path)
     zarr.create_group(tmp_path / "other.zarr")
     target = tmp_path / "other.zarr" / "labels" / "cells"
-    assert run("predict", images, "-m", "demo", "-q", "-o", target) == 2
+    assert run("predict", images, "-m", quick_model, "-q", "-o", target) == 2
     assert "no OME-Zarr image" in " ".join(capfd.readouterr().err.split())
     assert not target.parent.exists()
 
 
-def test_info_lists_what_masks_hold(tmp_path, capfd):
+def test_info_lists_what_masks_hold(tmp_path, capfd, predicted):
     predicted(imagej(tmp_path), tmp_path / "m.ome.zarr")
     capfd.readouterr()
     assert run("info", tmp_path / "m.ome.zarr", "--masks", "--json") == 0

@@ -48,9 +48,9 @@ def positions(tmp_path):
     return path
 
 
-def test_four_frames_give_four_masks(run):
+def test_four_frames_give_four_masks(run, quick_model):
     write("four.tif", IMAGES)
-    code, _, err = run("predict", "four.tif", "-m", "demo", "--device", "cpu", "-o", "m.tif")
+    code, _, err = run("predict", "four.tif", "-m", quick_model, "--device", "cpu", "-o", "m.tif")
     assert code == 0
     assert "note: four.tif holds 4 planes that its writer marked as colour" in " ".join(err.split())
     assert LabelStack.open("m.tif").shape == (4, 64, 64)
@@ -64,16 +64,16 @@ def test_masks_of_three_or_four_frames_are_scored(run, n_frames):
     assert json.loads(out)["frames"] == n_frames
 
 
-def test_position_and_channel_are_asked_for_and_chosen(run, positions):
-    code, _, err = run("predict", positions, "-m", "demo", "-o", "m.tif")
+def test_position_and_channel_are_asked_for_and_chosen(run, positions, quick_model):
+    code, _, err = run("predict", positions, "-m", quick_model, "-o", "m.tif")
     assert code == 2
     assert "choose one with --series" in " ".join(err.split())
     assert not os.path.exists("m.tif")
-    arguments = ("--series", "right", "--channel", "phase", "-m", "demo", "--device", "cpu")
+    arguments = ("--series", "right", "--channel", "phase", "-m", quick_model, "--device", "cpu")
     code, _, err = run("predict", positions, "-o", "m.tif", *arguments)
     assert code == 0, err
     tifffile.imwrite("grey.tif", IMAGES, photometric="minisblack")
-    assert run("predict", "grey.tif", "-o", "g.tif", "-m", "demo", "--device", "cpu")[0] == 0
+    assert run("predict", "grey.tif", "-o", "g.tif", "-m", quick_model, "--device", "cpu")[0] == 0
     chosen, grey = (LabelStack.open(name).data.compute() for name in ("m.tif", "g.tif"))
     np.testing.assert_array_equal(chosen, grey)
     assert grey.any()
@@ -92,7 +92,7 @@ def test_info_lists_what_there_is_to_choose(run, positions):
     assert (images[1]["series"], images[1]["frames"], images[1]["channels"]) == (1, 4, 2)
 
 
-def test_info_says_what_is_missing(run, tmp_path):
+def test_info_says_what_is_missing(run, tmp_path, quick_model):
     (tmp_path / "fr").mkdir()
     for index in (0, 2, 3):
         Image.fromarray(IMAGES[index]).save(tmp_path / "fr" / f"t{index}.png")
@@ -100,20 +100,20 @@ def test_info_says_what_is_missing(run, tmp_path):
     code, out, _ = run("info", "fr")
     assert code == 0
     assert "missing: fr/t1.png is no image: it is a link to /nonexistent/t1.png" in out
-    code, _, err = run("predict", "fr", "-m", "demo", "-o", "m.tif")
+    code, _, err = run("predict", "fr", "-m", quick_model, "-o", "m.tif")
     assert code == 2
     assert "--allow-missing" in err
-    arguments = ("-m", "demo", "--device", "cpu", "--allow-missing")
+    arguments = ("-m", quick_model, "--device", "cpu", "--allow-missing")
     code, _, err = run("predict", "fr", "-o", "m.tif", *arguments)
     assert code == 0
     assert "note: fr/t1.png is no image" in " ".join(err.split())
 
 
-def test_axes_that_are_advised_are_accepted_by_each_command(run, tmp_path):
+def test_axes_that_are_advised_are_accepted_by_each_command(run, tmp_path, quick_model):
     zarr.create_array("tcyx.zarr", data=np.stack([IMAGES, IMAGES], axis=1))
     zarr.create_array("masks.zarr", data=np.stack([CLASSES, CLASSES], axis=1))
     for arguments in (
-        ("predict", "tcyx.zarr", "-m", "demo", "--device", "cpu", "-o", "m.tif"),
+        ("predict", "tcyx.zarr", "-m", quick_model, "--device", "cpu", "-o", "m.tif"),
         ("info", "tcyx.zarr"),
         ("tokens", "encode", "masks.zarr", "--classes", "ipsc,dfc", "--mask-size", "16"),
         ("tokens", "stats", "masks.zarr", "--classes", "ipsc,dfc"),
@@ -129,10 +129,10 @@ def test_axes_that_are_advised_are_accepted_by_each_command(run, tmp_path):
     assert code == 0, err
 
 
-def test_pipe_is_refused_by_each_command(run, tmp_path):
+def test_pipe_is_refused_by_each_command(run, tmp_path, quick_model):
     os.mkfifo("pipe.tif")
     for arguments in (
-        ("predict", "pipe.tif", "-m", "demo", "-o", "m.tif"),
+        ("predict", "pipe.tif", "-m", quick_model, "-o", "m.tif"),
         ("evaluate", "pipe.tif", "pipe.tif", "--classes", "cell"),
         ("info", "pipe.tif"),
         ("tokens", "stats", "pipe.tif"),

@@ -39,10 +39,10 @@ def n_encoded(segmenter, monkeypatch):
 
 
 def mosaic(n_frames=1):
-    """Frames of 8 × 8 windows of which the left three quarters hold nothing."""
-    images = np.zeros((n_frames, 256, 256), np.uint8)
-    cells = synthesize(SyntheticConfig(n_frames=n_frames, size=(256, 64), seed=2)).images
-    images[:, :, 192:] = cells.reshape(n_frames, 256, 64)
+    """Frames of 4 × 8 windows of which the left three quarters hold nothing."""
+    images = np.zeros((n_frames, 128, 256), np.uint8)
+    cells = synthesize(SyntheticConfig(n_frames=n_frames, size=(128, 64), seed=2)).images
+    images[:, :, 192:] = cells.reshape(n_frames, 128, 64)
     return images
 
 
@@ -53,10 +53,10 @@ def test_only_windows_with_data_are_seen(segmenter, n_encoded, options, stitch):
     labels = np.zeros(stack.shape[:3], np.uint8)
     run = segmenter.predict(stack, batch_size=5, out=labels, stitch=stitch, **options)
     results = list(run)
-    assert sum(n_encoded) == 2 * 16
-    assert [result.n_done for result in results] == list(range(1, 129))
+    assert sum(n_encoded) == 2 * 8
+    assert [result.n_done for result in results] == list(range(1, 65))
     assert not labels[:, :, :192].any()
-    alone = np.zeros((2, 256, 64), np.uint8)
+    alone = np.zeros((2, 128, 64), np.uint8)
     right = ImageStack.from_array(mosaic(2)[:, :, 192:])
     list(segmenter.predict(right, batch_size=5, out=alone, stitch=stitch, **options))
     assert np.array_equal(labels[:, :, 192:], alone)
@@ -102,16 +102,16 @@ def test_frames_are_written_whole_and_seen_on_the_way(segmenter, tmp_path):
 
     images = np.concatenate([mosaic()[:, :, 192:]] * 3)
     out = Counted(
-        zarr.create_array(tmp_path / "m.zarr", shape=images.shape, dtype="u1", chunks=(1, 256, 64))
+        zarr.create_array(tmp_path / "m.zarr", shape=images.shape, dtype="u1", chunks=(1, 128, 64))
     )
     run = segmenter.predict(ImageStack.from_array(images), out=out)
     last = {}
     for result in run:
         last[result.frames[0]] = result.n_done
-        if result.n_done % 16 == 0:  # the last window of a frame
+        if result.n_done % 8 == 0:  # the last window of a frame
             frame = out[result.frames[0]]
             assert np.array_equal(frame[result.rows, result.cols], result.labels[0])
-    assert out.n_written < 48 / 2
+    assert out.n_written < 24 / 2
     expected = np.zeros(images.shape, np.uint8)
     list(segmenter.predict(ImageStack.from_array(images), out=expected))
     assert np.array_equal(out.array[:], expected)

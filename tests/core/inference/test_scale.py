@@ -101,34 +101,43 @@ def tiled(plane, n):
     return np.tile(four, (n // 2, n // 2))
 
 
+@pytest.fixture(scope="module")
+def small(field):
+    """Stack of one frame of the field, 512 × 512; what a model sees in it is found once."""
+    return ImageStack.from_array(tiled(field[0], 2)[None])
+
+
+@pytest.fixture(scope="module")
+def wide(field):
+    """Stack of one frame of the field, 1024 × 1024."""
+    return ImageStack.from_array(tiled(field[0], 4)[None])
+
+
 def dice(found, true):
     return 2 * (found & true).sum() / (found.sum() + true.sum())
 
 
-def test_more_cells_need_larger_frames_and_larger_cells_do_not(cells, field):
-    image, _ = field
+def test_more_cells_need_larger_frames_and_larger_cells_do_not(cells, small, wide):
     trained = cells.info.object_diameter
-    few = cells.estimate_diameter(ImageStack.from_array(tiled(image, 2)[None]))
+    few = cells.estimate_diameter(small)
     assert few.diameter == pytest.approx(38, rel=0.1)
     assert few.image_size == round(512 * trained / few.diameter)
-    many = cells.estimate_diameter(ImageStack.from_array(tiled(image, 4)[None]))
+    many = cells.estimate_diameter(wide)
     assert many.diameter == pytest.approx(few.diameter, rel=0.1)
     assert many.image_size == pytest.approx(2 * few.image_size, rel=0.1)
-    large = resize_image(tiled(image, 2)[..., None].astype(np.float32), (1024, 1024))
+    large = resize_image(np.asarray(small.data[0]).astype(np.float32), (1024, 1024))
     enlarged = cells.estimate_diameter(ImageStack.from_array(large[None]))
     assert enlarged.diameter == pytest.approx(2 * few.diameter, rel=0.1)
     assert enlarged.image_size == pytest.approx(few.image_size, rel=0.1)
 
 
-def test_large_frames_of_known_cells_are_segmented_as_well_as_small_ones(cells, field):
-    image, true = field
-    stack = ImageStack.from_array(tiled(image, 4)[None])
-    small = ImageStack.from_array(tiled(image, 2)[None])
+def test_large_frames_of_known_cells_are_segmented_as_well_as_small_ones(cells, field, small, wide):
+    true = field[1]
     assert cells.scale(small).origin == "model"
     expected = dice(product_of(cells.predict(small, preview=True))[0] > 0, tiled(true, 2))
-    scale = cells.scale(stack, diameter="auto")
+    scale = cells.scale(wide, diameter="auto")
     assert scale.text.startswith("objects are about 3")
-    found = product_of(cells.predict(stack, diameter="auto", preview=True))[0] > 0
+    found = product_of(cells.predict(wide, diameter="auto", preview=True))[0] > 0
     assert dice(found, tiled(true, 4)) > expected - 0.02
 
 
@@ -151,7 +160,8 @@ def test_noise_and_nothing_have_no_scale(cells):
     assert cells.estimate_diameter(empty).diameter is None
 
 
-def test_models_that_write_tokens_alone_see_them(field):
+def test_models_that_write_tokens_alone_see_them(field, monkeypatch):
+    monkeypatch.setattr("rleseg_core.inference.scale.N_WINDOWS", 6)
     demo = Segmenter.from_checkpoint("demo", "cpu")
     stack = ImageStack.from_array(field[0][None])
     assert demo.scale(stack).origin == "model"
