@@ -32,7 +32,9 @@ def masks_of(path, folder, **greys):
     """Masks that the job of the Segment tab writes for a file."""
     target = folder / f"{len(list(folder.iterdir()))}.zarr"
     create_stack(target, (1, 128, 128), np.dtype(np.uint8))
-    settings = SegmentSettings(model=find_model("demo"), device="cpu", greys=GreyChoice(**greys))
+    settings = SegmentSettings(
+        model=find_model("demo"), device="cpu", image_size=128, greys=GreyChoice(**greys)
+    )
     list(segment(path, target, settings))
     return np.asarray(zarr.open_array(target)[:])
 

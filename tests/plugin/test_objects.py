@@ -130,7 +130,7 @@ def test_objects_of_frames_that_are_segmented_again_replace_the_others(segment, 
 
 
 def test_cancelled_segmentation_leaves_table_and_ids_alike(segment, session, cells, qtbot):
-    long = np.tile(cells.images, (40, 3, 3))
+    long = np.tile(cells.images, (6, 2, 2))
     session.image = session.viewer.add_image(long, name="long")
     segment.image.layer = session.image
     with qtbot.waitSignal(segment.segmentation.progressed):
