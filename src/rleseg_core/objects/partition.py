@@ -103,19 +103,24 @@ def _pieces(
 
     The affinities (Y, X) are those of offsets one mask pixel long, which several pixels may be.
     """
-    index = np.arange(basins.size).reshape(basins.shape)
+    inside = basins > 0
+    n_inside = int(np.count_nonzero(inside))
+    index = np.zeros(basins.shape, np.int32)
+    index[inside] = np.arange(n_inside, dtype=np.int32)
     ends: list[np.ndarray] = []
     for values, (rows, cols) in affinities:
         axis, step = (0, -rows) if rows else (1, -cols)
         between = np.arange(step // 2, basins.shape[axis] + step // 2)  # a pair around each edge
         values = values.take(between, axis, mode="clip")
         here, there = pair_slices(basins.shape, (np.sign(rows), np.sign(cols)))
-        joined = (basins[here] == basins[there]) & (basins[here] > 0) & (values[here] > 0)
+        joined = (basins[here] == basins[there]) & inside[here] & (values[here] > 0)
         ends.append(np.stack((index[here][joined], index[there][joined])))
     first, second = np.concatenate(ends, axis=1)
-    graph = coo_array((np.ones(first.size, np.bool_), (first, second)), shape=2 * (basins.size,))
+    graph = coo_array((np.ones(first.size, np.bool_), (first, second)), shape=2 * (n_inside,))
     _, pieces = connected_components(graph, directed=False)
-    return np.where(basins > 0, renumbered(pieces.reshape(basins.shape) + 1), 0)
+    found = np.zeros(basins.shape, np.int32)
+    found[inside] = pieces + 1
+    return renumbered(found)
 
 
 def _links(
@@ -140,6 +145,12 @@ def _joined(n: int, pairs: np.ndarray, total: np.ndarray, counts: np.ndarray) ->
     """The object (n + 1,) of each fragment: 0 for 0, else the number of one of its fragments."""
     links: list[dict[int, tuple[float, int]]] = [{} for _ in range(n + 1)]
     queue: list[tuple[float, int, int, tuple[float, int]]] = []
+    # fragments that no chain of positive links joins now can have none later: means lie between
+    positive = total > 0
+    graph = coo_array((positive[positive], tuple(pairs[positive].T)), shape=(n + 1, n + 1))
+    _, chain = connected_components(graph, directed=False)
+    linked = chain[pairs[:, 0]] == chain[pairs[:, 1]]
+    pairs, total, counts = pairs[linked], total[linked], counts[linked]
 
     def link(a: int, b: int, summed: tuple[float, int]) -> None:
         links[a][b] = links[b][a] = summed

@@ -1,7 +1,7 @@
 """Outlines between mask pixels: where an object ends is decided by what each pixel looks like."""
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy.spatial import KDTree
 
 _LEAST = 0.5  # of an object's pixels that must be left; else it keeps those that it had
 
@@ -28,13 +28,30 @@ def refined(ids: np.ndarray, log_odds: np.ndarray, reach: float) -> np.ndarray:
         No object is lost: one that would keep less than half of its pixels stays as it is.
     """
     inside = ids > 0
-    if not inside.any() or inside.all():
+    changing = inside != (log_odds > 0)
+    if not inside.any() or inside.all() or not changing.any():
         return ids
-    outward, nearest = distance_transform_edt(~inside, return_indices=True)
-    near = np.where(inside, distance_transform_edt(inside), outward) <= reach
-    wanted = np.where(near, log_odds > 0, inside)
-    found = np.where(wanted, ids[tuple(nearest)], 0).astype(ids.dtype)
+    outline = _outline(inside)
+    found = ids.copy()
+    for side in (inside, ~inside):
+        rows, cols = np.nonzero(changing & side)
+        beyond = np.argwhere(outline & ~side)
+        tree = KDTree(beyond, compact_nodes=False, balanced_tree=False)
+        distances, nearest = tree.query(np.stack((rows, cols), axis=1))
+        near = distances <= reach
+        found[rows[near], cols[near]] = ids[tuple(beyond[nearest[near]].T)]
     before, after = np.bincount(ids.ravel()), np.bincount(found[inside], minlength=ids.max() + 1)
     lost = after < _LEAST * before
     lost[0] = False
     return np.where(lost[ids], ids, found)
+
+
+def _outline(inside: np.ndarray) -> np.ndarray:
+    """Pixels (Y, X) bool on either side of an edge between inside and outside."""
+    outline = np.zeros_like(inside)
+    down, right = inside[1:] != inside[:-1], inside[:, 1:] != inside[:, :-1]
+    outline[1:] |= down
+    outline[:-1] |= down
+    outline[:, 1:] |= right
+    outline[:, :-1] |= right
+    return outline
