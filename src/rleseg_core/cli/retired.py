@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from rleseg_core.checkpoints.old_names import part_name
-
 _COMMANDS = {("tokens", "choose"): "recommend"}
 _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "train": {"--mix": "--replay", "--mix-share": "--replay-share"},
@@ -32,5 +30,7 @@ def with_present_names(arguments: Sequence[str]) -> list[str]:
 
 def _present_part(text: str) -> str:
     """A part, or a part and its factor as in 'PART=0.1', by the present name of the part."""
+    from rleseg_core.checkpoints.old_names import part_name  # numpy comes with it
+
     part, equals, factor = text.partition("=")
     return part_name(part) + equals + factor
