@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from rleseg_core.data.blocks import counted
+
 _LEAST_SHARE = 0.01  # of the frame, for regions of any shape
 _LEAST_REST = 0.2  # of the frame: where less varies, cells may lie on flat ground
 _LEAST_SIDE = 6  # pixels, of rectangles
@@ -70,7 +72,7 @@ def _constant_regions(image: np.ndarray, finite: np.ndarray) -> np.ndarray:
     labels, n_regions = ndimage.label(flat)
     if not n_regions:
         return np.zeros(image.shape[:2], bool)
-    sizes = np.bincount(labels.ravel())
+    sizes = counted(labels, n_regions + 1)
     if sizes[1:].max() > labels.size / 2 and _is_constant(image, finite):
         return np.ones(image.shape[:2], bool)
     found, level = np.zeros(image.shape[:2], bool), _grey_level(image)
@@ -82,8 +84,8 @@ def _constant_regions(image: np.ndarray, finite: np.ndarray) -> np.ndarray:
             if _ends_in_a_jump(region, image[rows, cols], level):
                 found[rows, cols] |= region
     rest = ~found & finite
-    pieces, _ = ndimage.label(rest)
-    areas = np.bincount(pieces.ravel(), minlength=2)[1:]
+    pieces, n_pieces = ndimage.label(rest)
+    areas = counted(pieces, max(n_pieces, 1) + 1)[1:]
     varies = (flat & rest).sum() < rest.sum() / 2 and rest.sum() >= _LEAST_REST * rest.size
     return found if varies and areas.max() >= rest.sum() / 2 else np.zeros_like(found)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 
@@ -47,7 +45,7 @@ class WindowQueue:
             n_left -= len(memory)
         indices = list(range(self._next, self._next + n_windows))
         self._next += n_windows
-        return indices, _concatenate(parts)
+        return indices, Memory.joined(parts)
 
     def _fetch(self, n_windows: int) -> int:
         """Windows that are ready, after fetching batches until there are `n_windows`."""
@@ -58,14 +56,3 @@ class WindowQueue:
             if len(batch):
                 self._waiting.append(batch)
         return n_ready
-
-
-def _concatenate(memories: Sequence[Memory]) -> Memory:
-    """One memory of the windows of several."""
-    if len(memories) == 1:
-        return memories[0]
-    joined: dict[str, Any] = {}
-    for part in fields(Memory):
-        own = [getattr(memory, part.name) for memory in memories]
-        joined[part.name] = None if own[0] is None else torch.cat(own)
-    return Memory(**joined)

@@ -3,10 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from rleseg_core.data import Window
+from rleseg_core.data import Window, WindowReader
 from rleseg_core.decoding import DecodedSequence
+from rleseg_core.inference.geometry import source_rectangle
 
 _PATIENCE = 16  # windows without data in a row, after which those before them are decoded first
+
+
+def is_blank(reader: WindowReader, window: Window) -> bool:
+    """Whether no pixel of a window has data."""
+    rows, cols, _ = source_rectangle(window, reader.shape, reader.spec)
+    return not reader.has_data(range(*window.frames), rows, cols)
 
 
 def decode_between_blanks(

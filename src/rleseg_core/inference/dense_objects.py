@@ -1,41 +1,49 @@
 """Objects of whole frames as the dense heads see them: the drafts of instance-wise models.
 
 The heads are asked in all windows of a frame, what they say is averaged where windows overlap, and
-the frame is parted into objects once. So objects that a window's border cuts are whole here.
+the frame is parted into objects. So objects that a window's border cuts are whole here. A large
+frame is parted in strips with margins; objects that reach from one to the next are joined with
+those of all windows.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data import Window, WindowReader, plan_windows, resized_shape, subsample_labels
+from rleseg_core.inference.blank import is_blank
+from rleseg_core.inference.head_maps import HeadMaps, Strip, plan_strips
+from rleseg_core.inference.memories import Encode, WindowMemories
+from rleseg_core.memory import check_room
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.objects.partition import partition
 from rleseg_core.spec import MaskSpec, WindowSpec
 
-_FADE = 0.5  # width of the weights of a window, in its half sides; its border counts least
-_LEAST = 1e-3
+_BYTES_TO_PART = 48  # of a pixel, besides its maps
 _SMALLEST = 0.1  # of the area of a typical object: smaller ones are none
-
-Encode = Callable[[Sequence[Window]], Memory]
 
 
 class _Seen(NamedTuple):
-    """What the heads see in a frame, in resized pixels."""
+    """What the heads see in a strip of a frame, in resized pixels."""
 
+    strip: Strip
     ids: np.ndarray  # (y, x) int32
     classes: np.ndarray  # (n + 1,) uint8, of each id
     foreground: np.ndarray  # (y, x) float32, log odds that a pixel belongs to an object
 
+    def cut(self, values: np.ndarray, window: Window) -> np.ndarray:
+        """The part (P, P) of ids or log odds that a window covers."""
+        first = self.strip.first
+        return values[window.rows[0] - first : window.rows[1] - first, slice(*window.cols)]
+
 
 class FrameObjects:
-    """The objects of whole frames, cut to windows. Frames are kept until they are released.
+    """The objects of whole frames, cut to windows.
+
+    Large frames are looked at in strips; those are kept until they are released.
 
     Parameters
     ----------
@@ -49,6 +57,8 @@ class FrameObjects:
         Of the windows and their masks.
     diameter : float or None
         Of typical objects, in resized pixels.
+    is_blank : callable
+        Whether a window has no data: the heads need not look at it.
 
     Attributes
     ----------
@@ -66,95 +76,126 @@ class FrameObjects:
         spec: WindowSpec,
         mask_spec: MaskSpec,
         diameter: float | None = None,
+        is_blank: Callable[[Window], bool] = lambda _: False,
     ) -> None:
         self._model, self._encode = model, encode
         self._spec, self._mask_size = spec, mask_spec.size
         self._offsets = model.config.pointer.affinities
-        self._size = tuple(max(side, spec.patch) for side in resized_shape(shape, spec))
+        height, width = resized_shape(shape, spec)
+        self._size = max(height, spec.patch), max(width, spec.patch)
         self.step = spec.patch // mask_spec.size[0]
         area = np.pi / 4 * diameter**2 if diameter else 0.0
         self._smallest = max(self.step**2, round(_SMALLEST * area))
         self.batch_size = 1
-        self._frames: dict[int, _Seen] = {}
+        self._is_blank = is_blank
         self._windows = plan_windows((1, *shape[1:3]), spec)
+        starts = sorted({window.rows[0] for window in self._windows})
+        self._strips = plan_strips(starts, spec.patch, self._size)
+        self._check_room()
+        self._found: dict[tuple[int, int], _Seen] = {}  # by frame and index of the strip
+        self._maps: dict[int, tuple[int, HeadMaps]] = {}  # by frame, and the strip that follows
+
+    def _check_room(self) -> None:
+        """Raise unless a strip fits into memory."""
+        n_rows = max(seen[1] - seen[0] for _, _, _, seen in self._strips)
+        n_maps = self._model.config.pointer.dense_classes + len(self._offsets)
+        check_room(
+            (4 * n_maps + _BYTES_TO_PART) * n_rows * self._size[1],
+            f"finding objects in {n_rows:,} x {self._size[1]:,} pixels at once",
+            "choose a smaller image size or diameter",
+        )
+
+    def look(self, window: Window) -> None:
+        """Look at the part of its frame that a window needs, unless that is done."""
+        self._seen(window)
 
     def guess(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Classes (1, S, S) uint8 and ids (1, S, S) int32 of a window, in mask pixels."""
-        seen = self._seen(window.frames[0])
-        ids = seen.ids[slice(*window.rows), slice(*window.cols)]
-        ids = subsample_labels(ids[None], self._mask_size)
+        seen = self._seen(window)
+        ids = subsample_labels(seen.cut(seen.ids, window)[None], self._mask_size)
         return seen.classes[ids], ids
 
     def foreground(self, window: Window) -> np.ndarray:
         """Log odds (P, P) float32 that the pixels of a window belong to some object."""
-        seen = self._seen(window.frames[0])
-        return seen.foreground[slice(*window.rows), slice(*window.cols)]
+        seen = self._seen(window)
+        return seen.cut(seen.foreground, window)
 
-    def release_before(self, frame: int) -> None:
-        """Forget all frames before this one."""
-        for done in [kept for kept in self._frames if kept < frame]:
-            del self._frames[done]
+    def release_before(self, frame: int, row: int = 0) -> None:
+        """Forget all frames before this one, and what only windows above this row of it need."""
+        for key, seen in list(self._found.items()):
+            if key[0] < frame or (key[0] == frame and seen.strip.last < row):
+                del self._found[key]
+        for kept in [kept for kept in self._maps if kept < frame]:
+            del self._maps[kept]
 
-    def _seen(self, frame: int) -> _Seen:
-        found = self._frames.get(frame)
+    def _seen(self, window: Window) -> _Seen:
+        starts = [strip.first for strip in self._strips]
+        key = window.frames[0], bisect_right(starts, window.rows[0]) - 1
+        found = self._found.get(key)
         if found is None:
-            found = self._frames[frame] = self._look(frame)
+            found = self._found[key] = self._look(*key)
         return found
 
-    def _look(self, frame: int) -> _Seen:
-        """Find the objects of a frame."""
-        logits = self._averaged(frame, self.batch_size)
+    def _look(self, frame: int, index: int) -> _Seen:
+        """Find the objects of a strip of a frame."""
+        strip, *following = self._strips[index : index + 2]
+        coming, maps = self._maps.pop(frame, (-1, None))
+        if maps is None or coming != index:
+            maps = self._maps_from(frame, strip)
+        logits = maps.of(strip, following[0] if following else None, self.batch_size)
+        if following:
+            self._maps[frame] = index + 1, maps
         n_classes = len(logits) - len(self._offsets)
         of_classes, affinities = logits[:n_classes], logits[n_classes:]
         foreground = of_classes[1:].max(axis=0) - of_classes[0]
         ids = partition(
             foreground > 0, affinities, self._offsets, step=self.step, smallest=self._smallest
         )
-        return _Seen(ids, _classes_of(ids, of_classes), foreground)
+        own = slice(strip.first - strip.seen[0], strip.stop - strip.seen[0])
+        classes = _classes_of(ids, of_classes)
+        if not following and index == 0:
+            return _Seen(strip, ids, classes, foreground)
+        return _Seen(strip, ids[own].copy(), classes, foreground[own].copy())
 
-    def _averaged(self, frame: int, batch_size: int) -> np.ndarray:
-        """What the heads say of each resized pixel of a frame, (C + 1 + K, y, x) float32."""
-        n_maps = self._model.config.pointer.dense_classes + len(self._offsets)
-        total = np.zeros((n_maps, *self._size), np.float32)
-        weight = np.zeros(self._size, np.float32)
-        fade = _fade(self._spec.patch)
-        for window, maps in self._of_windows(frame, batch_size):
-            rows, cols = slice(*window.rows), slice(*window.cols)
-            total[:, rows, cols] += maps * fade
-            weight[rows, cols] += fade
-        return np.divide(total, weight, out=total)
-
-    def _of_windows(self, frame: int, batch_size: int) -> Iterator[tuple[Window, np.ndarray]]:
-        patch, n_frames = self._spec.patch, self._spec.n_frames
-        coming = iter(self._windows)
-        while batch := list(islice(coming, max(1, batch_size))):
-            windows = [Window((frame, frame + n_frames), w.rows, w.cols) for w in batch]
-            with torch.inference_mode():
-                memory = self._encode(windows)
-                classes = self._model.dense_logits(memory)[:, 0]
-                maps = torch.cat((classes, self._model.affinity_logits(memory)), dim=1)
-                maps = F.interpolate(
-                    maps.float(), (patch, patch), mode="bilinear", align_corners=False
-                )
-            yield from zip(windows, maps.cpu().numpy(), strict=True)
+    def _maps_from(self, frame: int, strip: Strip) -> HeadMaps:
+        """The maps of a frame from a strip on."""
+        frames = frame, frame + self._spec.n_frames
+        windows = (Window(frames, window.rows, window.cols) for window in self._windows)
+        seen = (window for window in windows if not self._is_blank(window))
+        return HeadMaps(self._model, self._encode, seen, self._size[1], strip.seen[0])
 
 
 def frame_objects(
-    model: Pix2Seq, encode: Callable[[Tensor], Memory], reader: WindowReader, info: ModelInfo
+    model: Pix2Seq, encode: Encode, reader: WindowReader, info: ModelInfo
 ) -> FrameObjects | None:
-    """What finds objects in the frames of a reader, if a model has heads for that.
-
-    `encode` gives the memory of windows (B, N, 3, P, P).
-    """
+    """What finds objects in the frames of a reader, if a model has heads for that."""
     if not model.config.pointer.affinities:
         return None
-
-    def encode_windows(windows: Sequence[Window]) -> Memory:
-        return encode(torch.from_numpy(np.stack([reader.read(window) for window in windows])))
-
     return FrameObjects(
-        model, encode_windows, reader.shape, reader.spec, info.mask_spec, info.object_diameter
+        model,
+        encode,
+        reader.shape,
+        reader.spec,
+        info.mask_spec,
+        info.object_diameter,
+        lambda window: is_blank(reader, window),
     )
+
+
+def encoder_of(memories: WindowMemories, found: FrameObjects | None) -> Encode:
+    """What encodes windows for the decoder: after the heads looked at their frames, if any do.
+
+    So each window is encoded once, as long as there is room for what is computed of it.
+    """
+    if found is None:
+        return memories.take
+
+    def encode(windows: Sequence[Window]) -> Memory:
+        for window in windows:
+            found.look(window)
+        return memories.take(windows)
+
+    return encode
 
 
 def objects_of_windows(model: Pix2Seq, memory: Memory) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -178,10 +219,3 @@ def _classes_of(ids: np.ndarray, logits: np.ndarray) -> np.ndarray:
         classes = (np.argmax(sums, axis=0) + 1).astype(np.uint8)
     classes[0] = 0
     return classes
-
-
-def _fade(patch: int) -> np.ndarray:
-    """Weights (P, P) of the pixels of a window, least at its border."""
-    across = np.linspace(-1, 1, patch, dtype=np.float32)
-    bell = np.exp(-0.5 * (across / _FADE) ** 2)
-    return np.outer(bell, bell) + np.float32(_LEAST)

@@ -146,6 +146,8 @@ class InstancePainter:
         decoded = self._tokenizer.decode(sequence.tokens)
         assert decoded.instances is not None
         parts = self._parts(sequence, decoded)
+        if self._found is not None:
+            self._found.release_before(window.frames[0], window.rows[0])
         rows, cols, ids = ids_in_source(decoded.instances, window, reader.shape, reader.spec)
         if self._found is not None and ids.any():
             odds, scale = foreground_in_source(self._found.foreground(window), window, reader)
@@ -185,6 +187,7 @@ class InstancePainter:
         tables = [ObjectTable.empty(self._class_names)]
         for done in sorted(kept for kept in self._joiners if kept < frame):
             joined = self._joiners[done].finish(self._next_id)
+            del self._joiners[done]  # its arrays are as large as the frame
             self._classes[done][...] = joined.class_map()
             if self._objects is not None:
                 self._objects[done][...] = joined.ids
@@ -195,7 +198,6 @@ class InstancePainter:
                     )
                 )
             self._next_id += joined.n
-            del self._joiners[done]
         self._classes.close_before(frame)
         if self._objects is not None:
             self._objects.close_before(frame)

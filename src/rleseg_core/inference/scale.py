@@ -324,7 +324,10 @@ class ScaleFinder:
     def _decoded(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         windows = [Window((0, 0), (index, index), (0, 0)) for index in range(len(images))]
         masks, sure = [], []
-        for sequence in self._source.decode([(windows, images)], len(images), GREEDY, "none"):
+        sequences = self._source.decode(
+            [windows], lambda _: self._source.encode(images), len(images), GREEDY, "none"
+        )
+        for sequence in sequences:
             decoded = self._tokenizer.decode(sequence.tokens)
             ids = decoded.instances
             masks.append(decoded.classes if ids is None else ids)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, Self, Unpack, cast
@@ -22,15 +23,15 @@ from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows
 from rleseg_core.decoding import GREEDY, DecodedSequence, Sampling, generate
 from rleseg_core.devices import choose_device, is_out_of_memory
 from rleseg_core.inference.arrays import choose_arrays
-from rleseg_core.inference.blank import decode_between_blanks
-from rleseg_core.inference.dense_objects import FrameObjects, frame_objects
-from rleseg_core.inference.geometry import source_rectangle
+from rleseg_core.inference.blank import decode_between_blanks, is_blank
+from rleseg_core.inference.dense_objects import FrameObjects, encoder_of, frame_objects
+from rleseg_core.inference.memories import KEPT_BYTES, WindowMemories
 from rleseg_core.inference.memory import fitting_batch_size, smaller_batch_size
 from rleseg_core.inference.objects import painter
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
 from rleseg_core.inference.results import Segmentation, WindowResult
 from rleseg_core.inference.scale import Scale, ScaleFinder
-from rleseg_core.inference.token_source import Batch, TokenSource
+from rleseg_core.inference.token_source import TokenSource
 from rleseg_core.model import Pix2Seq
 from rleseg_core.normalisation import Contrast
 from rleseg_core.objects import ObjectTable
@@ -228,7 +229,8 @@ class Segmenter:
             if not outputs.frames.isdisjoint(range(*window.frames))
         ]
         reader = WindowReader(stack, spec)
-        found = frame_objects(self.model, self._source.encode, reader, self.info)
+        memories = WindowMemories(self._source.encode, reader, 0 if options.preview else KEPT_BYTES)
+        found = frame_objects(self.model, memories.look, reader, self.info)
         painting = painter(self.tokenizer, self.class_names, outputs, options.stitch, found)
         size = options.batch_size or fitting_batch_size(
             self.model.config, self.info.window_spec, self.device
@@ -243,7 +245,8 @@ class Segmenter:
                 try:
                     if found is not None:
                         found.batch_size = size
-                    for sequence in self._decode(reader, remaining, size, options, found):
+                    sequences = self._decode(memories, remaining, size, options, found)
+                    for sequence in sequences:
                         window = windows[n_done]
                         painted = painting.add(reader, window, sequence)
                         n_done += 1
@@ -263,6 +266,7 @@ class Segmenter:
                 except (RuntimeError, MemoryError) as error:
                     if not is_out_of_memory(error):
                         raise
+                    memories.forget()
                     size = smaller_batch_size(size, self.info.window_spec, self.device, error)
         finally:
             tables.append(painting.close_before(stack.n_frames))
@@ -345,15 +349,16 @@ class Segmenter:
     def _live_tokens(
         self, reader: WindowReader, window: Window, sampling: Sampling
     ) -> Iterator[int]:
-        images = torch.from_numpy(reader.read(window))[None]
-        found = frame_objects(self.model, self._source.encode, reader, self.info)
+        memories = WindowMemories(self._source.encode, reader)
+        found = frame_objects(self.model, memories.look, reader, self.info)
         if found is not None and sampling.top_p is None:  # the tokens that `segment` gives
             draft, lenient = DEFAULTS.decoding(has_affinities=True)
-            batches = [([window], images)]
-            for sequence in self._source.decode(batches, 1, lenient, draft, found.guess):
+            encode = encoder_of(memories, found)
+            decoded = self._source.decode([[window]], encode, 1, lenient, draft, found.guess)
+            for sequence in decoded:
                 yield from sequence.tokens.tolist()
             return
-        memory = self._source.encode(images)
+        memory = memories.take([window])
         steps = generate(
             self.model,
             memory,
@@ -366,7 +371,7 @@ class Segmenter:
 
     def _decode(
         self,
-        reader: WindowReader,
+        memories: WindowMemories,
         windows: Sequence[Window],
         size: int,
         options: PredictOptions,
@@ -374,20 +379,19 @@ class Segmenter:
     ) -> Iterator[DecodedSequence]:
         """Token sequences of windows in their order; `size` of them at once."""
 
-        def batches(seen: Iterator[Window]) -> Iterator[Batch]:
+        def batches(seen: Iterator[Window]) -> Iterator[list[Window]]:
             while batch := list(islice(seen, size)):
-                yield batch, torch.from_numpy(np.stack([reader.read(window) for window in batch]))
+                yield batch
 
         draft, sampling = options.decoding(has_affinities=found is not None)
         guess = None if found is None else found.guess
+        encode = encoder_of(memories, found)
 
         def decode(seen: Iterator[Window]) -> Iterator[DecodedSequence]:
             if options.preview:
-                return self._source.preview(batches(seen), guess)
-            return self._source.decode(batches(seen), size, sampling, draft, guess)
+                return self._source.preview(batches(seen), encode, guess)
+            return self._source.decode(batches(seen), encode, size, sampling, draft, guess)
 
-        def is_blank(window: Window) -> bool:
-            rows, cols, _ = source_rectangle(window, reader.shape, reader.spec)
-            return not reader.has_data(range(*window.frames), rows, cols)
-
-        return decode_between_blanks(windows, is_blank, decode, self._source.nothing())
+        return decode_between_blanks(
+            windows, partial(is_blank, memories.reader), decode, self._source.nothing()
+        )

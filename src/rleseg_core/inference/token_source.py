@@ -9,6 +9,7 @@ from torch import Tensor
 from rleseg_core.data import Window
 from rleseg_core.decoding import DecodedSequence, GrammarTables, Sampling, decode_sequences
 from rleseg_core.inference.dense_objects import objects_of_windows
+from rleseg_core.inference.memories import Encode
 from rleseg_core.inference.options import DraftSource
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.tokens import Draft, Tokenizer
@@ -16,8 +17,6 @@ from rleseg_core.tokens.object_order import by_first_pixel
 
 Guess = Callable[[Window], tuple[np.ndarray, np.ndarray]]
 """Classes and ids, each (N, S, S), that a window may hold."""
-Batch = tuple[Sequence[Window], Tensor]
-"""Windows and their images, (B, N, 3, P, P)."""
 
 
 class TokenSource:
@@ -77,16 +76,16 @@ class TokenSource:
         return [self._encode_mask(*objects) for objects in objects_of_windows(self._model, memory)]
 
     def preview(
-        self, batches: Iterable[Batch], guess: Guess | None = None
+        self, batches: Iterable[Sequence[Window]], encode: Encode, guess: Guess | None = None
     ) -> Iterator[DecodedSequence]:
         """Tokens of what the dense heads see, without a pass of the decoder.
 
-        Log-probabilities are 0.
+        Log-probabilities are 0. `encode` is not called where there is a `guess`.
         """
         index = 0
-        for windows, images in batches:
+        for windows in batches:
             with torch.inference_mode():
-                memory = self.encode(images) if guess is None else None
+                memory = encode(windows) if guess is None else None
                 drafted = self.dense_tokens(windows, memory, guess)
             for tokens in drafted:
                 yield DecodedSequence(index, tokens, np.zeros(tokens.shape, np.float32), 0)
@@ -94,7 +93,8 @@ class TokenSource:
 
     def decode(
         self,
-        batches: Iterable[Batch],
+        batches: Iterable[Sequence[Window]],
+        encode: Encode,
         n_slots: int,
         sampling: Sampling,
         draft: DraftSource,
@@ -104,8 +104,10 @@ class TokenSource:
 
         Parameters
         ----------
-        batches : iterable of (B windows, (B, N, 3, P, P) tensor)
-            Windows and their images.
+        batches : iterable of sequence of Window
+            Windows that are encoded together.
+        encode : callable
+            Their memory.
         n_slots : int
             How many are decoded at once.
         sampling : Sampling
@@ -122,15 +124,15 @@ class TokenSource:
 
         def encoded() -> Iterator[Memory]:
             n_encoded = 0
-            for windows, images in batches:
+            for windows in batches:
                 for index, window in enumerate(windows, start=n_encoded):
                     before.append(latest.get((window.rows, window.cols), -1))
                     latest[window.rows, window.cols] = index
-                memory = self.encode(images)
+                memory = encode(windows)
                 if draft == "dense":
                     drafted = self.dense_tokens(windows, memory, guess)
                     dense.update(enumerate(drafted, start=n_encoded))
-                n_encoded += len(images)
+                n_encoded += len(windows)
                 yield memory
 
         def from_frame(index: int) -> Draft | None:

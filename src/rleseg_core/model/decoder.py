@@ -1,8 +1,8 @@
 """The causal decoder: whole sequences in training, a token or a few at a time in decoding."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import cast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -49,8 +49,19 @@ class Memory:
     def __len__(self) -> int:
         return len(self.context)
 
-    def select(self, rows: Tensor) -> "Memory":
-        """The memory of some of the windows, `rows` (B',) integers."""
+    @classmethod
+    def joined(cls, memories: Sequence[Self]) -> Self:
+        """One memory of the windows of several, one at least."""
+        if len(memories) == 1:
+            return memories[0]
+        joined: dict[str, Any] = {}
+        for part in fields(cls):
+            own = [getattr(memory, part.name) for memory in memories]
+            joined[part.name] = None if own[0] is None else torch.cat(own)
+        return cls(**joined)
+
+    def select(self, rows: Tensor | slice) -> "Memory":
+        """The memory of some of the windows, `rows` (B',) integers, or a slice as views."""
         others = (self.mask_features, self.dense, self.affinities, self.ignored)
         return Memory(self.context[rows], *(None if x is None else x[rows] for x in others))
 

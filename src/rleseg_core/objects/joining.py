@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from rleseg_core.data.blocks import blocks, counted, looked_up
 from rleseg_core.objects.leftovers import absorbing
 from rleseg_core.objects.links import Links
 from rleseg_core.objects.measuring import number_consecutively
@@ -14,6 +15,7 @@ OwnerRule = Literal["centre", "last"]
 """Which window a pixel belongs to: the one in which it lies deepest, or the latest."""
 
 _LEAST_KEPT = 0.6  # share of the largest part of an object that its pixels must come to
+_DEEPEST = 2**16 - 1  # pixels from the border of a window, farther than which does not count
 _LEAST_SHARED = 0.25  # share of the smaller of two parts of which little is left, to be one
 
 
@@ -70,7 +72,11 @@ class JoinedFrame:
     def class_map(self) -> np.ndarray:
         """Class ids (Y, X) uint8."""
         lookup = np.concatenate([[0], self.class_ids]).astype(np.uint8)
-        return lookup[np.where(self.ids > 0, self.ids - np.uint32(self.first_id - 1), 0)]
+        classes = np.zeros(self.ids.shape, np.uint8)
+        for rows in blocks(classes.shape):
+            ids = self.ids[rows]
+            classes[rows] = lookup[np.where(ids > 0, ids - np.uint32(self.first_id - 1), 0)]
+        return classes
 
 
 class FrameJoiner:
@@ -100,7 +106,7 @@ class FrameJoiner:
     def __init__(self, shape: tuple[int, int], owner: OwnerRule = "centre") -> None:
         self.owner = owner
         self._canvas = np.zeros(shape, np.int32)  # number of the part of each pixel, from 1 on
-        self._depths = np.zeros(shape, np.int32)
+        self._depths = np.zeros(shape, np.uint16)
         self._recent: list[WindowIds] = []
         self._parts: list[ObjectParts] = []
         self._class_ids: list[int] = []  # of each part
@@ -135,7 +141,8 @@ class FrameJoiner:
         self._recent = [seen for seen in self._recent if seen.rows.stop >= rows.start]
         near = nearest_windows(window, self._recent)
         found = [pairs for seen in near if (pairs := match_windows(seen, window, self._recent))]
-        depths = depth_in_window(rows, cols, self._canvas.shape)
+        depths = depth_in_window(rows, cols, self._canvas.shape).clip(max=_DEEPEST)
+        depths = depths.astype(np.uint16)
         numbers = np.where(ids > 0, ids.astype(np.int32) + window.offset, 0)
         areas = np.bincount(ids.reshape(-1), minlength=parts.n + 1)[1:]
         # from here on nothing can fail: a window is added whole or not at all
@@ -173,24 +180,24 @@ class FrameJoiner:
             Id of the first object; the others follow.
         """
         links = self._links if self._links.n_refused == 0 else self._relinked()
-        owned = np.bincount(self._canvas.reshape(-1), minlength=links.n_parts + 1)[1:]
+        owned = counted(self._canvas, links.n_parts + 1)[1:]
         roots, of_part = np.unique(links.roots(), return_inverse=True)
         is_kept = self._kept(of_part, owned, roots.size)
         pairs = Pairs.of(() if is_kept.all() else self._pairs)
         if self._link_remains(links, pairs, ~is_kept[of_part]):
             roots, of_part = np.unique(links.roots(), return_inverse=True)
             is_kept = self._kept(of_part, owned, roots.size)
-        objects = np.concatenate([[0], of_part + 1]).astype(np.int32)[self._canvas]
+        objects = looked_up(np.concatenate([[0], of_part + 1]).astype(np.int32), self._canvas)
         becomes = np.where(is_kept, np.arange(roots.size), -1)
         if not is_kept.all():
             sides = of_part[pairs.first], of_part[pairs.second]
             becomes = np.where(is_kept, becomes, absorbing(objects, ~is_kept, sides, pairs.shared))
-        number = _by_first_pixel(np.concatenate([[0], becomes + 1])[objects], roots.size)
+        number = _by_first_pixel(objects, becomes)
         order = np.argsort(number, kind="stable")[np.count_nonzero(number == 0) :]
         lookup = np.concatenate([[0], number])
         lookup = np.where(lookup > 0, lookup + (first_id - 1), 0).astype(np.uint32)
         return JoinedFrame(
-            ids=lookup[np.concatenate([[0], becomes + 1])][objects],
+            ids=looked_up(lookup[np.concatenate([[0], becomes + 1])], objects),
             first_id=first_id,
             class_ids=self._classes(of_part, owned, roots.size)[order],
             confidence=self._confidences(of_part, roots.size)[order],
@@ -267,23 +274,28 @@ def depth_in_window(rows: slice, cols: slice, shape: tuple[int, ...]) -> np.ndar
     return np.minimum(sides[0][:, None], sides[1])
 
 
-def _by_first_pixel(objects: np.ndarray, n: int) -> np.ndarray:
+def _by_first_pixel(objects: np.ndarray, becomes: np.ndarray) -> np.ndarray:
     """Number (n,) of each object, from 1 on by their first pixels; 0 of those that have none.
 
     Parameters
     ----------
     objects : (Y, X) integer
         Index of the object of each pixel plus 1, 0 = background.
-    n : int
-        How many objects there are.
+    becomes : (n,) integer
+        The object that takes the pixels of each; -1 for none.
     """
-    flat = objects.reshape(-1)
-    first = np.full(n + 1, flat.size)
-    first[flat[::-1]] = np.arange(flat.size)[::-1]  # the last of equal indices counts
-    order = np.argsort(first[1:], kind="stable")
+    n, width = becomes.size, objects.shape[1]
+    first = np.full(n + 1, objects.size)
+    for rows in reversed(list(blocks(objects.shape))):
+        flat = objects[rows].reshape(-1)
+        pixels = np.arange(flat.size) + rows.start * width
+        first[flat[::-1]] = pixels[::-1]  # the last of equal indices counts
+    taken = np.full(n + 1, objects.size)
+    np.minimum.at(taken, becomes + 1, first[1:])
+    order = np.argsort(taken[1:], kind="stable")
     number = np.zeros(n, np.int64)
     number[order] = np.arange(1, n + 1)
-    number[first[1:] == flat.size] = 0
+    number[taken[1:] == objects.size] = 0
     return number
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from rleseg_core.data.blocks import blocks, looked_up
 from rleseg_core.errors import DataError
 from rleseg_core.spec import IGNORED
 
@@ -63,12 +64,13 @@ def measure_frame(ids: np.ndarray) -> MeasuredFrame:
     if ids.size and int(ids.min()) < 0:
         raise DataError(f"id {ids.min()} among ids of objects; ids are 0 for background, or above")
     found, index = number_consecutively(ids)
-    rows, cols = index.nonzero()
-    which = index[rows, cols] - 1
-    area = np.bincount(which, minlength=found.size)
-    centroids = np.stack(
-        [np.bincount(which, side, minlength=found.size) for side in (rows, cols)], axis=1
-    )
+    n = found.size
+    area, sums = np.zeros(n, np.int64), np.zeros((2, n))
+    for block in blocks(index.shape):
+        rows, cols = index[block].nonzero()
+        which = index[block][rows, cols] - 1
+        area += np.bincount(which, minlength=n)
+        sums += [np.bincount(which, side, n) for side in (rows + block.start, cols)]
     boxes = np.array(
         [
             (box[0].start, box[1].start, box[0].stop, box[1].stop)
@@ -81,7 +83,7 @@ def measure_frame(ids: np.ndarray) -> MeasuredFrame:
         index=index,
         area=area,
         boxes=boxes,
-        centroids=centroids / np.maximum(area, 1)[:, None],
+        centroids=(sums / np.maximum(area, 1)).T,
     )
 
 
@@ -103,12 +105,13 @@ def number_consecutively(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     highest = int(ids.max(initial=0))
     if highest <= 4 * ids.size + 2**16:
         is_there = np.zeros(highest + 1, bool)
-        is_there[ids.reshape(-1)] = True
+        for block in blocks(ids.shape):
+            is_there[ids[block].reshape(-1)] = True
         is_there[0] = False
         found = is_there.nonzero()[0]
         lookup = np.zeros(highest + 1, np.int32)
         lookup[found] = np.arange(1, found.size + 1)
-        return found, lookup[ids]
+        return found, looked_up(lookup, ids)
     found, inverse = np.unique(ids, return_inverse=True)
     has_background = int(found[0] == 0)
     index = (inverse.reshape(ids.shape) + (1 - has_background)).astype(np.int32)

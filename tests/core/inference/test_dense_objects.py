@@ -1,5 +1,6 @@
 """Objects of whole frames from heads that are never wrong: they read a known mask."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from rleseg_core.affinities import AFFINITIES, pair_slices
 from rleseg_core.data import Window, plan_windows
 from rleseg_core.inference.dense_objects import FrameObjects
+from rleseg_core.inference.head_maps import Strip, plan_strips
 from rleseg_core.spec import MaskSpec, WindowSpec
 
 SURE = 6.0
@@ -116,3 +118,52 @@ def test_a_frame_smaller_than_the_patch() -> None:
     assert of_ids.shape == (1, 16, 16)
     assert not of_ids[0, 7:].any()
     assert of_ids[0, :6, :10].any()
+
+
+def test_strips_cover_large_frames_with_margins() -> None:
+    starts = [*range(0, 400, 36), 404]
+    assert plan_strips(starts, 48, (452, 100), most=452 * 100) == [Strip(0, 404, 452, (0, 452))]
+    strips = plan_strips(starts, 48, (452, 100), most=250 * 100)
+    assert len(strips) > 2
+    assert all(seen[1] - seen[0] <= 250 for *_, seen in strips)
+    for start in starts:
+        (own,) = [strip for strip in strips if strip.first <= start <= strip.last]
+        assert start + 48 <= own.stop
+        assert own.seen == (max(0, own.first - 48), min(452, own.stop + 48))
+    assert [strip.first for strip in plan_strips(starts, 48, (452, 100), most=1)] == starts
+
+
+@pytest.mark.parametrize("most", [1, 180 * 96])
+def test_strips_see_what_the_whole_frame_sees(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    ids = discs((330, 96), 24)
+    classes = np.minimum(np.arange(ids.max() + 1), 1)
+    whole, _ = frame_objects(ids, classes, 36)
+    monkeypatch.setattr(
+        "rleseg_core.inference.dense_objects.plan_strips", partial(plan_strips, most=most)
+    )
+    strips, asked = frame_objects(ids, classes, 36)
+    windows = plan_windows((1, *ids.shape), WindowSpec(patch=48, patch_stride=36))
+    for index, window in enumerate(windows):
+        for ahead in windows[index : index + 5]:  # the decoder is ahead
+            strips.look(ahead)
+        for found, expected in zip(strips.guess(window), whole.guess(window), strict=True):
+            assert np.array_equal(found > 0, expected > 0)
+        own, other = strips.guess(window)[1], whole.guess(window)[1]
+        pairs = np.unique(np.stack((own, other)).reshape(2, -1), axis=1)
+        assert pairs.shape[1] == np.unique(own).size == np.unique(other).size
+        np.testing.assert_allclose(strips.foreground(window), whole.foreground(window), atol=1e-4)
+        strips.release_before(0, window.rows[0])
+        assert len(strips._found) <= 3
+    assert len(asked) == len(windows)  # each is encoded once
+    strips.guess(windows[0])  # out of order
+    assert len(asked) < 2 * len(windows)
+
+
+def test_blank_windows_are_not_looked_at() -> None:
+    ids = discs((120, 48), 24)
+    ids[48:] = 0
+    found, asked = frame_objects(ids, np.minimum(np.arange(ids.max() + 1), 1), 36)
+    found._is_blank = lambda window: window.rows[0] >= 48
+    assert found.guess(Window((0, 1), (0, 48), (0, 48)))[1].any()
+    assert not found.guess(Window((0, 1), (72, 120), (0, 48)))[1].any()
+    assert {window.rows[0] for window in asked} == {0, 36}

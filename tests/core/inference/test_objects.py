@@ -70,8 +70,8 @@ def teach(monkeypatch, segmenter, ids, classes, confidence=0.5):
     readers = [LabelReader(array, spec) for array in (classes, ids)]
     decoded = []
 
-    def decode(batches, n_slots, sampling, draft, guess=None):
-        for windows, _ in batches:
+    def decode(batches, *_):
+        for windows in batches:
             for window in windows:
                 masks = [subsample_labels(reader.read(window), size) for reader in readers]
                 tokens = segmenter.tokenizer.encode(*masks)
@@ -231,8 +231,8 @@ def test_full_memory_uses_no_id_twice(instances, monkeypatch):
     _, expected = product(instances.segment(stack_of(ids), batch_size=4))
     decode = instances._source.decode
 
-    def decode_until_memory_is_full(batches, n_slots, sampling, draft, guess=None):
-        for number, sequence in enumerate(decode(batches, n_slots, sampling, draft, guess)):
+    def decode_until_memory_is_full(batches, encode, n_slots, *others):
+        for number, sequence in enumerate(decode(batches, encode, n_slots, *others)):
             if number == 3 and n_slots > 1:
                 raise MemoryError
             yield sequence
@@ -311,7 +311,7 @@ def test_resized_objects_overlap_the_true_ones(instances, monkeypatch, image_siz
     readers = [LabelReader(array, spec) for array in (classes, ids)]
 
     def decode(batches, *_):
-        for windows, _ in batches:
+        for windows in batches:
             for index, window in enumerate(windows):
                 masks = [subsample_labels(reader.read(window), size) for reader in readers]
                 tokens = instances.tokenizer.encode(*masks)

@@ -187,7 +187,7 @@ def test_models_of_instances_are_measured_by_their_ids(tmp_path, monkeypatch, po
     tokens = segmenter.tokenizer.encode(classes, ids)
 
     def decode(batches, *_):
-        for windows, _ in batches:
+        for windows in batches:
             for _ in windows:
                 yield DecodedSequence(0, tokens, np.zeros(tokens.shape, np.float32), 0)
 

@@ -10,6 +10,7 @@ from rleseg_core.data import LabelReader, plan_windows, subsample_labels
 from rleseg_core.data.labels import components
 from rleseg_core.inference import ids_in_source
 from rleseg_core.objects.joining import FrameJoiner, ObjectParts
+from rleseg_core.objects.measuring import measure_frame
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Tokenizer, preset
 
@@ -293,3 +294,21 @@ def test_contact_of_half_a_side_joins_and_less_does_not(side):
     assert found(slice(0, 4), slice(2, 8)) == 1
     assert found(slice(0, 4), slice(3, 8)) == 2
     assert found(slice(0, 4), slice(4, 8)) == 2
+
+
+def test_large_frames_are_finished_block_by_block(monkeypatch):
+    rng = np.random.default_rng(4)
+    seen = rng.integers(0, 5, (2, 24, 30))
+
+    def finished():
+        joiner = FrameJoiner((24, 40))
+        for ids, cols in zip(seen, (slice(0, 30), slice(10, 40)), strict=True):
+            joiner.add(slice(0, 24), cols, ids, parts(4))
+        joined = joiner.finish(3)
+        return joined.ids, joined.class_map(), measure_frame(joined.ids).centroids
+
+    whole = finished()
+    monkeypatch.setattr("rleseg_core.data.blocks._VALUES", 100)
+    for found, expected in zip(finished(), whole, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert whole[0].any()
