@@ -223,11 +223,8 @@ class Segmenter:
             stack.shape[:3], frames, classes, objects, wants_objects=wants_objects
         )
         spec = self._spec_for(stack, options)
-        windows = [
-            window
-            for window in plan_windows(stack.shape, spec)
-            if not outputs.frames.isdisjoint(range(*window.frames))
-        ]
+        planned = plan_windows(stack.shape, spec)
+        windows = [w for w in planned if not outputs.frames.isdisjoint(range(*w.frames))]
         reader = WindowReader(stack, spec)
         memories = WindowMemories(self._source.encode, reader, 0 if options.preview else KEPT_BYTES)
         found = frame_objects(self.model, memories.look, reader, self.info)
