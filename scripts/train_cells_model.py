@@ -34,6 +34,7 @@ from rleseg_core.data import LabelledStack, grid_samples
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import preset
 from rleseg_core.training import TrainConfig, TrainingData, train
+from rleseg_core.training.diameters import diameters_taught
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "src/rleseg_core/models/cells.safetensors"
@@ -143,6 +144,9 @@ def train_by_the_clock(
         for name, stacks in held_out.items()
     }
     sampler = data.sampler(info, settings(arguments))
+    taught = diameters_taught(data.stacks, info.window_spec)
+    assert taught is not None
+    info = replace(info, object_diameter=taught.median, object_diameters=(taught.low, taught.high))
     card = {**model_card(arguments, list(held_out)), **circumstances(), **info.card}
     kept = replace(
         info, window_spec=replace(info.window_spec, image_size=IMAGE_SIZE), card=card, training={}
