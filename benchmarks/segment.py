@@ -214,7 +214,7 @@ def main() -> None:
                 every += rows.values()
                 of_table = cost_table if plans[0].job.masks else choice_table
                 shown = of_table(list(rows.values()))
-                print(f"\n`{plans[0].job.model}`\n\n{shown}", flush=True)
+                print(f"\n`{Path(plans[0].job.model).stem}`\n\n{shown}", flush=True)
                 if arguments.json:
                     write_json(
                         arguments.json,

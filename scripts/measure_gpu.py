@@ -78,7 +78,8 @@ class Setting:
         """All parts, the most telling first."""
         yield self._tests()
         yield self._segment()
-        decode, quick = ("benchmarks.decode", "--repeats", "1"), self.quick
+        quick = self.quick
+        decode = ("benchmarks.decode", "--repeats", "1", *(("--threads", "1") if quick else ()))
         one_pass = "--lengths 16 --batches 1 --steps 2" if quick else "--lengths 512 --batches 1 32"
         yield self._benchmark(
             "decode", 60, (*decode, *one_pass.split(), "--frames", "0"),
