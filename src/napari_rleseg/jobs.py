@@ -17,6 +17,7 @@ from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
 from napari_rleseg.child import Message, failure, load, messages
+from napari_rleseg.garbage import collector
 from napari_rleseg.process import GRACE_S, ChildProcess
 from napari_rleseg.shown import shown, without_options
 
@@ -133,6 +134,8 @@ class Runner(QObject):
         self._worker.setAutoDelete(False)
         self._worker.yielded.connect(self._receive)
         self._worker.aborted.connect(self._abort)
+        self._worker.finished.connect(collector.end_job)
+        collector.begin_job()
         self._worker.start()
 
     def _watch(self, run: _Run) -> Generator[tuple[_Run, list[Message]], None, None]:
@@ -149,6 +152,7 @@ class Runner(QObject):
         raise NotImplementedError
 
     def _receive(self, item: tuple[_Run, list[Message]]) -> None:
+        collector.collect()
         run, batch = item
         for kind, *content in batch:
             if run is self._warming and kind != "reports":

@@ -1,11 +1,14 @@
+import gc
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
+from qtpy.QtCore import QObject, Qt
 
 from napari_rleseg import jobs
 from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
@@ -116,6 +119,37 @@ def test_error_meant_for_the_user_is_told_as_it_is(runner, qtbot):
 def test_job_that_cannot_start_fails(runner, qtbot, job, error):
     assert run(runner, qtbot, job)[-1][1].startswith(error)
     assert run(runner, qtbot, "count", 1)[-1] == ("finished", "1 counted")
+
+
+def test_qt_objects_in_cycles_are_destroyed_in_the_thread_of_the_viewer(qtbot):
+    """Python collects in the thread that happens to allocate; Qt crashes by that."""
+    runner, ready, where = InProcessRunner(), threading.Event(), []
+    assert gc.isenabled()
+    with qtbot.waitSignal(runner.stopped):
+        runner.start("toy_jobs:litter", ready)
+        for _ in range(20):
+            one = QObject()
+            one.itself = one
+            direct = Qt.ConnectionType.DirectConnection
+            one.destroyed.connect(lambda: where.append(threading.current_thread()), direct)
+        del one
+        ready.set()
+    gc.collect()
+    assert where == [threading.main_thread()] * 20
+    qtbot.waitUntil(gc.isenabled)
+    runner.close()
+
+
+def test_garbage_is_collected_while_a_job_runs(qtbot, monkeypatch):
+    runner = InProcessRunner()
+    monkeypatch.setattr(gc, "get_count", lambda: (1000, 0, 0))
+    collected = []
+    monkeypatch.setattr(gc, "collect", lambda generation=2: collected.append(generation))
+    with qtbot.waitSignal(runner.stopped):
+        runner.start("toy_jobs:count", 1)
+    assert set(collected) == {0}
+    qtbot.waitUntil(gc.isenabled)
+    runner.close()
 
 
 def test_function_that_raises_at_once_fails(runner, qtbot):

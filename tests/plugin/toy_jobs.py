@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -67,6 +68,15 @@ def dies() -> Generator[int, None, None]:
 def unpicklable() -> Generator[int, None, object]:
     yield 1
     return lambda: None
+
+
+def litter(ready: threading.Event) -> Generator[None, None, None]:
+    """Makes garbage in cycles, enough for Python to collect it many times."""
+    ready.wait()
+    for _ in range(20_000):
+        cycle: list[object] = []
+        cycle.append(cycle)
+    yield
 
 
 def not_a_generator(n: int) -> int:
