@@ -91,7 +91,9 @@ def decode_sequences(
         sampling,
         static_shapes=can_be_static and (on_gpu if static_shapes is None else static_shapes),
     )
-    open_drafts = Drafts(drafts, model.config.tokens.vocab_size) if drafts is not None else None
+    open_drafts = None
+    if drafts is not None:
+        open_drafts = Drafts(drafts, grammar.eos, model.config.tokens.vocab_size)
     interval = steps_between_checks(device)
     while len(slots):
         if open_drafts is None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-import torch
-
 from rleseg_core.model.decoder import Memory
 
 
@@ -38,9 +36,8 @@ class WindowQueue:
         while n_left:
             memory = self._waiting.popleft()
             if len(memory) > n_left:
-                rows = torch.arange(len(memory), device=memory.context.device)
-                self._waiting.appendleft(memory.select(rows[n_left:]))
-                memory = memory.select(rows[:n_left])
+                self._waiting.appendleft(memory.select(slice(n_left, None)))
+                memory = memory.select(slice(n_left))
             parts.append(memory)
             n_left -= len(memory)
         indices = list(range(self._next, self._next + n_windows))

@@ -1,6 +1,7 @@
 """How the next token is chosen from the logits: the likeliest one, or a draw."""
 
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -93,51 +94,93 @@ def choose(
 ) -> tuple[Tensor, Tensor]:
     """Tokens (B,) chosen from logits (B, V), and their log-probabilities (B,).
 
-    With `stops` (V,) bool, the tokens that end a block or a sequence, greedy decoding first asks
-    whether anything follows and then what: a run that may begin at any of several neighbouring
-    pixels is written although "end" is the likeliest single token.
+    With `stops` (S,), the tokens that end a block or a sequence, greedy decoding first asks whether
+    anything follows and then what: a run that may begin at any of several neighbouring pixels is
+    written although "end" is the likeliest single token.
     """
     if sampling.top_p is None:
-        tokens = _likeliest(logits, stops)
-    else:
-        below = logits - logits.amax(dim=-1, keepdim=True)  # finite at any temperature
-        tokens = draw_without_sync(nucleus(below / sampling.temperature, sampling.top_p), generator)
+        sides = _Sides.of(logits, stops)
+        tokens, best = sides.likeliest()
+        return tokens, best - sides.total()
+    below = logits - logits.amax(dim=-1, keepdim=True)  # finite at any temperature
+    tokens = draw_without_sync(nucleus(below / sampling.temperature, sampling.top_p), generator)
     return tokens, logits.log_softmax(dim=-1).gather(-1, tokens[:, None])[:, 0]
 
 
-def keeps_draft(
-    logits: Tensor, chosen: Tensor, drafted: Tensor, leniency: float, stops: Tensor | None
-) -> Tensor:
-    """Whether drafted tokens (B,) are kept in place of those chosen (B,), (B,) bool.
+def choose_or_keep(
+    logits: Tensor, drafted: Tensor, leniency: float, stops: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The likeliest tokens (B,), or those of a draft, and their log-probabilities (B,).
 
     Parameters
     ----------
     logits : (B, V) tensor
         Minus infinity for tokens that may not follow.
-    chosen, drafted : (B,) int64 tensor
-        Tokens of `choose`, and of a draft.
+    drafted : (B,) int64 tensor
+        Tokens of a draft; below 0 where there are none.
     leniency : float
         See `Sampling`.
-    stops : (V,) bool tensor or None
+    stops : (S,) int64 tensor or None
         As for `choose`: where one of the two ends and the other does not, all ends are weighed
         against all that could follow.
     """
-    least = -leniency
-    own = logits.gather(-1, drafted[:, None])[:, 0]
-    if stops is None:
-        return own - logits.gather(-1, chosen[:, None])[:, 0] >= least
-    going, ending = logits.masked_fill(stops, float("-inf")), logits.masked_fill(~stops, -torch.inf)
-    ends = stops[drafted]
-    best = torch.where(ends, ending.amax(-1), going.amax(-1))
-    mass, other = going.logsumexp(-1), ending.logsumexp(-1)
-    mass, other = torch.where(ends, other, mass), torch.where(ends, mass, other)
-    # what could not follow at all is at minus infinity on one side
-    return (own - best >= least) & ((mass - other >= least) | (stops[chosen] == ends))
+    sides = _Sides.of(logits, stops)
+    tokens, best = sides.likeliest()
+    total = sides.total()
+    if not leniency:
+        return tokens, best - total
+    own = logits.gather(-1, drafted.clamp(min=0)[:, None])[:, 0]
+    kept = (drafted >= 0) & sides.keep(drafted, own, tokens, leniency)
+    return drafted.where(kept, tokens), own.where(kept, best) - total
 
 
-def _likeliest(logits: Tensor, stops: Tensor | None) -> Tensor:
-    if stops is None:
-        return logits.argmax(dim=-1)
-    going, ending = logits.masked_fill(stops, float("-inf")), logits.masked_fill(~stops, -torch.inf)
-    goes = going.logsumexp(dim=-1) > ending.logsumexp(dim=-1)
-    return torch.where(goes, going.argmax(dim=-1), ending.argmax(dim=-1))
+class _Sides(NamedTuple):
+    """The tokens that go on and those that end, by whose mass one side is chosen first.
+
+    Without `stops` all tokens are on the side that goes on.
+    """
+
+    tokens: Tensor  # (B, 2), the likeliest of each side
+    best: Tensor  # (B, 2), their logits
+    mass: Tensor  # (B, 2), log of the sum of exponentials of each side's logits
+    stops: Tensor | None  # (S,)
+
+    @classmethod
+    def of(cls, logits: Tensor, stops: Tensor | None) -> Self:
+        if stops is None:
+            best, tokens = logits.max(dim=-1)
+            none = torch.full_like(best, -torch.inf)
+            mass = torch.stack((logits.logsumexp(dim=-1), none), dim=-1)
+            return cls(tokens[:, None].expand(-1, 2), torch.stack((best, none), -1), mass, None)
+        going, ending = logits.index_fill(-1, stops, -torch.inf), logits.index_select(-1, stops)
+        best, tokens = going.max(dim=-1)
+        best_end, which = ending.max(dim=-1)
+        return cls(
+            torch.stack((tokens, stops[which]), dim=-1),
+            torch.stack((best, best_end), dim=-1),
+            torch.stack((going.logsumexp(dim=-1), ending.logsumexp(dim=-1)), dim=-1),
+            stops,
+        )
+
+    def likeliest(self) -> tuple[Tensor, Tensor]:
+        """The likeliest tokens (B,) of the heavier side, and their logits (B,)."""
+        side = (self.mass[:, 1:] >= self.mass[:, :1]).long()
+        return self.tokens.gather(-1, side)[:, 0], self.best.gather(-1, side)[:, 0]
+
+    def total(self) -> Tensor:
+        """What to subtract from logits for log-probabilities, (B,)."""
+        return self.mass.logsumexp(dim=-1)
+
+    def keep(self, drafted: Tensor, own: Tensor, chosen: Tensor, leniency: float) -> Tensor:
+        """Whether drafted tokens (B,) of logits `own` (B,) are nearly as probable, (B,) bool."""
+        ends = self._end(drafted).long()[:, None]
+        behind = self.best.gather(-1, ends)[:, 0] - own
+        # what could not follow at all is at minus infinity on one side
+        lighter = (self.mass.gather(-1, 1 - ends) - self.mass.gather(-1, ends))[:, 0]
+        same_side = self._end(chosen) == ends[:, 0].bool()
+        return (behind <= leniency) & ((lighter <= leniency) | same_side)
+
+    def _end(self, tokens: Tensor) -> Tensor:
+        if self.stops is None:
+            return torch.zeros_like(tokens, dtype=torch.bool)
+        return (tokens[:, None] == self.stops).any(dim=-1)

@@ -12,13 +12,16 @@ from torch import Tensor
 from rleseg_core.decoding.cuda_graphs import CudaGraphStep
 from rleseg_core.decoding.grammar import GrammarTables
 from rleseg_core.decoding.queue import WindowQueue
-from rleseg_core.decoding.sampling import Sampling, choose, keeps_draft
-from rleseg_core.decoding.speculation import Drafts, Proposals
+from rleseg_core.decoding.sampling import Sampling, choose, choose_or_keep
+from rleseg_core.decoding.speculation import Drafts
+from rleseg_core.decoding.verification import Proposals
 from rleseg_core.model.cache import Cache
 from rleseg_core.model.decoder import Memory
 from rleseg_core.model.pix2seq import Pix2Seq
+from rleseg_core.model.rows import RowMoves
 
 _MIN_KEYS = 256  # key positions that a step of static shapes attends to, at least
+_MOST_INPUTS = 512  # tokens that a pass of the decoder computes together, on a CPU
 _FREE = -1  # index of a slot without a window
 
 
@@ -111,7 +114,8 @@ class Slots:
         tokens, logprobs = choose(
             self._allowed(logits), self._sampling, self._generator, self._model.stops
         )
-        self._store(positions.where(~self._ended, self._max_tokens), tokens, logprobs)
+        at = positions.where(~self._ended, self._max_tokens)
+        self._store(at[:, None], tokens[:, None], logprobs[:, None])
         self._state.copy_(self._grammar.advance(self._state, tokens))
         self._last.copy_(tokens)
         positions += 1
@@ -119,45 +123,57 @@ class Slots:
         self._ended |= (tokens == self._grammar.eos) | (positions >= self._max_tokens)
 
     def verify(self, drafts: Drafts) -> None:
-        """Decode in one pass the tokens of every sequence that its draft guessed, and one more."""
+        """Decode the tokens of every sequence that its draft guessed, and one more if it erred."""
         before = self._cache.positions
         n_before = before.tolist()
-        rows = self._propose(drafts, n_before)
-        proposals = Proposals.of(rows, self._grammar.pad, self._device)
-        inputs = torch.cat((self._last[:, None], proposals.tokens), 1)
-        logits = self._model.extend(inputs, self._cache)
-        going = ~self._ended  # rows whose tokens so far are those of the draft
-        n_new = torch.zeros_like(before)
-        for k in range(proposals.width + 1):
-            allowed = self._allowed(logits[:, k].float())
-            tokens, logprobs = choose(allowed, self._sampling, self._generator, self._model.stops)
-            if self._sampling.leniency and k < proposals.width:
-                tokens, logprobs = self._keep_draft(allowed, tokens, logprobs, proposals, k)
-            self._store((before + k).where(going, self._max_tokens), tokens, logprobs)
-            self._last = tokens.where(going, self._last)
-            advanced = self._grammar.advance(self._state, tokens)
-            self._state = advanced.where(going[:, None], self._state)
-            n_new = n_new + going
-            at_end = (tokens == self._grammar.eos) | (before + n_new >= self._max_tokens)
-            self._ended = self._ended | (going & at_end)
-            if k < proposals.width:
-                going = going & proposals.agree(k, tokens) & ~self._ended
-                if self._device.type == "cpu" and not going.any():
-                    break
+        proposed = self._propose(drafts, n_before)
+        proposals = Proposals.of(proposed, self._last.tolist(), self._device)
+        states = proposals.states(self._state, self._grammar)
+        tokens, logprobs = self._check(proposals, states)
+        n_right = proposals.n_right(tokens)
+        n_new = (n_right + 1).minimum(torch.tensor(proposals.counts, device=self._device))
+        new = torch.arange(tokens.shape[1], device=self._device)
+        columns = before[:, None] + new
+        self._store(columns.where(new < n_new[:, None], self._max_tokens), tokens, logprobs)
+        rows = torch.arange(len(tokens), device=self._device)
+        self._last = tokens[rows, n_new - 1]
+        self._state = self._grammar.advance(states[rows, n_new - 1], self._last)
         after = before + n_new
-        n_after = after.tolist()
-        self._cache.rollback(after, max(n_after))
-        for row, index in enumerate(self._indices):
-            drafts.adapt(index, len(rows[row]), n_after[row] - n_before[row] - 1)
+        self._ended = (self._last == self._grammar.eos) | (after >= self._max_tokens)
+        self._cache.rollback(after, max(after.tolist()))
+        for index, tokens_of_row, n in zip(self._indices, proposed, n_right.tolist(), strict=True):
+            drafts.adapt(index, len(tokens_of_row), n)
         self._n_passes = [n + 1 for n in self._n_passes]
 
+    def _check(self, proposals: Proposals, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens that the model writes after each input (B, T), and their log-probabilities."""
+        tokens, logprobs = torch.zeros_like(proposals.inputs), torch.zeros(proposals.inputs.shape)
+        logprobs = logprobs.to(self._device)
+        shape = proposals.inputs.shape
+        if self._device.type != "cpu":  # one pass with padding: launches cost more than it does
+            logits = self._model.extend(proposals.inputs, self._cache).flatten(0, 1)
+            found = self._choose(logits, states.flatten(0, 1), proposals.drafted.flatten())
+            return found[0].view(shape), found[1].view(shape)
+        for counts in proposals.groups(_MOST_INPUTS):
+            logits = self._model.extend_packed(proposals.inputs, counts, self._cache)
+            of_group = torch.arange(shape[1]) < torch.tensor(counts)[:, None]
+            tokens[of_group], logprobs[of_group] = self._choose(
+                logits, states[of_group], proposals.drafted[of_group]
+            )
+        return tokens, logprobs
+
+    def _choose(self, logits: Tensor, states: Tensor, drafted: Tensor) -> tuple[Tensor, Tensor]:
+        allowed = logits.float().where(self._grammar.allowed(states), float("-inf"))
+        return choose_or_keep(allowed, drafted, self._sampling.leniency, self._model.stops)
+
     def _propose(self, drafts: Drafts, n_decoded: list[int]) -> list[list[int]]:
-        """What the drafts propose for each slot, within the capacity of the longest sequence."""
-        limit = self._max_tokens - max(n_decoded) - 1
-        tokens = self._tokens.tolist()
+        """What the drafts propose for each slot, within the capacity of the sequences."""
+        longest = max(n_decoded)
+        tokens = self._tokens[:, :longest].tolist()
+        padded = self._device.type != "cpu"
         return [
-            drafts.propose(index, tokens[row][: n_decoded[row]], limit)
-            for row, index in enumerate(self._indices)
+            drafts.propose(index, row[:n], self._max_tokens - (longest if padded else n))
+            for index, row, n in zip(self._indices, tokens, n_decoded, strict=True)
         ]
 
     def pop_ended(self) -> Iterator[DecodedSequence]:
@@ -207,31 +223,21 @@ class Slots:
     def _compact(self) -> None:
         """Keep only the rows of open sequences."""
         kept = [row for row, index in enumerate(self._indices) if index != _FREE]
-        rows = torch.tensor(kept, device=self._device)
-        self._cache = self._cache.select(rows)
+        moves = RowMoves(kept, self._device)
+        self._cache = self._cache.keep(moves)
+        rows = torch.tensor(moves.order, device=self._device)
         self._state = self._grammar.select(self._state, rows)
         self._last, self._ended = self._last[rows], self._ended[rows]
-        self._tokens, self._logprobs = self._tokens[rows], self._logprobs[rows]
-        self._indices = [self._indices[row] for row in kept]
-        self._n_passes = [self._n_passes[row] for row in kept]
+        self._tokens, self._logprobs = moves.keep(self._tokens), moves.keep(self._logprobs)
+        self._indices = [self._indices[row] for row in moves.order]
+        self._n_passes = [self._n_passes[row] for row in moves.order]
         self._graphed.reset()
 
     def _store(self, positions: Tensor, tokens: Tensor, logprobs: Tensor) -> None:
-        """Put one token (B,) of each row at its position (B,); at `max_tokens` it is discarded."""
-        columns = positions.clamp(max=self._max_tokens)[:, None]
-        self._tokens.scatter_(1, columns, tokens[:, None])
-        self._logprobs.scatter_(1, columns, logprobs[:, None])
+        """Put tokens (B, T) of each row at their positions; at `max_tokens` they are discarded."""
+        columns = positions.clamp(max=self._max_tokens)
+        self._tokens.scatter_(1, columns, tokens)
+        self._logprobs.scatter_(1, columns, logprobs)
 
     def _allowed(self, logits: Tensor) -> Tensor:
         return logits.where(self._grammar.allowed(self._state), float("-inf"))
-
-    def _keep_draft(
-        self, logits: Tensor, tokens: Tensor, logprobs: Tensor, proposals: Proposals, column: int
-    ) -> tuple[Tensor, Tensor]:
-        """Tokens and their log-probabilities, with those of drafts that are nearly as probable."""
-        drafted = proposals.tokens[:, column]
-        kept = keeps_draft(logits, tokens, drafted, self._sampling.leniency, self._model.stops) & (
-            column < proposals.lengths
-        )
-        of_draft = logits.log_softmax(dim=-1).gather(-1, drafted[:, None])[:, 0]
-        return drafted.where(kept, tokens), of_draft.where(kept, logprobs)

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol
 
-import torch
-from torch import Tensor
-
-_MIN_DRAFT, _MAX_DRAFT = 8, 128  # tokens that a pass checks
+_AFTER_A_REJECTION = 8  # tokens that the next pass checks
 
 
 class Draft(Protocol):
@@ -27,19 +23,21 @@ class Draft(Protocol):
 class Drafts:
     """The drafts of open sequences, and how many tokens of each to check in a pass.
 
-    The number doubles after a pass in which the whole proposal was right, and falls back to the
-    smallest after one in which it was not.
+    First the whole draft is proposed. After a token that the model would not have chosen a few are,
+    and twice as many after each pass in which the whole proposal was right.
 
     Parameters
     ----------
     source : callable of int to Draft or None
         The draft of a window, by its index; asked for before each pass until there is one.
+    eos : int
+        The token with which proposals end.
     vocab_size : int
         V; proposals end before an id that is not a token.
     """
 
-    def __init__(self, source: Callable[[int], Draft | None], vocab_size: int) -> None:
-        self._source, self._vocab_size = source, vocab_size
+    def __init__(self, source: Callable[[int], Draft | None], eos: int, vocab_size: int) -> None:
+        self._source, self._eos, self._vocab_size = source, eos, vocab_size
         self._drafts: dict[int, Draft] = {}
         self._n_tokens: dict[int, int] = {}
 
@@ -51,55 +49,24 @@ class Drafts:
         if draft is None or limit < 1:
             return []
         self._drafts[index] = draft
-        n_tokens = min(self._n_tokens.get(index, _MIN_DRAFT), limit)
-        proposed = map(int, itertools.islice(draft.propose(decoded, n_tokens), n_tokens))
-        return list(itertools.takewhile(self._is_token, proposed))
+        n_tokens = min(self._n_tokens.get(index, limit), limit)
+        proposed: list[int] = []
+        for token in map(int, itertools.islice(draft.propose(decoded, n_tokens), n_tokens)):
+            if not 0 <= token < self._vocab_size:
+                break
+            proposed.append(token)
+            if token == self._eos:
+                break
+        return proposed
 
     def adapt(self, index: int, n_proposed: int, n_accepted: int) -> None:
         """Set the length of the next proposal by how much of this one was right."""
-        if n_proposed:
-            doubled = min(2 * self._n_tokens.get(index, _MIN_DRAFT), _MAX_DRAFT)
-            self._n_tokens[index] = doubled if n_accepted == n_proposed else _MIN_DRAFT
+        if n_accepted < n_proposed:
+            self._n_tokens[index] = _AFTER_A_REJECTION
+        elif n_proposed and index in self._n_tokens:
+            self._n_tokens[index] *= 2
 
     def forget(self, index: int) -> None:
         """Drop the draft of a window whose sequence has ended."""
         self._drafts.pop(index, None)
         self._n_tokens.pop(index, None)
-
-    def _is_token(self, token: int) -> bool:
-        return 0 <= token < self._vocab_size
-
-
-@dataclass(frozen=True)
-class Proposals:
-    """What drafts propose for the rows of a batch, padded to one length.
-
-    Parameters
-    ----------
-    tokens : (B, W) int64 tensor
-        Proposed tokens, then padding.
-    lengths : (B,) int64 tensor
-        How many tokens of each row are proposed.
-    """
-
-    tokens: Tensor
-    lengths: Tensor
-
-    @classmethod
-    def of(cls, rows: Sequence[list[int]], pad: int, device: torch.device) -> Self:
-        """The proposals of each row on a device."""
-        width = max(map(len, rows))
-        padded = [tokens + [pad] * (width - len(tokens)) for tokens in rows]
-        return cls(
-            torch.tensor(padded, dtype=torch.int64, device=device),
-            torch.tensor([len(tokens) for tokens in rows], device=device),
-        )
-
-    @property
-    def width(self) -> int:
-        """W, the length of the longest proposal."""
-        return self.tokens.shape[1]
-
-    def agree(self, column: int, tokens: Tensor) -> Tensor:
-        """In which rows the model's choice (B,) is the token proposed at `column`; (B,) bool."""
-        return (tokens == self.tokens[:, column]) & (column < self.lengths)

@@ -1,12 +1,15 @@
 """Keys and values of unfinished sequences, so that one more token costs one decoder step."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from rleseg_core.model.heads import rows_of
+from rleseg_core.model.layers import attend
 from rleseg_core.model.pointer import PointerMemory
+from rleseg_core.model.rows import RowMoves
 
 
 class NewPositions:
@@ -50,6 +53,75 @@ class NewPositions:
             keys = torch.arange(self.n_keys, device=lengths.device)
             self.mask = (keys <= self.indices[..., None])[:, None]  # (B, 1, T, K)
 
+    def attend(self, cache: "KeyValueCache", query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Self-attention of the new positions, (B, H, T, D) each, whose keys the cache takes in."""
+        keys, values = cache.append(self, key, value)
+        return attend(query, keys, values, mask=self.mask)
+
+    def attend_context(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """What queries (B, H, T, D) find in the context of their windows (B, H, M, D)."""
+        return attend(query, keys, values)
+
+
+class PackedPositions:
+    """Positions that sequences take with different numbers of tokens, packed one after another.
+
+    What follows is computed for these N positions alone, without padding; only attention goes from
+    sequence to sequence.
+
+    Parameters
+    ----------
+    n_before : (B,) list of int
+        Tokens that each sequence has.
+    n_new : (B,) list of int
+        Tokens of each sequence that come next; 0 leaves it out.
+    device : torch.device
+        Where the positions are needed.
+
+    Attributes
+    ----------
+    rows, columns, indices : (N,) int64 tensor
+        The sequence of each position, its place among the new ones, and among all.
+    """
+
+    def __init__(self, n_before: Sequence[int], n_new: Sequence[int], device: torch.device) -> None:
+        counts = torch.tensor(n_new, device=device)
+        self.rows = torch.arange(len(n_new), device=device).repeat_interleave(counts)
+        first = counts.cumsum(0) - counts
+        self.columns = torch.arange(len(self.rows), device=device) - first[self.rows]
+        self.indices = torch.tensor(n_before, device=device)[self.rows] + self.columns
+        ends = (first + counts).tolist()
+        self._spans = [
+            (row, slice(end - n, end), before)
+            for row, (before, n, end) in enumerate(zip(n_before, n_new, ends, strict=True))
+            if n
+        ]
+        n_keys = max(b + n for b, n in zip(n_before, n_new, strict=True))
+        self._mask = torch.full((n_keys, n_keys), -torch.inf, device=device).triu(1)
+
+    def attend(self, cache: "KeyValueCache", query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Self-attention of the new positions, (1, H, N, D) each, whose keys the cache takes in."""
+        mixed = torch.empty_like(query)
+        for row, new, before in self._spans:
+            n_keys = before + new.stop - new.start
+            cache.keys[row, :, before:n_keys] = key[0, :, new]
+            cache.values[row, :, before:n_keys] = value[0, :, new]
+            mixed[:, :, new] = attend(
+                query[:, :, new],
+                cache.keys[row : row + 1, :, :n_keys],
+                cache.values[row : row + 1, :, :n_keys],
+                mask=self._mask[before:n_keys, :n_keys].to(query.dtype),
+            )
+        return mixed
+
+    def attend_context(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """What queries (1, H, N, D) find in the context of their windows (B, H, M, D)."""
+        mixed = torch.empty_like(query)
+        for row, new, _ in self._spans:
+            at = slice(row, row + 1)
+            mixed[:, :, new] = attend(query[:, :, new], keys[at], values[at])
+        return mixed
+
 
 class KeyValueCache:
     """Keys and values of one layer's self-attention, in memory of a fixed size.
@@ -77,6 +149,12 @@ class KeyValueCache:
     def select(self, rows: Tensor) -> "KeyValueCache":
         """The cache of some of the sequences, `rows` (B',) integers."""
         return KeyValueCache(self.keys[rows], self.values[rows])
+
+    def keep(self, moves: RowMoves, longest: int) -> "KeyValueCache":
+        """The cache of some of the sequences, of at most `longest` tokens, in the same memory."""
+        moves.within(self.keys[:, :, :longest])
+        moves.within(self.values[:, :, :longest])
+        return KeyValueCache(self.keys[: moves.n_kept], self.values[: moves.n_kept])
 
 
 @dataclass
@@ -132,6 +210,10 @@ class Cache:
             static_keys=static_keys,
         )
 
+    def packed_positions(self, n_new: Sequence[int]) -> PackedPositions:
+        """The positions of the next `n_new` (B,) tokens of each sequence."""
+        return PackedPositions(self.positions.tolist(), n_new, self.positions.device)
+
     def rollback(self, positions: Tensor, longest: int) -> None:
         """Drop the last tokens: keep `positions` (B,) of each sequence, at most `longest`."""
         self.positions, self.longest, self.uniform = positions, longest, False
@@ -150,6 +232,20 @@ class Cache:
             uniform=self.uniform,
             n_heads=self.n_heads,
             cursors=None if self.cursors is None else self.cursors[rows],
+        )
+
+    def keep(self, moves: RowMoves) -> "Cache":
+        """The cache of some of the sequences in the memory of all, which is no longer to be used.
+
+        Unlike `select` it copies a sequence only where it takes the place of one that ended.
+        """
+        return replace(
+            self,
+            self_attention=[cache.keep(moves, self.longest) for cache in self.self_attention],
+            context=[(moves.keep(keys), moves.keep(values)) for keys, values in self.context],
+            pointer=None if self.pointer is None else self.pointer.keep(moves),
+            positions=moves.keep(self.positions),
+            cursors=None if self.cursors is None else moves.keep(self.cursors),
         )
 
     def replace(self, rows: Tensor, other: "Cache") -> None:

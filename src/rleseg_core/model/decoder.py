@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rleseg_core.model.cache import Cache, KeyValueCache, NewPositions
+from rleseg_core.model.cache import Cache, KeyValueCache, NewPositions, PackedPositions
 from rleseg_core.model.config import ModelConfig
 from rleseg_core.model.layers import (
     NORM_EPS,
@@ -16,10 +16,15 @@ from rleseg_core.model.layers import (
     DropPath,
     Mlp,
     SelfAttention,
-    attend,
     embedding,
 )
-from rleseg_core.model.pointer import CursorState, Pointer, PointerMemory, TokenTable
+from rleseg_core.model.pointer import (
+    CursorState,
+    PackedMemory,
+    Pointer,
+    PointerMemory,
+    TokenTable,
+)
 
 
 @dataclass(frozen=True)
@@ -91,15 +96,18 @@ class DecoderLayer(nn.Module):
         return self.mlp(x)
 
     def extend(
-        self, x: Tensor, keys: Tensor, values: Tensor, cache: KeyValueCache, new: NewPositions
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        cache: KeyValueCache,
+        new: NewPositions | PackedPositions,
     ) -> Tensor:
         """(B, T, D) of new positions to the same; each sees the cache and those up to itself."""
         attention = self.self_attention
-        q, k, v = attention.project(self.self_norm(x))
-        k, v = cache.append(new, k, v)
-        mixed = attend(q, k, v, mask=new.mask)
+        mixed = new.attend(cache, *attention.project(self.self_norm(x)))
         x = x + attention.out(mixed.transpose(1, 2).flatten(2))
-        x = x + self.cross_attention(self.cross_norm(x), keys, values)
+        x = x + self.cross_attention(self.cross_norm(x), keys, values, new.attend_context)
         return self.mlp(x)
 
 
@@ -126,7 +134,7 @@ class Decoder(nn.Module):
         tokens: Tensor,
         table: Tensor,
         state: CursorState | None,
-        pointer: PointerMemory | None,
+        pointer: PointerMemory | PackedMemory | None,
         positions: Tensor,
     ) -> Tensor:
         x = F.embedding(tokens, table) + positions
@@ -135,7 +143,11 @@ class Decoder(nn.Module):
         return x
 
     def _logits(
-        self, x: Tensor, table: Tensor, state: CursorState | None, pointer: PointerMemory | None
+        self,
+        x: Tensor,
+        table: Tensor,
+        state: CursorState | None,
+        pointer: PointerMemory | PackedMemory | None,
     ) -> Tensor:
         x = self.norm(x)
         logits = F.linear(x, table, self.tokens.bias)
@@ -171,7 +183,8 @@ class Decoder(nn.Module):
             self_attention.append(KeyValueCache(*keys.new_zeros(2, b, h, max_tokens, d)))
         positions = torch.zeros(len(memory), dtype=torch.int64, device=memory.context.device)
         pointer = self._remember(memory)
-        if pointer is not None:  # `Cache.replace` writes other windows into it
+        if pointer is not None and pointer.features is memory.mask_features:
+            # `Cache.replace` writes other windows into it
             pointer = pointer._replace(features=pointer.features.clone())
         cache = Cache(self_attention, context, self.tokens(), pointer, positions)
         if self.pointer is not None:
@@ -186,15 +199,40 @@ class Decoder(nn.Module):
         """
         new = cache.new_positions(tokens.shape[1], static_keys)
         state = self._advance(tokens, cache, new)
+        logits = self._extend(tokens, cache, new, state, cache.pointer)
+        cache.positions = cache.positions + tokens.shape[1]
+        cache.longest = min(cache.longest + tokens.shape[1], cache.capacity)
+        return logits
+
+    def extend_packed(self, tokens: Tensor, n_new: Sequence[int], cache: Cache) -> Tensor:
+        """Logits (N, V) after each of the first `n_new` more tokens (B, T) of every sequence.
+
+        They come sequence by sequence, without padding. The cache grows by `n_new`, as in `extend`.
+        """
+        new = cache.packed_positions(n_new)
+        state = self._advance_packed(tokens, cache, new)
+        pointer = None if cache.pointer is None else PackedMemory.of(cache.pointer, new.rows)
+        packed = tokens[new.rows, new.columns][None]
+        logits = self._extend(packed, cache, new, state, pointer)[0]
+        grown = [b + n for b, n in zip(cache.positions.tolist(), n_new, strict=True)]
+        cache.rollback(torch.tensor(grown, device=tokens.device), max(grown))
+        return logits
+
+    def _extend(
+        self,
+        tokens: Tensor,
+        cache: Cache,
+        new: NewPositions | PackedPositions,
+        state: CursorState | None,
+        pointer: PointerMemory | PackedMemory | None,
+    ) -> Tensor:
         positions = F.embedding(new.indices, self.positions)
-        x = self._embed(tokens, cache.table, state, cache.pointer, positions)
+        x = self._embed(tokens, cache.table, state, pointer, positions)
         for layer, past, (keys, values) in zip(
             self._stack(), cache.self_attention, cache.context, strict=True
         ):
             x = layer.extend(x, keys, values, past, new)
-        cache.positions = cache.positions + tokens.shape[1]
-        cache.longest = min(cache.longest + tokens.shape[1], cache.capacity)
-        return self._logits(x, cache.table, state, cache.pointer)
+        return self._logits(x, cache.table, state, pointer)
 
     def _advance(self, tokens: Tensor, cache: Cache, new: NewPositions) -> CursorState | None:
         """The cursor state after each of T more tokens (B, T), which the cache keeps."""
@@ -206,6 +244,18 @@ class Decoder(nn.Module):
         after = (new.indices + 1)[..., None].expand(-1, -1, width)
         cache.cursors.scatter_(1, after, state.stacked())
         return state
+
+    def _advance_packed(
+        self, tokens: Tensor, cache: Cache, new: PackedPositions
+    ) -> CursorState | None:
+        """The cursor state (1, N) after each of some more tokens (B, T), which the cache keeps."""
+        if self.pointer is None or cache.cursors is None:
+            return None
+        rows = torch.arange(len(tokens), device=tokens.device)
+        state = self.pointer.tracker.advance(tokens, cache.cursors[rows, cache.positions])
+        packed = state.stacked()[new.rows, new.columns]
+        cache.cursors[new.rows, new.indices + 1] = packed
+        return CursorState(*packed.T[:, None])
 
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
         """Logits (B, V) after one more token (B,) of each sequence."""

@@ -1,6 +1,6 @@
 """The parts of a pre-norm transformer, shared by encoder and decoder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -8,6 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 NORM_EPS = 1e-6
+
+Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""What queries find among keys and values, as `attend` does."""
 
 
 def attend(
@@ -124,11 +127,13 @@ class CrossAttention(nn.Module):
         k, v = both.permute(2, 0, 3, 1, 4)
         return k, v
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, keys: Tensor, values: Tensor, attend_with: Attention = attend
+    ) -> Tensor:
         """(B, L, D) to the same; `keys` and `values` come from `context`."""
         b, n, d = x.shape
         q = self.query(x).view(b, n, self.n_heads, d // self.n_heads).transpose(1, 2)
-        mixed = attend(q, keys, values)
+        mixed = attend_with(q, keys, values)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 

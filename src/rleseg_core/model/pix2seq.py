@@ -1,5 +1,6 @@
 """Pix2Seq: an image goes in, a sequence of tokens comes out."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -87,10 +88,10 @@ class Pix2Seq(nn.Module):
 
     @property
     def stops(self) -> Tensor | None:
-        """Tokens (V,) bool that end a block or the sequence, if they are weighed by their mass."""
+        """Tokens (S,) that end a block or the sequence, if they are weighed by their mass."""
         pointer = self.decoder.pointer
         by_mass = self.config.pointer.stops_by_mass and pointer is not None and pointer.first_hit
-        return pointer.tracker.stops if by_mass and pointer is not None else None
+        return pointer.tracker.stop_ids if by_mass and pointer is not None else None
 
     @property
     def n_parameters(self) -> int:
@@ -260,6 +261,27 @@ class Pix2Seq(nn.Module):
         if not heads:
             return self.decoder.extend(tokens, cache, static_keys)
         return to_heads(self.decoder.extend(to_rows(tokens, heads), cache, static_keys), heads)
+
+    def extend_packed(self, tokens: Tensor, n_new: Sequence[int], cache: Cache) -> Tensor:
+        """Logits after a different number of more tokens of every sequence, without padding.
+
+        They equal those of `forward`. The model has one head.
+
+        Parameters
+        ----------
+        tokens : (B, T) int64 tensor
+            The next tokens of each sequence, with any id behind its last one.
+        n_new : (B,) ints
+            How many of them to compute, 0 to T; at least one of one sequence.
+        cache : Cache
+            Everything computed for the tokens before; it grows by `n_new`.
+
+        Returns
+        -------
+        (N, V) tensor
+            After all tokens of the first sequence, then of the second, and so on.
+        """
+        return self.decoder.extend_packed(tokens, n_new, cache)
 
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
         """Logits (B, V) after one more token (B,) of each sequence; the cache grows by one.

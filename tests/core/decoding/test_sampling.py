@@ -1,8 +1,8 @@
 import torch
 
-from rleseg_core.decoding.sampling import GREEDY, Sampling, choose, keeps_draft
+from rleseg_core.decoding.sampling import GREEDY, choose, choose_or_keep
 
-STOPS = torch.tensor([True, False, False, False])
+STOPS = torch.tensor([0])
 SPREAD = torch.tensor([[0.4, 0.25, 0.2, 0.15]]).log()  # the end is the likeliest token, not likely
 OVER = torch.tensor([[0.6, 0.2, 0.1, 0.1]]).log()
 
@@ -24,8 +24,9 @@ def test_what_cannot_follow_is_not_chosen() -> None:
 
 def kept(logits: torch.Tensor, drafted: int, leniency: float, stops: bool = True) -> bool:
     table = STOPS if stops else None
-    chosen = choose(logits, Sampling(leniency=leniency), None, table)[0]
-    return bool(keeps_draft(logits, chosen, torch.tensor([drafted]), leniency, table))
+    tokens, logprobs = choose_or_keep(logits, torch.tensor([drafted]), leniency, table)
+    torch.testing.assert_close(logprobs, logits.log_softmax(-1)[:, int(tokens)])
+    return tokens.tolist() == [drafted]
 
 
 def test_a_draft_is_kept_unless_another_is_more_probable_by_its_leniency() -> None:

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from rleseg_core.model import ModelConfig, Pix2Seq
 from rleseg_core.model.pointer import CursorTracker
+from rleseg_core.model.rows import RowMoves
 from rleseg_core.spec import StartGrid
 
 from .conftest import FIRST_LENGTH, FIRST_START, MAX_LENGTH, VOCAB, tiny_config
@@ -103,3 +104,16 @@ def test_steps_give_the_logits_of_the_whole(start: str, starts: str, images: Ten
         )
         there = torch.stack([whole[k, n : n + 2] for k, n in enumerate((6, 11, 2))])
         torch.testing.assert_close(again, there, atol=5e-5, rtol=1e-5)
+        # different numbers of tokens at once, then without the sequence in the middle
+        cache, begun = model.new_cache(memory, 24), [0, 0, 0]
+        for n_new in ([3, 0, 9], [1, 8, 1], [6, 1, 0]):
+            ahead = torch.stack([tokens[k, n : n + 9] for k, n in enumerate(begun)])
+            there = [whole[k, begun[k] : begun[k] + n_new[k]] for k in range(3)]
+            found = model.extend_packed(ahead, n_new, cache)
+            torch.testing.assert_close(found, torch.cat(there), atol=5e-5, rtol=1e-5)
+            begun = cache.positions.tolist()
+        kept = cache.keep(RowMoves([0, 2], torch.device("cpu")))
+        found = kept.positions.tolist(), model.extend_packed(tokens[::2, 10:], [4, 6], kept)
+        there = torch.cat((whole[0, 10:14], whole[2, 10:16]))
+        assert found[0] == [10, 10]
+        torch.testing.assert_close(found[1], there, atol=5e-5, rtol=1e-5)

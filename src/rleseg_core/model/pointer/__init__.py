@@ -5,6 +5,7 @@ times, training is long. Here
 
 * `token_table` adds to it a code of the start's row and column, and of a length's value;
 * `mask_features` brings the image to mask resolution, one feature vector for each mask pixel;
+* `memory` is what pointers read of the windows, in batches or token by token;
 * `logits` adds to a start's logit the product of the decoder's query and the key of its mask pixel,
   as in pointer networks (Vinyals et al. 2015), and feeds the pixel's features back to the decoder;
 * `first_hit` reads these products as the odds that a run begins (or ends) at each mask pixel: a
@@ -13,14 +14,16 @@ times, training is long. Here
 """
 
 from rleseg_core.model.pointer.cursor import CursorState, CursorTracker
-from rleseg_core.model.pointer.logits import Pointer, PointerMemory
+from rleseg_core.model.pointer.logits import Pointer
 from rleseg_core.model.pointer.mask_features import MaskFeatures
+from rleseg_core.model.pointer.memory import PackedMemory, PointerMemory
 from rleseg_core.model.pointer.token_table import TokenTable
 
 __all__ = [
     "CursorState",
     "CursorTracker",
     "MaskFeatures",
+    "PackedMemory",
     "Pointer",
     "PointerMemory",
     "TokenTable",

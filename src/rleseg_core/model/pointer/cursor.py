@@ -43,6 +43,7 @@ class CursorTracker(nn.Module):
 
     lengths: Tensor
     stops: Tensor
+    stop_ids: Tensor
     closing: Tensor
 
     def __init__(self, grid: StartGrid, config: ModelConfig) -> None:
@@ -59,6 +60,10 @@ class CursorTracker(nn.Module):
             closing[offset : offset + size] = True
         self.register_buffer("lengths", lengths, persistent=False)
         self.register_buffer("stops", stops, persistent=False)
+        stop_ids = [offset + k for offset, size in grid.stops for k in range(size)]
+        self.register_buffer(
+            "stop_ids", torch.tensor(stop_ids, dtype=torch.int64), persistent=False
+        )
         self.register_buffer("closing", closing, persistent=False)
 
     def initial(self, n_sequences: int) -> Tensor:

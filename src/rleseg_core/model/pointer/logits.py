@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,44 +17,14 @@ from rleseg_core.model.pointer.first_hit import (
     first_start,
     object_log_odds,
 )
+from rleseg_core.model.pointer.memory import PackedMemory, PointerMemory
 from rleseg_core.model.pointer.object_starts import ObjectStarts
 from rleseg_core.spec import StartGrid
 
 _START_PRIOR, _END_PRIOR = -5.0, -2.0  # log odds that a run begins, ends at a pixel, untrained
 
 
-class PointerMemory(NamedTuple):
-    """What pointers need of a window, computed once.
-
-    Parameters
-    ----------
-    features : (B, G, D) tensor
-        The image at each mask pixel.
-    edges : (B, G, 2 or 3) float32 tensor or None
-        Log odds that a run begins, that one ends and, for object starts, that an object begins at
-        each mask pixel, according to the dense heads.
-    classes : (B, G, C) float32 tensor or None
-        Log probabilities of the foreground classes, for one frame.
-    no_start, no_end : (B, G) bool tensor or None
-        In training, mask pixels at which it is unknown whether a run begins, or ends.
-    """
-
-    features: Tensor
-    edges: Tensor | None = None
-    classes: Tensor | None = None
-    no_start: Tensor | None = None
-    no_end: Tensor | None = None
-
-    def select(self, rows: Tensor) -> "PointerMemory":
-        """The memory of some of the windows, `rows` (B',) integers."""
-        others = (None if part is None else part[rows] for part in self[1:])
-        return PointerMemory(self.features[rows], *others)
-
-    def replace(self, rows: Tensor, other: "PointerMemory") -> None:
-        """Put the memory of other windows in place of that of `rows` (B',)."""
-        for part, new in zip(self, other, strict=True):
-            if part is not None and new is not None:
-                part[rows] = new
+Readable = PointerMemory | PackedMemory
 
 
 class Pointer(nn.Module):
@@ -130,16 +100,14 @@ class Pointer(nn.Module):
             return edges[..., :2] * trust[:2]
         return edges * torch.cat((trust[:2], self.objects.trust.float()))
 
-    def embed(self, state: CursorState, memory: PointerMemory) -> Tensor:
+    def embed(self, state: CursorState, memory: Readable) -> Tensor:
         """The image at the start of the current run, and of its block, (B, L, D); 0 where none."""
-        found = self.input(_features_at(state.run_start, memory.features))
+        found = self.input(_features_at(state.run_start, memory))
         if self.objects is None:
             return found
-        return found + self.objects.input(_features_at(state.block_start, memory.features))
+        return found + self.objects.input(_features_at(state.block_start, memory))
 
-    def add_logits(
-        self, logits: Tensor, x: Tensor, state: CursorState, memory: PointerMemory
-    ) -> Tensor:
+    def add_logits(self, logits: Tensor, x: Tensor, state: CursorState, memory: Readable) -> Tensor:
         """`logits` (B, L, V) of decoder states `x` (B, L, D), plus those of the pointers."""
         added = torch.zeros_like(logits)
         in_run = state.run_start >= 0
@@ -150,11 +118,11 @@ class Pointer(nn.Module):
         return logits + added
 
     def _add_starts(
-        self, added: Tensor, x: Tensor, state: CursorState, memory: PointerMemory, wanted: Tensor
+        self, added: Tensor, x: Tensor, state: CursorState, memory: Readable, wanted: Tensor
     ) -> None:
         first_id = self.grid.offset
         if not self.first_hit:
-            scores = _projected(x, self.query, self.key) @ memory.features.transpose(1, 2)
+            scores = memory.products(_projected(x, self.query, self.key))
             _put(added, first_id, self._of_starts(scores, state.row))
             return
         _rule_out(added, ((first_id, self.grid.n_ids), *self.grid.stops))
@@ -162,6 +130,7 @@ class Pointer(nn.Module):
         if at is None:
             return
         part = CursorState(*(column[:, at] for column in state))
+        memory = memory.at(at)
         first, none = self._first_start(x[:, at], part, memory)
         _put(added, first_id, self._of_starts(first, part.row), at, wanted)
         for k, (first_id, n) in enumerate(self.grid.stops):
@@ -172,48 +141,50 @@ class Pointer(nn.Module):
             is_open = part.block_start >= 0
             values = none.expand(-1, -1, n)
             if k:
-                values = values + self.objects.classes(memory.classes, part.block_start)
+                values = values + self.objects.classes(memory, part.block_start)
             values = values.where((is_open == (k > 0))[..., None], IMPOSSIBLE)
             _put(added, first_id, values, at, wanted)
 
     def _add_lengths(
-        self, added: Tensor, x: Tensor, state: CursorState, memory: PointerMemory, wanted: Tensor
+        self, added: Tensor, x: Tensor, state: CursorState, memory: Readable, wanted: Tensor
     ) -> None:
         _rule_out(added, self.lengths)
         at = _some(wanted)
         if at is not None:
             start = state.run_start[:, at].clamp(min=0)
+            memory = memory.at(at)
             found = self._first_end(x[:, at], start, memory)
             for k, (first_id, n) in enumerate(self.lengths):
                 values = found[..., :n] + self._of_class(k, start, memory)
                 _put(added, first_id, values, at, wanted)
 
     def _first_start(
-        self, x: Tensor, state: CursorState, memory: PointerMemory
+        self, x: Tensor, state: CursorState, memory: Readable
     ) -> tuple[Tensor, Tensor]:
         """Log probabilities that the next run begins at each pixel (B, L, G), or never (B, L, 1).
 
-        A single token on the CPU skips the pixels that all sequences have passed.
+        On the CPU without the pixels that all sequences have passed.
         """
         passed, cursor = 0, state.cursor
-        if x.shape[1] == 1 and x.device.type == "cpu":
+        if x.device.type == "cpu":
             passed = min(int(cursor.min()), self.grid.size - 1)
-        features = memory.features[:, passed:]
         query = _projected(x, self.query, self.key)
         is_open = (state.block_start >= 0)[..., None]
         if self.objects is not None:
             query = query.where(is_open, self.objects.query(x))
-        scores = (query @ features.transpose(1, 2)).float()
+        scores = memory.products(query, passed).float()
         prior: Tensor | float = _START_PRIOR
         if memory.edges is not None:
-            prior = memory.edges[:, None, passed:, 0]
+            prior = memory.of_tokens(memory.edges[:, passed:, 0])
             if self.objects is not None:
-                prior = prior.where(is_open, memory.edges[:, None, passed:, 2])
-        unknown = None if memory.no_start is None else memory.no_start[:, None, passed:]
+                prior = prior.where(is_open, memory.of_tokens(memory.edges[:, passed:, 2]))
+        unknown = None
+        if memory.no_start is not None:
+            unknown = memory.of_tokens(memory.no_start[:, passed:])
         first, none = first_start(scores + prior, cursor - passed, unknown)
         return F.pad(first, (passed, 0), value=2 * IMPOSSIBLE), none
 
-    def _first_end(self, x: Tensor, start: Tensor, memory: PointerMemory) -> Tensor:
+    def _first_end(self, x: Tensor, start: Tensor, memory: Readable) -> Tensor:
         """Log probabilities (B, L, M) of each length of the run that begins at `start` (B, L).
 
         Few tokens score the pixels of their longest run only; many score all pixels at once.
@@ -223,22 +194,24 @@ class Pointer(nn.Module):
         at = start[..., None] + torch.arange(longest, device=start.device)
         last = at.clamp(max=n_pixels - 1)
         projected = _projected(x, self.end_query, self.end_key)
-        rows = torch.arange(len(start), device=start.device)[:, None, None]
-        if x.shape[1] * longest < n_pixels:
-            scores = (memory.features[rows, last] @ projected[..., None]).squeeze(-1).float()
+        if start.numel() * longest < len(memory.features) * n_pixels:
+            features = memory.pick(memory.features, last)
+            scores = (features @ projected[..., None]).squeeze(-1).float()
         else:
-            scores = (projected @ memory.features.transpose(1, 2)).float().gather(-1, last)
-        prior = _END_PRIOR if memory.edges is None else memory.edges[..., 1][rows, last]
+            scores = memory.products(projected).float().gather(-1, last)
+        prior: Tensor | float = _END_PRIOR
+        if memory.edges is not None:
+            prior = memory.pick(memory.edges[..., 1], last)
         inside = at < n_pixels
         if memory.no_end is not None:
-            inside = inside & ~memory.no_end[rows, last]
+            inside = inside & ~memory.pick(memory.no_end, last)
         return first_end(scores + prior, inside)
 
-    def _of_class(self, k: int, start: Tensor, memory: PointerMemory) -> Tensor | float:
+    def _of_class(self, k: int, start: Tensor, memory: Readable) -> Tensor | float:
         """Log probabilities (B, L, 1) that runs at `start` are of the class of the k-th lengths."""
         if memory.classes is None or len(self.lengths) != memory.classes.shape[-1]:
             return 0.0
-        return memory.classes[..., k].gather(1, start)[..., None]
+        return memory.pick(memory.classes[..., k], start)[..., None]
 
     def _of_starts(self, scores: Tensor, row: Tensor) -> Tensor:
         """Logits of the start tokens from those of the pixels (B, L, G).
@@ -263,10 +236,9 @@ class Pointer(nn.Module):
         return torch.where((row >= 0)[..., None], cols, rows)
 
 
-def _features_at(pixels: Tensor, features: Tensor) -> Tensor:
-    """Features (B, G, D) at mask pixels (B, L), 0 where these are -1: (B, L, D)."""
-    at = pixels.clamp(min=0)[..., None].expand(-1, -1, features.shape[-1])
-    return features.gather(1, at) * (pixels >= 0)[..., None]
+def _features_at(pixels: Tensor, memory: Readable) -> Tensor:
+    """Features at mask pixels (B, L), 0 where these are -1: (B, L, D)."""
+    return memory.pick(memory.features, pixels.clamp(min=0)) * (pixels >= 0)[..., None]
 
 
 def _projected(x: Tensor, query: nn.Linear | None, key: nn.Linear | None) -> Tensor:

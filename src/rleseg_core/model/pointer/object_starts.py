@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from rleseg_core.model.pointer.memory import PackedMemory, PointerMemory
 from rleseg_core.model.pointer.token_table import grid_codes
 from rleseg_core.spec import StartGrid
 
@@ -35,9 +36,8 @@ class ObjectStarts(nn.Module):
         """What asks the features where an object begins, (B, L, D)."""
         return self.first(x) * x.shape[-1] ** -0.5
 
-    def classes(self, classes: Tensor | None, block_start: Tensor) -> Tensor | float:
+    def classes(self, memory: PointerMemory | PackedMemory, block_start: Tensor) -> Tensor | float:
         """Log probabilities (B, L, C) of the class of each open block, at its first pixel."""
-        if classes is None or classes.shape[-1] != self.n_labels:
+        if memory.classes is None or memory.classes.shape[-1] != self.n_labels:
             return 0.0
-        at = block_start.clamp(min=0)[..., None].expand(-1, -1, self.n_labels)
-        return classes.gather(1, at)
+        return memory.pick(memory.classes, block_start.clamp(min=0))
