@@ -102,7 +102,7 @@ class FrameObjects:
         check_room(
             (4 * n_maps + _BYTES_TO_PART) * n_rows * self._size[1],
             f"finding objects in {n_rows:,} x {self._size[1]:,} pixels at once",
-            "choose a smaller image size or diameter",
+            "choose a smaller image size",
         )
 
     def look(self, window: Window) -> None:

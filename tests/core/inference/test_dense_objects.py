@@ -10,6 +10,7 @@ import torch
 
 from rleseg_core.affinities import AFFINITIES, pair_slices
 from rleseg_core.data import Window, plan_windows
+from rleseg_core.errors import BudgetError
 from rleseg_core.inference.dense_objects import FrameObjects
 from rleseg_core.inference.head_maps import Strip, plan_strips
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -167,3 +168,9 @@ def test_blank_windows_are_not_looked_at() -> None:
     assert found.guess(Window((0, 1), (0, 48), (0, 48)))[1].any()
     assert not found.guess(Window((0, 1), (72, 120), (0, 48)))[1].any()
     assert {window.rows[0] for window in asked} == {0, 36}
+
+
+def test_frames_too_large_for_the_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rleseg_core.memory.available_memory", lambda: 10**6)
+    with pytest.raises(BudgetError, match="finding objects in 120 x 96 pixels at once"):
+        frame_objects(discs((120, 96), 24), np.ones(500, np.uint8), 36)
