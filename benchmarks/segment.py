@@ -88,7 +88,8 @@ class Workers:
         return answer
 
     def _start(self, version: str) -> subprocess.Popen[str]:
-        sources = os.pathsep.join((str(self._trees[version]), str(ROOT)))
+        others = os.environ.get("PYTHONPATH", "")  # where packages may lie, too
+        sources = os.pathsep.join((str(self._trees[version]), str(ROOT), others))
         return subprocess.Popen(
             [sys.executable, "-m", "benchmarks.segment_job", str(time.time())],
             cwd=ROOT,
