@@ -152,12 +152,19 @@ def time_uncached(model: Pix2Seq, memory: Memory, begun: int, *, last_only: bool
 
 
 def time_batch(
-    length: int, batch: int, *, steps: int, repeats: int, like: Tensor, bandwidth: float
+    length: int,
+    batch: int,
+    *,
+    steps: int,
+    repeats: int,
+    like: Tensor,
+    bandwidth: float,
+    beside: bool,
 ) -> Speeds:
-    """All paths at one length and batch size."""
+    """All paths at one length and batch size, with that of transformers if it shall be beside."""
     model = paper_model(length, V, like)
     memory, rules = random_memory(batch, model.config, like), AnyToken(V, like.device)
-    peer = Peer(model.config, like) if has_transformers() else None
+    peer = Peer(model.config, like) if beside and has_transformers() else None
     totals: dict[str, float] = {}
 
     def add(contenders: dict[str, Callable[[], float]], n_tokens: float) -> None:
@@ -309,6 +316,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=16, help="of each time-lapse; 0: no drafts")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="bfloat16 on a GPU")
+    parser.add_argument(
+        "--alone", action="store_true", help="without transformers, which compiles on a GPU"
+    )
     parser.add_argument("--json", type=Path, help="file to write the numbers to")
     return parser.parse_args()
 
@@ -344,7 +354,13 @@ def main() -> None:
         for length, batch in product(arguments.lengths, arguments.batches):
             speeds.append(
                 time_batch(
-                    length, batch, steps=steps, repeats=repeats, like=like, bandwidth=bandwidth
+                    length,
+                    batch,
+                    steps=steps,
+                    repeats=repeats,
+                    like=like,
+                    bandwidth=bandwidth,
+                    beside=not arguments.alone,
                 )
             )
         for batch in arguments.batches if speeds else ():

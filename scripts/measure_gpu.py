@@ -82,7 +82,7 @@ class Setting:
         decode = ("benchmarks.decode", "--repeats", "1", *(("--threads", "1") if quick else ()))
         one_pass = "--lengths 16 --batches 1 --steps 2" if quick else "--lengths 512 --batches 1 32"
         yield self._benchmark(
-            "decode", 60, (*decode, *one_pass.split(), "--frames", "0"),
+            "decode", 60, (*decode, "--alone", *one_pass.split(), "--frames", "0"),
             "Tokens per second of a decoder of the size `paper`, beside reading the prefix anew "
             "for each, and as a share of the floor, which is what the memory could give; then "
             "with a grammar. In bf16, each step a CUDA graph.",
