@@ -22,6 +22,7 @@ from rleseg_core.model.rows import RowMoves
 
 _MIN_KEYS = 256  # key positions that a step of static shapes attends to, at least
 _MOST_INPUTS = 512  # tokens that a pass of the decoder computes together, on a CPU
+_MOST_LOGITS = 2**27  # that a pass computes on other devices
 _FREE = -1  # index of a slot without a window
 
 
@@ -147,19 +148,17 @@ class Slots:
 
     def _check(self, proposals: Proposals, states: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens that the model writes after each input (B, T), and their log-probabilities."""
-        tokens, logprobs = torch.zeros_like(proposals.inputs), torch.zeros(proposals.inputs.shape)
-        logprobs = logprobs.to(self._device)
-        shape = proposals.inputs.shape
-        if self._device.type != "cpu":  # one pass with padding: launches cost more than it does
-            logits = self._model.extend(proposals.inputs, self._cache).flatten(0, 1)
-            found = self._choose(logits, states.flatten(0, 1), proposals.drafted.flatten())
-            return found[0].view(shape), found[1].view(shape)
-        for counts in proposals.groups(_MOST_INPUTS):
-            logits = self._model.extend_packed(proposals.inputs, counts, self._cache)
-            of_group = torch.arange(shape[1]) < torch.tensor(counts)[:, None]
-            tokens[of_group], logprobs[of_group] = self._choose(
-                logits, states[of_group], proposals.drafted[of_group]
-            )
+        inputs, drafted, counts = proposals.inputs, proposals.drafted, proposals.counts
+        alike = min(counts) == max(counts) and inputs.numel() <= _MOST_INPUTS
+        if alike or _pads(self._device):
+            logits = self._model.extend(inputs, self._cache).flatten(0, 1)
+            found = self._choose(logits, states.flatten(0, 1), drafted.flatten())
+            return found[0].view(inputs.shape), found[1].view(inputs.shape)
+        tokens, logprobs = torch.zeros_like(inputs), torch.zeros(inputs.shape)
+        for n_new in proposals.groups(_MOST_INPUTS):
+            logits = self._model.extend_packed(inputs, n_new, self._cache)
+            there = torch.arange(inputs.shape[1]) < torch.tensor(n_new)[:, None]
+            tokens[there], logprobs[there] = self._choose(logits, states[there], drafted[there])
         return tokens, logprobs
 
     def _choose(self, logits: Tensor, states: Tensor, drafted: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,11 +168,16 @@ class Slots:
     def _propose(self, drafts: Drafts, n_decoded: list[int]) -> list[list[int]]:
         """What the drafts propose for each slot, within the capacity of the sequences."""
         longest = max(n_decoded)
+        limits = [self._max_tokens - n for n in n_decoded]
+        if self._device.type != "cpu":  # all are padded to one length
+            n_logits = len(n_decoded) * self._model.config.tokens.vocab_size
+            limits = [max(1, min(self._max_tokens - longest, _MOST_LOGITS // n_logits))] * len(
+                limits
+            )
         tokens = self._tokens[:, :longest].tolist()
-        padded = self._device.type != "cpu"
         return [
-            drafts.propose(index, row[:n], self._max_tokens - (longest if padded else n))
-            for index, row, n in zip(self._indices, tokens, n_decoded, strict=True)
+            drafts.propose(index, row[:n], limit)
+            for index, row, n, limit in zip(self._indices, tokens, n_decoded, limits, strict=True)
         ]
 
     def pop_ended(self) -> Iterator[DecodedSequence]:
@@ -241,3 +245,8 @@ class Slots:
 
     def _allowed(self, logits: Tensor) -> Tensor:
         return logits.where(self._grammar.allowed(self._state), float("-inf"))
+
+
+def _pads(device: torch.device) -> bool:
+    """Whether rows are padded to one length, where launches cost more than that."""
+    return device.type != "cpu"

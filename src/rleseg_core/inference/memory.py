@@ -14,12 +14,12 @@ _log = logging.getLogger(__name__)
 
 
 def fitting_batch_size(config: ModelConfig, spec: WindowSpec, device: torch.device) -> int:
-    """Windows whose decoding fits into a tenth (GPU: half) of the free memory."""
+    """Windows whose decoding fits into a tenth (GPU: half) of the free memory, up to 32 (128)."""
     elements = 64 * 3 * spec.patch**2 * spec.n_frames  # widest activations of the backbone
     tokens, decoder = config.tokens, config.decoder
     elements += 4 * tokens.max_tokens * tokens.vocab_size // 64
     elements += 4 * tokens.max_tokens * decoder.dim * decoder.n_layers
-    share, most = (0.5, 128) if device.type == "cuda" else (0.1, 8)
+    share, most = (0.5, 128) if device.type == "cuda" else (0.1, 32)
     return int(np.clip(share * free_memory(device) / (4 * elements), 1, most))
 
 

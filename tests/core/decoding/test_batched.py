@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rleseg_core.decoding import Sampling, decode_sequences, generate_tokens
+from rleseg_core.decoding import Sampling, decode_sequences, generate_tokens, slots
 from rleseg_core.errors import SchemeError
 from rleseg_core.model import Pix2Seq, model_config
 from rleseg_core.spec import MaskSpec
@@ -118,6 +118,16 @@ def test_right_draft_needs_few_passes(written):
     passes = {one.index: one.n_passes for one in found}
     whole = [k for k in range(5) if sequences[k][-1] == tokenizer.vocab.eos]
     assert all(passes[k] <= 2 + len(sequences[k]) // 32 for k in whole)
+
+
+def test_rows_padded_to_one_length_write_the_same(written, monkeypatch):
+    tokenizer, model, memory, sequences = written
+    monkeypatch.setattr(slots, "_pads", lambda device: True)
+    guesses = [Draft(tokenizer, np.array(tokens)) for tokens in sequences[:3]] + [None, None]
+    found = decode_sequences(
+        model, [memory], tokenizer.grammar.on("cpu"), max_tokens=ROOM, drafts=guesses.__getitem__
+    )
+    assert {one.index: one.tokens.tolist() for one in found} == dict(enumerate(sequences))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: f"{scheme[0]}-{scheme[1]}")
