@@ -158,7 +158,7 @@ def test_same_layer_is_used_again_until_it_is_corrected(panel, session, qtbot):
 
 
 def test_cancel_keeps_what_is_done_and_the_panel_works_again(panel, session, cells, qtbot):
-    long = np.tile(cells.images, (40, 3, 3))
+    long = np.tile(cells.images, (10, 2, 2))
     session.image = session.viewer.add_image(long, name="long")
     panel.image.layer = session.image
     with qtbot.waitSignal(panel.segmentation.progressed):
@@ -178,7 +178,7 @@ def test_cancel_keeps_what_is_done_and_the_panel_works_again(panel, session, cel
 
 @pytest.mark.processes
 def test_killed_process_is_told_once_and_the_next_run_works(panel, session, cells, qtbot):
-    long = np.tile(cells.images, (40, 3, 3))
+    long = np.tile(cells.images, (10, 2, 2))
     session.image = session.viewer.add_image(long, name="long")
     panel.image.layer = session.image
     with qtbot.waitSignal(panel.segmentation.progressed):
