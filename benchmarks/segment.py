@@ -7,7 +7,7 @@
 
 Fields of 512² and 1024² are seen with their longer side at 512 pixels, which is the size of
 `cells`, and larger ones, which are many fields side by side, at half their size. For `cells` they
-are held-out ones of Usiigaci if their folder is given, else synthetic. The U-Net of MONAI has as
+are those of Usiigaci if their folder is given, else synthetic. The U-Net of MONAI has as
 many parameters as the model, random weights, and windows of the same size that overlap by half; it
 gives classes, and does not tell objects apart. Cellpose (random weights, with its dynamics) is run
 if it is installed.

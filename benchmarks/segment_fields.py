@@ -49,7 +49,7 @@ def _resized(fields: np.ndarray, side: int) -> np.ndarray:
 
 @cache
 def _real(folder: Path) -> np.ndarray:
-    """Held-out fields of phase contrast, (T, 1022, 1024)."""
+    """Fields of phase contrast, (T, 1022, 1024)."""
     from benchmarks.learn_data import load_fields
 
     images = load_fields("usiigaci", folder).test[0].images
