@@ -160,6 +160,7 @@ def run(part: Part, out: Path, seconds: float) -> Result:
             stdout=printed,
             stderr=warned,
             start_new_session=True,  # so that what it has started can be ended with it
+            preexec_fn=_hears_interrupts,
         )
         try:
             code = process.wait(seconds)
@@ -173,6 +174,11 @@ def run(part: Part, out: Path, seconds: float) -> Result:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     return Result(part, ended, time.monotonic() - began)
+
+
+def _hears_interrupts() -> None:
+    """In a process that is about to start: its parent may ignore interrupts, as behind nohup."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def machine(device: str) -> str:

@@ -29,7 +29,7 @@ def script():
 
 def test_a_part_that_takes_too_long_says_what_it_has(script, tmp_path: Path) -> None:
     part = script.Part("talks", 60, ("-c", TALKS), "What it shows.")
-    result = script.run(part, tmp_path, 2)
+    result = script.run(part, tmp_path, 8)
     assert result.ended == "took too long"
     page = script.page([result], tmp_path, "A machine", "python measure_gpu.py")
     assert "| talks | took too long | " in page

@@ -137,7 +137,7 @@ def choose_or_keep(
 class _Sides(NamedTuple):
     """The tokens that go on and those that end, by whose mass one side is chosen first.
 
-    Without `stops` all tokens are on the side that goes on.
+    Without stops all tokens are on the side that goes on.
     """
 
     tokens: Tensor  # (B, 2), the likeliest of each side
@@ -147,7 +147,7 @@ class _Sides(NamedTuple):
 
     @classmethod
     def of(cls, logits: Tensor, stops: Tensor | None) -> Self:
-        if stops is None:
+        if stops is None or not len(stops):
             best, tokens = logits.max(dim=-1)
             none = torch.full_like(best, -torch.inf)
             mass = torch.stack((logits.logsumexp(dim=-1), none), dim=-1)
