@@ -52,7 +52,7 @@ class Photographer:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=IMAGES)
-    parser.add_argument("--model", default="demo", help="a model file or name")
+    parser.add_argument("--model", default="demo-objects", help="a model file or name")
     parser.add_argument("--size", default="1400x860", help="of the window")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
