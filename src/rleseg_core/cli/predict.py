@@ -58,8 +58,8 @@ class PredictArguments:
         heads. The masks stay the same and take fewer passes. Auto: the dense heads, with
         --leniency, for models that tell objects apart with them; nothing for others.
     leniency : float
-        With --draft auto, a token of the draft stays unless another is e to this power times as
-        probable; with 0 the tokens alone decide.
+        With --draft auto, an object of the draft stays unless the tokens say that none is there, e
+        to this power times as probably; with 0 the tokens alone decide.
     preview : bool
         Take what the dense heads see, without tokens: much faster and less exact.
     """

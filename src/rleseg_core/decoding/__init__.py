@@ -4,6 +4,7 @@
 """
 
 from rleseg_core.decoding.batched import decode_sequences, generate_tokens
+from rleseg_core.decoding.checking import check_objects
 from rleseg_core.decoding.grammar import GrammarTables
 from rleseg_core.decoding.loop import Step, generate
 from rleseg_core.decoding.sampling import GREEDY, Sampling, nucleus
@@ -17,6 +18,7 @@ __all__ = [
     "GrammarTables",
     "Sampling",
     "Step",
+    "check_objects",
     "decode_sequences",
     "generate",
     "generate_tokens",

@@ -14,15 +14,13 @@ from rleseg_core.decoding.grammar import GrammarTables
 from rleseg_core.decoding.queue import WindowQueue
 from rleseg_core.decoding.sampling import Sampling, choose, choose_or_keep
 from rleseg_core.decoding.speculation import Drafts
-from rleseg_core.decoding.verification import Proposals
+from rleseg_core.decoding.verification import MOST_INPUTS, MOST_LOGITS, Proposals, pads
 from rleseg_core.model.cache import Cache
 from rleseg_core.model.decoder import Memory
 from rleseg_core.model.pix2seq import Pix2Seq
 from rleseg_core.model.rows import RowMoves
 
 _MIN_KEYS = 256  # key positions that a step of static shapes attends to, at least
-_MOST_INPUTS = 512  # tokens that a pass of the decoder computes together, on a CPU
-_MOST_LOGITS = 2**27  # that a pass computes on other devices
 _FREE = -1  # index of a slot without a window
 
 
@@ -149,13 +147,13 @@ class Slots:
     def _check(self, proposals: Proposals, states: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens that the model writes after each input (B, T), and their log-probabilities."""
         inputs, drafted, counts = proposals.inputs, proposals.drafted, proposals.counts
-        alike = min(counts) == max(counts) and inputs.numel() <= _MOST_INPUTS
-        if alike or _pads(self._device):
+        alike = min(counts) == max(counts) and inputs.numel() <= MOST_INPUTS
+        if alike or pads(self._device):
             logits = self._model.extend(inputs, self._cache).flatten(0, 1)
             found = self._choose(logits, states.flatten(0, 1), drafted.flatten())
             return found[0].view(inputs.shape), found[1].view(inputs.shape)
         tokens, logprobs = torch.zeros_like(inputs), torch.zeros(inputs.shape)
-        for n_new in proposals.groups(_MOST_INPUTS):
+        for n_new in proposals.groups(MOST_INPUTS):
             logits = self._model.extend_packed(inputs, n_new, self._cache)
             there = torch.arange(inputs.shape[1]) < torch.tensor(n_new)[:, None]
             tokens[there], logprobs[there] = self._choose(logits, states[there], drafted[there])
@@ -171,7 +169,7 @@ class Slots:
         limits = [self._max_tokens - n for n in n_decoded]
         if self._device.type != "cpu":  # all are padded to one length
             n_logits = len(n_decoded) * self._model.config.tokens.vocab_size
-            limits = [max(1, min(self._max_tokens - longest, _MOST_LOGITS // n_logits))] * len(
+            limits = [max(1, min(self._max_tokens - longest, MOST_LOGITS // n_logits))] * len(
                 limits
             )
         tokens = self._tokens[:, :longest].tolist()
@@ -245,8 +243,3 @@ class Slots:
 
     def _allowed(self, logits: Tensor) -> Tensor:
         return logits.where(self._grammar.allowed(self._state), float("-inf"))
-
-
-def _pads(device: torch.device) -> bool:
-    """Whether rows are padded to one length, where launches cost more than that."""
-    return device.type != "cpu"

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from rleseg_core.decoding.grammar import GrammarTables
 
+MOST_INPUTS = 512  # tokens that a pass of the decoder computes together, on a CPU
+MOST_LOGITS = 2**27  # that a pass computes on other devices
 _NONE = -1  # no token is proposed
 
 
@@ -41,6 +43,13 @@ class Proposals:
         inputs = torch.cat((torch.tensor(last)[:, None], drafted[:, :-1].clamp(min=0)), dim=1)
         return cls(inputs.to(device), drafted.to(device), counts)
 
+    def select(self, rows: slice) -> Self:
+        """The proposals of some of the rows."""
+        counts = self.counts[rows]
+        longest = max(counts)
+        inputs, drafted = self.inputs[rows, :longest], self.drafted[rows, :longest]
+        return type(self)(inputs, drafted, counts)
+
     def states(self, state: Tensor, grammar: GrammarTables) -> Tensor:
         """States (B, T, …) of a grammar after each input, from those (B, …) after the first."""
         states = [state]
@@ -63,3 +72,8 @@ class Proposals:
     def n_right(self, tokens: Tensor) -> Tensor:
         """How many drafted tokens of each row (B,) are the tokens (B, T) that the model writes."""
         return (tokens == self.drafted).cumprod(dim=1).sum(dim=1)
+
+
+def pads(device: torch.device) -> bool:
+    """Whether rows are padded to one length, where launches cost more than that."""
+    return device.type != "cpu"

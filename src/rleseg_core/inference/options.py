@@ -49,9 +49,9 @@ class PredictOptions:
         windows. Auto: that of the dense heads for models that tell objects apart with them, with
         `leniency`; else none.
     leniency : float
-        0 or more, for ``draft='auto'``: how much more probable than a token of the draft another
-        must be to be written in its place, e to this power. With 0 the tokens alone decide, with
-        a large number the dense heads do.
+        0 or more, for ``draft='auto'``: how much more probable than an object of the draft its
+        absence must be for the tokens to leave it out, e to this power. With 0 the tokens alone
+        decide what is written, with a large number the dense heads do.
     preview : bool
         Return what the dense heads see and decode no tokens: much faster, a little worse.
 

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from rleseg_core.data import Window
-from rleseg_core.decoding import DecodedSequence, GrammarTables, Sampling, decode_sequences
+from rleseg_core.decoding import (
+    DecodedSequence,
+    GrammarTables,
+    Sampling,
+    check_objects,
+    decode_sequences,
+)
 from rleseg_core.inference.dense_objects import objects_of_windows
 from rleseg_core.inference.memories import Encode
 from rleseg_core.inference.options import DraftSource
@@ -116,7 +122,12 @@ class TokenSource:
             Where drafts come from: nowhere, the frame before, or the dense heads.
         guess : callable, optional
             As for `dense_tokens`.
+
+        With a leniency, drafts of objects are read as a whole: see `check_objects`.
         """
+        if draft == "dense" and sampling.leniency and self._tokenizer.scheme.blocks == "instance":
+            yield from self._checked(batches, encode, sampling.leniency, guess)
+            return
         decoded: dict[int, DecodedSequence] = {}
         dense: dict[int, np.ndarray] = {}  # tokens by window
         before: list[int] = []  # for each window, the last earlier one of the same place, or -1
@@ -161,6 +172,27 @@ class TokenSource:
                 yield decoded[n_returned]
                 decoded.pop(before[n_returned], None)  # no later window needs it
                 n_returned += 1
+
+    def _checked(
+        self,
+        batches: Iterable[Sequence[Window]],
+        encode: Encode,
+        leniency: float,
+        guess: Guess | None,
+    ) -> Iterator[DecodedSequence]:
+        """What the dense heads see, without the objects that the tokens do not see."""
+
+        def drafts() -> Iterator[tuple[Memory, list[np.ndarray]]]:
+            for windows in batches:
+                memory = encode(windows)
+                yield memory, self.dense_tokens(windows, memory, guess)
+
+        vocab = self._tokenizer.vocab
+        assert vocab.label is not None
+        closing = range(vocab.label_offset, vocab.label_offset + vocab.label.n_values)
+        return check_objects(
+            self._model, drafts(), self._tables, closing=closing, leniency=leniency
+        )
 
     def nothing(self) -> DecodedSequence:
         """The sequence of a window in which there is nothing."""

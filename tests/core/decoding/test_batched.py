@@ -122,7 +122,7 @@ def test_right_draft_needs_few_passes(written):
 
 def test_rows_padded_to_one_length_write_the_same(written, monkeypatch):
     tokenizer, model, memory, sequences = written
-    monkeypatch.setattr(slots, "_pads", lambda device: True)
+    monkeypatch.setattr(slots, "pads", lambda device: True)
     guesses = [Draft(tokenizer, np.array(tokens)) for tokens in sequences[:3]] + [None, None]
     found = decode_sequences(
         model, [memory], tokenizer.grammar.on("cpu"), max_tokens=ROOM, drafts=guesses.__getitem__
