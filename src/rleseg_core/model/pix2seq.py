@@ -1,6 +1,7 @@
 """Pix2Seq: an image goes in, a sequence of tokens comes out."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import assert_never
 
@@ -33,6 +34,10 @@ def _new_backbone(config: ModelConfig) -> ResNet | PatchBackbone | VideoSwin:
             return VideoSwin(config)
         case kind:
             assert_never(kind)
+
+
+def _in_bf16(device: torch.device, wanted: bool) -> torch.autocast | nullcontext[None]:
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
 
 
 def _on_grid(maps: Tensor, grid: StartGrid) -> Tensor:
@@ -98,13 +103,15 @@ class Pix2Seq(nn.Module):
         """Number of trainable values."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
-    def encode(self, images: Tensor) -> Memory:
+    def encode(self, images: Tensor, *, bf16_convolutions: bool = False) -> Memory:
         """Encode windows, once for all their tokens.
 
         Parameters
         ----------
         images : (B, N, 3, P, P) float tensor
             Patches, values in [0, 1].
+        bf16_convolutions : bool
+            Whether the backbone and the mask features compute in bfloat16, where the rest does not.
 
         Returns
         -------
@@ -125,10 +132,16 @@ class Pix2Seq(nn.Module):
                 f"this model reads {reads}, got windows of {images.shape[1]}; use a scheme and "
                 f"windows with n_frames {n_frames}"
             )
-        features = self._features(images)
-        encoded = self.encoder(features[-1])
-        height, width = features[-1].shape[-2:]
-        at_mask = None if self.mask_features is None else self.mask_features(features, encoded)
+        with _in_bf16(images.device, bf16_convolutions):
+            features = self._features(images)
+        top = features[-1].contiguous()
+        encoded = self.encoder(top.float() if bf16_convolutions else top)
+        height, width = top.shape[-2:]
+        at_mask = None
+        if self.mask_features is not None:
+            with _in_bf16(images.device, bf16_convolutions):
+                at_mask = self.mask_features(features, encoded)
+            at_mask = at_mask.float() if bf16_convolutions else at_mask
         dense = None
         if self.dense is not None and at_mask is not None:
             dense = self.dense(at_mask).unflatten(-1, (n_frames, -1)).float()

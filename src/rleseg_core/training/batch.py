@@ -1,7 +1,7 @@
 """From a batch of patches and masks to tensors and tokens on the device."""
 
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
@@ -82,14 +82,18 @@ def _on(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
     return values.to(device)
 
 
-def prefetched(cut: Callable[[int], Samples], steps: range) -> Generator[Samples, None, None]:
+def prefetched(
+    cut: Callable[[int], Samples], steps: Iterable[int]
+) -> Generator[Samples, None, None]:
     """What `cut` makes for each step; a thread makes the next while the caller uses this one."""
     with ThreadPoolExecutor(1, "patches") as pool:
-        coming = [pool.submit(cut, step) for step in steps[:1]]
+        coming: Future[Samples] | None = None
         for step in steps:
-            samples = coming.pop().result()
-            coming = [pool.submit(cut, step + 1)] if step + 1 in steps else []
-            yield samples
+            ready, coming = coming, pool.submit(cut, step)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()
 
 
 def tokenize(

@@ -95,6 +95,9 @@ class TrainConfig:
     token_share : float
         Share of the windows of a batch whose tokens are learned, above 0 to 1; the dense heads
         learn from all. The decoder takes about half the time of a step.
+    tokens_from : float
+        Share of the steps that are over when tokens are learned, too, 0 to below 1: the dense heads
+        learn alone before, in cheaper steps. 0 for tokens from the first step on.
     shuffle_runs : bool
         Whether the runs of a mask are learned in random order; a first-hit pointer cannot learn
         that.
@@ -114,6 +117,9 @@ class TrainConfig:
     precision : {'auto', 'fp32', 'bf16', 'fp16'}
         Number format of the forward pass; auto: bf16 on a CUDA device that has it, fp16 on other
         CUDA devices, fp32 elsewhere.
+    bf16_convolutions : bool
+        Whether a CPU that multiplies matrices in bf16 (AMX) computes convolutions in it, where the
+        precision is 'auto'; other devices ignore it.
     validate_every : int
         Number of steps between validations, 0 to validate only at the end.
     checkpoint_every : int
@@ -159,6 +165,7 @@ class TrainConfig:
     class_balancing: Share = 0.0
     dense_weight: NotNegative = 1.0
     token_share: PositiveShare = 1.0
+    tokens_from: Rate = 0.0
     shuffle_runs: bool = False
     corruption: Share = 0.0
     ema: Rate = 0.0
@@ -166,6 +173,7 @@ class TrainConfig:
     subsample_rule: Literal["corner", "centre", "max"] = "centre"
     augment: Augmentation = AUGMENTATIONS["standard"]
     precision: Precision = "auto"
+    bf16_convolutions: bool = True
     validate_every: Index = 200
     checkpoint_every: Index = 200
     select_metric: Metric = "dice"
@@ -192,6 +200,7 @@ class TrainConfig:
         """The settings that `to_json` gave; anything else is a TrainingError or DataError."""
         settings = dict(values)
         settings.pop("augment_on", None)  # of version 0.1, which could vary patches in two ways
+        settings.setdefault("bf16_convolutions", False)  # of runs from before there was a choice
         if isinstance(augment := settings.get("augment"), Mapping):
             settings["augment"] = Augmentation.from_json(augment)
         return from_mapping(cls, settings, TrainingError)

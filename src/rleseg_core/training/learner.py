@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from rleseg_core.devices import multiplies_bf16
 from rleseg_core.errors import CheckpointError, TrainingError
 from rleseg_core.model import Memory, Pix2Seq
-from rleseg_core.parallel.collectives import mean_over_processes
+from rleseg_core.parallel.collectives import mean_over_processes, n_processes
 from rleseg_core.tokens import Tokenizer
 from rleseg_core.training.averaging import WeightAverage
 from rleseg_core.training.batch import TrainingBatch
@@ -86,10 +87,13 @@ class Learner:
         self.step = step
         self.is_whole = True
         """Whether the weights are those of `step`, and not of half a step or of a diverged one."""
-        self._network, self._optimizer = accelerator.prepare(
-            _Network(model, config.token_share), make_optimizer(model, config)
+        self._own = _Network(
+            model, config.token_share, bf16_convolutions=self._has_bf16_convolutions()
         )
-        if accelerator.device.type == "cuda":
+        self._network, self._optimizer = accelerator.prepare(
+            self._own, make_optimizer(model, config)
+        )
+        if accelerator.device.type in ("cpu", "cuda"):
             for group in self._optimizer.param_groups:
                 group["fused"] = True  # one kernel for all tensors
         self._average = WeightAverage(model, config.ema) if config.ema else None
@@ -118,6 +122,7 @@ class Learner:
         accelerator = self.accelerator
         rate = begin_step(self._optimizer, self.step, self.config)
         n_parts = self._fitting.n_parts
+        self._own.writes = self.step >= self.config.tokens_from * self.config.n_steps
         loss = self._fitting(batch.network_inputs, partial(self._objective, batch=batch))
         # of all processes, so that they agree on whether to continue
         counted = torch.stack((loss, batch.n_tokens.sum().to(loss)))
@@ -174,6 +179,10 @@ class Learner:
             ) from error
         self._random = random_state()
 
+    def _has_bf16_convolutions(self) -> bool:
+        config, device = self.config, self.accelerator.device
+        return config.bf16_convolutions and config.precision == "auto" and multiplies_bf16(device)
+
     def _check_finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):
             self.is_whole = False
@@ -189,18 +198,25 @@ class Learner:
 class _Network(nn.Module):
     """Encoder and decoder behind one `forward`, as accelerate and DDP need it."""
 
-    def __init__(self, model: Pix2Seq, token_share: float) -> None:
+    def __init__(self, model: Pix2Seq, token_share: float, *, bf16_convolutions: bool) -> None:
         super().__init__()
         self.model, self.token_share = model, token_share
+        self.bf16_convolutions = bf16_convolutions
+        self.writes = True
+        """Whether the decoder learns, too, and not the dense heads alone."""
 
     def forward(self, images: Tensor, inputs: Tensor, ignored: Tensor | None = None) -> Outputs:
-        memory: Memory = self.model.encode(images)
+        memory: Memory = self.model.encode(images, bf16_convolutions=self.bf16_convolutions)
         grid = self.model.config.tokens.grid
         if ignored is not None and grid is not None and grid.size == ignored.shape[1]:
             memory = replace(memory, ignored=ignored)
         dense = self.model.dense_logits(memory) if self.model.dense is not None else None
         has_affinities = self.model.affinity is not None
         affinities = self.model.affinity_logits(memory) if has_affinities else None
+        if not self.writes:
+            if n_processes() > 1 and dense is not None:  # all expect a gradient of each weight
+                dense = dense + 0 * sum(weight.sum() for weight in self.model.parameters())
+            return Outputs(None, dense, affinities)
         written = None
         if self.token_share < 1:
             n_written = max(1, round(self.token_share * len(inputs)))

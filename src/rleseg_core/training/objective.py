@@ -24,8 +24,8 @@ class Outputs(NamedTuple):
 
     Parameters
     ----------
-    logits : (B, L, V) tensor, or (B, K, L, V) of several heads
-        Logits of the next tokens.
+    logits : (B, L, V) tensor, or (B, K, L, V) of several heads, or None
+        Logits of the next tokens; None where only the dense heads learn.
     dense : (B, N, C + 1, S, S) tensor or None
         Logits of the classes of mask pixels, from the dense head.
     affinities : (B, K, S, S) tensor or None
@@ -34,7 +34,7 @@ class Outputs(NamedTuple):
         1 for windows whose tokens the logits are of, 0 for others; None: of all.
     """
 
-    logits: Tensor
+    logits: Tensor | None
     dense: Tensor | None = None
     affinities: Tensor | None = None
     written: Tensor | None = None
@@ -82,13 +82,24 @@ class Objective:
 
     def __call__(self, outputs: Outputs, batch: TrainingBatch) -> Tensor:
         """The loss of a batch, () float32."""
-        config, whole = self.config, batch
-        if outputs.written is not None:
-            batch = batch.rows(outputs.written > 0)
-        known = batch.known
+        weight = self.config.dense_weight
+        loss = torch.zeros((), device=batch.classes.device)
+        if outputs.logits is not None:
+            rows = batch if outputs.written is None else batch.rows(outputs.written > 0)
+            loss = self._of_tokens(outputs.logits, rows)
+        if outputs.dense is not None and weight:
+            loss = loss + weight * dense_loss(outputs.dense, batch.classes)
+        if outputs.affinities is not None and batch.instances is not None and weight:
+            loss = loss + weight * affinity_loss(
+                outputs.affinities, batch.instances, batch.classes, self._offsets
+            )
+        return loss
+
+    def _of_tokens(self, logits: Tensor, batch: TrainingBatch) -> Tensor:
+        config, known = self.config, batch.known
         if self._head_sizes:
             return heads_loss(
-                outputs.logits,
+                logits,
                 batch.targets,
                 _of_heads(self._weights, batch),
                 self._head_sizes,
@@ -97,21 +108,14 @@ class Objective:
         weights = self._weights
         if self._classes is not None:
             weights = weights * class_weights(self._classes, batch.targets, config.class_balancing)
-        loss = token_loss(
-            outputs.logits if known is None else known.logits(outputs.logits),
+        return token_loss(
+            logits if known is None else known.logits(logits),
             batch.targets,
             weights if known is None else weights[batch.targets] * known.weights,
             **self._of_each_token,
             neighbours=self._neighbours,
             ordinal_label_smoothing=config.ordinal_label_smoothing,
         )
-        if outputs.dense is not None and config.dense_weight:
-            loss = loss + config.dense_weight * dense_loss(outputs.dense, whole.classes)
-        if outputs.affinities is not None and whole.instances is not None and config.dense_weight:
-            loss = loss + config.dense_weight * affinity_loss(
-                outputs.affinities, whole.instances, whole.classes, self._offsets
-            )
-        return loss
 
 
 def _of_heads(weights: Tensor, batch: TrainingBatch) -> Tensor:

@@ -1,7 +1,7 @@
 """The training loop: a generator of reports that leaves a model file."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -96,6 +96,11 @@ class Trainer:
                 "first-hit starts come in ascending order and cannot learn shuffled runs; make the "
                 'model with starts="pointer", or leave out shuffle_runs'
             )
+        if config.tokens_from and not (self.model.dense is not None and config.dense_weight):
+            raise TrainingError(
+                "tokens_from lets the dense heads learn first, and here are none that learn; leave "
+                "it out, or make a model with a dense class head (dense_weight above 0)"
+            )
         self.best = BestScore()
         self.overwrite = False
         self._first_step = 0
@@ -150,6 +155,16 @@ class Trainer:
     def ended_early(self) -> bool:
         """Whether as many validations as the patience allows were no better than the best one."""
         return 0 < self.config.patience <= self.best.n_worse
+
+    def change_length(self, n_steps: int) -> None:
+        """Let the run have another number of steps; its schedule fits that from the next one on.
+
+        The step that follows has its batch already, so there are at least two more.
+        """
+        length = max(n_steps, self.step + 2)
+        self.config = replace(self.config, n_steps=length)
+        if self._learner is not None:
+            self._learner.config = self.config
 
     def run(self) -> Generator[StepReport, None, Path]:
         """Train, one report per step.
@@ -241,8 +256,7 @@ class Trainer:
     def _batches(self, learner: Learner, rows: slice) -> Generator[TrainingBatch, None, None]:
         """Rows of the batches from the current step on, until the run ends."""
         config, accelerator = self.config, learner.accelerator
-        steps = range(self.step, self.step if self.ended_early else config.n_steps)
-        for samples in prefetched(lambda step: self.sampler.batch(step, rows), steps):
+        for samples in prefetched(lambda step: self.sampler.batch(step, rows), self._steps()):
             begin_random_step(config.seed, self.step, accelerator)
             yield tokenize(
                 samples,
@@ -254,6 +268,13 @@ class Trainer:
             )
             if self.ended_early:
                 return
+
+    def _steps(self) -> Iterator[int]:
+        """Steps that are still to be made, as many as the settings say when one is asked for."""
+        step = self.step
+        while step < self.config.n_steps and not self.ended_early:
+            yield step
+            step += 1
 
     def _validate(self, learner: Learner) -> dict[str, float]:
         if not self.validation:

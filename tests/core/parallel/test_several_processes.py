@@ -38,7 +38,7 @@ def command(folder: Path, name: str, *more: object) -> list[str]:
         *("train", folder / "images.tif", folder / "classes.tif", "--classes", "ipsc,dfc"),
         *("--out", folder / f"{name}.safetensors", "--size", "test", "--patch", 64),
         *("--mask-size", 16, "--max-tokens", 96, "--batch-size", 4, "--validate-every", 0),
-        *("--device", "cpu", "--quiet", *more),
+        *("--device", "cpu", "--no-bf16-convolutions", "--quiet", *more),
     ]
     return [str(word) for word in words]
 

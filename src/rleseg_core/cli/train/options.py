@@ -46,6 +46,7 @@ _TRAINING: dict[str, Parameter] = {
         LOSS,
         *("loss", "focal_gamma", "eos_weight", "segment_weights", "label_smoothing"),
         *("ordinal_label_smoothing", "class_balancing", "dense_weight", "token_share"),
+        "tokens_from",
     ),
     "n_steps": Parameter(name="--steps"),
     "batch_size": Parameter(show_default="16; 8 for new nano and small models"),
@@ -58,6 +59,7 @@ _TRAINING: dict[str, Parameter] = {
     "segment_weights": Parameter(metavar="SEGMENT=WEIGHT", group=LOSS),
     "subsample_rule": Parameter(group=WINDOWS),
     "precision": Parameter(group=DEVICES),
+    "bf16_convolutions": Parameter(group=DEVICES),
     "checkpoint_every": Parameter(show_default="100"),
 }
 

@@ -48,7 +48,7 @@ class BatchNorm(nn.BatchNorm2d):
         if learns and n_processes() > 1:
             y, mean, var = self._by_all_batches(x)
         else:
-            y, mean, var = self._by_batch(x)
+            y, mean, var = self._by_batch(x, exact=not learns)
         if learns:
             assert self.running_mean is not None
             assert self.running_var is not None
@@ -70,10 +70,10 @@ class BatchNorm(nn.BatchNorm2d):
         y = x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
         return y.to(x.dtype), mean, var
 
-    def _by_batch(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _by_batch(self, x: Tensor, *, exact: bool) -> tuple[Tensor, Tensor, Tensor]:
         """The batch normalised with its own statistics, its mean, and its biased variance."""
-        if x.device.type == "cpu" and x.dtype == self.weight.dtype:
-            # the fused kernel below is faster, and less exact
+        if exact and x.device.type == "cpu" and x.dtype == self.weight.dtype:
+            # the fused kernel below is five times as fast to learn with, and less exact
             var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
             scale = self.weight * torch.rsqrt(var + self.eps)
             y = x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
@@ -193,6 +193,9 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, P, P) in [0, 1] to the outputs of the stages, finest first."""
+        if self.training and images.device.type == "cpu" and n_processes() == 1:
+            # a fifth faster to learn with; the gradients of several processes lie otherwise
+            images = images.contiguous(memory_format=torch.channels_last)
         if not self.deep:
             x = F.relu(self.bn1(self.conv1(4 * images - 2)))
         elif self.stem == "published":

@@ -44,7 +44,12 @@ class MaskFeatures(nn.Module):
         for lateral, feature in zip(
             reversed(list(self.laterals)), reversed(features[self.finest :]), strict=True
         ):
-            x = _resize(x, tuple(feature.shape[-2:])) + lateral(feature)
+            side = tuple(feature.shape[-2:])
+            if side[0] * side[1] > self.size[0] * self.size[1]:
+                # both are linear, so the order does not matter: fewer pixels are mixed
+                x = _resize(_resize(x, side), self.size) + lateral(_resize(feature, self.size))
+            else:
+                x = _resize(x, side) + lateral(feature)
         x = self.mix(_resize(x, self.size))
         if self.column_major:
             x = x.transpose(2, 3)
