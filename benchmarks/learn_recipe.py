@@ -150,7 +150,7 @@ def objects_recipe() -> Recipe:
         patch=96,
         stride=72,
         diameter=OBJECT_DIAMETER,
-        train={**_TRAIN, "token_share": 0.5, "dense_weight": 2.0},
+        train={**_TRAIN, "token_share": 0.5, "dense_weight": 2.0, "tokens_from": 0.5},
     )
 
 
@@ -240,6 +240,9 @@ CHANGES: dict[str, Change] = {
     ),
     "no-end-pointer": Change(
         what="starts are read off the image, lengths are not", model={"ends": "table"}
+    ),
+    "tokens-at-once": Change(
+        what="tokens are learned from the first step on", train={"tokens_from": 0.0}
     ),
     "no-dense-head": Change(what="no dense class head", model={"dense_classes": 0}, train=NO_DENSE),
     "class-balancing": Change(

@@ -1,11 +1,10 @@
 """Training of contenders for the same time, and ours."""
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Protocol
 
 import numpy as np
@@ -20,11 +19,11 @@ from rleseg_core.inference import Segmentation, Segmenter, StitchRule
 from rleseg_core.reports import product_of
 from rleseg_core.training import Trainer
 
-PROBE, COLD = 20, 4  # steps whose cost says how many there will be; the first are not typical
+PROBE, COLD = 30, 5  # steps whose cost says how many there will be; the first are not typical
 N_LINES = 40  # of progress
 
-Losses = Generator[float, None, Predict]
-"""A run: the loss of each step, and at last what segments a frame."""
+Losses = Generator[float, int | None, Predict]
+"""A run: the loss of each step, and at last what segments a frame; it may be sent its length."""
 
 
 class Clock:
@@ -76,6 +75,34 @@ class Trained:
     chosen: dict[str, float] = field(default_factory=dict)
 
 
+class Pace:
+    """What the steps of a run cost, from those of a short one, which has the same phases.
+
+    Parameters
+    ----------
+    costs : sequence of float
+        Seconds of the steps of the short run; those of the first `COLD` are taken from the next.
+    """
+
+    def __init__(self, costs: Sequence[float]) -> None:
+        usual = [*costs[COLD : 2 * COLD], *costs[COLD:]]
+        self._until = np.concatenate([[0.0], np.cumsum(usual)]) / len(usual)
+
+    def mean(self, begin: float, end: float) -> float:
+        """Mean cost of a step between two shares of a run, 0 to 1."""
+        at = np.linspace(0, 1, len(self._until))
+        before, after = np.interp([begin, end], at, self._until)
+        return float((after - before) / (end - begin))
+
+    def cost(self, begin: int, end: int, n_steps: int) -> float:
+        """Seconds of some steps of a run."""
+        return (end - begin) * self.mean(begin / n_steps, end / n_steps)
+
+    def steps_within(self, seconds: float, step: int, n_steps: int) -> int:
+        """How many more steps a run has time for."""
+        return int(seconds / self.mean(step / n_steps, 1))
+
+
 class Contender(Protocol):
     """What learns from the same images in the same time."""
 
@@ -100,15 +127,16 @@ def train_for(
 ) -> Trained:
     """Train for a time, the schedule ending with it.
 
-    A few steps are timed first, on the same clock; the rest of the time is divided by their cost.
-    The very first one is not counted: libraries are imported in it.
+    A short run is timed first, on the same clock, and says how many steps there may be. As steps
+    cost more or less later, their number changes, and the schedule with it. The very first one is
+    not counted: libraries are imported in it.
 
     Parameters
     ----------
     minutes : float
         The budget, of the clock that fits the device.
     begin : callable
-        Begins a run of that many steps.
+        Begins a run of that many steps, or of as many as it is sent later.
     device : torch.device
         Where it is trained.
     name : str
@@ -125,14 +153,17 @@ def train_for(
         costs.append(clock.seconds - before)
         before = clock.seconds
     probed = clock.seconds
-    n_steps = max(1, int((60 * minutes - probed) / median(costs[COLD:])))
-    print(f"{name}: {n_steps} steps of {median(costs[COLD:]):.3f} s {clock.kind} time", flush=True)
+    pace = Pace(costs)
+    n_steps = max(1, int((60 * minutes - probed) / pace.mean(0, 1)))
+    print(f"{name}: {n_steps} steps of {pace.mean(0, 1):.3f} s {clock.kind} time", flush=True)
     losses: list[float] = []
     recent: list[float] = []
-    run, step = begin(n_steps), 0
+    run, step, block_began = begin(n_steps), 0, clock.seconds
+    changed: int | None = None
     while True:
         try:
-            recent.append(next(run))
+            recent.append(run.send(changed))
+            changed = None
         except StopIteration as end:
             return Trained(
                 predict=end.value,
@@ -143,7 +174,13 @@ def train_for(
             )
         step += 1
         watch(step, clock)
-        if step % max(1, n_steps // N_LINES) == 0:
+        if len(recent) >= max(1, n_steps // N_LINES):
+            now = clock.seconds
+            if step + 2 < n_steps:
+                slower = (now - block_began) / pace.cost(step - len(recent), step, n_steps)
+                left = (60 * minutes - now) / slower
+                n_steps = changed = step + max(2, pace.steps_within(left, step, n_steps))
+            block_began = now
             losses.append(float(np.mean(recent)))
             recent.clear()
             done = f"{step}/{n_steps}, {clock.seconds / 60:.1f} min"
@@ -203,7 +240,8 @@ class Ours:
                     report = next(run)
                 except StopIteration as end:
                     return segmented(end.value, self.recipe.stitch, self.device, self.smallest)
-                yield report.loss
+                if (longer := (yield report.loss)) is not None:
+                    self.trainer.change_length(longer)
         finally:
             run.close()
 

@@ -19,6 +19,7 @@ from benchmarks.learn_train import Losses, Trained, count, train_for
 from benchmarks.learn_watershed import Watershed, choose
 from rleseg_core.data import ImageStack, resized_shape
 from rleseg_core.data.windows import model_frame
+from rleseg_core.devices import multiplies_bf16
 from rleseg_core.spec import WindowSpec
 from rleseg_core.training.sampling import DrawnBatch, patches_on
 
@@ -89,21 +90,22 @@ class UNetContender:
         optimizer = torch.optim.AdamW(
             net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        warm = max(1, round(recipe.warm_up * n_steps))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer,
-            lambda step: min(
-                (step + 1) / warm, 0.5 + 0.5 * cos(pi * max(0, step - warm) / (n_steps - warm + 1))
-            ),
-        )
+
+        def rate(step: int) -> float:
+            warm = max(1, round(recipe.warm_up * n_steps))
+            done = max(0, step - warm) / max(1, n_steps - warm + 1)
+            return min((step + 1) / warm, 0.5 + 0.5 * cos(pi * min(1.0, done)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         loss_of = self._loss()
         net.train()
         with ThreadPoolExecutor(1, "patches") as pool:
             coming = pool.submit(self.sampler.batch, 0)
-            for step in range(n_steps):
+            step = 0
+            while step < n_steps:
                 images, masks = self._on_device(coming.result())
-                if step + 1 < n_steps:
-                    coming = pool.submit(self.sampler.batch, step + 1)
+                step += 1
+                coming = pool.submit(self.sampler.batch, step)
                 with half_on(self.device):
                     logits = net(images)
                 loss = loss_of(logits.float(), masks)
@@ -112,7 +114,7 @@ class UNetContender:
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
-                yield float(loss.detach())
+                n_steps = (yield float(loss.detach())) or n_steps
         return self._predict(net.eval())
 
     def _loss(self) -> nn.Module:
@@ -263,5 +265,7 @@ def in_source(logits: Tensor, shape: tuple[int, ...], spec: WindowSpec) -> Tenso
 
 
 def half_on(device: torch.device) -> torch.autocast | nullcontext[None]:
-    """Bfloat16 on a GPU, as we compute there."""
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+    """Bfloat16 where we compute in it: on a GPU, and on a CPU that has units for it."""
+    if device.type == "cuda" or multiplies_bf16(device):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()

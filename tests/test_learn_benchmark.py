@@ -40,7 +40,7 @@ TINY += ["--batch-size", "2"]
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     monkeypatch.setattr(sys, "argv", ["learn.py", *words])
     monkeypatch.setattr(learn, "TIMED_STEPS", 2)
-    monkeypatch.setattr(learn_train, "PROBE", 6)
+    monkeypatch.setattr(learn_train, "PROBE", 12)
     learn.main()
 
 
@@ -345,3 +345,34 @@ def test_a_paused_clock_stands(monkeypatch: pytest.MonkeyPatch) -> None:
         now += 100
     now += 4
     assert clock.seconds == 7
+
+
+def test_the_number_of_steps_follows_the_clock() -> None:
+    # the second half of a run costs twice as much as the first, and all steps come to cost half
+    pace = learn_train.Pace([9.0] * 5 + [1.0] * 10 + [2.0] * 15)
+    assert pace.mean(0, 1) == pytest.approx(1.5)
+    assert pace.mean(0.75, 1) == pytest.approx(2)
+    assert pace.cost(0, 10, 20) == pytest.approx(10)
+    assert pace.steps_within(30, 10, 20) == 15
+
+
+@pytest.mark.parametrize("minutes", [0.5, 1.0])
+def test_a_run_becomes_longer_when_its_steps_become_cheaper(
+    minutes: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    lengths: list[int] = []
+
+    def begin(n_steps: int) -> learn_train.Losses:
+        step = 0
+        while step < n_steps:
+            now[0] += 0.1 if len(lengths) < 1 or step < 100 else 0.05
+            step += 1
+            n_steps = (yield 1.0) or n_steps
+        lengths.append(step)
+        return lambda stack, frame: Segmented(np.zeros((1, 1)), np.zeros((1, 1)))
+
+    monkeypatch.setattr(learn_train.time, "process_time", lambda: now[0])
+    trained = learn_train.train_for(minutes, begin, torch.device("cpu"), name="a run")
+    assert trained.minutes == pytest.approx(minutes, rel=0.05)
+    assert trained.n_steps == lengths[-1] > 1.2 * (60 * minutes / 0.1 - learn_train.PROBE)
