@@ -1,12 +1,13 @@
 """From the header of a model file to a model, and headers of new models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from rleseg_core.affinities import AFFINITIES
 from rleseg_core.checkpoints.header import ModelInfo, check_max_tokens
@@ -37,18 +38,59 @@ def build_model(info: ModelInfo, weights: Mapping[str, Tensor] | None = None) ->
         If a fresh model would not fit into memory.
     """
     config = ModelConfig.from_json(info.model)
-    with torch.device("meta"):  # shapes alone: a damaged header may ask for terabytes
-        expected = Pix2Seq(config).state_dict()
     if weights is None:
-        _check_memory(expected)
+        _check_memory(_shapes(config))
         return Pix2Seq(config)
-    if misfit := _misfit(expected, weights):
+    try:
+        with _Undrawn(sum(value.numel() for value in weights.values())):
+            model = Pix2Seq(config)
+    except RuntimeError:  # a damaged header may ask for terabytes
+        misfit = _misfit(_shapes(config), weights) or "it asks for much larger tensors"
+    else:
+        misfit = _misfit(model.state_dict(), weights)
+    if misfit:
         raise CheckpointError(
             f"the weights of {info.path} do not fit its header ({misfit}); restore the file"
         )
-    model = Pix2Seq(config)
     model.load_state_dict(dict(weights))
     return model
+
+
+class _Undrawn(TorchFunctionMode):
+    """Makes models whose weights are loaded afterwards: draws none, and refuses huge tensors.
+
+    Parameters
+    ----------
+    n_weights : int
+        Values in all weights; tensors many times as large raise a RuntimeError.
+    """
+
+    def __init__(self, n_weights: int) -> None:
+        super().__init__()
+        self._most = 16 * n_weights + (1 << 20)  # fixed codes may be larger than the weights
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Iterable[type],
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor) and made.numel() > self._most:
+            raise RuntimeError(f"{tuple(made.shape)} is too large")
+        return made
+
+
+def _shapes(config: ModelConfig) -> dict[str, Tensor]:
+    """Weights that take no memory.
+
+    They come late to those that only load a model: torch imports its compiler for such tensors.
+    """
+    with torch.device("meta"):
+        return Pix2Seq(config).state_dict()
 
 
 def _misfit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:
