@@ -9,6 +9,7 @@ the runner can then be started again. Threads and processes are started here and
 import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
@@ -82,7 +83,6 @@ class Runner(QObject):
         self._title = title
         self._run: _Run | None = None
         self._warming: _Run | None = None
-        self._worker: GeneratorWorker | None = None  # kept: Qt does not
 
     @property
     def busy(self) -> bool:
@@ -129,14 +129,12 @@ class Runner(QObject):
         self._run = self._warming = None
 
     def _launch(self, run: _Run) -> None:
-        self._worker = create_worker(_Titled(self._title, self._watch, run))
-        # its signals belong to this thread, and the pool would destroy them in another
-        self._worker.setAutoDelete(False)
-        self._worker.yielded.connect(self._receive)
-        self._worker.aborted.connect(self._abort)
-        self._worker.finished.connect(collector.end_job)
+        worker = create_worker(_Titled(self._title, self._watch, run), _worker_class=_Worker)
+        worker.yielded.connect(self._receive)
+        worker.aborted.connect(self._abort)
+        worker.finished.connect(collector.end_job)
         collector.begin_job()
-        self._worker.start()
+        worker.start()
 
     def _watch(self, run: _Run) -> Generator[tuple[_Run, list[Message]], None, None]:
         # superqt swallows a RuntimeError of this generator and does not close it: none leaves it
@@ -296,6 +294,43 @@ class ProcessRunner(Runner):
             run.child.end_soon()
             return ("cancelled",)
         return run.child.crash_message()
+
+
+class _Worker(GeneratorWorker):
+    """A worker that the viewer's thread drops when its job is done.
+
+    Its signals belong to that thread, and Qt crashes when another destroys them. So Qt's pool gets
+    a function, and no runnable, which the thread of the job would destroy.
+    """
+
+    def start(self) -> None:
+        """Run the job in a thread of the pool."""
+        kept = [self]
+        has_run = threading.Event()
+
+        def run() -> None:
+            kept[0].run()
+            has_run.set()
+
+        def drop() -> None:
+            has_run.wait()  # the thread has still to return from the signal that called this
+            kept.clear()
+
+        self._worker_set.add(self)  # those that napari asks to quit
+        self._finished.connect(self._set_discard)
+        self.finished.connect(drop)
+        QThreadPool.globalInstance().start(run)
+
+    @property
+    def quit(self) -> Callable[[], None]:
+        """Asks the job to stop; napari keeps it for ever, and must not keep the worker."""
+        return functools.partial(_quit, weakref.ref(self))
+
+
+def _quit(known: "weakref.ref[_Worker]") -> None:
+    worker = known()
+    if worker is not None:
+        GeneratorWorker.quit(worker)
 
 
 class _Titled(functools.partial[Generator[object, None, None]]):

@@ -4,11 +4,14 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from qtpy.QtCore import QObject, Qt
+from superqt.utils import WorkerBase
 
 from napari_rleseg import jobs
 from napari_rleseg.jobs import InProcessRunner, ProcessRunner, Runner
@@ -140,6 +143,36 @@ def test_qt_objects_in_cycles_are_destroyed_in_the_thread_of_the_viewer(qtbot):
     runner.close()
 
 
+@pytest.mark.parametrize("job", ["count", "out_of_memory"])
+def test_worker_is_destroyed_in_the_thread_of_the_viewer(runner, qtbot, monkeypatch, job):
+    kept_by_napari, where = [], []
+    window = SimpleNamespace(
+        _register_task_status=lambda *_, cancel_callback: kept_by_napari.append(cancel_callback),
+        _update_task_status=lambda *_, **__: None,
+    )
+    viewer = SimpleNamespace(window=window)
+    monkeypatch.setattr("napari._qt.qthreading.current_viewer", lambda: viewer)
+    with qtbot.waitSignal(runner.stopped):
+        runner.start(f"toy_jobs:{job}", *([3] if job == "count" else []))
+        (worker,) = map(weakref.ref, WorkerBase._worker_set)
+        direct = Qt.ConnectionType.DirectConnection
+        worker().signals.destroyed.connect(lambda: where.append(threading.current_thread()), direct)
+    qtbot.waitUntil(lambda: worker() is None)
+    assert where == [threading.main_thread()]
+    for cancel in kept_by_napari:
+        cancel()  # as napari does when it is closed
+    assert len(kept_by_napari) == 1
+
+
+def test_job_ends_when_napari_asks_its_worker_to_quit(runner, qtbot, tmp_path):
+    heard = listen(runner)
+    with qtbot.waitSignal(runner.reported):
+        runner.start("toy_jobs:tidy", tmp_path / "note")
+    with qtbot.waitSignal(runner.cancelled):
+        WorkerBase._worker_set.copy().pop().quit()
+    assert heard[-1] == ("cancelled",)
+
+
 def test_garbage_is_collected_while_a_job_runs(qtbot, monkeypatch):
     runner = InProcessRunner()
     monkeypatch.setattr(gc, "get_count", lambda: (1000, 0, 0))
@@ -269,7 +302,7 @@ def test_closing_ends_a_process_that_has_not_answered_yet(process, qtbot, monkey
         heard = listen(process)
         process.start("toy_jobs:count", 2)
         qtbot.waitUntil(lambda: process._child is not None)
-        child, worker = process._child.process.pid, process._worker
+        child, (worker,) = process._child.process.pid, WorkerBase._worker_set
         process.close()
         wait_for_end(qtbot, child)
         qtbot.waitUntil(lambda: not worker.is_running)
@@ -282,7 +315,7 @@ def test_closing_before_the_thread_runs_starts_no_process(process, qtbot, monkey
     monkeypatch.setattr(jobs, "ChildProcess", started.append)
     with process._lock:  # the thread waits here before it starts a process
         process.start("toy_jobs:count", 2)
-        worker = process._worker
+        (worker,) = WorkerBase._worker_set
         Runner.close(process)
     qtbot.waitUntil(lambda: not worker.is_running)
     assert started == []
