@@ -55,9 +55,11 @@ class TrainingBatch:
         inputs = (self.images, self.inputs)
         return inputs if self.known is None else (*inputs, self.known.plane)
 
-    def rows(self, chosen: Tensor) -> Self:
-        """The windows that are `chosen`, (B,) bool."""
-        known = self.known
+    def first(self, n: int) -> Self:
+        """The first `n` windows."""
+        if n == len(self.inputs):
+            return self
+        known, chosen = self.known, slice(n)
         return replace(
             self,
             images=self.images[chosen],
@@ -65,7 +67,7 @@ class TrainingBatch:
             targets=self.targets[chosen],
             n_tokens=self.n_tokens[chosen],
             classes=self.classes[chosen],
-            known=None if known is None else known.rows(chosen),
+            known=None if known is None else known.first(n),
             instances=None if self.instances is None else self.instances[chosen],
         )
 

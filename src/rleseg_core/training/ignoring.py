@@ -87,10 +87,10 @@ class KnownTokens:
             return logits
         return logits.masked_fill(self.ruled_out, _RULED_OUT)
 
-    def rows(self, chosen: Tensor) -> "KnownTokens":
-        """Those of the windows that are `chosen`, (B,) bool."""
-        ruled_out = None if self.ruled_out is None else self.ruled_out[chosen]
-        return KnownTokens(self.plane[chosen], self.weights[chosen], ruled_out)
+    def first(self, n: int) -> "KnownTokens":
+        """Those of the first `n` windows."""
+        ruled_out = None if self.ruled_out is None else self.ruled_out[:n]
+        return KnownTokens(self.plane[:n], self.weights[:n], ruled_out)
 
 
 def known_tokens(

@@ -87,11 +87,9 @@ class Learner:
         self.step = step
         self.is_whole = True
         """Whether the weights are those of `step`, and not of half a step or of a diverged one."""
-        self._own = _Network(
-            model, config.token_share, bf16_convolutions=self._has_bf16_convolutions()
-        )
         self._network, self._optimizer = accelerator.prepare(
-            self._own, make_optimizer(model, config)
+            _Network(model, bf16_convolutions=self._has_bf16_convolutions()),
+            make_optimizer(model, config),
         )
         if accelerator.device.type in ("cpu", "cuda"):
             for group in self._optimizer.param_groups:
@@ -122,8 +120,9 @@ class Learner:
         accelerator = self.accelerator
         rate = begin_step(self._optimizer, self.step, self.config)
         n_parts = self._fitting.n_parts
-        self._own.writes = self.step >= self.config.tokens_from * self.config.n_steps
-        loss = self._fitting(batch.network_inputs, partial(self._objective, batch=batch))
+        images, tokens, *ignored = batch.network_inputs
+        inputs = (images, tokens, self._written(len(images)), *ignored)
+        loss = self._fitting(inputs, partial(self._objective, batch=batch))
         # of all processes, so that they agree on whether to continue
         counted = torch.stack((loss, batch.n_tokens.sum().to(loss)))
         value, n_tokens = mean_over_processes(counted).tolist()
@@ -179,6 +178,13 @@ class Learner:
             ) from error
         self._random = random_state()
 
+    def _written(self, n_windows: int) -> Tensor:
+        """Which windows (B,) bool of a batch teach their tokens: the first ones, on the host."""
+        written = torch.zeros(n_windows, dtype=torch.bool)
+        if self.step >= self.config.tokens_from * self.config.n_steps:
+            written[: max(1, round(self.config.token_share * n_windows))] = True
+        return written
+
     def _has_bf16_convolutions(self) -> bool:
         config, device = self.config, self.accelerator.device
         return config.bf16_convolutions and config.precision == "auto" and multiplies_bf16(device)
@@ -198,14 +204,14 @@ class Learner:
 class _Network(nn.Module):
     """Encoder and decoder behind one `forward`, as accelerate and DDP need it."""
 
-    def __init__(self, model: Pix2Seq, token_share: float, *, bf16_convolutions: bool) -> None:
+    def __init__(self, model: Pix2Seq, *, bf16_convolutions: bool) -> None:
         super().__init__()
-        self.model, self.token_share = model, token_share
-        self.bf16_convolutions = bf16_convolutions
-        self.writes = True
-        """Whether the decoder learns, too, and not the dense heads alone."""
+        self.model, self.bf16_convolutions = model, bf16_convolutions
 
-    def forward(self, images: Tensor, inputs: Tensor, ignored: Tensor | None = None) -> Outputs:
+    def forward(
+        self, images: Tensor, inputs: Tensor, written: Tensor, ignored: Tensor | None = None
+    ) -> Outputs:
+        """What a model says of windows, and after the tokens of those `written`, the first ones."""
         memory: Memory = self.model.encode(images, bf16_convolutions=self.bf16_convolutions)
         grid = self.model.config.tokens.grid
         if ignored is not None and grid is not None and grid.size == ignored.shape[1]:
@@ -213,15 +219,11 @@ class _Network(nn.Module):
         dense = self.model.dense_logits(memory) if self.model.dense is not None else None
         has_affinities = self.model.affinity is not None
         affinities = self.model.affinity_logits(memory) if has_affinities else None
-        if not self.writes:
+        n_written = int(written.sum())
+        if not n_written:
             if n_processes() > 1 and dense is not None:  # all expect a gradient of each weight
                 dense = dense + 0 * sum(weight.sum() for weight in self.model.parameters())
             return Outputs(None, dense, affinities)
-        written = None
-        if self.token_share < 1:
-            n_written = max(1, round(self.token_share * len(inputs)))
-            rows = torch.arange(n_written, device=inputs.device)
-            written = torch.zeros(len(inputs), device=inputs.device)
-            written[rows] = 1
-            memory, inputs = memory.select(rows), inputs[rows]
-        return Outputs(self.model(memory, inputs), dense, affinities, written)
+        if n_written < len(inputs):
+            memory, inputs = memory.select(slice(n_written)), inputs[:n_written]
+        return Outputs(self.model(memory, inputs), dense, affinities)

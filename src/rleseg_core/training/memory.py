@@ -25,7 +25,8 @@ class FittingStep:
     Parameters
     ----------
     network : nn.Module
-        Its outputs, nested tensors or None, have the windows along their first axis.
+        Its outputs, nested tensors or None, have the windows along their first axis; one may leave
+        some windows out, so that it is shorter, or None in a part of a batch.
     backward : callable
         Takes the loss; `Accelerator.backward`.
     retries : bool
@@ -59,7 +60,7 @@ class FittingStep:
             If even one window does not fit.
         """
         device, n_windows = inputs[0].device, len(inputs[0])
-        state = random_state()
+        state, buffers = random_state(), self._buffers()
         while True:
             n_parts = min(self.n_parts, n_windows)
             try:
@@ -76,6 +77,7 @@ class FittingStep:
             if device.type == "cuda":
                 torch.cuda.empty_cache()
             restore_random_state(state)
+            _put_back(buffers)
             self.n_parts = 2 * n_parts
 
     def message_since(self, n_parts: int) -> str:
@@ -99,35 +101,50 @@ class FittingStep:
         """
         parts = list(zip(*(tensor.tensor_split(n_parts) for tensor in inputs), strict=True))
         states, flat = [], []
-        buffers = list(self._network.buffers())
-        before = [buffer.clone() for buffer in buffers]
+        buffers = self._buffers()
         with torch.no_grad():
             for part in parts:
                 states.append(random_state())
                 outputs, shape = tree_flatten(self._network(*part))
                 flat.append(outputs)
-            for buffer, value in zip(buffers, before, strict=True):
-                buffer.copy_(value)  # running averages take in each part once
+            _put_back(buffers)  # running averages take in each part once
         after = random_state()
-        leaves = [
-            None if tensors[0] is None else torch.cat(tensors).requires_grad_()
+        there = [
+            [tensor for tensor in tensors if tensor is not None]
             for tensors in zip(*flat, strict=True)
         ]
+        leaves = [torch.cat(tensors).requires_grad_() if tensors else None for tensors in there]
         loss = loss_of(tree_unflatten(leaves, shape))
         self._backward(loss)
         gradients = {
-            index: leaf.grad.tensor_split(n_parts)
+            index: iter(leaf.grad.split([len(tensor) for tensor in there[index]]))
             for index, leaf in enumerate(leaves)
             if leaf is not None and leaf.grad is not None
         }
-        for n, (part, state) in enumerate(zip(parts, states, strict=True)):
+        for part, state in zip(parts, states, strict=True):
             restore_random_state(state)  # the same dropout as before
             outputs, _ = tree_flatten(self._network(*part))
-            torch.autograd.backward(
-                [outputs[index] for index in gradients], [own[n] for own in gradients.values()]
-            )
+            own = [
+                index
+                for index in gradients
+                if outputs[index] is not None and outputs[index].requires_grad
+            ]
+            if own:
+                torch.autograd.backward(
+                    [outputs[index] for index in own], [next(gradients[index]) for index in own]
+                )
         restore_random_state(after)
         return loss.detach()
+
+    def _buffers(self) -> list[tuple[Tensor, Tensor]]:
+        """What the network keeps beside its weights, and the values that it has now."""
+        return [(buffer, buffer.clone()) for buffer in self._network.buffers()]
+
+
+def _put_back(buffers: list[tuple[Tensor, Tensor]]) -> None:
+    with torch.no_grad():
+        for buffer, value in buffers:
+            buffer.copy_(value)
 
 
 def too_little_memory(n_windows: int) -> str:

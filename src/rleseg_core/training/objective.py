@@ -10,7 +10,7 @@ from torch import Tensor
 from rleseg_core.affinities import pair_slices
 from rleseg_core.errors import TrainingError
 from rleseg_core.model import ModelConfig
-from rleseg_core.parallel.collectives import mean_over_processes
+from rleseg_core.parallel.collectives import mean_over_processes, n_processes
 from rleseg_core.spec import IGNORED
 from rleseg_core.tokens import Tokenizer
 from rleseg_core.tokens.fields import LengthSymbol, Symbol
@@ -24,20 +24,17 @@ class Outputs(NamedTuple):
 
     Parameters
     ----------
-    logits : (B, L, V) tensor, or (B, K, L, V) of several heads, or None
-        Logits of the next tokens; None where only the dense heads learn.
+    logits : (B', L, V) tensor, or (B', K, L, V) of several heads, or None
+        Logits of the next tokens of the first B' windows; None where only the dense heads learn.
     dense : (B, N, C + 1, S, S) tensor or None
         Logits of the classes of mask pixels, from the dense head.
     affinities : (B, K, S, S) tensor or None
         Log odds that mask pixels belong to the same object, from the head for them.
-    written : (B,) float tensor or None
-        1 for windows whose tokens the logits are of, 0 for others; None: of all.
     """
 
     logits: Tensor | None
     dense: Tensor | None = None
     affinities: Tensor | None = None
-    written: Tensor | None = None
 
 
 class Objective:
@@ -85,8 +82,7 @@ class Objective:
         weight = self.config.dense_weight
         loss = torch.zeros((), device=batch.classes.device)
         if outputs.logits is not None:
-            rows = batch if outputs.written is None else batch.rows(outputs.written > 0)
-            loss = self._of_tokens(outputs.logits, rows)
+            loss = self._of_tokens(outputs.logits, batch.first(len(outputs.logits)))
         if outputs.dense is not None and weight:
             loss = loss + weight * dense_loss(outputs.dense, batch.classes)
         if outputs.affinities is not None and batch.instances is not None and weight:
@@ -138,7 +134,8 @@ def dense_loss(logits: Tensor, classes: Tensor) -> Tensor:
     """
     logits, wanted = logits.flatten(0, 1).float(), classes.flatten(0, 1).long()
     total = F.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="sum")
-    return total / (wanted != IGNORED).sum().clamp_min(1)
+    counts = mean_over_processes((wanted != IGNORED).sum().float())  # as in `token_loss`
+    return total / counts.clamp_min(1e-9)
 
 
 def affinity_loss(
@@ -162,23 +159,25 @@ def affinity_loss(
         Rows and columns from the first pixel of a pair to the second.
     """
     ids, known = instances[:, 0], classes[:, 0] != IGNORED
-    total = logits.new_zeros((), dtype=torch.float32)
-    weight, apart = torch.zeros_like(total), torch.zeros_like(total)
+    sums = []
     for k, offset in enumerate(offsets):
         here, there = pair_slices(ids.shape[-2:], offset)
         first, second = ids[:, *here], ids[:, *there]
         same = (first == second).float()
         counts = (known[:, *here] & known[:, *there] & ((first > 0) | (second > 0))).float()
-        n_same = (same * counts).sum()
-        share = (n_same / ((1 - same) * counts).sum().clamp_min(1)).clamp(0.2, 5).sqrt()
-        weights = counts * torch.where(same > 0, 1.0, share)
+        joined, parted = same * counts, (1 - same) * counts
         own = logits[:, k, *here].float()
         losses = F.binary_cross_entropy_with_logits(own, same, reduction="none")
-        total, weight = total + (losses * weights).sum(), weight + weights.sum()
-        parted, said = (1 - same) * counts, torch.sigmoid(-own) * counts
-        both = 2 * (parted * said).sum()
-        apart = apart + 1 - (both + 1) / (parted.sum() + said.sum() + 1)
-    return total / weight.clamp_min(1) + apart / len(offsets)
+        said = torch.sigmoid(-own) * counts
+        of_pairs = joined, parted, losses * joined, losses * parted, said, said * parted
+        sums.append(torch.stack([part.sum() for part in of_pairs]))
+    # over all processes, as they are no means of what each would find
+    totals = n_processes() * mean_over_processes(torch.stack(sums))
+    n_joined, n_parted, of_joined, of_parted, said, both = totals.unbind(1)
+    share = (n_joined / n_parted.clamp_min(1)).clamp(0.2, 5).sqrt()
+    total, weight = of_joined + share * of_parted, n_joined + share * n_parted
+    apart = 1 - (2 * both + 1) / (n_parted + said + 1)
+    return total.sum() / weight.sum().clamp_min(1) + apart.mean()
 
 
 def token_classes(tokenizer: Tokenizer) -> Tensor:

@@ -74,6 +74,40 @@ def test_running_averages_take_in_each_part_once():
     torch.testing.assert_close(network[0].running_mean, once.running_mean)
 
 
+def test_running_averages_forget_what_did_not_fit():
+    class TooLarge(nn.BatchNorm1d):
+        def forward(self, x: Tensor) -> Tensor:
+            seen = super().forward(x)
+            if len(x) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return seen
+
+    network = TooLarge(3)
+    step = FittingStep(network, lambda loss: loss.backward())
+    step((torch.arange(24.0).view(8, 3),), lambda outputs: outputs.square().mean())
+    assert step.n_parts == 4
+    assert network.num_batches_tracked == 4
+
+
+def test_parts_may_leave_out_what_is_not_wanted_of_them():
+    class First(nn.Linear):
+        """An output of the first windows only, and another that does not learn."""
+
+        def forward(self, x: Tensor, wanted: Tensor) -> tuple[Tensor | None, Tensor]:
+            return (super().forward(x[wanted]) if wanted.any() else None), x
+
+    network = First(3, 2)
+    windows, wanted = torch.randn(5, 3), torch.arange(5) < 3
+    gradients = []
+    for n_parts in (1, 4):
+        network.zero_grad()
+        step = FittingStep(network, lambda loss: loss.backward())
+        step.n_parts = n_parts
+        step((windows, wanted), lambda outputs: outputs[0].square().mean() + outputs[1].mean())
+        gradients.append(network.weight.grad.clone())
+    torch.testing.assert_close(*gradients)
+
+
 def test_later_steps_begin_in_parts():
     *_, network, step = learned(4)
     network.sizes.clear()

@@ -239,17 +239,19 @@ class TooSmall:
         monkeypatch.setattr(Pix2Seq, "encode", limited)
 
 
-def test_batch_that_does_not_fit_is_learned_in_parts(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("share", "most"), [(1.0, 2), (0.5, 1)])
+def test_batch_that_does_not_fit_is_learned_in_parts(tmp_path, monkeypatch, share, most):
     def still(folder):
-        run = start(folder, replace(CONFIG, n_steps=3, bf16_convolutions=False))
-        return list(run)
+        config = replace(CONFIG, n_steps=3, bf16_convolutions=False, token_share=share)
+        return list(start(folder, config))
 
     monkeypatch.setattr("torch.nn.functional.dropout", lambda x, *_, **__: x)
     at_once = still(tmp_path / "at once")
-    memory = TooSmall(monkeypatch, 2)
+    memory = TooSmall(monkeypatch, most)
     reports = still(tmp_path / "parts")
-    assert memory.sizes == [4] + 3 * [2, 2, 2, 2]
-    assert "in 2 parts" in reports[0].message
+    n_parts = 4 // most
+    assert memory.sizes[-6 * n_parts :] == 6 * n_parts * [most]
+    assert f"in {n_parts} parts" in reports[0].message
     assert not reports[1].message
     assert [r.loss for r in reports] == pytest.approx([r.loss for r in at_once], rel=1e-5)
     ours, theirs = (load_checkpoint(tmp_path / name / LAST) for name in ("parts", "at once"))
