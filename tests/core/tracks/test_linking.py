@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+
+from rleseg_core.errors import DataError
+from rleseg_core.objects.stack import ObjectStack
+from rleseg_core.reports import product_of
+from rleseg_core.tracks import LinkOptions, link_objects
+
+
+def linked(ids, **options):
+    return product_of(link_objects(ObjectStack.of(ids), LinkOptions(**options)))
+
+
+def names_of(tracks, truth):
+    """The true names of each track, and the names of parents by those of daughters."""
+    keys = zip(tracks.frame.tolist(), tracks.object.tolist(), strict=True)
+    names = {}
+    for key, track in zip(keys, tracks.track.tolist(), strict=True):
+        names.setdefault(track, set()).add(truth[key])
+    parents = {min(names[track]): min(names[parent]) for track, parent in tracks.parents.items()}
+    return sorted(map(sorted, names.values())), parents
+
+
+def test_rods_that_drift_divide_vanish_and_leave_keep_their_names(colony):
+    ids, truth = colony
+    tracks = linked(ids)
+    assert names_of(tracks, truth) == (
+        [["a"], ["a1"], ["a2"], ["b"], ["c"]],
+        {"a1": "a", "a2": "a"},
+    )
+    assert [tracks.frame[b] for _, b in tracks.gaps()] == [4]
+
+
+def test_scores_are_shares_and_lower_where_there_is_an_alternative():
+    ids = np.zeros((2, 40, 80), np.uint8)
+    ids[:, 10:20, 4:24], ids[0, 10:20, 50:60], ids[1, 10:20, 45:55], ids[1, 10:20, 56:66] = (
+        1,
+        2,
+        3,
+        4,
+    )
+    tracks = linked(ids, divisions=False)
+    links = tracks.links()
+    score = dict(zip(tracks.object[links.source].tolist(), links.score.tolist(), strict=True))
+    assert 0.9 < score[1] <= 1
+    assert 0 < score[2] < 0.5
+    assert np.isnan(tracks.score[tracks.before < 0]).all()
+
+
+def test_gap_longer_than_allowed_begins_a_new_track(colony):
+    ids, truth = colony
+    names, _ = names_of(linked(ids, max_gap=0), truth)
+    assert names == [["a"], ["a1"], ["a2"], ["b"], ["b"], ["c"]]
+
+
+def test_without_divisions_links_are_one_to_one(colony):
+    tracks = linked(colony[0], divisions=False)
+    assert tracks.parents == {}
+    assert np.bincount(tracks.links().source).max() == 1
+
+
+def test_shift_of_the_whole_frame_is_found(colony):
+    ids, truth = colony
+    moved = np.zeros((6, 128, 160), np.uint32)
+    for t in range(6):
+        row, col = (40, 45) if t > 2 else (0, 0)
+        moved[t, row : row + 64, col : col + 96] = ids[t]
+    names, parents = names_of(linked(moved), truth)
+    assert names == [["a"], ["a1"], ["a2"], ["b"], ["c"]]
+    assert parents == {"a1": "a", "a2": "a"}
+
+
+def test_bud_is_no_division():
+    ids = np.zeros((2, 40, 40), np.uint8)
+    ids[:, 10:26, 10:26] = 1
+    ids[1, 26:30, 15:19] = 2
+    tracks = linked(ids)
+    assert (tracks.n_tracks, tracks.parents) == (2, {})
+
+
+def test_each_frame_is_reported_and_read_once(colony):
+    ids, _ = colony
+    read = []
+
+    class Watched:
+        shape, dtype = ids.shape, ids.dtype
+
+        def __getitem__(self, frame):
+            read.append(frame)
+            return ids[frame]
+
+    run = link_objects(ObjectStack.of(Watched()))
+    reports = []
+    product_of(run, reports.append)
+    assert read == list(range(6))
+    assert [report.n_objects for report in reports] == [3, 3, 3, 3, 3, 3]
+    assert [report.n_divided for report in reports] == [0, 0, 0, 1, 0, 0]
+    assert [report.n_new for report in reports] == [3, 0, 0, 0, 0, 0]
+    assert reports[-1].n_done == reports[-1].n_frames == 6
+
+
+@pytest.mark.parametrize("frames", [[0, 1], [0], [1, 1], [1, 0, 0]])
+def test_frames_without_objects_are_no_obstacle(colony, frames):
+    ids = np.stack([colony[0][0] if full else np.zeros_like(colony[0][0]) for full in frames])
+    tracks = linked(ids)
+    assert (len(tracks), tracks.n_tracks) == (3 * sum(frames), 3 * bool(sum(frames)))
+
+
+def test_objects_that_leave_the_frame_cost_nothing():
+    ids = np.zeros((4, 32, 32), np.uint8)
+    for t in range(4):
+        ids[t, 10:18, 4:10] = 1
+        ids[t, 20:30, 16 + 3 * t : 30 + 3 * t] = 2
+    assert linked(ids).n_tracks == 2
+
+
+def test_negative_gap_is_refused():
+    with pytest.raises(DataError, match="max_gap must be"):
+        LinkOptions(max_gap=-1)
