@@ -83,6 +83,10 @@ class Segmenter:
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.model = (deepcopy(model) if copy else model).to(self.device).eval()
         self.model.decoder.to(dtype)
+        if self.device.type == "cpu":  # convolutions are faster so
+            for weights in self.model.parameters():
+                if weights.ndim == 4:
+                    weights.data = weights.data.contiguous(memory_format=torch.channels_last)
         self.tokenizer = build_tokenizer(info)
         self._tables = self.tokenizer.grammar.on(self.device)
         self._source = TokenSource(self.model, self.tokenizer, self._tables, dtype)
