@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
@@ -204,6 +205,13 @@ class ImageStack(_Stack):
         if self._range is None:
             self._range = (0.0, 255.0) if self.dtype == np.uint8 else self._sampled_range()
         return self._range
+
+    def part(self, frames: slice, rows: slice, cols: slice) -> Self:
+        """Some frames of a part of the images, with the channel and the range of the whole."""
+        part = copy(self)
+        part._channel, part._range = self.channel, self.intensity_range()
+        part.data = self.data[frames, rows, cols]
+        return part
 
     def _sampled_range(self) -> tuple[float, float]:
         frames = np.unique(np.linspace(0, self.n_frames - 1, _SAMPLED_FRAMES).astype(int))

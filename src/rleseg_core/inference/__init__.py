@@ -5,6 +5,7 @@
 
 from rleseg_core.inference.confidence import Confidences, confidences
 from rleseg_core.inference.existing import check_result
+from rleseg_core.inference.first_look import FirstLook, first_look
 from rleseg_core.inference.geometry import ids_in_source, masks_in_source, source_rectangle
 from rleseg_core.inference.options import DraftSource, PredictOptions
 from rleseg_core.inference.output import PredictionSummary, predict_to_file
@@ -16,6 +17,7 @@ from rleseg_core.inference.stitch import Stitcher, StitchRule
 __all__ = [
     "Confidences",
     "DraftSource",
+    "FirstLook",
     "PredictOptions",
     "PredictionSummary",
     "Scale",
@@ -26,6 +28,7 @@ __all__ = [
     "WindowResult",
     "check_result",
     "confidences",
+    "first_look",
     "ids_in_source",
     "masks_in_source",
     "predict_to_file",

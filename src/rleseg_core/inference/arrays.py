@@ -1,10 +1,11 @@
 """Where a segmentation goes: arrays of classes and of ids, in the frames that are wanted."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 
+from rleseg_core.data import Window
 from rleseg_core.data.arrays import frame_of
 from rleseg_core.errors import DataError
 from rleseg_core.inference.results import Segmentation
@@ -24,7 +25,7 @@ class ResultArrays:
     objects : (T, Y, X) uint32 or None
         Likewise; None where nobody wants ids.
     frames : set of int
-        Frames that are wanted.
+        Frames that are wanted, in the order in which they are.
     first_id : int
         Id of the first object; the others follow.
     """
@@ -34,10 +35,29 @@ class ResultArrays:
     frames: Set[int]
     first_id: int
 
+    def windows(self, planned: Iterable[Window]) -> list[Window]:
+        """Those that show frames that are wanted, in the order of these."""
+        order = {frame: place for place, frame in enumerate(self.frames)}
+        places = {
+            window: min(order[frame] for frame in range(*window.frames) if frame in order)
+            for window in planned
+            if not self.frames.isdisjoint(range(*window.frames))
+        }
+        return sorted(places, key=places.__getitem__)
+
     def segmentation(self, table: ObjectTable) -> Segmentation:
         """What was written."""
         objects = np.empty((0, 0, 0), _ID) if self.objects is None else self.objects
         return Segmentation(classes=self.classes, objects=objects, table=table)
+
+
+def frames_that_end(windows: Sequence[Window]) -> list[list[int]]:
+    """For each of some windows, the frames that no later one shows."""
+    last = {frame: index for index, window in enumerate(windows) for frame in range(*window.frames)}
+    found: list[list[int]] = [[] for _ in windows]
+    for frame, index in last.items():
+        found[index].append(frame)
+    return found
 
 
 def choose_arrays(
@@ -55,7 +75,7 @@ def choose_arrays(
     shape : (T, Y, X)
         Of the stack.
     frames : sequence of int, optional
-        Frames to segment, all by default.
+        Frames to segment, in this order; all by default.
     classes, objects : (T, Y, X) integer array, optional
         Where masks and ids go.
     wants_objects : bool
@@ -66,7 +86,8 @@ def choose_arrays(
     DataError
         If a frame is out of range, or an array cannot hold the result.
     """
-    chosen = set(range(shape[0])) if frames is None else {int(frame) for frame in frames}
+    wanted = range(shape[0]) if frames is None else map(int, frames)
+    chosen = dict.fromkeys(wanted).keys()  # a set that keeps their order
     if not chosen or min(chosen) < 0 or max(chosen) >= shape[0]:
         raise DataError(
             f"frames must be from 0 to {shape[0] - 1} and at least one, got {sorted(chosen)}"

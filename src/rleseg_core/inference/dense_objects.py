@@ -7,7 +7,7 @@ those of all windows.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -120,12 +120,18 @@ class FrameObjects:
         seen = self._seen(window)
         return seen.cut(seen.foreground, window)
 
-    def release_before(self, frame: int, row: int = 0) -> None:
-        """Forget all frames before this one, and what only windows above this row of it need."""
+    def release_above(self, frame: int, row: int) -> None:
+        """Forget what only windows above this row of a frame need."""
         for key, seen in list(self._found.items()):
-            if key[0] < frame or (key[0] == frame and seen.strip.last < row):
+            if key[0] == frame and seen.strip.last < row:
                 del self._found[key]
-        for kept in [kept for kept in self._maps if kept < frame]:
+
+    def release(self, frames: Iterable[int]) -> None:
+        """Forget some frames, whose windows are all done."""
+        done = set(frames)
+        for key in [key for key in self._found if key[0] in done]:
+            del self._found[key]
+        for kept in self._maps.keys() & done:
             del self._maps[kept]
 
     def _seen(self, window: Window) -> _Seen:

@@ -32,13 +32,13 @@ class OpenFrames:
             whole = self._frames[frame] = np.asarray(self.array[frame])  # a view of numpy arrays
         return whole
 
-    def before(self, frame: int) -> list[int]:
-        """Open frames before this one, in order."""
-        return sorted(kept for kept in self._frames if kept < frame)
+    def open_among(self, frames: Iterable[int]) -> list[int]:
+        """Those of some frames that are open, in order."""
+        return sorted(self._frames.keys() & set(frames))
 
-    def close_before(self, frame: int) -> list[int]:
-        """Write and free all frames before this one; returns which they were, in order."""
-        done = self.before(frame)
+    def close(self, frames: Iterable[int]) -> list[int]:
+        """Write and free those of some frames that are open; returns which they were, in order."""
+        done = self.open_among(frames)
         self.write(done)
         for kept in done:
             del self._frames[kept]

@@ -1,5 +1,6 @@
 """The objects of a stack while it is segmented: those that tokens say, or connected pieces."""
 
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -35,13 +36,13 @@ class Painted(NamedTuple):
 
 
 class Painter(Protocol):
-    """Puts windows together to frames, in the order of `plan_windows`."""
+    """Puts windows together to frames, those of a frame in the order of `plan_windows`."""
 
     def add(self, reader: WindowReader, window: Window, sequence: DecodedSequence) -> Painted:
         """Add what the tokens of a window say."""
 
-    def close_before(self, frame: int) -> ObjectTable:
-        """Finish all frames before this one; returns their objects."""
+    def close(self, frames: Iterable[int]) -> ObjectTable:
+        """Finish frames whose windows have all been added; returns their objects."""
 
 
 def painter(
@@ -91,19 +92,20 @@ class PiecePainter:
         labels = self._stitcher.add_window(window, rows, cols, masks, self._outputs.frames)
         return Painted(rows, cols, labels, np.zeros(labels.shape, np.uint32))
 
-    def close_before(self, frame: int) -> ObjectTable:
-        """Finish all frames before this one; returns their pieces."""
+    def close(self, frames: Iterable[int]) -> ObjectTable:
+        """Finish frames whose windows have all been added; returns their pieces."""
+        frames = set(frames)
         tables = [ObjectTable.empty(self._class_names)]
         objects = self._outputs.objects
         if objects is not None:
-            for done in self._stitcher.frames.before(frame):
+            for done in self._stitcher.frames.open_among(frames):
                 classes = self._stitcher.frames[done]
                 ids = components(classes).astype(np.uint32)
                 ids[ids > 0] += np.uint32(self._next_id - 1)
                 objects[done] = ids
                 tables.append(self._table(done, ids, classes))
                 self._next_id += len(tables[-1])
-        self._stitcher.close_before(frame)
+        self._stitcher.close(frames)
         return ObjectTable.concatenate(tables)
 
     def _table(self, frame: int, ids: np.ndarray, classes: np.ndarray) -> ObjectTable:
@@ -147,7 +149,7 @@ class InstancePainter:
         assert decoded.instances is not None
         parts = self._parts(sequence, decoded)
         if self._found is not None:
-            self._found.release_before(window.frames[0], window.rows[0])
+            self._found.release_above(window.frames[0], window.rows[0])
         rows, cols, ids = ids_in_source(decoded.instances, window, reader.shape, reader.spec)
         if self._found is not None and ids.any():
             odds, scale = foreground_in_source(self._found.foreground(window), window, reader)
@@ -182,10 +184,11 @@ class InstancePainter:
             self._objects[frame][rows, cols] = objects
         return labels, objects
 
-    def close_before(self, frame: int) -> ObjectTable:
-        """Finish all frames before this one; returns their objects."""
+    def close(self, frames: Iterable[int]) -> ObjectTable:
+        """Finish frames whose windows have all been added; returns their objects."""
+        frames = set(frames)
         tables = [ObjectTable.empty(self._class_names)]
-        for done in sorted(kept for kept in self._joiners if kept < frame):
+        for done in sorted(self._joiners.keys() & frames):
             joined = self._joiners[done].finish(self._next_id)
             del self._joiners[done]  # its arrays are as large as the frame
             self._classes[done][...] = joined.class_map()
@@ -198,11 +201,11 @@ class InstancePainter:
                     )
                 )
             self._next_id += joined.n
-        self._classes.close_before(frame)
+        self._classes.close(frames)
         if self._objects is not None:
-            self._objects.close_before(frame)
+            self._objects.close(frames)
         if self._found is not None:
-            self._found.release_before(frame)
+            self._found.release(frames)
         return ObjectTable.concatenate(tables)
 
     def _parts(self, sequence: DecodedSequence, decoded: Decoded) -> list[ObjectParts]:

@@ -22,7 +22,7 @@ from rleseg_core.checkpoints import (
 from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows
 from rleseg_core.decoding import GREEDY, DecodedSequence, Sampling, generate
 from rleseg_core.devices import choose_device, is_out_of_memory
-from rleseg_core.inference.arrays import choose_arrays
+from rleseg_core.inference.arrays import choose_arrays, frames_that_end
 from rleseg_core.inference.blank import decode_between_blanks, is_blank
 from rleseg_core.inference.dense_objects import FrameObjects, encoder_of, frame_objects
 from rleseg_core.inference.memories import KEPT_BYTES, WindowMemories
@@ -130,7 +130,7 @@ class Segmenter:
         options : PredictOptions
             How the stack is segmented.
         frames : sequence of int, optional
-            Frames to segment, all by default; windows may include others too.
+            Frames to segment, in this order; all by default. Windows may include others too.
         out : (T, Y, X) integer array, optional
             Where the labels go (a numpy or zarr array); frames that are not segmented stay as they
             are. A new uint8 array by default.
@@ -227,8 +227,7 @@ class Segmenter:
             stack.shape[:3], frames, classes, objects, wants_objects=wants_objects
         )
         spec = self._spec_for(stack, options)
-        planned = plan_windows(stack.shape, spec)
-        windows = [w for w in planned if not outputs.frames.isdisjoint(range(*w.frames))]
+        windows = outputs.windows(plan_windows(stack.shape, spec))
         reader = WindowReader(stack, spec)
         memories = WindowMemories(self._source.encode, reader, 0 if options.preview else KEPT_BYTES)
         found = frame_objects(self.model, memories.look, reader, self.info)
@@ -236,7 +235,7 @@ class Segmenter:
         size = options.batch_size or fitting_batch_size(
             self.model.config, self.info.window_spec, self.device
         )
-        starts = [*(window.frames[0] for window in windows), stack.n_frames]
+        last_of = frames_that_end(windows)
         tables: list[ObjectTable] = []
         n_done, started = 0, time.perf_counter()
         try:
@@ -250,8 +249,8 @@ class Segmenter:
                     for sequence in sequences:
                         window = windows[n_done]
                         painted = painting.add(reader, window, sequence)
+                        tables.append(painting.close(last_of[n_done]))
                         n_done += 1
-                        tables.append(painting.close_before(starts[n_done]))
                         yield WindowResult(
                             window=window,
                             frames=tuple(f for f in range(*window.frames) if f in outputs.frames),
@@ -270,7 +269,7 @@ class Segmenter:
                     memories.forget()
                     size = smaller_batch_size(size, self.info.window_spec, self.device, error)
         finally:
-            tables.append(painting.close_before(stack.n_frames))
+            tables.append(painting.close(outputs.frames))
         return outputs.segmentation(ObjectTable.concatenate(tables))
 
     def window_spec(

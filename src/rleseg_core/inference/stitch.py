@@ -1,6 +1,6 @@
 """From the masks of overlapping windows to one mask for each frame."""
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from typing import Literal
 
 import numpy as np
@@ -105,9 +105,9 @@ class Stitcher:
         whole[rows, cols] = labels
         return labels
 
-    def close_before(self, frame: int) -> None:
-        """Write all frames before this one, whose windows have all been added, and free them."""
-        for kept in self.frames.close_before(frame):
+    def close(self, frames: Iterable[int]) -> None:
+        """Write frames whose windows have all been added, and free them."""
+        for kept in self.frames.close(frames):
             self._votes.pop(kept, None)
             self._depths.pop(kept, None)
 

@@ -107,7 +107,7 @@ def test_each_frame_is_looked_at_once_and_apart() -> None:
     assert [w.frames for w in asked[n:]] == n * [(1, 2)]
     assert found.foreground(first).shape == (48, 48)
     assert len(asked) == 2 * n  # both are kept until they are released
-    found.release_before(1)
+    found.release([0])
     found.guess(first)
     assert len(asked) == 3 * n
 
@@ -153,7 +153,7 @@ def test_strips_see_what_the_whole_frame_sees(monkeypatch: pytest.MonkeyPatch, m
         pairs = np.unique(np.stack((own, other)).reshape(2, -1), axis=1)
         assert pairs.shape[1] == np.unique(own).size == np.unique(other).size
         np.testing.assert_allclose(strips.foreground(window), whole.foreground(window), atol=1e-4)
-        strips.release_before(0, window.rows[0])
+        strips.release_above(0, window.rows[0])
         assert len(strips._found) <= 3
     assert len(asked) == len(windows)  # each is encoded once
     strips.guess(windows[0])  # out of order

@@ -31,7 +31,7 @@ def test_votes_of_a_closed_frame_are_forgotten():
     one = np.ones((2, 2), np.uint8)
     stitcher.add(0, slice(0, 2), slice(0, 2), one)
     stitcher.add(1, slice(0, 2), slice(0, 2), one)
-    stitcher.close_before(1)
+    stitcher.close([0])
     for frame in (0, 1):
         stitcher.add(frame, slice(0, 2), slice(0, 2), 0 * one)
     assert (labels[0] == 0).all()
@@ -59,7 +59,7 @@ def test_the_window_wins_in_which_a_pixel_lies_deepest():
     # pixel 4 is two from the end of the first and third from the beginning of the second
     assert labels[0, 0].tolist() == [1, 1, 1, 1, 2, 2, 3, 3, 3, 3]
     assert now[0].tolist() == [2, 2, 3, 3, 3, 3]
-    stitcher.close_before(1)
+    stitcher.close([0])
     stitcher.add(0, whole, slice(2, 8), np.full((1, 6), 1, np.uint8))
     assert labels[0, 0].tolist() == [1, 1, 1, 1, 1, 1, 1, 1, 3, 3]
 
