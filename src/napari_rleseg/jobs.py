@@ -83,6 +83,7 @@ class Runner(QObject):
         self._title = title
         self._run: _Run | None = None
         self._warming: _Run | None = None
+        self._to_prepare: _Run | None = None  # once nothing else runs
 
     @property
     def busy(self) -> bool:
@@ -108,13 +109,24 @@ class Runner(QObject):
         self._run = _Run(target, args, kwargs)
         if self._warming is None:
             self._launch(self._run)
+        else:
+            self._warming.stop.set()
         self.started.emit()
 
+    def prepare(self, job: str, *args: object) -> None:
+        """Run a job of which no signal tells, where the jobs run and once that is idle.
+
+        Such as one that loads a model for later jobs. A newer one replaces it, and a job that is
+        started meanwhile runs after its next report.
+        """
+        self._to_prepare = _Run(job, args, {})
+        if self._warming is not None:
+            self._warming.stop.set()
+        self._prepare_next()
+
     def warm_up(self, *modules: str) -> None:
-        """Import modules where the jobs run, if that is idle; a job may be started meanwhile."""
-        if not self.busy and self._warming is None:
-            self._warming = _Run("napari_rleseg.child:warm_up", modules, {})
-            self._launch(self._warming)
+        """Import modules where the jobs run; see `prepare`."""
+        self.prepare("napari_rleseg.child:warm_up", *modules)
 
     def cancel(self) -> None:
         """Ask the job to stop; nothing happens when there is none."""
@@ -126,7 +138,12 @@ class Runner(QObject):
         for run in (self._run, self._warming):
             if run is not None:
                 run.close.set()
-        self._run = self._warming = None
+        self._run = self._warming = self._to_prepare = None
+
+    def _prepare_next(self) -> None:
+        if self._to_prepare is not None and self._warming is None and not self.busy:
+            self._warming, self._to_prepare = self._to_prepare, None
+            self._launch(self._warming)
 
     def _launch(self, run: _Run) -> None:
         worker = create_worker(_Titled(self._title, self._watch, run), _worker_class=_Worker)
@@ -157,6 +174,7 @@ class Runner(QObject):
                 self._warming = None
                 if self._run is not None:
                     self._launch(self._run)
+                self._prepare_next()
             if run is not self._run:
                 return  # a job that was closed
             if kind == "reports":
@@ -165,6 +183,7 @@ class Runner(QObject):
             self._run = None
             getattr(self, str(kind)).emit(*content)
             self.stopped.emit()
+            self._prepare_next()
 
     def _abort(self) -> None:  # napari is being closed
         busy = self.busy

@@ -103,6 +103,22 @@ def current_frame(viewer: "Viewer", layer: Image | Labels) -> int:
     return min(max(frame, 0), n_frames - 1)
 
 
+def visible_part(
+    viewer: "Viewer", layer: Image | Labels
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns of a layer's frames that the viewer shows; all where it does not say."""
+    height, width = stack_shape(layer)[1:]
+    displayed = tuple(viewer.dims.displayed)
+    if layer.multiscale or displayed != tuple(range(viewer.dims.ndim))[-2:]:
+        return (0, height), (0, width)
+    top, left = (max(0, int(corner)) for corner in layer.corner_pixels[0][-2:])
+    bottom, right = (int(corner) + 1 for corner in layer.corner_pixels[1][-2:])
+    bottom, right = min(bottom, height), min(right, width)
+    if bottom - top < 2 or right - left < 2:  # nothing was drawn yet
+        return (0, height), (0, width)
+    return (top, bottom), (left, right)
+
+
 def show_frame(viewer: "Viewer", layer: Image | Labels, frame: int) -> None:
     """Have the viewer show a frame of a layer."""
     if layer.ndim >= 3:

@@ -190,7 +190,7 @@ class ObjectWriter:
     ) -> None:
         if kind is not None:  # frames that are not finished have ids, and no rows yet
             self._table = mended(self.ids, self._masks, self._table)
-        self._files.write_table(self._table, self._metadata)
+        self._files.write_table(self._table.in_order(), self._metadata)
 
 
 def mended(ids: zarr.Array, masks: ArrayLike, known: ObjectTable) -> ObjectTable:

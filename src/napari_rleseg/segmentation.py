@@ -9,8 +9,16 @@ from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
 
 from napari_rleseg import tasks
 from napari_rleseg.calibration import layer_metadata
+from napari_rleseg.first_view import Previewed, View
 from napari_rleseg.jobs import InProcessRunner, Runner, show_failure
-from napari_rleseg.layers import class_names_of, current_frame, notes, show_frame, stack_shape
+from napari_rleseg.layers import (
+    class_names_of,
+    current_frame,
+    notes,
+    show_frame,
+    stack_shape,
+    visible_part,
+)
 from napari_rleseg.object_files import ObjectFiles, load_objects
 from napari_rleseg.objects import objects_layer
 from napari_rleseg.session import Session
@@ -215,7 +223,17 @@ class Segmentation(QObject):
             self._fail(self._runner, "another job is running; wait for it or cancel it", "")
             return
         self._timer.start()
-        self._runner.start("napari_rleseg.tasks:segment", images, result, settings, frames)
+        self._runner.start(
+            "napari_rleseg.tasks:segment", images, result, settings, frames, self._view()
+        )
+
+    def _view(self) -> View | None:
+        """What the viewer shows of the image."""
+        viewer, image = self._session.viewer, self._session.image
+        if image is None:
+            return None
+        rows, cols = visible_part(viewer, image)
+        return View(frame=current_frame(viewer, image), rows=rows, cols=cols)
 
     def _report(self, reports: list[object]) -> None:
         if self._runner is not self._session.inference:
@@ -223,6 +241,11 @@ class Segmentation(QObject):
         for words in (report for report in reports if isinstance(report, str)):
             self.told.emit(words)
         reports = [report for report in reports if not isinstance(report, str)]
+        for seen in [report for report in reports if isinstance(report, Previewed)]:
+            reports.remove(seen)
+            self._newest = seen.frame
+            self._dirty.add(seen.frame)
+            self._dirty_objects.add(seen.frame)
         for report in reports:
             assert isinstance(report, tasks.SegmentReport)
             self._dirty.add(report.frame)

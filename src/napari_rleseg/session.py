@@ -75,6 +75,7 @@ class Session:
     window_spec_changed = Signal(object)
     corrections_changed = Signal()
     models_changed = Signal()  # the set of installed models
+    shown = Signal()  # the panels are visible
 
     def __init__(self, viewer: "Viewer"):
         self._viewer = weakref.ref(viewer)

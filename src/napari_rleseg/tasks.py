@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import zarr
 
+from napari_rleseg.first_view import Preview, Previewed, View
+from napari_rleseg.loaded import segmenter
 from napari_rleseg.object_files import ObjectFiles, ObjectWriter
 from rleseg_core.checkpoints import read_info
 from rleseg_core.data import IdOptions, ImageStack, LabelledStack
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from rleseg_core.inference import PredictOptions, Scale, Segmenter, StitchRule
     from rleseg_core.objects.scale import DiameterEstimate
     from rleseg_core.training import Recipe, StepReport
-
-_loaded: dict[tuple[Path, float, str], "Segmenter"] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,20 +168,13 @@ class FineTuneSettings:
     greys: GreyChoice = AS_TRAINED
 
 
-def segmenter(model: Path, device: str = "auto") -> "Segmenter":
-    """A model ready to segment, kept loaded in this process until another is asked for."""
-    from rleseg_core.inference import Segmenter
-
-    key = (Path(model), Path(model).stat().st_mtime if Path(model).exists() else 0.0, device)
-    if key not in _loaded:
-        _loaded.clear()
-        _loaded[key] = Segmenter.from_checkpoint(model, device)
-    return _loaded[key]
-
-
 def segment(
-    images: Path, result: Path, settings: SegmentSettings, frames: Sequence[int] | None = None
-) -> Generator[SegmentReport | str, None, None]:
+    images: Path,
+    result: Path,
+    settings: SegmentSettings,
+    frames: Sequence[int] | None = None,
+    view: View | None = None,
+) -> Generator[SegmentReport | Previewed | str, None, None]:
     """Segment a stack into zarr arrays that the viewer shows; nobody else writes there meanwhile.
 
     Parameters
@@ -194,10 +187,13 @@ def segment(
         Model, and how it is used.
     frames : sequence of int, optional
         Frames to segment, all by default; the others keep their masks and objects.
+    view : View, optional
+        What comes first, if it is among those frames: what the dense heads see there, if the model
+        has any, and then its frame.
 
     Yields
     ------
-    SegmentReport or str
+    SegmentReport, Previewed or str
         After each window; before the first, what is done.
 
     Raises
@@ -206,12 +202,16 @@ def segment(
         If another program segments into that array.
     """
     with lock_beside(result, "the masks"):
-        yield from _segment(images, result, settings, frames)
+        yield from _segment(images, result, settings, frames, view)
 
 
 def _segment(
-    images: Path, result: Path, settings: SegmentSettings, frames: Sequence[int] | None
-) -> Generator[SegmentReport | str, None, None]:
+    images: Path,
+    result: Path,
+    settings: SegmentSettings,
+    frames: Sequence[int] | None,
+    view: View | None,
+) -> Generator[SegmentReport | Previewed | str, None, None]:
     stack = ImageStack.from_source(open_source(images))  # its notes were said when it was shown
     model = segmenter(settings.model, settings.device)
     options = _options(settings)
@@ -223,12 +223,21 @@ def _segment(
     metadata = StackMetadata.from_json(dict(labels.attrs.get(RECORD, {})))
     files = ObjectFiles.beside(result)
     state: ObjectState = "predicted" if model.tokenizer.scheme.blocks == "instance" else "pieces"
-    with ObjectWriter(files, labels, model.class_names, metadata, state) as objects:
-        run = model.segment(stack, options, frames=frames, classes=labels, objects=objects.ids)
+    wanted = list(range(stack.n_frames)) if frames is None else list(frames)
+    with (
+        ObjectWriter(files, labels, model.class_names, metadata, state) as objects,
+        closing(Preview(labels, objects.ids)) as preview,
+    ):
+        if view is not None and view.frame in wanted:
+            wanted.sort(key=lambda frame: frame != view.frame)
+            if preview.show(model, stack, options, view):
+                yield Previewed(view.frame)
+        run = model.segment(stack, options, frames=wanted, classes=labels, objects=objects.ids)
         n_tokens, started = 0, time.perf_counter()
         with closing(run):
             for window in run:
                 n_tokens += window.tokens.size
+                preview.forget(window.frames)
                 reached = objects.add(window.frames, window.finished)
                 yield SegmentReport(
                     n_done=window.n_done,

@@ -62,7 +62,7 @@ def trace(
     window_spec : WindowSpec, optional
         With the size of the frames and how grey values are seen; that of the model by default.
     """
-    from napari_rleseg.tasks import segmenter
+    from napari_rleseg.loaded import segmenter
 
     stack = ImageStack.from_source(open_source(images))
     yield from segmenter(model, device).trace(stack, window, window_spec=window_spec)

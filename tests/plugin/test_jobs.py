@@ -143,6 +143,25 @@ def test_qt_objects_in_cycles_are_destroyed_in_the_thread_of_the_viewer(qtbot):
     runner.close()
 
 
+def test_newer_preparation_replaces_an_older_one_and_nobody_hears(runner, qtbot, tmp_path):
+    heard = listen(runner)
+    runner.prepare("toy_jobs:tidy", tmp_path / "long")
+    runner.prepare("toy_jobs:tidy", tmp_path / "replaced")
+    runner.prepare("toy_jobs:count", 1)
+    qtbot.waitUntil(lambda: runner._to_prepare is None)
+    assert heard == []
+    assert run(runner, qtbot, "count", 1)[-1] == ("finished", "1 counted")
+    assert not (tmp_path / "replaced").exists()
+
+
+def test_preparation_waits_for_the_job_that_runs(runner, qtbot, tmp_path):
+    with qtbot.waitSignal(runner.stopped):
+        runner.start("toy_jobs:count", 3)
+        runner.prepare("toy_jobs:tidy", tmp_path / "note")
+        assert runner._warming is None
+    qtbot.waitUntil(lambda: runner._warming is not None)
+
+
 @pytest.mark.parametrize("job", ["count", "out_of_memory"])
 def test_worker_is_destroyed_in_the_thread_of_the_viewer(runner, qtbot, monkeypatch, job):
     kept_by_napari, where = [], []

@@ -7,7 +7,7 @@ import pytest
 import zarr
 
 from napari_rleseg.io import read_session, write_masks
-from napari_rleseg.layers import class_names_of, labels_attributes
+from napari_rleseg.layers import class_names_of, current_frame, labels_attributes
 from napari_rleseg.widgets.load import LoadWidget
 from napari_rleseg.widgets.segment import CURRENT, RANGE, SegmentWidget
 from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
@@ -161,6 +161,7 @@ def test_cancel_keeps_what_is_done_and_the_panel_works_again(panel, session, cel
     long = np.tile(cells.images, (10, 2, 2))
     session.image = session.viewer.add_image(long, name="long")
     panel.image.layer = session.image
+    visible = current_frame(session.viewer, session.image)
     with qtbot.waitSignal(panel.segmentation.progressed):
         panel.button.click()
     assert panel.button.text() == "Cancel"
@@ -170,7 +171,7 @@ def test_cancel_keeps_what_is_done_and_the_panel_works_again(panel, session, cel
     assert how.args == ["cancelled"]
     assert panel.button.text() == "Segment"
     assert session.result.editable
-    assert np.asarray(session.result.data[0]).any()
+    assert np.asarray(session.result.data[visible]).any()
     assert not np.asarray(session.result.data[-1]).any()
     panel.frames.setCurrentText(CURRENT)
     assert finish(panel, qtbot) == "finished"

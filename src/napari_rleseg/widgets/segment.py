@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rleseg.layers import current_frame, stack_shape
+from napari_rleseg.loading import ModelLoader
 from napari_rleseg.segmentation import Segmentation
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
@@ -57,6 +58,7 @@ class SegmentWidget(QWidget):
         self.frames.addItems([ALL, CURRENT, RANGE])
         self.first, self.last = QSpinBox(), QSpinBox()
         self.advanced = AdvancedSettings(session)
+        self.loader = ModelLoader(session, self.advanced.device, self)
         self.greys = GreyValues(session)
         self.diameter = DiameterBox(session, lambda: self.settings)
         self.scale = text_label()

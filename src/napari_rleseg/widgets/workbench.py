@@ -53,9 +53,10 @@ class Workbench(QWidget):
         self.tabs.setCurrentIndex(titles.index(title))
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Start the inference process, and end the session with the window."""
+        """Start the inference process with its model, and end the session with the window."""
         super().showEvent(event)
         self.session.inference.warm_up("rleseg_core.inference", "napari_rleseg.tasks")
+        self.session.shown.emit()
         self.session.reading.warm_up("pandas")  # which napari imports with the first layer
         window = self.window()
         if window is not self._watched and window is not self:
