@@ -42,7 +42,7 @@ def build_model(info: ModelInfo, weights: Mapping[str, Tensor] | None = None) ->
         _check_memory(_shapes(config))
         return Pix2Seq(config)
     try:
-        with _Undrawn(sum(value.numel() for value in weights.values())):
+        with _Bounded(sum(value.numel() for value in weights.values())):
             model = Pix2Seq(config)
     except RuntimeError:  # a damaged header may ask for terabytes
         misfit = _misfit(_shapes(config), weights) or "it asks for much larger tensors"
@@ -56,8 +56,8 @@ def build_model(info: ModelInfo, weights: Mapping[str, Tensor] | None = None) ->
     return model
 
 
-class _Undrawn(TorchFunctionMode):
-    """Makes models whose weights are loaded afterwards: draws none, and refuses huge tensors.
+class _Bounded(TorchFunctionMode):
+    """Refuses tensors that are far larger than the weights that a model is made for.
 
     Parameters
     ----------
@@ -76,8 +76,6 @@ class _Undrawn(TorchFunctionMode):
         args: Sequence[object] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        if func in (Tensor.normal_, Tensor.uniform_):
-            return args[0]
         made = func(*args, **(kwargs or {}))
         if isinstance(made, Tensor) and made.numel() > self._most:
             raise RuntimeError(f"{tuple(made.shape)} is too large")
