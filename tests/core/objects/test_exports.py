@@ -17,11 +17,12 @@ from rleseg_core import product_of
 from rleseg_core.data import LabelStack
 from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.errors import DataError, DataWarning, OutputError
-from rleseg_core.objects.exports import EXPORTS, ExportOptions, export
+from rleseg_core.objects.exports import EXPORTS, ExportOptions, export, export_stack
 from rleseg_core.objects.exports.coco import coco_counts
 from rleseg_core.objects.exports.imagej import roi_of
 from rleseg_core.objects.measuring import number_consecutively
 from rleseg_core.objects.outlines import outlines
+from rleseg_core.objects.stack import ObjectStack
 
 NAMES = {"coco": "a.json", "imagej": "a.zip", "geojson": "a.geojson", "ctc": "a", "palette": "a"}
 masks = arrays(
@@ -175,10 +176,20 @@ def test_masks_of_the_challenge_keep_ids_that_fit(tmp_path, ids):
 
 
 def test_masks_of_the_challenge_are_numbered_anew_beyond_16_bits(tmp_path, ids, table):
-    with pytest.warns(DataWarning, match="numbered from 1 on"):
-        product_of(export(ids, table, tmp_path / "a", "ctc"))
-    last = tifffile.imread(tmp_path / "a" / "mask002.tif")
-    np.testing.assert_array_equal(last, ids[2] > 0)
+    known = table.select(table.id < 80_000)  # the other was painted since
+    for name, described in (("a", table), ("b", known)):
+        with pytest.warns(DataWarning) as told:
+            product_of(export(ids, described, tmp_path / name, "ctc"))
+        assert sum("numbered from 1 on" in str(one.message) for one in told) == 1
+        last = tifffile.imread(tmp_path / name / "mask002.tif")
+        np.testing.assert_array_equal(last, ids[2] > 0)
+
+
+def test_masks_of_the_challenge_keep_ids_whatever_other_frames_have(tmp_path, ids, table):
+    stack = ObjectStack.of(ids, table)
+    product_of(export_stack(stack, tmp_path / "a", "ctc", frames=[0, 1]))
+    read = [tifffile.imread(tmp_path / "a" / f"mask00{t}.tif") for t in range(2)]
+    np.testing.assert_array_equal(read, ids[:2])
 
 
 def test_palette_shows_classes_and_reads_back(tmp_path, ids, table, metadata):

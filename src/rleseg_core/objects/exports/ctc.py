@@ -19,7 +19,8 @@ def _write(stack: ObjectStack, path: Path, frames: Sequence[int], options: Expor
     import tifffile
 
     path.mkdir()
-    is_renumbered = _highest(stack, frames) > _LARGEST
+    # painted ids may be missing in the table, and those of other frames do not count
+    is_renumbered = any(objects.ids.max(initial=0) > _LARGEST for objects in stack.each(frames))
     if is_renumbered:
         warnings.warn(
             f"ids go beyond {_LARGEST:,}, the highest of 16-bit masks: the objects of each frame "
@@ -42,13 +43,6 @@ def _write(stack: ObjectStack, path: Path, frames: Sequence[int], options: Expor
             photometric="minisblack",
         )
         yield objects
-
-
-def _highest(stack: ObjectStack, frames: Sequence[int]) -> int:
-    """The highest id of some frames, without a look at them where the table knows it."""
-    if stack.table is not None:
-        return int(stack.table.id.max(initial=0))
-    return max(int(objects.ids.max(initial=0)) for objects in stack.each(frames))
 
 
 def _names(frames: Sequence[int]) -> list[str]:
