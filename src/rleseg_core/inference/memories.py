@@ -24,14 +24,14 @@ class WindowMemories:
         The memory of the images of windows (B, N, 3, P, P).
     reader : WindowReader
         Reads the images.
-    room : int
+    capacity : int
         Bytes for what is kept; windows beyond are encoded again.
     """
 
     def __init__(
-        self, encode: Callable[[Tensor], Memory], reader: WindowReader, room: int = KEPT_BYTES
+        self, encode: Callable[[Tensor], Memory], reader: WindowReader, capacity: int = KEPT_BYTES
     ) -> None:
-        self.reader, self._encode, self._room = reader, encode, room
+        self.reader, self._encode, self._free = reader, encode, capacity
         self._kept: dict[Window, Memory] = {}
 
     def look(self, windows: Sequence[Window]) -> Memory:
@@ -39,9 +39,11 @@ class WindowMemories:
         memory = self._encoded(windows)
         n_bytes = _size(memory) // len(windows)
         for index, window in enumerate(windows):
-            if n_bytes > self._room:
+            if window in self._kept:
+                continue
+            if n_bytes > self._free:
                 break
-            self._room -= n_bytes
+            self._free -= n_bytes
             self._kept[window] = memory.select(slice(index, index + 1))
         return memory
 
@@ -55,7 +57,7 @@ class WindowMemories:
         for window in windows:
             kept = self._kept.pop(window, None)
             if kept is not None:
-                self._room += _size(kept)
+                self._free += _size(kept)
                 parts.append(kept)
             elif encoded is not None:
                 index = missing.index(window)
@@ -65,7 +67,7 @@ class WindowMemories:
     def forget(self) -> None:
         """Free what is kept, and keep nothing any more: memory has run out."""
         self._kept.clear()
-        self._room = 0
+        self._free = 0
 
     def _encoded(self, windows: Iterable[Window]) -> Memory:
         images = np.stack([self.reader.read(window) for window in windows])

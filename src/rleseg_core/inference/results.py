@@ -31,8 +31,8 @@ class WindowResult:
     tokens : (L,) int32, or (K, L) with a head for each field
         The sequence, ending in eos unless it reached the model's positions.
     logprobs : float32 array of the same shape
-        Log-probability of each token among those that could follow; `confidences` turns them into
-        confidences of runs, objects and pixels.
+        Log-probability of each token among those that could follow, nan in previews; `confidences`
+        turns them into confidences of runs, objects and pixels.
     n_done, n_windows : int
         Windows done so far, and in all.
     seconds : float

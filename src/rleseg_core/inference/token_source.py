@@ -86,7 +86,7 @@ class TokenSource:
     ) -> Iterator[DecodedSequence]:
         """Tokens of what the dense heads see, without a pass of the decoder.
 
-        Log-probabilities are 0. `encode` is not called where there is a `guess`.
+        Log-probabilities are not known, nan. `encode` is not called where there is a `guess`.
         """
         index = 0
         for windows in batches:
@@ -94,7 +94,8 @@ class TokenSource:
                 memory = encode(windows) if guess is None else None
                 drafted = self.dense_tokens(windows, memory, guess)
             for tokens in drafted:
-                yield DecodedSequence(index, tokens, np.zeros(tokens.shape, np.float32), 0)
+                unknown = np.full(tokens.shape, np.nan, np.float32)
+                yield DecodedSequence(index, tokens, unknown, 0)
                 index += 1
 
     def decode(

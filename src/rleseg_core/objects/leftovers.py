@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from rleseg_core.data.blocks import looked_up
+
 
 def absorbing(
     objects: np.ndarray,
@@ -40,7 +42,7 @@ def absorbing(
 
 def _touching(objects: np.ndarray, is_left: np.ndarray) -> np.ndarray:
     """Keys ``left * n + other`` of remainders and other objects with a common edge of a pixel."""
-    rows, cols = np.concatenate([[False], is_left])[objects].nonzero()
+    rows, cols = looked_up(np.concatenate([[False], is_left]), objects).nonzero()
     own = objects[rows, cols].astype(np.int64) - 1
     keys = []
     for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):

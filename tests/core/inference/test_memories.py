@@ -63,14 +63,20 @@ def test_each_window_is_encoded_once(segmenter, stack, monkeypatch, draft):
     np.testing.assert_array_equal(once.objects, twice.objects)
 
 
-def test_what_is_kept_stays_within_its_room(segmenter, stack, monkeypatch):
+def test_confidences_of_previews_are_not_known(segmenter, stack):
+    seen = product_of(segmenter.segment(stack, preview=True)).table
+    assert len(seen)
+    assert np.isnan(seen.confidence).all()
+
+
+def test_what_is_kept_stays_within_its_capacity(segmenter, stack, monkeypatch):
     spec = segmenter.info.window_spec
     windows = plan_windows((1, *stack.shape[1:]), spec)
     encode = segmenter._source.encode
     with torch.inference_mode():
         reader = WindowReader(stack, spec)
         one = module._size(WindowMemories(encode, reader).look(windows[:1]))
-        memories = WindowMemories(encode, reader, room=3 * one)
+        memories = WindowMemories(encode, reader, capacity=3 * one)
         looked_at = memories.look(windows[:4])
         sizes = encoded(segmenter, monkeypatch)
         assert torch.equal(memories.take(windows[:2]).context, looked_at.context[:2])
@@ -80,6 +86,12 @@ def test_what_is_kept_stays_within_its_room(segmenter, stack, monkeypatch):
         assert torch.equal(mixed.context[0], looked_at.context[2])
         torch.testing.assert_close(mixed.context[1], looked_at.context[3])
         memories.look(windows[:4])  # there is room again
+        memories.look(windows[:4])  # and what is looked at twice takes it once
+        memories.take(windows[:3])
+        memories.look(windows[:4])
+        memories.take(windows[:3])
+        assert sizes == [2, 4, 4, 4]
+        memories.look(windows[:4])
         memories.forget()
         assert len(memories.take(windows[:2])) == 2
-        assert sizes == [2, 4, 2]
+        assert sizes == [2, 4, 4, 4, 4, 2]
