@@ -38,7 +38,9 @@ def choose_device(name: str = "auto") -> torch.device:
 
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether a device is a CPU with units for matrices in bfloat16 (AMX): many times as fast."""
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # as in torch 2.6
+        return False
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def free_memory(device: torch.device) -> int:

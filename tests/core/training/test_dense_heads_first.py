@@ -7,6 +7,7 @@ import torch
 
 from rleseg_core.checkpoints import ModelInfo, new_model
 from rleseg_core.data import ImageStack, LabelledStack, SyntheticSequence
+from rleseg_core.devices import multiplies_bf16
 from rleseg_core.errors import TrainingError
 from rleseg_core.model import Pix2Seq
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -149,6 +150,13 @@ def test_a_cpu_with_units_for_bf16_convolves_in_it_if_it_may(
     config = TrainConfig(**(vars(CONFIG) | {"bf16_convolutions": choice, "n_steps": 2}))
     list(trainer(tmp_path, stack, header(tmp_path, "lac"), config).run())
     assert seen == [used, used]
+
+
+def test_versions_of_torch_that_do_not_say_what_a_cpu_can_are_taken_to_have_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not multiplies_bf16(torch.device("cpu"))
 
 
 def test_settings_from_before_there_was_a_choice_compute_as_then() -> None:
