@@ -142,11 +142,9 @@ def _scores(matches: _Matches, true_tracks: np.ndarray, tracks: np.ndarray) -> T
         merge_tracks,
     )
 
-    n_divisions = int(
-        (np.unique(true_tracks[true_tracks[:, 3] > 0, 3], return_counts=True)[1] > 1).sum()
-    )
+    _, n_daughters = np.unique(true_tracks[true_tracks[:, 3] > 0, 3], return_counts=True)
     counted = {
-        "n_true_divisions": n_divisions,
+        "n_true_divisions": int((n_daughters > 1).sum()),
         "n_true": matches.n_true,
         "n_predicted": matches.n_given,
     }
@@ -189,14 +187,19 @@ def _scores(matches: _Matches, true_tracks: np.ndarray, tracks: np.ndarray) -> T
 def _nothing_found(
     matches: _Matches, true_tracks: np.ndarray, counted: dict[str, int]
 ) -> TrackScores:
-    has_links = _n_links(matches.true, true_tracks) > 0
+    linked = 0.0 if _n_links(matches.true, true_tracks) else math.nan
     division = 0.0 if counted["n_true_divisions"] else math.nan
     return TrackScores(
-        **dict.fromkeys(("seg", "det", "tra", "hota"), 0.0),
-        **dict.fromkeys(("lnk", "edge_recall", "edge_f1"), 0.0 if has_links else math.nan),
+        seg=0.0,
+        det=0.0,
+        tra=0.0,
+        lnk=linked,
         edge_precision=math.nan,
+        edge_recall=linked,
+        edge_f1=linked,
         division_f1=division,
         division_f1_near=division,
+        hota=0.0,
         n_id_switches=0,
         **counted,
     )
