@@ -25,7 +25,7 @@ class LinkOptions:
     max_gap : int
         Frames in which a cell may be missing and still be the same, 0 or more.
     divisions : bool
-        Whether cells divide. Without it each link is one to one.
+        Whether cells divide; if not, each link is one to one.
     """
 
     max_gap: Index = 2

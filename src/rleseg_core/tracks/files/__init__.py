@@ -1,0 +1,1 @@
+"""Tracks in files: a table, folders of the Cell Tracking Challenge, and GEFF."""
