@@ -67,6 +67,11 @@ _COMMANDS = (
     ),
     (
         app,
+        "track:track",
+        "Link objects of frames into tracks, with divisions and a score for each link.",
+    ),
+    (
+        app,
         "evaluate:evaluate",
         "Score masks against the truth: Dice, IoU, precision and recall of each class.",
     ),

@@ -1,6 +1,6 @@
 """``rleseg evaluate``: score masks against the truth."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +8,7 @@ import numpy as np
 from cyclopts import Group, Parameter
 
 from rleseg_core.cli.console import LiteralTable, out, print_json, progress_bar
+from rleseg_core.cli.evaluate_tracks import evaluate_tracks
 from rleseg_core.cli.ids import IDS, IdChoices, tell_mapping
 from rleseg_core.cli.options import FLAT, NOT_NEGATIVE, Reporting
 from rleseg_core.cli.overwriting import Overwriting
@@ -117,6 +118,9 @@ class EvaluateOptions:
         Write a row for each image and class to this file.
     plot : Path or None
         Draw the Dice of the images to this .png.
+    tracks : bool
+        Score tracks in place of classes. Each side is a result of rleseg track, a folder of the
+        Cell Tracking Challenge (res_track.txt or man_track.txt), or ids that persist.
     """
 
     classes: str | None = None
@@ -131,6 +135,7 @@ class EvaluateOptions:
     metrics: MetricOptions = MetricOptions()
     csv_file: Annotated[Path | None, Parameter(name="--csv")] = None
     plot: Path | None = None
+    tracks: bool = False
     reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
     truth_reading: Annotated[GivenTruthReading, FLAT] = field(default_factory=dict)
 
@@ -158,6 +163,10 @@ def evaluate(
     reporting : Reporting
         What is printed.
     """
+    if options.tracks:
+        _check_alone(options)
+        evaluate_tracks(predicted, truth, options.reading, options.truth_reading, reporting)
+        return
     overwrite = overwriting.overwrite
     overwriting.check(_outputs(options), [predicted, truth])
     names, given, true = _open(predicted, truth, options)
@@ -193,6 +202,16 @@ def evaluate(
     elif not reporting.quiet:
         out.print(scores_table(evaluation))
         out.print(_averages(evaluation), soft_wrap=True)
+
+
+def _check_alone(options: EvaluateOptions) -> None:
+    """Refuse options of classes beside --tracks."""
+    plain = EvaluateOptions()
+    names = [one.name for one in fields(plain) if not one.name.endswith(("tracks", "reading"))]
+    if others := [name for name in names if getattr(options, name) != getattr(plain, name)]:
+        spelled = {"csv_file": "csv", "ids": "ignore or --background"}
+        name = spelled.get(others[0], others[0]).replace("_", "-")
+        raise DataError(f"--{name} is for scores of classes; leave it out with --tracks")
 
 
 def _open(
