@@ -121,8 +121,12 @@ class Learner:
         rate = begin_step(self._optimizer, self.step, self.config)
         n_parts = self._fitting.n_parts
         images, tokens, *ignored = batch.network_inputs
-        inputs = (images, tokens, self._written(len(images)), *ignored)
+        written = self._written(len(images))
+        inputs = (images, tokens, written, *ignored)
         loss = self._fitting(inputs, partial(self._objective, batch=batch))
+        if not written.any():  # several processes have gradients of 0, by which weights decay
+            self.model.projection.zero_grad()
+            self.model.decoder.zero_grad()
         # of all processes, so that they agree on whether to continue
         counted = torch.stack((loss, batch.n_tokens.sum().to(loss)))
         value, n_tokens = mean_over_processes(counted).tolist()

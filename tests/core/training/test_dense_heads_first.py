@@ -59,10 +59,15 @@ def weights(model: Pix2Seq, part: str) -> torch.Tensor:
     return torch.cat([w.detach().flatten() for w in model.get_submodule(part).parameters()])
 
 
-@pytest.mark.parametrize("scheme", ["iw", "lac"])
+@pytest.mark.parametrize(("scheme", "n_processes"), [("iw", 1), ("iw", 2), ("lac", 1)])
 def test_the_decoder_is_left_alone_until_its_steps_begin(
-    tmp_path: Path, stack: LabelledStack, scheme: str
+    tmp_path: Path,
+    stack: LabelledStack,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    n_processes: int,
 ) -> None:
+    monkeypatch.setattr("rleseg_core.training.learner.n_processes", lambda: n_processes)
     config = TrainConfig(**(vars(CONFIG) | {"tokens_from": 0.5}))
     run = trainer(tmp_path, stack, header(tmp_path, scheme), config)
     decoder, backbone = weights(run.model, "decoder"), weights(run.model, "backbone")
