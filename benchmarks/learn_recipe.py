@@ -241,6 +241,9 @@ CHANGES: dict[str, Change] = {
     "no-end-pointer": Change(
         what="starts are read off the image, lengths are not", model={"ends": "table"}
     ),
+    "outlines": Change(
+        what="a head corrects the dense heads between mask pixels", model={"outline_dim": 24}
+    ),
     "tokens-at-once": Change(
         what="tokens are learned from the first step on", train={"tokens_from": 0.0}
     ),

@@ -267,7 +267,8 @@ def as_video(
         starts="table" if grid is None else config.pointer.starts,
         ends="table" if grid is None else config.pointer.ends,
         dense_classes=0 if grid is None else config.pointer.dense_classes,
-        affinities=(),  # of one frame
+        affinities=(),  # of one frame, like outlines
+        outline_dim=0,
         object_starts=(
             grid is not None
             and scheme.blocks == "instance"

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from rleseg_core.data import Window
 from rleseg_core.inference.memories import Encode
 from rleseg_core.model import Pix2Seq
+from rleseg_core.model.outlines import NEIGHBOURS
 
 _AT_ONCE = 4 << 20  # resized pixels of a frame that are looked at together, about
 _FADE = 0.5  # width of the weights of a window, in its half sides; its border counts least
@@ -92,7 +93,9 @@ class HeadMaps:
     ) -> None:
         self._model, self._encode, self._top = model, encode, top
         self._coming = deque(window for window in windows if window.rows[1] > top)
-        n_maps = model.config.pointer.dense_classes + len(model.config.pointer.affinities)
+        n_classes, pairs = model.config.pointer.dense_classes, model.config.pointer.affinities
+        n_maps = n_classes + len(pairs)
+        self._corrected = [*range(n_classes), *(n_classes + pairs.index(p) for p in NEIGHBOURS)]
         self._total = np.zeros((n_maps, 0, width), np.float32)
         self._weight = np.zeros((0, width), np.float32)
 
@@ -154,6 +157,8 @@ class HeadMaps:
                 maps = F.interpolate(
                     maps.float(), (patch, patch), mode="bilinear", align_corners=False
                 )
+                if memory.pixels is not None:
+                    maps[:, self._corrected] = memory.pixels.float()
             yield from zip(batch, maps.cpu().numpy(), strict=True)
 
 

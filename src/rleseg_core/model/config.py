@@ -79,10 +79,11 @@ class ModelConfig:
                 f"encoder.mlp_dim must be at least encoder.dim, got {self.encoder.mlp_dim} and "
                 f"{self.encoder.dim}"
             )
-        if self.pointer.affinities and self.frames.n_frames > 1:
+        of_one_frame = self.pointer.affinities or self.pointer.outline_dim
+        if of_one_frame and self.frames.n_frames > 1:
             raise SchemeError(
-                f"affinities are for windows of one frame, not of {self.frames.n_frames}; leave "
-                "them out"
+                "affinities and outline_dim are for windows of one frame, not of "
+                f"{self.frames.n_frames}; leave them out"
             )
         starts = self.pointer.starts
         if self.tokens.heads and starts != "table":

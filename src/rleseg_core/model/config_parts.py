@@ -295,6 +295,9 @@ class PointerConfig:
         For models of instances, offsets (rows, columns) in mask pixels from a mask pixel to others
         of which a head says whether they belong to the same object; at least its left and its
         upper neighbour, (0, -1) and (-1, 0). Empty for no such head; needs `dense_classes`.
+    outline_dim : int
+        Width of a head that corrects what the dense heads say between mask pixels, at the
+        resolution of the patch; 0 for none. Needs `dense_classes` and single frames.
     object_starts : bool
         Whether the first run of a block is scored by odds of its own: that an object begins at its
         pixel, after the first pixel of the object before. For blocks in the order of their first
@@ -315,6 +318,7 @@ class PointerConfig:
     dense_classes: Annotated[int, Within(0, 2**16)] = 0
     mask_dim: Width = 128
     affinities: tuple[tuple[Offset, Offset], ...] = ()
+    outline_dim: Annotated[int, Within(0, 2**10)] = 0
     object_starts: bool = False
     stops_by_mass: bool = False
 
@@ -324,6 +328,11 @@ class PointerConfig:
             raise SchemeError(
                 f"ends={self.ends!r} and dense_classes={self.dense_classes} need the image at mask "
                 f"resolution, which starts={self.starts!r} do not; use 'pointer' or 'first_hit'"
+            )
+        if self.outline_dim and not self.dense_classes:
+            raise SchemeError(
+                f"outline_dim={self.outline_dim} corrects a dense class head, and there is none; "
+                "leave it out, or set dense_classes"
             )
         if self.affinities and not (
             self.dense_classes and {(0, -1), (-1, 0)} <= set(self.affinities)

@@ -43,6 +43,8 @@ class Memory:
         Log odds that each mask pixel and another belong to one object, if there is a head for it.
     ignored : (B, G) bool tensor or None
         In training, mask pixels that do not count: no run begins or ends there.
+    pixels : (B, C + 1 + 2, P, P) tensor or None
+        Logits of the pixels of the patch, if there is a head for outlines; see `OutlineHead`.
     """
 
     context: Tensor
@@ -50,6 +52,7 @@ class Memory:
     dense: Tensor | None = None
     affinities: Tensor | None = None
     ignored: Tensor | None = None
+    pixels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.context)
@@ -67,7 +70,7 @@ class Memory:
 
     def select(self, rows: Tensor | slice) -> "Memory":
         """The memory of some of the windows, `rows` (B',) integers, or a slice as views."""
-        others = (self.mask_features, self.dense, self.affinities, self.ignored)
+        others = (self.mask_features, self.dense, self.affinities, self.ignored, self.pixels)
         return Memory(self.context[rows], *(None if x is None else x[rows] for x in others))
 
     def to(self, dtype: torch.dtype) -> "Memory":

@@ -18,6 +18,7 @@ from rleseg_core.model.decoder import Decoder, Memory
 from rleseg_core.model.encoder import Encoder, Projection
 from rleseg_core.model.heads import to_heads, to_rows
 from rleseg_core.model.layers import initialise
+from rleseg_core.model.outlines import OutlineHead
 from rleseg_core.model.pointer import MaskFeatures
 from rleseg_core.spec import StartGrid
 
@@ -77,6 +78,7 @@ class Pix2Seq(nn.Module):
             if config.pointer.affinities
             else None
         )
+        self.outline = OutlineHead(config) if config.pointer.outline_dim else None
         self.decoder = Decoder(config)
         for part in (
             self.encoder,
@@ -149,7 +151,11 @@ class Pix2Seq(nn.Module):
         if self.affinity is not None and at_mask is not None:
             affinities = self.affinity(at_mask).float()
         context = self.projection(encoded, (height, width))
-        return Memory(context, at_mask, dense, affinities)
+        memory = Memory(context, at_mask, dense, affinities)
+        if self.outline is None or at_mask is None:
+            return memory
+        with _in_bf16(images.device, bf16_convolutions):
+            return replace(memory, pixels=self._pixels(images, memory, at_mask))
 
     def dense_logits(self, memory: Memory) -> Tensor:
         """Class logits of the dense head, which writes no token.
@@ -192,6 +198,16 @@ class Pix2Seq(nn.Module):
                 "need; new instance-wise models of single frames (scheme 'iw') have one"
             )
         return _on_grid(memory.affinities.transpose(1, 2), grid)
+
+    def _pixels(self, images: Tensor, memory: Memory, at_mask: Tensor) -> Tensor:
+        """What the head for outlines says of the pixels of patches."""
+        assert self.outline is not None
+        assert self.config.tokens.grid is not None
+        features = _on_grid(at_mask.transpose(1, 2), self.config.tokens.grid)
+        affinities = None if memory.affinities is None else self.affinity_logits(memory)
+        classes = self.dense_logits(memory)[:, 0]
+        pixels: Tensor = self.outline(images[:, 0], features, classes, affinities)
+        return pixels
 
     def _features(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps, (B, C, h, w), or (B, F, C, h, w) where several frames are joined."""

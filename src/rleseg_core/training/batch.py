@@ -16,7 +16,7 @@ from rleseg_core.tokens import Tokenizer
 from rleseg_core.tokens.object_order import by_first_pixel
 from rleseg_core.training.ignoring import KnownTokens, known_tokens, written
 from rleseg_core.training.noise import corrupt, shuffle_runs
-from rleseg_core.training.sampling import DrawnBatch, patches_on
+from rleseg_core.training.sampling import DeviceSamples, DrawnBatch, PatchLabels, patches_on
 
 Samples = TypeVar("Samples")
 
@@ -39,6 +39,8 @@ class TrainingBatch:
         Which targets count; None where all do.
     instances : (B, N, S, S) int64 tensor or None
         Ids of objects, where the data know them.
+    pixels : PatchLabels or None
+        Classes and ids of all pixels of the patches, where they are at hand.
     """
 
     images: Tensor
@@ -48,6 +50,7 @@ class TrainingBatch:
     classes: Tensor
     known: KnownTokens | None = None
     instances: Tensor | None = None
+    pixels: PatchLabels | None = None
 
     @property
     def network_inputs(self) -> tuple[Tensor, ...]:
@@ -150,7 +153,8 @@ def tokenize(
     if plane is not None:
         known = known_tokens(targets, batch.n_tokens, plane, tokenizer)
     images = images_on(seen.images, device)
-    return TrainingBatch(images, inputs, targets, batch.n_tokens, classes, known, instances)
+    pixels = seen.pixels if isinstance(seen, DeviceSamples) else None
+    return TrainingBatch(images, inputs, targets, batch.n_tokens, classes, known, instances, pixels)
 
 
 def _ignores(samples: SampleBatch | DrawnBatch) -> bool:

@@ -24,7 +24,16 @@ from rleseg_core.training.selection import check_metric
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Schedule = Literal["cosine", "linear", "exponential", "constant"]
-_PARTS = ("backbone", "encoder", "projection", "mask_features", "dense", "affinity", "decoder")
+_PARTS = (
+    "backbone",
+    "encoder",
+    "projection",
+    "mask_features",
+    "dense",
+    "affinity",
+    "outline",
+    "decoder",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +79,8 @@ class TrainConfig:
         clipping, as in the published implementation.
     frozen : tuple of str
         Parts of the model that do not learn: 'backbone', 'encoder', 'projection', 'mask_features',
-        'dense' and 'affinity' (the dense heads) or 'decoder'; none by default. A frozen backbone
-        normalises with its running averages.
+        'dense', 'affinity' and 'outline' (the dense heads) or 'decoder'; none by default. A frozen
+        backbone normalises with its running averages.
     loss : {'xent', 'focal', 'logistic'}
         Loss of each token: cross-entropy, focal loss (cross-entropy in which confident tokens weigh
         less), or the sum of a binary cross-entropy for each token id.

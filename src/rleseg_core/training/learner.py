@@ -227,7 +227,8 @@ class _Network(nn.Module):
         if not n_written:
             if n_processes() > 1 and dense is not None:  # all expect a gradient of each weight
                 dense = dense + 0 * sum(weight.sum() for weight in self.model.parameters())
-            return Outputs(None, dense, affinities)
+            return Outputs(None, dense, affinities, memory.pixels)
+        pixels = memory.pixels
         if n_written < len(inputs):
             memory, inputs = memory.select(slice(n_written)), inputs[:n_written]
-        return Outputs(self.model(memory, inputs), dense, affinities)
+        return Outputs(self.model(memory, inputs), dense, affinities, pixels)

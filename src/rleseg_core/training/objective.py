@@ -10,6 +10,7 @@ from torch import Tensor
 from rleseg_core.affinities import pair_slices
 from rleseg_core.errors import TrainingError
 from rleseg_core.model import ModelConfig
+from rleseg_core.model.outlines import NEIGHBOURS
 from rleseg_core.parallel.collectives import mean_over_processes, n_processes
 from rleseg_core.spec import IGNORED
 from rleseg_core.tokens import Tokenizer
@@ -17,6 +18,7 @@ from rleseg_core.tokens.fields import LengthSymbol, Symbol
 from rleseg_core.training.batch import TrainingBatch
 from rleseg_core.training.config import TrainConfig
 from rleseg_core.training.loss import heads_loss, token_loss, vocabulary_weights
+from rleseg_core.training.sampling import PatchLabels
 
 
 class Outputs(NamedTuple):
@@ -30,11 +32,14 @@ class Outputs(NamedTuple):
         Logits of the classes of mask pixels, from the dense head.
     affinities : (B, K, S, S) tensor or None
         Log odds that mask pixels belong to the same object, from the head for them.
+    pixels : (B, C + 1 + 2, P, P) tensor or None
+        Logits of the pixels of the patches, from the head for outlines.
     """
 
     logits: Tensor | None
     dense: Tensor | None = None
     affinities: Tensor | None = None
+    pixels: Tensor | None = None
 
 
 class Objective:
@@ -57,6 +62,8 @@ class Objective:
     ) -> None:
         self.config = config
         self._offsets = model.pointer.affinities
+        grid = model.tokens.grid
+        self._step = 1 if grid is None else model.image_size // grid.rows
         self._head_sizes = [head.size for head in model.tokens.heads]
         self._of_each_token: dict[str, Any] = {
             "kind": config.loss,
@@ -88,6 +95,18 @@ class Objective:
         if outputs.affinities is not None and batch.instances is not None and weight:
             loss = loss + weight * affinity_loss(
                 outputs.affinities, batch.instances, batch.classes, self._offsets
+            )
+        if outputs.pixels is not None and batch.pixels is not None and weight:
+            loss = loss + weight * self._of_pixels(outputs.pixels, batch.pixels)
+        return loss
+
+    def _of_pixels(self, logits: Tensor, wanted: PatchLabels) -> Tensor:
+        n_classes = logits.shape[1] - (len(NEIGHBOURS) if self._offsets else 0)
+        loss = dense_loss(logits[:, None, :n_classes], wanted.classes)
+        if self._offsets and wanted.instances is not None:
+            offsets = [(rows * self._step, cols * self._step) for rows, cols in NEIGHBOURS]
+            loss = loss + affinity_loss(
+                logits[:, n_classes:], wanted.instances, wanted.classes, offsets
             )
         return loss
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -95,6 +95,21 @@ class DrawnBatch:
         return len(self.crops)
 
 
+class PatchLabels(NamedTuple):
+    """What is known of all pixels of patches, before they become masks.
+
+    Parameters
+    ----------
+    classes : (B, N, P, P) integer tensor
+        Class ids.
+    instances : (B, N, P, P) integer tensor or None
+        Ids of objects, where all stacks know them.
+    """
+
+    classes: Tensor
+    instances: Tensor | None
+
+
 @dataclass(frozen=True, eq=False)
 class DeviceSamples:
     """What `rleseg_core.data.SampleBatch` holds, on a device.
@@ -107,11 +122,14 @@ class DeviceSamples:
         Class ids in mask pixels.
     instances : (B, N, S, S) int32 tensor or None
         Ids of objects in mask pixels, where all stacks know them.
+    pixels : PatchLabels
+        The same of all pixels of the patches.
     """
 
     images: Tensor
     classes: Tensor
     instances: Tensor | None
+    pixels: PatchLabels
 
 
 class PatchSampler:
@@ -217,9 +235,10 @@ def patches_on(batch: DrawnBatch, device: torch.device) -> DeviceSamples:
     labels = [torch.from_numpy(ids).to(device) for ids in known]
     images = torch.from_numpy(crops.images).to(device)
     patches, ids = augment(images, labels, batch.changes, batch.augmentation, batch.patch)
+    pixels = PatchLabels(ids[0], ids[1] if len(ids) > 1 else None)
     classes, *instances = (_subsampled(one, batch) for one in ids)
     return DeviceSamples(
-        patches.expand(-1, -1, 3, -1, -1), classes, instances[0] if instances else None
+        patches.expand(-1, -1, 3, -1, -1), classes, instances[0] if instances else None, pixels
     )
 
 

@@ -13,6 +13,7 @@ from rleseg_core.checkpoints import (
     with_classes,
 )
 from rleseg_core.model import ModelConfig, from_image_model
+from rleseg_core.model.outlines import NEIGHBOURS
 from rleseg_core.tokens import Vocabulary
 
 _TOKEN_CODES = "decoder.tokens.project.weight"
@@ -103,4 +104,12 @@ def adapt_classes(
             )
             n = min(old.shape[1], new.shape[1])
             weights[name] = torch.cat((old[:, :n].to(new.dtype), new[:, n:]), dim=1).flatten(0, 1)
+    affinities = ModelConfig.from_json(adapted.model).pointer.affinities
+    n_pairs = len(NEIGHBOURS) if affinities else 0
+    for name in ("outline.correct.weight", "outline.correct.bias"):  # classes, then pairs
+        if name in fresh and name in checkpoint.weights:
+            old, new = checkpoint.weights[name], fresh[name]
+            n_old, n_new = len(old) - n_pairs, len(new) - n_pairs
+            n = min(n_old, n_new)
+            weights[name] = torch.cat((old[:n].to(new.dtype), new[n:n_new], old[n_old:]))
     return adapted, weights
