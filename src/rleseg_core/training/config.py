@@ -106,7 +106,8 @@ class TrainConfig:
         learn from all. The decoder takes about half the time of a step.
     tokens_from : float
         Share of the steps that are over when tokens are learned, too, 0 to below 1: the dense heads
-        learn alone before, in cheaper steps. 0 for tokens from the first step on.
+        learn alone before, in cheaper steps and without validations. 0 for tokens from the first
+        step on.
     shuffle_runs : bool
         Whether the runs of a mask are learned in random order; a first-hit pointer cannot learn
         that.
@@ -199,6 +200,11 @@ class TrainConfig:
                     f"a model has no part {min(unknown)!r} that could be {name}, only "
                     f"{', '.join(_PARTS)}"
                 )
+
+    @property
+    def first_token_step(self) -> int:
+        """The first step, from 0 on, in which tokens are learned: the last one at the latest."""
+        return int(self.tokens_from * self.n_steps)
 
     def to_json(self) -> dict[str, object]:
         """Plain values for a JSON header."""

@@ -185,7 +185,7 @@ class Learner:
     def _written(self, n_windows: int) -> Tensor:
         """Which windows (B,) bool of a batch teach their tokens: the first ones, on the host."""
         written = torch.zeros(n_windows, dtype=torch.bool)
-        if self.step >= self.config.tokens_from * self.config.n_steps:
+        if self.step >= self.config.first_token_step:
             written[: max(1, round(self.config.token_share * n_windows))] = True
         return written
 

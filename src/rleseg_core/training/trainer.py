@@ -277,8 +277,8 @@ class Trainer:
             step += 1
 
     def _validate(self, learner: Learner) -> dict[str, float]:
-        if not self.validation:
-            return {}
+        if not self.validation or self.step <= self.config.first_token_step:
+            return {}  # a decoder that has learned nothing is no measure, nor a reason to stop
         accelerator, model = learner.accelerator, learner.kept_model
         scores = from_first(
             lambda: validate(model, self.tokenizer, self.validation, accelerator.device),

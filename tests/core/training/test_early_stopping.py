@@ -42,6 +42,17 @@ def test_without_patience_or_held_out_frames_it_runs_to_the_end(small_run, tmp_p
     assert len(list(small_run(tmp_path / "b", STILL, validation=()))) == 8
 
 
+def test_patience_begins_with_the_tokens(small_run, tmp_path):
+    reports = list(small_run(tmp_path, replace(STILL, n_steps=12, tokens_from=0.5)))
+    assert [report.step for report in reports if report.validation] == [8, 10, 12]
+    assert len(reports) == 12
+
+
+def test_the_last_step_learns_tokens_at_the_latest():
+    assert TrainConfig(n_steps=1, tokens_from=0.5).first_token_step == 0
+    assert TrainConfig(n_steps=2, tokens_from=0.9).first_token_step == 1
+
+
 def test_patience_is_not_negative():
     with pytest.raises(TrainingError, match="patience must be a whole number of 0 or more"):
         TrainConfig(patience=-1)
