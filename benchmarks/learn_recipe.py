@@ -278,10 +278,8 @@ CHANGES: dict[str, Change] = {
     ),
     "bac": Change(what="runs of everything, no starts", recipe={"scheme": preset("bac")}),
     "multihead": Change(
-        what="a head for each field of a run; no dense head",
+        what="a head for each field of a run",
         recipe={"scheme": preset("multihead")},
-        model={"starts": "table"},
-        train=NO_DENSE,
     ),
     "coords": Change(
         what="starts as a row and a column",
@@ -289,6 +287,14 @@ CHANGES: dict[str, Change] = {
     ),
     "class-wise": Change(what="a block of runs for each class", recipe={"scheme": preset("cw")}),
     "video": Change(what="two frames as a volume", recipe={"n_frames": 2}),
+    "3d-c": Change(
+        what="two frames as a volume, classes as tokens",
+        recipe={"scheme": preset("3d-c"), "n_frames": 2},
+    ),
+    "3d-f": Change(
+        what="the same, column by column, frames side by side",
+        recipe={"scheme": preset("3d-f"), "n_frames": 2},
+    ),
     "tac": Change(
         what="two frames, classes over time as one symbol",
         recipe={"scheme": preset("tac"), "n_frames": 2},

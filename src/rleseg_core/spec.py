@@ -153,6 +153,10 @@ class StartGrid:
     stops : tuple of (int, int)
         Offset and size of the ids that say that no further run comes: the end, and class tokens
         that close a block, after which runs begin at the first pixel again.
+    n_frames : int
+        Frames of a volume whose pixels share one sequence: in C order one frame after the other, in
+        F order the frames of each pixel side by side. 1 for images, and where a run covers its
+        pixels in all frames.
     """
 
     offset: Index
@@ -161,16 +165,65 @@ class StartGrid:
     order: Literal["C", "F"] = "C"
     start: Literal["flat", "coords", "implied"] = "flat"
     stops: tuple[tuple[Index, Index], ...] = ()
+    n_frames: Frames = 1
 
     def __post_init__(self) -> None:
         check_fields(self, SchemeError, "tokens.grid.")
+        if self.start == "coords" and self.n_frames > 1:
+            raise SchemeError("a grid of several frames has no rows and columns; use start='flat'")
 
     @property
     def size(self) -> int:
-        """G, the number of mask pixels."""
-        return self.rows * self.cols
+        """G, the number of mask pixels, those of all frames."""
+        return self.n_frames * self.rows * self.cols
 
     @property
     def n_ids(self) -> int:
         """Ids from `offset` on that are of starts."""
         return {"flat": self.size, "coords": max(self.rows, self.cols), "implied": 0}[self.start]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SymbolTokens:
+    """What runs say of the classes of mask pixels, for models that read it off the image.
+
+    Parameters
+    ----------
+    runs : {'foreground', 'tiling', 'change'}
+        Runs of equal pixels but for the background, runs of everything, or single pixels where the
+        class changes.
+    n_classes : int
+        C; 1 in blocks, whose pixels are of an object or not.
+    n_frames : int
+        Frames whose classes one symbol says (TAC), the first as its lowest digit of base C + 1.
+    offset : int or None
+        Id of the token of the first symbol: the background where runs are of everything, else the
+        one after it; of the largest increase where they are changes. The others follow. None: each
+        symbol has lengths of its own, in this order.
+    line : int
+        Pixels after which runs are cut.
+    """
+
+    runs: Literal["foreground", "tiling", "change"]
+    n_classes: Annotated[int, Within(1, 2**16)]
+    n_frames: Frames = 1
+    offset: Index | None = None
+    line: Annotated[int, Within(1, 2**31 - 1)]
+
+    def __post_init__(self) -> None:
+        check_fields(self, SchemeError, "tokens.symbols.")
+
+    @property
+    def first(self) -> int:
+        """The lowest symbol that has a token."""
+        return 0 if self.runs == "tiling" else 1
+
+    @property
+    def n_symbols(self) -> int:
+        """Symbols besides 0, the background in all frames."""
+        return int((self.n_classes + 1) ** self.n_frames - 1)
+
+    @property
+    def n_ids(self) -> int:
+        """Ids from `offset` on that are of symbols, or of changes."""
+        return 2 * self.n_symbols if self.runs == "change" else self.n_symbols + 1 - self.first

@@ -16,6 +16,7 @@ from rleseg_core.errors import BudgetError, CheckpointError, SchemeError
 from rleseg_core.model import (
     Fusion,
     Head,
+    HeadField,
     ModelConfig,
     Pix2Seq,
     is_published,
@@ -24,7 +25,7 @@ from rleseg_core.model import (
 from rleseg_core.model.config import setting_name
 from rleseg_core.spec import MaskSpec, WindowSpec
 from rleseg_core.tokens import Scheme, Tokenizer, for_classes
-from rleseg_core.tokens.fields import Length, LengthSymbol
+from rleseg_core.tokens.fields import CoordStart, Field, FlatStart, Length, LengthSymbol, Symbol
 
 
 def build_model(info: ModelInfo, weights: Mapping[str, Tensor] | None = None) -> Pix2Seq:
@@ -170,7 +171,8 @@ def new_model(
     changes = {setting_name(name): value for name, value in changes.items() if value is not None}
     changes["frames.n_frames"] = mask_spec.n_frames
     blind = changes.get("pointer.starts") in ("table", "codes")  # such starts do not see the image
-    if grid is not None and not is_published(size) and not blind:
+    looks = grid is not None and not is_published(size) and not blind
+    if looks:
         changes.setdefault("pointer.dense_classes", mask_spec.n_classes + 1)
         if scheme.blocks == "instance":
             changes.setdefault("pointer.object_starts", changes.get("pointer.starts") != "pointer")
@@ -182,6 +184,7 @@ def new_model(
         max_tokens=max_tokens,
         image_size=window_spec.patch,
         grid=grid,
+        symbols=tokenizer.symbol_tokens if looks else None,
         ordinal_ranges=() if is_published(size) else length_ranges(tokenizer),
         **changes,
     )
@@ -207,10 +210,12 @@ def with_classes(info: ModelInfo, class_names: tuple[str, ...]) -> ModelInfo:
     tokenizer = Tokenizer.build(scheme, mask_spec)
     config = ModelConfig.from_json(info.model)
     grid = tokenizer.start_grid if config.tokens.grid is not None else None
+    symbols = tokenizer.symbol_tokens if config.tokens.symbols is not None else None
     ordinal_ranges = length_ranges(tokenizer) if config.tokens.ordinal_ranges else ()
     dense = mask_spec.n_classes + 1 if config.pointer.dense_classes else 0
     config = config.with_changes(
         grid=grid,
+        symbols=symbols,
         ordinal_ranges=ordinal_ranges,
         dense_classes=dense,
         **_of_tokens(tokenizer),
@@ -275,6 +280,9 @@ def as_video(
             and config.pointer.starts == "first_hit"
         ),
         grid=grid,
+        symbols=tokenizer.symbol_tokens
+        if grid is not None and config.pointer.reads_image
+        else None,
         ordinal_ranges=length_ranges(tokenizer) if config.tokens.ordinal_ranges else (),
         n_frames=n_frames,
         fusion=fusion,
@@ -311,8 +319,20 @@ def token_heads(tokenizer: Tokenizer) -> tuple[Head, ...]:
     for (field, offset), prompt in zip(tokenizer.columns, vocab.prompts, strict=True):
         size = max(offset + field.n_values, vocab.eos + 1, vocab.pad + 1, prompt + 1)
         first = heads[-1].offset + heads[-1].size if heads else 0
-        heads.append(Head(offset=first, size=size, prompt=prompt))
+        heads.append(Head(offset=first, size=size, prompt=prompt, field=_head_field(field)))
     return tuple(heads)
+
+
+def _head_field(field: Field) -> HeadField | None:
+    """What the tokens of a head say, if a model can read that off the image."""
+    if isinstance(field, Length | LengthSymbol):
+        return "length"
+    if isinstance(field, Symbol):
+        return "symbol"
+    if isinstance(field, CoordStart):
+        axis = field.axis.name
+        return None if axis == "frame" else axis
+    return "start" if isinstance(field, FlatStart) else None
 
 
 def length_ranges(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:

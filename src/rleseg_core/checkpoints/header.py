@@ -14,7 +14,7 @@ from rleseg_core.checks import Within, from_mapping
 from rleseg_core.errors import CheckpointError, SchemeError
 from rleseg_core.files import time_stamp
 from rleseg_core.model.config import ModelConfig
-from rleseg_core.spec import MaskSpec, WindowSpec
+from rleseg_core.spec import MaskSpec, StartGrid, WindowSpec
 from rleseg_core.tokens import ANY_VOCABULARY, PublishedLayout, Scheme, Tokenizer
 
 FORMAT = "rleseg-2"
@@ -244,10 +244,20 @@ def _check_tokens(tokenizer: Tokenizer, config: ModelConfig) -> None:
             f"a run has {len(vocab.prompts)} fields, and the model {len(tokens.heads)} heads"
         )
     if tokens.grid is not None:
-        expected = None if grid is None else (grid.offset, grid.rows, grid.cols, grid.order)
-        found = (tokens.grid.offset, tokens.grid.rows, tokens.grid.cols, tokens.grid.order)
+        expected, found = (_place(each) for each in (grid, tokens.grid))
         if found != expected or (grid is not None and grid.start != tokens.grid.start):
             raise SchemeError(f"starts are at {expected}, and the model looks at {found}")
+    if tokens.symbols is not None and tokens.symbols != tokenizer.symbol_tokens:
+        raise SchemeError(
+            f"classes are said by {tokenizer.symbol_tokens}, and the model reads {tokens.symbols}"
+        )
+
+
+def _place(grid: StartGrid | None) -> tuple[object, ...] | None:
+    """Where starts are."""
+    if grid is None:
+        return None
+    return (grid.offset, grid.rows, grid.cols, grid.order, grid.n_frames)
 
 
 def tokenizer_of(info: ModelInfo) -> Tokenizer:

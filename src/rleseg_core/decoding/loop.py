@@ -10,6 +10,7 @@ from torch import Tensor
 from rleseg_core.decoding.grammar import GrammarTables
 from rleseg_core.decoding.sampling import GREEDY, Sampling, choose
 from rleseg_core.model.decoder import Memory
+from rleseg_core.model.heads import Turns
 from rleseg_core.model.pix2seq import Pix2Seq
 
 # on an accelerator, asking which rows have ended makes the host wait
@@ -84,8 +85,8 @@ def generate(
     state, cache = grammar.start(len(memory)), model.new_cache(memory, max_tokens)
     interval = steps_between_checks(device)
     for n_tokens in range(1, max_tokens + 1):
-        logits = model.step(tokens, cache).float()
-        tokens, logprobs, state = _next_tokens(logits, state, grammar, choose_from)
+        turns = model.turns(tokens, cache)
+        tokens, logprobs, state = _next_tokens(turns, state, grammar, choose_from)
         yield Step(tokens, rows, logprobs)
         ended = ended | ((tokens if tokens.ndim == 1 else tokens[:, 0]) == grammar.eos)
         if n_tokens % interval == 0:
@@ -98,18 +99,21 @@ def generate(
 
 
 def _next_tokens(
-    logits: Tensor,
+    turns: Turns,
     state: Tensor,
     grammar: GrammarTables,
     choose_from: Callable[[Tensor], tuple[Tensor, Tensor]],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens, their log-probabilities, and the state after them; heads advance it in turn."""
-    chosen = []
-    for head in logits[:, None].unbind(1) if logits.ndim == 2 else logits.unbind(1):
+    chosen: list[Tensor] = []
+    sure: list[Tensor] = []
+    for k in range(turns.n_heads):
         allowed = grammar.allowed(state)
-        tokens, logprobs = choose_from(head.where(allowed, float("-inf")))
+        logits = turns.logits(k, chosen).float()
+        tokens, logprobs = choose_from(logits.where(allowed, float("-inf")))
         state = grammar.advance(state, tokens)
-        chosen.append((tokens, logprobs))
-    if logits.ndim == 2:
-        return (*chosen[0], state)
-    return torch.stack([t for t, _ in chosen], 1), torch.stack([p for _, p in chosen], 1), state
+        chosen.append(tokens)
+        sure.append(logprobs)
+    if not turns.several:
+        return chosen[0], sure[0], state
+    return torch.stack(chosen, 1), torch.stack(sure, 1), state

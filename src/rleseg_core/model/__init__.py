@@ -14,6 +14,7 @@ from rleseg_core.model.config_parts import (
     FramesConfig,
     Fusion,
     Head,
+    HeadField,
     PointerConfig,
     TokensConfig,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "FramesConfig",
     "Fusion",
     "Head",
+    "HeadField",
     "Memory",
     "ModelConfig",
     "Pix2Seq",

@@ -170,7 +170,7 @@ class Cache:
     table : (V, D) tensor
         The vectors of the tokens.
     pointer : PointerMemory or None
-        The features that pointers read, if starts look at the image.
+        The features of windows that pointers read, if starts look at the image.
     positions : (B,) int64 tensor
         Tokens that each sequence has; what memory holds beyond them is not attended to.
     longest : int
@@ -220,13 +220,14 @@ class Cache:
 
     def select(self, rows: Tensor) -> "Cache":
         """The cache of some of the sequences, or windows of several heads, `rows` (B',)."""
+        windows = rows
         if self.n_heads > 1:
             rows = rows_of(rows, self.n_heads)
         return Cache(
             self_attention=[cache.select(rows) for cache in self.self_attention],
             context=[(keys[rows], values[rows]) for keys, values in self.context],
             table=self.table,
-            pointer=None if self.pointer is None else self.pointer.select(rows),
+            pointer=None if self.pointer is None else self.pointer.select(windows),
             positions=self.positions[rows],
             longest=self.longest,
             uniform=self.uniform,

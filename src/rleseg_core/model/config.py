@@ -86,8 +86,15 @@ class ModelConfig:
                 f"{self.frames.n_frames}; leave them out"
             )
         starts = self.pointer.starts
-        if self.tokens.heads and starts != "table":
-            raise SchemeError(f"several heads have no starts={starts!r}; use 'table'")
+        if self.tokens.heads and starts not in ("table", "first_hit"):
+            raise SchemeError(
+                f"several heads have no starts={starts!r}; use 'table' or 'first_hit'"
+            )
+        if starts == "first_hit" and any(head.field is None for head in self.tokens.heads):
+            raise SchemeError(
+                "heads with starts='first_hit' need a field each, which says what their tokens "
+                "are; use starts='table' without"
+            )
         if starts != "table" and self.tokens.grid is None:
             raise SchemeError(
                 f"starts={starts!r} need a grid that says where the tokens of runs are, got none; "

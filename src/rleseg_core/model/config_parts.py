@@ -5,10 +5,11 @@ from typing import Annotated, ClassVar, Literal
 
 from rleseg_core.checks import Index, Side, Within, check_fields
 from rleseg_core.errors import SchemeError
-from rleseg_core.spec import Frames, StartGrid
+from rleseg_core.spec import Frames, StartGrid, SymbolTokens
 
 Starts = Literal["table", "codes", "pointer", "first_hit"]
 Ends = Literal["table", "first_hit"]
+HeadField = Literal["start", "row", "col", "length", "symbol"]
 Fusion = Literal["middle", "late", "early", "first"]
 BackboneKind = Literal["bottleneck", "basic", "vit", "swin"]
 VocabSize = Annotated[int, Within(1, 2**24)]
@@ -30,11 +31,14 @@ class Head:
         Token t of the head has row ``offset + t``, t from 0 to size - 1; heads may share rows.
     prompt : int
         The token that the head's sequence begins with.
+    field : {'start', 'row', 'col', 'length', 'symbol'} or None
+        What its tokens say of a run, for heads that look at the image.
     """
 
     offset: Index
     size: VocabSize
     prompt: Index
+    field: HeadField | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, SchemeError, "tokens.heads.")
@@ -57,6 +61,9 @@ class TokensConfig:
         code of its value. Empty in the paper.
     heads : tuple of Head
         One for each field of a run, with a sequence of its own (Fig. 19); empty for one sequence.
+        The ids of `grid` and `symbols` are those of each head.
+    symbols : SymbolTokens, optional
+        Which tokens say the class of a run, and where a run ends, if they are read off the image.
 
     Raises
     ------
@@ -69,6 +76,7 @@ class TokensConfig:
     grid: StartGrid | None = None
     ordinal_ranges: tuple[tuple[Index, Index], ...] = ()
     heads: tuple[Head, ...] = ()
+    symbols: SymbolTokens | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, SchemeError, "tokens.")
@@ -87,6 +95,8 @@ class TokensConfig:
             segments += [("stop", *stop) for stop in self.grid.stops]
             if self.grid.n_ids:
                 segments.append(("grid of starts", self.grid.offset, self.grid.n_ids))
+        if self.symbols is not None and self.symbols.offset is not None:
+            segments.append(("range of symbols", self.symbols.offset, self.symbols.n_ids))
         return segments
 
 

@@ -20,11 +20,15 @@ from rleseg_core.model.layers import (
 )
 from rleseg_core.model.pointer import (
     CursorState,
+    HeadPointer,
+    HeadTurns,
     PackedMemory,
     Pointer,
     PointerMemory,
     TokenTable,
 )
+
+State = Any  # a CursorState, or of several heads a HeadState
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Decoder(nn.Module):
         grid = config.tokens.grid
         self.pointer = None
         if config.pointer.reads_image and grid is not None:
-            self.pointer = Pointer(config, grid)
+            self.pointer = (HeadPointer if config.tokens.heads else Pointer)(config, grid)
 
     def _stack(self) -> Iterable[DecoderLayer]:
         return cast(Iterable[DecoderLayer], self.layers)
@@ -136,7 +140,7 @@ class Decoder(nn.Module):
         self,
         tokens: Tensor,
         table: Tensor,
-        state: CursorState | None,
+        state: State | None,
         pointer: PointerMemory | PackedMemory | None,
         positions: Tensor,
     ) -> Tensor:
@@ -149,7 +153,7 @@ class Decoder(nn.Module):
         self,
         x: Tensor,
         table: Tensor,
-        state: CursorState | None,
+        state: State | None,
         pointer: PointerMemory | PackedMemory | None,
     ) -> Tensor:
         x = self.norm(x)
@@ -167,8 +171,11 @@ class Decoder(nn.Module):
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """Logits (B, L, V) after each of the tokens (B, L)."""
-        table, pointer, state = self.tokens(), self._remember(memory), None
-        if self.pointer is not None:
+        table, pointer = self.tokens(), self._remember(memory)
+        state: State | None = None
+        if isinstance(self.pointer, HeadPointer):
+            state = self.pointer.states(tokens)
+        elif self.pointer is not None:
             tracker = self.pointer.tracker
             state = tracker.advance(tokens, tracker.initial(len(tokens)))
         x = self._embed(tokens, table, state, pointer, self.positions[: tokens.shape[1]])
@@ -190,7 +197,7 @@ class Decoder(nn.Module):
             # `Cache.replace` writes other windows into it
             pointer = pointer._replace(features=pointer.features.clone())
         cache = Cache(self_attention, context, self.tokens(), pointer, positions)
-        if self.pointer is not None:
+        if self.pointer is not None and not isinstance(self.pointer, HeadPointer):
             initial = self.pointer.tracker.initial(len(memory))
             cache.cursors = initial[:, None].repeat(1, max_tokens + 1, 1)  # (B, L + 1, 4)
         return cache
@@ -226,19 +233,42 @@ class Decoder(nn.Module):
         tokens: Tensor,
         cache: Cache,
         new: NewPositions | PackedPositions,
-        state: CursorState | None,
+        state: State | None,
         pointer: PointerMemory | PackedMemory | None,
     ) -> Tensor:
         positions = F.embedding(new.indices, self.positions)
         x = self._embed(tokens, cache.table, state, pointer, positions)
+        return self._logits(self._decoded(x, cache, new), cache.table, state, pointer)
+
+    def _decoded(self, x: Tensor, cache: Cache, new: NewPositions | PackedPositions) -> Tensor:
         for layer, past, (keys, values) in zip(
             self._stack(), cache.self_attention, cache.context, strict=True
         ):
             x = layer.extend(x, keys, values, past, new)
-        return self._logits(x, cache.table, state, pointer)
+        return x
 
-    def _advance(self, tokens: Tensor, cache: Cache, new: NewPositions) -> CursorState | None:
-        """The cursor state after each of T more tokens (B, T), which the cache keeps."""
+    def turns(self, tokens: Tensor, cache: Cache) -> tuple[Tensor, HeadTurns]:
+        """Logits (B * K, 1, V) after one more token of each head, and what pointers add to them.
+
+        The cache grows by one; it is that of a model whose heads look at the image.
+        """
+        assert isinstance(self.pointer, HeadPointer)
+        assert cache.pointer is not None
+        new = cache.new_positions(1)
+        state = self.pointer.states(tokens)
+        positions = F.embedding(new.indices, self.positions)
+        x = self._embed(tokens, cache.table, state, cache.pointer, positions)
+        x = self.norm(self._decoded(x, cache, new))
+        logits = F.linear(x, cache.table, self.tokens.bias)
+        cache.positions = cache.positions + 1
+        cache.longest = min(cache.longest + 1, cache.capacity)
+        each = x.unflatten(0, (-1, cache.n_heads))
+        return logits, HeadTurns(self.pointer, each, state, cache.pointer)
+
+    def _advance(self, tokens: Tensor, cache: Cache, new: NewPositions) -> State | None:
+        """The state after each of T more tokens (B, T); the cache keeps that of a cursor."""
+        if isinstance(self.pointer, HeadPointer):
+            return self.pointer.states(tokens)
         if self.pointer is None or cache.cursors is None:
             return None
         width = cache.cursors.shape[-1]

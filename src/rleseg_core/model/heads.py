@@ -5,10 +5,14 @@ batch: token t of a head is row ``head.offset + t`` of a common table, and each 
 of the logits.
 """
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rleseg_core.model.config_parts import Head
+from rleseg_core.model.pointer import HeadTurns
 
 
 def to_rows(tokens: Tensor, heads: tuple[Head, ...]) -> Tensor:
@@ -28,6 +32,54 @@ def to_heads(logits: Tensor, heads: tuple[Head, ...]) -> Tensor:
     for k, head in enumerate(heads):
         out[:, k, :, : head.size] = by_head[:, k, :, head.offset : head.offset + head.size]
     return out
+
+
+class Turns:
+    """Logits of the next token of each head, one head after the other.
+
+    Parameters
+    ----------
+    logits : (B, V) tensor, or (B, K, V) of several heads
+        Logits that do not depend on what other heads say.
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        self.several = logits.ndim == 3
+        self._logits = logits if self.several else logits[:, None]
+
+    @property
+    def n_heads(self) -> int:
+        """K."""
+        return self._logits.shape[1]
+
+    def logits(self, k: int, chosen: Sequence[Tensor]) -> Tensor:
+        """Logits (B, V) of the k-th head, given the tokens (B,) of the k heads before it."""
+        return self._logits[:, k]
+
+
+class PointedTurns(Turns):
+    """The same where heads look at the image at the run that heads before them begin.
+
+    Parameters
+    ----------
+    logits : (B, K, V) tensor
+        Logits without the pointers.
+    pointed : HeadTurns
+        Those of the pointers, of one position.
+    """
+
+    def __init__(self, logits: Tensor, pointed: HeadTurns) -> None:
+        super().__init__(logits)
+        self._pointed = pointed
+
+    def logits(self, k: int, chosen: Sequence[Tensor]) -> Tensor:
+        """Logits (B, V) of the k-th head, given the tokens (B,) of the k heads before it."""
+        state, logits = self._pointed.state, self._logits[:, k]
+        if k:
+            said = self._pointed.pointer.read([tokens[:, None] for tokens in chosen])
+            state = state.given(said)
+        added = self._pointed.of_head(k, state)[:, 0].to(logits.dtype)
+        return logits + F.pad(added, (0, logits.shape[1] - added.shape[1]))
 
 
 def rows_of(windows: Tensor, n_heads: int) -> Tensor:

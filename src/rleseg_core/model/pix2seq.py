@@ -16,10 +16,10 @@ from rleseg_core.model.cache import Cache
 from rleseg_core.model.config import ModelConfig
 from rleseg_core.model.decoder import Decoder, Memory
 from rleseg_core.model.encoder import Encoder, Projection
-from rleseg_core.model.heads import to_heads, to_rows
+from rleseg_core.model.heads import PointedTurns, Turns, to_heads, to_rows
 from rleseg_core.model.layers import initialise
 from rleseg_core.model.outlines import OutlineHead
-from rleseg_core.model.pointer import MaskFeatures
+from rleseg_core.model.pointer import HeadPointer, MaskFeatures
 from rleseg_core.spec import StartGrid
 
 _BACKGROUND = 2.0  # logit
@@ -42,7 +42,12 @@ def _in_bf16(device: torch.device, wanted: bool) -> torch.autocast | nullcontext
 
 
 def _on_grid(maps: Tensor, grid: StartGrid) -> Tensor:
-    """Maps (…, G) in the order of the starts as maps (…, S, S)."""
+    """Maps (…, G) in the order of the starts as maps (…, S, S), or (…, N, S, S) of a volume."""
+    if grid.n_frames > 1:
+        shape = (grid.n_frames, grid.rows, grid.cols)
+        if grid.order == "F":
+            return maps.unflatten(-1, shape[::-1]).transpose(-1, -3)
+        return maps.unflatten(-1, shape)
     if grid.order == "F":
         return maps.unflatten(-1, (grid.cols, grid.rows)).transpose(-1, -2)
     return maps.unflatten(-1, (grid.rows, grid.cols))
@@ -69,7 +74,7 @@ class Pix2Seq(nn.Module):
             else None
         )
         self.dense = (
-            nn.Linear(config.decoder.dim, config.frames.n_frames * config.pointer.dense_classes)
+            nn.Linear(config.decoder.dim, self.frames_of_pixel * config.pointer.dense_classes)
             if config.pointer.dense_classes
             else None
         )
@@ -91,7 +96,13 @@ class Pix2Seq(nn.Module):
             if part is not None:
                 initialise(part)
         if self.dense is not None:  # nearly everything is background, before all learning
-            nn.init.constant_(self.dense.bias.view(config.frames.n_frames, -1)[:, 0], _BACKGROUND)
+            nn.init.constant_(self.dense.bias.view(self.frames_of_pixel, -1)[:, 0], _BACKGROUND)
+
+    @property
+    def frames_of_pixel(self) -> int:
+        """Frames in which a mask pixel of the starts has a class: 1 in volumes, else N."""
+        grid = self.config.tokens.grid
+        return 1 if grid is not None and grid.n_frames > 1 else self.config.frames.n_frames
 
     @property
     def stops(self) -> Tensor | None:
@@ -146,7 +157,7 @@ class Pix2Seq(nn.Module):
             at_mask = at_mask.float() if bf16_convolutions else at_mask
         dense = None
         if self.dense is not None and at_mask is not None:
-            dense = self.dense(at_mask).unflatten(-1, (n_frames, -1)).float()
+            dense = self.dense(at_mask).unflatten(-1, (self.frames_of_pixel, -1)).float()
         affinities = None
         if self.affinity is not None and at_mask is not None:
             affinities = self.affinity(at_mask).float()
@@ -176,7 +187,8 @@ class Pix2Seq(nn.Module):
                 "this model has no dense class head, which previews and dense drafts need; the "
                 "bundled model cells has one, and so has what is fine-tuned from it"
             )
-        return _on_grid(memory.dense.movedim(1, -1), grid)  # of (B, N, C + 1, G)
+        maps = _on_grid(memory.dense.movedim(1, -1), grid)  # of (B, N, C + 1, G)
+        return maps[:, 0].movedim(1, 2) if grid.n_frames > 1 else maps
 
     def affinity_logits(self, memory: Memory) -> Tensor:
         """Log odds that each mask pixel and those beside it belong to the same object.
@@ -231,7 +243,9 @@ class Pix2Seq(nn.Module):
         Returns
         -------
         (B, L, V) tensor, or (B, K, L, V) of several heads
-            Logits; minus infinity for ids that a head does not have.
+            Logits; minus infinity for ids that a head does not have. Where heads look at the image,
+            those of a head are given the next tokens of the heads before it; nothing is known of
+            what comes after the last tokens, as if it were the end.
 
         Raises
         ------
@@ -259,9 +273,9 @@ class Pix2Seq(nn.Module):
         return replace(cache, n_heads=len(self.config.tokens.heads))
 
     def _for_heads(self, memory: Memory) -> Memory:
-        """The same memory for each head of a window."""
-        windows = torch.arange(len(memory), device=memory.context.device)
-        return memory.select(windows.repeat_interleave(len(self.config.tokens.heads)))
+        """The same context for each head of a window; pointers read that of the window."""
+        context = memory.context.repeat_interleave(len(self.config.tokens.heads), dim=0)
+        return replace(memory, context=context)
 
     def first_tokens(self, bos: int, n_windows: int, device: torch.device) -> Tensor:
         """The first token of each sequence: (B,) bos, or (B, K) the prompts of several heads."""
@@ -319,6 +333,18 @@ class Pix2Seq(nn.Module):
         (B, K) and logits (B, K, V).
         """
         return self.extend(tokens[..., None], cache)[..., 0, :]
+
+    def turns(self, tokens: Tensor, cache: Cache) -> Turns:
+        """Logits after one more token of each sequence, as in `step`, head after head.
+
+        With several heads that look at the image, what a head says depends on what the heads before
+        it say of the same run.
+        """
+        heads = self.config.tokens.heads
+        if not isinstance(self.decoder.pointer, HeadPointer):
+            return Turns(self.step(tokens, cache))
+        logits, pointed = self.decoder.turns(to_rows(tokens[..., None], heads), cache)
+        return PointedTurns(to_heads(logits, heads)[..., 0, :], pointed)
 
     def _check_capacity(self, n_tokens: int) -> None:
         capacity = self.config.tokens.max_tokens

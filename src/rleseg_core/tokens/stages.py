@@ -9,10 +9,10 @@ from typing import Self
 import numpy as np
 
 from rleseg_core.errors import BudgetError
-from rleseg_core.spec import MaskSpec, StartGrid
+from rleseg_core.spec import MaskSpec, StartGrid, SymbolTokens
 from rleseg_core.tokens.blocks import Blocks, ClassBlocks, InstanceBlocks
 from rleseg_core.tokens.choices import check
-from rleseg_core.tokens.fields import BlockLabel, Field
+from rleseg_core.tokens.fields import BlockLabel, Delta, Field, Symbol
 from rleseg_core.tokens.flattening import FLATTENINGS, Flattening
 from rleseg_core.tokens.grammar import Grammar
 from rleseg_core.tokens.layouts import CompactLayout, Layout, build_vocabulary
@@ -144,17 +144,13 @@ class Stages:
     def start_grid(self) -> StartGrid | None:
         """Where runs begin, told from tokens; None where a start is not a pixel of one plane.
 
-        So it is for several frames as a volume, for other orders than "C" and "F", for rows that
-        are tiled one by one, and where each field has a sequence of its own.
+        So it is for other orders than "C" and "F", and for rows and columns of several frames. Of
+        several heads the ids are those of each.
         """
         scheme, vocab = self.scheme, self.vocab
         start = self.runs.start_tokens(scheme)
-        if (
-            start is None
-            or self.flattening.n_pixels != self.spec.n_pixels
-            or scheme.order not in ("C", "F")
-            or scheme.heads != "one"
-        ):
+        n_frames = self.flattening.n_pixels // self.spec.n_pixels
+        if start is None or scheme.order not in ("C", "F") or (start == "coords" and n_frames > 1):
             return None
         offsets = {field.name: offset for field, offset in self.columns}
         if start == "coords" and offsets["row"] != offsets["col"]:
@@ -171,6 +167,29 @@ class Stages:
             order="C" if scheme.order == "C" else "F",
             start=start,
             stops=tuple(stops),
+            n_frames=n_frames,
+        )
+
+    @property
+    def symbol_tokens(self) -> SymbolTokens | None:
+        """What runs say of classes; None where a model needs no more than their starts and ends.
+
+        So it is for runs of foreground whose class is that of their block, the only one, or one
+        token with the length.
+        """
+        runs, scheme, flattening = self.runs.read_off, self.scheme, self.flattening
+        fused = scheme.symbol != "token"
+        if runs is None or (fused and runs == "foreground" and flattening.n_layers == 1):
+            return None
+        if runs == "change" and flattening.n_layers > 1:
+            return None
+        offsets = [offset for field, offset in self.columns if isinstance(field, Symbol | Delta)]
+        return SymbolTokens(
+            runs=runs,
+            n_classes=1 if self.blocks is not None else self.spec.n_classes,
+            n_frames=flattening.n_layers,
+            offset=None if fused else offsets[0],
+            line=self.runs.line,
         )
 
     def room(self, budget: int) -> int:

@@ -259,8 +259,10 @@ def token_neighbours(model: ModelConfig) -> Tensor:
         ids = torch.arange(grid.offset, grid.offset + grid.n_ids)
         found[ids[1:], 0], found[ids[:-1], 1] = ids[:-1], ids[1:]
     if grid is not None and grid.start == "flat":
-        width = grid.cols if grid.order == "C" else grid.rows
-        ids = torch.arange(grid.offset, grid.offset + grid.size).view(-1, width)
-        found[ids[:, 1:], 0], found[ids[:, :-1], 1] = ids[:, :-1], ids[:, 1:]
-        found[ids[1:], 2], found[ids[:-1], 3] = ids[:-1], ids[1:]
+        shape = (grid.n_frames, grid.rows, grid.cols)
+        ids = torch.arange(grid.offset, grid.offset + grid.size)
+        in_order_f = grid.order == "F"  # of each frame, columns above one another
+        ids = ids.view(shape[::-1]).permute(2, 0, 1) if in_order_f else ids.view(shape)
+        found[ids[:, :, 1:], 0], found[ids[:, :, :-1], 1] = ids[:, :, :-1], ids[:, :, 1:]
+        found[ids[:, 1:], 2], found[ids[:, :-1], 3] = ids[:, :-1], ids[:, 1:]
     return found

@@ -49,7 +49,7 @@ def test_rows_and_columns_are_as_probable_as_their_pixels(order: str) -> None:
     first, _ = first_start(odds, torch.zeros(1, 2, dtype=torch.int64))
     tokens = torch.tensor([[2, FIRST_START + 1]])  # an end, then row 1
     state = pointer.tracker.advance(tokens, pointer.tracker.initial(1))
-    said = pointer._of_starts(first, state.row)
+    said = pointer.of_starts(first, state.row)
     pixels = first.exp().unflatten(-1, (4, 4))
     pixels = pixels.transpose(-1, -2) if order == "F" else pixels
     torch.testing.assert_close(said[0, 0].exp(), pixels[0, 0].sum(-1))
@@ -100,5 +100,5 @@ def test_untrained_pointers_follow_the_dense_head() -> None:
             assert float(none) < -4
         assert float(first_start(begins, torch.tensor([[16]]))[1]) == 0
         for start, length in ((1, 2), (8, 1), (14, 2)):
-            lengths = pointer._first_end(nothing, torch.tensor([[start]]), memory)
+            lengths = pointer.first_end_from(nothing, torch.tensor([[start]]), memory)
             assert int(lengths.argmax()) == length - 1

@@ -388,14 +388,13 @@ def start_grid_tells_where_runs_begin(case: Case) -> None:
             assert not stops & set(event.tokens)
             first, second = (*event.tokens, -1)[0] - grid.offset, (*event.tokens, -1)[1]
             if grid.start == "coords":
-                found = (first, second - grid.offset)
+                found = (0, first, second - grid.offset)
             else:
                 position = first if grid.start == "flat" else cursor
-                across = grid.cols if grid.order == "C" else grid.rows
-                found = divmod(position, across)
-                found = found if grid.order == "C" else found[::-1]
-            _, rows, cols = tokenizer.run_pixels(event)
-            assert found == (rows[0], cols[0])
+                shape = (grid.n_frames, grid.rows, grid.cols)
+                found = np.unravel_index(position, shape, order=grid.order)
+            first_pixel = [int(axis[0]) for axis in tokenizer.run_pixels(event)]
+            assert list(found) == first_pixel
             cursor += event.length
 
 

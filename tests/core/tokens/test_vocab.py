@@ -83,12 +83,18 @@ def test_start_grids_of_schemes(name):
     spec = MaskSpec(size=(6, 6), class_names=("a", "b"), n_frames=n_frames)
     tokenizer = Tokenizer.build(preset(name), spec)
     grid = tokenizer.start_grid
-    if name in ("multihead", "text4seg", "3d-c"):
-        assert grid is None
-        return
+    assert grid.size == tokenizer.flattening.n_pixels
     stops = [(tokenizer.vocab.eos, 1)]
     if name in ("cw", "iw"):
         label = tokenizer.vocab.segment("class")
         stops.append((label.offset, label.size))
-    assert grid.start == ("implied" if name == "bac" else "flat")
+    starts = {"bac": "implied", "text4seg": "implied", "multihead": "coords"}
+    assert grid.start == starts.get(name, "flat")
     assert grid.stops == tuple(stops)
+    symbols = tokenizer.symbol_tokens
+    if name in ("cw", "iw"):
+        assert symbols is None
+        return
+    assert symbols.runs == ("tiling" if name in ("bac", "text4seg") else "foreground")
+    assert symbols.n_ids == tokenizer.vocab.segment(tokenizer.flattening.symbol_name).size
+    assert symbols.line == (6 if name == "text4seg" else tokenizer.flattening.n_pixels)

@@ -26,15 +26,32 @@ class CursorState(NamedTuple):
         For 2D starts, the row of a start whose column comes next; else -1.
     block_start : (..., T) int64 tensor
         The first mask pixel of the block that is open; -1 where none has begun.
+    symbol_at : (..., T) int64 tensor
+        The first mask pixel of the run whose class comes next; -1 where no class comes next, and in
+        models that do not read classes off the image.
+    other : (..., T) int64 tensor
+        The symbol that the next run does not have, as the last one of a tiling had it, counted from
+        the first symbol that has a token; -1 where it may have any.
     """
 
     run_start: Tensor
     cursor: Tensor
     row: Tensor
     block_start: Tensor
+    symbol_at: Tensor
+    other: Tensor
+
+    @property
+    def reads(self) -> Tensor:
+        """The mask pixel (..., T) that the next token depends on, -1 where it is still open.
+
+        Of a run whose class comes next, the one in its middle.
+        """
+        middle = (self.symbol_at + self.cursor - 1) // 2
+        return torch.where(self.symbol_at >= 0, middle.maximum(self.symbol_at), self.run_start)
 
     def stacked(self) -> Tensor:
-        """The four as one (..., T, 4) tensor, as caches keep them."""
+        """The six as one (..., T, 6) tensor, as caches keep them."""
         return torch.stack(self, dim=-1)
 
 
@@ -42,6 +59,7 @@ class CursorTracker(nn.Module):
     """Computes cursor states from the tokens of a grid."""
 
     lengths: Tensor
+    said: Tensor
     stops: Tensor
     stop_ids: Tensor
     closing: Tensor
@@ -49,6 +67,11 @@ class CursorTracker(nn.Module):
     def __init__(self, grid: StartGrid, config: ModelConfig) -> None:
         super().__init__()
         self.grid, self.in_order = grid, config.pointer.object_starts
+        self.symbols = symbols = config.tokens.symbols
+        self.symbols_after = None  # what a class token comes after
+        if symbols is not None and symbols.offset is not None:
+            self.symbols_after = "start" if symbols.runs == "change" else "length"
+        self.longest = max((size for _, size in config.tokens.ordinal_ranges), default=0)
         lengths = torch.zeros(config.tokens.vocab_size, dtype=torch.int64)
         for offset, size in config.tokens.ordinal_ranges:
             lengths[offset : offset + size] = torch.arange(1, size + 1)
@@ -59,6 +82,7 @@ class CursorTracker(nn.Module):
         for offset, size in grid.stops[1:]:
             closing[offset : offset + size] = True
         self.register_buffer("lengths", lengths, persistent=False)
+        self.register_buffer("said", _symbols_said(config), persistent=False)
         self.register_buffer("stops", stops, persistent=False)
         stop_ids = [offset + k for offset, size in grid.stops for k in range(size)]
         self.register_buffer(
@@ -67,8 +91,10 @@ class CursorTracker(nn.Module):
         self.register_buffer("closing", closing, persistent=False)
 
     def initial(self, n_sequences: int) -> Tensor:
-        """The state before the first token, as `advance` takes it, (B, 4) int64."""
-        return torch.tensor([-1, 0, -1, -1], device=self.lengths.device).repeat(n_sequences, 1)
+        """The state before the first token, as `advance` takes it, (B, 6) int64."""
+        return torch.tensor([-1, 0, -1, -1, -1, -1], device=self.lengths.device).repeat(
+            n_sequences, 1
+        )
 
     def advance(self, tokens: Tensor, before: Tensor) -> CursorState:
         """The state after each of the next tokens.
@@ -77,7 +103,7 @@ class CursorTracker(nn.Module):
         ----------
         tokens : (B, T) int64 tensor
             The tokens that come next.
-        before : (B, 4) int64 tensor
+        before : (B, 6) int64 tensor
             The state before them: the last of `CursorState.stacked`, or `initial`.
         """
         length, stops = self.lengths[tokens], self.stops[tokens]
@@ -85,17 +111,39 @@ class CursorTracker(nn.Module):
             cursor = before[:, 1:2] + length.cumsum(1)
             none = torch.full_like(cursor, -1)
             run_start = torch.where(cursor < self.grid.size, cursor, none)
-            return CursorState(run_start, cursor, none, none)
+            symbol_at = none
+            if self.symbols_after is not None:
+                begun = cursor - length
+                symbol_at = torch.where((length > 0) & (begun < self.grid.size), begun, none)
+                run_start = run_start.where(symbol_at < 0, none)
+                length = length.where(symbol_at >= 0, 0)
+            other = self._other(tokens, length, cursor, before)
+            return CursorState(run_start, cursor, none, none, symbol_at, other)
         named, row = self._named(tokens, before)
         run_start = torch.cat((before[:, :1], named[:, :-1]), dim=1)
         ends = (length > 0) & (run_start >= 0)
-        block_start = self._block_start(named, self.closing[tokens], before[:, 3:])
+        block_start = self._block_start(named, self.closing[tokens], before[:, 3:4])
         # a further block begins behind the first pixel of the last one, where blocks have an order
-        again = torch.cat((before[:, 3:], block_start[:, :-1]), dim=1) + 1 if self.in_order else 0
+        again = torch.cat((before[:, 3:4], block_start[:, :-1]), dim=1) + 1 if self.in_order else 0
         after = torch.where(named >= 0, named + 1, again)
         after = torch.where(ends, run_start + length, after)
         cursor = _latest(after, ends | (named >= 0) | stops, before[:, 1:2])
-        return CursorState(named, cursor, row, block_start)
+        symbol_at = torch.full_like(named, -1)
+        if self.symbols_after is not None:
+            symbol_at = named if self.symbols_after == "start" else run_start.where(ends, symbol_at)
+        other = torch.full_like(named, -1)
+        return CursorState(named, cursor, row, block_start, symbol_at, other)
+
+    def _other(self, tokens: Tensor, length: Tensor, cursor: Tensor, before: Tensor) -> Tensor:
+        """The symbol (B, T) of the last run of a tiling, -1 where the next may have it, too."""
+        if self.symbols is None:
+            return torch.full_like(tokens, -1)
+        said = self.said[tokens]
+        if self.symbols_after is not None:  # the length is one token before
+            last = torch.where(before[:, 4] >= 0, before[:, 1] - before[:, 4], 0)
+            length = torch.cat((last[:, None], length[:, :-1]), dim=1)
+        differs = (length < self.longest) & (cursor % self.symbols.line > 0)
+        return _latest(said.where(differs, -1), said >= 0, before[:, 5:6])
 
     def _block_start(self, named: Tensor, closing: Tensor, before: Tensor) -> Tensor:
         """The first pixel of the open block after each token (B, T), -1 where there is none."""
@@ -128,6 +176,18 @@ class CursorTracker(nn.Module):
         is_col = is_start & (above >= 0) & (row < 0)
         flat = above * grid.cols + value if grid.order == "C" else above + value * grid.rows
         return torch.where(is_col, flat, none).clamp(max=grid.size - 1), row
+
+
+def _symbols_said(config: ModelConfig) -> Tensor:
+    """The symbol that each token says, (V,), counted from the first with a token; -1 for none."""
+    said = torch.full((config.tokens.vocab_size,), -1)
+    symbols = config.tokens.symbols
+    if symbols is not None and symbols.offset is not None:
+        said[symbols.offset : symbols.offset + symbols.n_ids] = torch.arange(symbols.n_ids)
+    elif symbols is not None:
+        for k, (offset, size) in enumerate(config.tokens.ordinal_ranges):
+            said[offset : offset + size] = k
+    return said
 
 
 def _latest(values: Tensor, known: Tensor, before: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ def first_start(
     return torch.where(ahead, log_odds + survival, 2 * IMPOSSIBLE), survival[..., -1:]
 
 
-def first_end(log_odds: Tensor, inside: Tensor) -> Tensor:
+def first_end(log_odds: Tensor, inside: Tensor, cut: Tensor | None = None) -> Tensor:
     """Log probabilities (..., M) that each of the next M mask pixels is the first to end a run.
 
     Parameters
@@ -51,9 +51,14 @@ def first_end(log_odds: Tensor, inside: Tensor) -> Tensor:
         Log odds that a run ends at each of these pixels.
     inside : (..., M) bool tensor
         Which of them can end a run: those inside the mask, of which it is known.
+    cut : (..., M) bool tensor, optional
+        Pixels at which a run ends in any case.
     """
     survival = (F.logsigmoid(-log_odds) * inside).cumsum(-1)
-    return torch.where(inside, log_odds + survival, 2 * IMPOSSIBLE)
+    ends = log_odds + survival
+    if cut is not None:
+        ends = torch.where(cut, survival - F.logsigmoid(-log_odds), ends)
+    return torch.where(inside, ends, 2 * IMPOSSIBLE)
 
 
 def object_log_odds(background: Tensor, before: Tensor, above: Tensor) -> Tensor:
@@ -70,7 +75,7 @@ def object_log_odds(background: Tensor, before: Tensor, above: Tensor) -> Tensor
     begins = (1 - background) * (1 - before)
     ends = (1 - background) * (1 - F.pad(before, (0, 1))[:, 1:])
     p = torch.stack((begins, ends, begins * (1 - above)), dim=-1)
-    return p.clamp(_LEAST, 1 - _LEAST).logit()
+    return log_odds_of(p)
 
 
 def edge_log_odds(classes: Tensor) -> Tensor:
@@ -88,4 +93,9 @@ def edge_log_odds(classes: Tensor) -> Tensor:
     same = (padded[:, 1:] * padded[:, :-1]).sum(-1).prod(-1)  # (B, G + 1)
     foreground = 1 - classes[..., 0].prod(-1)
     p = torch.stack((foreground * (1 - same[:, :-1]), foreground * (1 - same[:, 1:])), dim=-1)
+    return log_odds_of(p)
+
+
+def log_odds_of(p: Tensor) -> Tensor:
+    """Log odds of probabilities, none of which is sure."""
     return p.clamp(_LEAST, 1 - _LEAST).logit()

@@ -19,6 +19,7 @@ from rleseg_core.model.pointer.first_hit import (
 )
 from rleseg_core.model.pointer.memory import PackedMemory, PointerMemory
 from rleseg_core.model.pointer.object_starts import ObjectStarts
+from rleseg_core.model.pointer.symbols import SymbolReader
 from rleseg_core.spec import StartGrid
 
 _START_PRIOR, _END_PRIOR = -5.0, -2.0  # log odds that a run begins, ends at a pixel, untrained
@@ -48,6 +49,8 @@ class Pointer(nn.Module):
         # how far to trust the dense head about starts, ends and classes
         trusts = config.pointer.dense_classes and self.first_hit
         self.trust = nn.Parameter(torch.ones(3)) if trusts else None
+        symbols = config.tokens.symbols
+        self.symbols = None if symbols is None else SymbolReader(symbols)
         self.objects = None
         if config.pointer.object_starts:
             self.objects = ObjectStarts(dim, grid, n_labels=sum(n for _, n in grid.stops[1:]))
@@ -74,9 +77,15 @@ class Pointer(nn.Module):
             features = features + self.objects.places().to(features)
         edges = classes = None
         if self.trust is not None and dense is not None:
-            edges = self._edges(dense.softmax(-1), affinities)
-            if dense.shape[2] == 1:
-                classes = dense[:, :, 0, 1:].log_softmax(-1) * self.trust[2].float()
+            trust = self.trust.float()
+            if self.symbols is not None:
+                classes = self.symbols.log_classes(dense)
+                edges = self._trusted(self.symbols.edges(classes))
+                classes = self.symbols.summed(classes, ignored)
+            else:
+                edges = self._edges(dense.softmax(-1), affinities)
+                if dense.shape[2] == 1:
+                    classes = dense[:, :, 0, 1:].log_softmax(-1) * trust[2]
         no_start = no_end = None
         if ignored is not None:
             no_start = ignored | F.pad(ignored, (1, 0))[:, :-1]
@@ -84,37 +93,42 @@ class Pointer(nn.Module):
         return PointerMemory(features, edges, classes, no_start, no_end)
 
     def _edges(self, classes: Tensor, affinities: Tensor | None) -> Tensor:
-        assert self.trust is not None
-        trust = self.trust.float()
         if affinities is None or self.beside is None:
-            edges, trust = edge_log_odds(classes), trust[:2]
-            if self.objects is not None:  # the pixel before is all that is known
-                edges = torch.cat((edges, edges[..., :1]), dim=-1)
-                trust = torch.cat((trust, self.objects.trust.float()))
-            return edges * trust
+            return self._trusted(edge_log_odds(classes))
         before, above = (affinities[..., k].float().sigmoid() for k in self.beside)
         line = self.grid.cols if self.grid.order == "C" else self.grid.rows
         at = torch.arange(self.grid.size, device=before.device)
         edges = object_log_odds(classes[:, :, 0, 0], before * (at % line > 0), above * (at >= line))
-        if self.objects is None:
-            return edges[..., :2] * trust[:2]
-        return edges * torch.cat((trust[:2], self.objects.trust.float()))
+        return self._trusted(edges if self.objects is not None else edges[..., :2])
+
+    def _trusted(self, edges: Tensor) -> Tensor:
+        """Log odds (B, G, 2 or 3), as far as they are trusted; for object starts three of them."""
+        assert self.trust is not None
+        trust = self.trust.float()[:2]
+        if self.objects is not None:
+            trust = torch.cat((trust, self.objects.trust.float()))
+            if edges.shape[-1] == 2:  # the pixel before is all that is known
+                edges = torch.cat((edges, edges[..., :1]), dim=-1)
+        return edges * trust
 
     def embed(self, state: CursorState, memory: Readable) -> Tensor:
-        """The image at the start of the current run, and of its block, (B, L, D); 0 where none."""
-        found = self.input(_features_at(state.run_start, memory))
+        """The image at the start of the run, and of its block, (B, L, D); 0 where none."""
+        found = self.input(features_at(state.reads, memory))
         if self.objects is None:
             return found
-        return found + self.objects.input(_features_at(state.block_start, memory))
+        return found + self.objects.input(features_at(state.block_start, memory))
 
     def add_logits(self, logits: Tensor, x: Tensor, state: CursorState, memory: Readable) -> Tensor:
         """`logits` (B, L, V) of decoder states `x` (B, L, D), plus those of the pointers."""
         added = torch.zeros_like(logits)
         in_run = state.run_start >= 0
+        between = ~in_run & (state.symbol_at < 0)
         if self.query is not None:
-            self._add_starts(added, x, state, memory, ~in_run)
+            self._add_starts(added, x, state, memory, between)
         if self.end_query is not None:
             self._add_lengths(added, x, state, memory, in_run)
+        if self.symbols is not None:
+            self._add_symbols(added, state, memory, between)
         return logits + added
 
     def _add_starts(
@@ -123,7 +137,7 @@ class Pointer(nn.Module):
         first_id = self.grid.offset
         if not self.first_hit:
             scores = memory.products(_projected(x, self.query, self.key))
-            _put(added, first_id, self._of_starts(scores, state.row))
+            _put(added, first_id, self.of_starts(scores, state.row))
             return
         _rule_out(added, ((first_id, self.grid.n_ids), *self.grid.stops))
         at = _some(wanted)
@@ -131,8 +145,8 @@ class Pointer(nn.Module):
             return
         part = CursorState(*(column[:, at] for column in state))
         memory = memory.at(at)
-        first, none = self._first_start(x[:, at], part, memory)
-        _put(added, first_id, self._of_starts(first, part.row), at, wanted)
+        first, none = self.first_start_at(x[:, at], part, memory)
+        _put(added, first_id, self.of_starts(first, part.row), at, wanted)
         for k, (first_id, n) in enumerate(self.grid.stops):
             if self.objects is None:
                 _put(added, first_id, none.expand(-1, -1, n), at, wanted)
@@ -153,12 +167,46 @@ class Pointer(nn.Module):
         if at is not None:
             start = state.run_start[:, at].clamp(min=0)
             memory = memory.at(at)
-            found = self._first_end(x[:, at], start, memory)
+            other = state.other[:, at]
+            found = self.first_end_from(x[:, at], start, memory, other)
+            classes = self.classes_of(start, memory, other)
             for k, (first_id, n) in enumerate(self.lengths):
-                values = found[..., :n] + self._of_class(k, start, memory)
-                _put(added, first_id, values, at, wanted)
+                of_class = 0.0 if classes is None else classes[..., k : k + 1]
+                _put(added, first_id, found[..., :n] + of_class, at, wanted)
 
-    def _first_start(
+    def _add_symbols(
+        self, added: Tensor, state: CursorState, memory: Readable, between: Tensor
+    ) -> None:
+        """Add those of class tokens and, where runs tile the mask, that of its end."""
+        assert self.symbols is not None
+        if self.grid.start == "implied":
+            is_over = (between & (state.cursor >= self.grid.size))[..., None]
+            for first_id, n in self.grid.stops:
+                added[..., first_id : first_id + n] = torch.where(is_over, 0.0, IMPOSSIBLE)
+        offset, n_ids = self.symbols.tokens.offset, self.symbols.tokens.n_ids
+        if offset is None:
+            return
+        wanted = state.symbol_at >= 0
+        _rule_out(added, ((offset, n_ids),))
+        at = _some(wanted)
+        if at is not None:
+            start = state.symbol_at[:, at].clamp(min=0)
+            end = torch.maximum(state.cursor[:, at], start + 1).clamp(max=self.grid.size)
+            scores = self.symbol_scores(start, end, memory.at(at), state.other[:, at])
+            if scores is None:
+                scores = added.new_zeros(*start.shape, n_ids)
+            _put(added, offset, scores, at, wanted)
+
+    def symbol_scores(
+        self, start: Tensor, end: Tensor, memory: Readable, other: Tensor | None = None
+    ) -> Tensor | None:
+        """Log probabilities (B, L, n_ids) of the symbols of runs, as far as they are trusted."""
+        if self.symbols is None or self.trust is None:
+            return None
+        scores = self.symbols.scores(memory, start, end, other)
+        return None if scores is None else scores * self.trust[2].float()
+
+    def first_start_at(
         self, x: Tensor, state: CursorState, memory: Readable
     ) -> tuple[Tensor, Tensor]:
         """Log probabilities that the next run begins at each pixel (B, L, G), or never (B, L, 1).
@@ -184,7 +232,9 @@ class Pointer(nn.Module):
         first, none = first_start(scores + prior, cursor - passed, unknown)
         return F.pad(first, (passed, 0), value=2 * IMPOSSIBLE), none
 
-    def _first_end(self, x: Tensor, start: Tensor, memory: Readable) -> Tensor:
+    def first_end_from(
+        self, x: Tensor, start: Tensor, memory: Readable, other: Tensor | None = None
+    ) -> Tensor:
         """Log probabilities (B, L, M) of each length of the run that begins at `start` (B, L).
 
         Few tokens score the pixels of their longest run only; many score all pixels at once.
@@ -200,20 +250,36 @@ class Pointer(nn.Module):
         else:
             scores = memory.products(projected).float().gather(-1, last)
         prior: Tensor | float = _END_PRIOR
-        if memory.edges is not None:
+        odds = None
+        if self.symbols is not None and self.trust is not None:
+            odds = self.symbols.end_odds(memory, start, longest, other)
+        if odds is not None and self.trust is not None:
+            prior = odds * self.trust[1].float()
+        elif memory.edges is not None:
             prior = memory.pick(memory.edges[..., 1], last)
-        inside = at < n_pixels
+        inside, cut = at < n_pixels, None
+        if self.symbols is not None:
+            same_line, cut = self.symbols.cut_runs(start, at)
+            inside = inside & same_line
         if memory.no_end is not None:
             inside = inside & ~memory.pick(memory.no_end, last)
-        return first_end(scores + prior, inside)
+        return first_end(scores + prior, inside, cut)
 
-    def _of_class(self, k: int, start: Tensor, memory: Readable) -> Tensor | float:
-        """Log probabilities (B, L, 1) that runs at `start` are of the class of the k-th lengths."""
+    def classes_of(
+        self, start: Tensor, memory: Readable, other: Tensor | None = None
+    ) -> Tensor | None:
+        """Log probabilities (B, L, K) that runs at `start` are of the class of each of K lengths.
+
+        None where all lengths are of one class, or their class is a token of its own.
+        """
+        if self.symbols is not None:
+            fused = self.symbols.tokens.offset is None
+            return self.symbol_scores(start, start + 1, memory, other) if fused else None
         if memory.classes is None or len(self.lengths) != memory.classes.shape[-1]:
-            return 0.0
-        return memory.pick(memory.classes[..., k], start)[..., None]
+            return None
+        return memory.pick(memory.classes, start)
 
-    def _of_starts(self, scores: Tensor, row: Tensor) -> Tensor:
+    def of_starts(self, scores: Tensor, row: Tensor) -> Tensor:
         """Logits of the start tokens from those of the pixels (B, L, G).
 
         For 2D starts a row is as probable as its pixels together, and a column as its pixel given
@@ -236,7 +302,7 @@ class Pointer(nn.Module):
         return torch.where((row >= 0)[..., None], cols, rows)
 
 
-def _features_at(pixels: Tensor, memory: Readable) -> Tensor:
+def features_at(pixels: Tensor, memory: Readable) -> Tensor:
     """Features at mask pixels (B, L), 0 where these are -1: (B, L, D)."""
     return memory.pick(memory.features, pixels.clamp(min=0)) * (pixels >= 0)[..., None]
 

@@ -19,8 +19,9 @@ class PointerMemory(NamedTuple):
     edges : (B, G, 2 or 3) float32 tensor or None
         Log odds that a run begins, that one ends and, for object starts, that an object begins at
         each mask pixel, according to the dense heads.
-    classes : (B, G, C) float32 tensor or None
-        Log probabilities of the foreground classes, for one frame.
+    classes : (B, G, C) or (B, G + 1, N, C + 1) float32 tensor or None
+        Log probabilities of the foreground classes, for one frame; for models that read the classes
+        of runs off the image, of all classes, summed up over the pixels before each.
     no_start, no_end : (B, G) bool tensor or None
         In training, mask pixels at which it is unknown whether a run begins, or ends.
     """
@@ -57,11 +58,13 @@ class PointerMemory(NamedTuple):
 
     def pick(self, values: Tensor, pixels: Tensor) -> Tensor:
         """Values (B, G, ...) of mask pixels (B, L, ...) of the tokens, (B, L, ..., ...)."""
-        if pixels.ndim == 2:  # faster to differentiate than indexing
-            at = pixels.view(*pixels.shape, *[1] * (values.ndim - 2))
-            return values.gather(1, at.expand(-1, -1, *values.shape[2:]))
-        rows = torch.arange(len(pixels), device=pixels.device)
-        return values[rows[:, None, None], pixels]
+        if pixels.ndim == 3 and not values.requires_grad:
+            rows = torch.arange(len(pixels), device=pixels.device)
+            return values[rows[:, None, None], pixels]
+        at = pixels.flatten(1)  # faster to differentiate than indexing
+        at = at.view(*at.shape, *[1] * (values.ndim - 2))
+        picked = values.gather(1, at.expand(-1, -1, *values.shape[2:]))
+        return picked.unflatten(1, pixels.shape[1:])
 
     def of_tokens(self, values: Tensor) -> Tensor:
         """Values (B, G) of all mask pixels as each token reads them, (B, 1, G)."""

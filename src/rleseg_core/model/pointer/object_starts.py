@@ -38,6 +38,6 @@ class ObjectStarts(nn.Module):
 
     def classes(self, memory: PointerMemory | PackedMemory, block_start: Tensor) -> Tensor | float:
         """Log probabilities (B, L, C) of the class of each open block, at its first pixel."""
-        if memory.classes is None or memory.classes.shape[-1] != self.n_labels:
+        if memory.classes is None or memory.classes.shape[2:] != (self.n_labels,):
             return 0.0
         return memory.pick(memory.classes, block_start.clamp(min=0))

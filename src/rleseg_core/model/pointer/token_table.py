@@ -51,10 +51,13 @@ def _token_codes(config: ModelConfig) -> Tensor:
         return F.pad(codes, (0, 0, offset, config.tokens.vocab_size - offset - len(codes)))
 
     grid = config.tokens.grid if config.pointer.starts != "table" else None
-    if grid is not None and grid.start == "flat":
-        blocks.append(block(grid.offset, grid_codes(grid)))
-    elif grid is not None and grid.start == "coords":
-        blocks.append(block(grid.offset, ordinal_codes(grid.n_ids, _N_RATES)))
+    firsts = {head.offset for head in config.tokens.heads if head.field in ("start", "row", "col")}
+    for first in sorted(firsts) if config.tokens.heads else [0]:
+        if grid is not None and grid.start == "flat":
+            blocks.append(block(first + grid.offset, grid_codes(grid)))
+        elif grid is not None and grid.start == "coords":
+            codes = ordinal_codes(grid.n_ids, _N_RATES)
+            blocks.append(block(first + grid.offset, codes))
     for size in sorted({size for _, size in config.tokens.ordinal_ranges}):
         codes = ordinal_codes(size, _N_RATES)
         offsets = [o for o, n in config.tokens.ordinal_ranges if n == size]
@@ -64,11 +67,17 @@ def _token_codes(config: ModelConfig) -> Tensor:
 
 
 def grid_codes(grid: StartGrid) -> Tensor:
-    """Codes of each start's row and column, (G, 4 * rates)."""
-    rows, cols = ordinal_codes(grid.rows, _N_RATES), ordinal_codes(grid.cols, _N_RATES)
-    starts = torch.arange(grid.size)
+    """Codes of each start's row and column, and of its frame in volumes, (G, 4 or 6 * rates)."""
+    frame, row, col = _coordinates(grid)
+    parts = [ordinal_codes(grid.rows, _N_RATES)[row], ordinal_codes(grid.cols, _N_RATES)[col]]
+    if grid.n_frames > 1:
+        parts.append(ordinal_codes(grid.n_frames, _N_RATES)[frame])
+    return torch.cat(parts, dim=1)
+
+
+def _coordinates(grid: StartGrid) -> tuple[Tensor, Tensor, Tensor]:
+    """Frame, row and column (G,) of each start."""
+    at, n_frames, rows, cols = torch.arange(grid.size), grid.n_frames, grid.rows, grid.cols
     if grid.order == "C":
-        row, col = starts // grid.cols, starts % grid.cols
-    else:
-        row, col = starts % grid.rows, starts // grid.rows
-    return torch.cat((rows[row], cols[col]), dim=1)
+        return at // (rows * cols), at // cols % rows, at % cols
+    return at % n_frames, at // n_frames % rows, at // (n_frames * rows)

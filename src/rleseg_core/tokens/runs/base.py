@@ -97,6 +97,8 @@ class RunKind(ABC):
     be dropped by length and, in noisy tokens, overlap."""
     has_lengths: ClassVar[bool] = True
     """Whether `max_length` means anything."""
+    read_off: ClassVar[Literal["foreground", "tiling", "change"] | None] = None
+    """How a model can read off the image where such runs begin and end; None: it cannot."""
 
     @classmethod
     def on(cls, flattening: Flattening, line: int, max_length: int) -> Self:

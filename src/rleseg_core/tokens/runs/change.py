@@ -38,6 +38,7 @@ class Change(RunKind):
     """
 
     has_lengths: ClassVar[bool] = False
+    read_off: ClassVar[Literal["foreground", "tiling", "change"] | None] = "change"
 
     @classmethod
     def check(cls, scheme: Scheme, spec: MaskSpec) -> None:

@@ -40,6 +40,7 @@ class Foreground(RunKind):
     """
 
     independent: ClassVar[bool] = True
+    read_off: ClassVar[Literal["foreground", "tiling", "change"] | None] = "foreground"
 
     @classmethod
     def check(cls, scheme: Scheme, spec: MaskSpec) -> None:

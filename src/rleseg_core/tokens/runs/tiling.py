@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class Tiling(RunKind):
     not looked at.
     """
 
+    read_off: ClassVar[Literal["foreground", "tiling", "change"] | None] = "tiling"
+
     @classmethod
     def check(cls, scheme: Scheme, spec: MaskSpec) -> None:
         """Starts would say nothing, and the background needs a symbol."""
@@ -52,10 +54,8 @@ class Tiling(RunKind):
         return GrammarRules(from_cursor=True)
 
     def start_tokens(self, scheme: Scheme) -> Literal["flat", "coords", "implied"] | None:
-        """Implied by the lengths before, if these are counted through the whole plane."""
-        if scheme.blocks is not None or scheme.lines == "separate":
-            return None
-        return "implied"
+        """Implied by the lengths before, as these are counted through the whole plane."""
+        return None if scheme.blocks is not None else "implied"
 
     def find(self, planes: np.ndarray) -> tuple[Runs[np.ndarray], np.ndarray]:
         """Runs (R,) of planes (B, n_pixels) by plane and start, and the plane of each run (R,)."""
