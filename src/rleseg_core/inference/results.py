@@ -29,7 +29,7 @@ class WindowResult:
     finished : ObjectTable
         Objects of the frames that are done with this window, mostly none.
     tokens : (L,) int32, or (K, L) with a head for each field
-        The sequence, ending in eos unless it reached the model's positions.
+        The sequence, ending in eos unless it reached the model's positions. Previews may have more.
     logprobs : float32 array of the same shape
         Log-probability of each token among those that could follow, nan in previews; `confidences`
         turns them into confidences of runs, objects and pixels.

@@ -54,7 +54,11 @@ class TokenSource:
         return memory.to(self._dtype)
 
     def dense_tokens(
-        self, windows: Sequence[Window], memory: Memory | None, guess: Guess | None
+        self,
+        windows: Sequence[Window],
+        memory: Memory | None,
+        guess: Guess | None,
+        budget: int | None,
     ) -> list[np.ndarray]:
         """Tokens (L,) of what the dense heads see in windows.
 
@@ -66,6 +70,8 @@ class TokenSource:
             What is computed of them; not needed with `guess`.
         guess : callable or None
             Their objects in whole frames, for instance-wise models; None: each window by itself.
+        budget : int or None
+            Most tokens of a window; None: as many as there are.
 
         Raises
         ------
@@ -75,11 +81,12 @@ class TokenSource:
         if self._tokenizer.scheme.blocks != "instance":
             assert memory is not None
             masks = self._model.dense_logits(memory).argmax(dim=2).to(torch.uint8).cpu().numpy()
-            return [self._encode_mask(mask) for mask in masks]
+            return [self._encode_mask(budget, mask) for mask in masks]
         if guess is not None:
-            return [self._encode_mask(*guess(window)) for window in windows]
+            return [self._encode_mask(budget, *guess(window)) for window in windows]
         assert memory is not None
-        return [self._encode_mask(*objects) for objects in objects_of_windows(self._model, memory)]
+        found = objects_of_windows(self._model, memory)
+        return [self._encode_mask(budget, *objects) for objects in found]
 
     def preview(
         self, batches: Iterable[Sequence[Window]], encode: Encode, guess: Guess | None = None
@@ -92,7 +99,7 @@ class TokenSource:
         for windows in batches:
             with torch.inference_mode():
                 memory = encode(windows) if guess is None else None
-                drafted = self.dense_tokens(windows, memory, guess)
+                drafted = self.dense_tokens(windows, memory, guess, None)
             for tokens in drafted:
                 unknown = np.full(tokens.shape, np.nan, np.float32)
                 yield DecodedSequence(index, tokens, unknown, 0)
@@ -129,6 +136,7 @@ class TokenSource:
         if draft == "dense" and sampling.leniency and self._tokenizer.scheme.blocks == "instance":
             yield from self._checked(batches, encode, sampling.leniency, guess)
             return
+        max_tokens = self._model.config.tokens.max_tokens
         decoded: dict[int, DecodedSequence] = {}
         dense: dict[int, np.ndarray] = {}  # tokens by window
         before: list[int] = []  # for each window, the last earlier one of the same place, or -1
@@ -142,7 +150,7 @@ class TokenSource:
                     latest[window.rows, window.cols] = index
                 memory = encode(windows)
                 if draft == "dense":
-                    drafted = self.dense_tokens(windows, memory, guess)
+                    drafted = self.dense_tokens(windows, memory, guess, max_tokens)
                     dense.update(enumerate(drafted, start=n_encoded))
                 n_encoded += len(windows)
                 yield memory
@@ -160,7 +168,7 @@ class TokenSource:
             self._model,
             encoded(),
             self._tables,
-            max_tokens=self._model.config.tokens.max_tokens,
+            max_tokens=max_tokens,
             sampling=sampling,
             n_slots=n_slots,
             drafts=drafts[draft],
@@ -186,9 +194,9 @@ class TokenSource:
         def drafts() -> Iterator[tuple[Memory, list[np.ndarray]]]:
             for windows in batches:
                 memory = encode(windows)
-                yield memory, self.dense_tokens(windows, memory, guess)
+                yield memory, self.dense_tokens(windows, memory, guess, max_tokens)
 
-        vocab = self._tokenizer.vocab
+        max_tokens, vocab = self._model.config.tokens.max_tokens, self._tokenizer.vocab
         assert vocab.label is not None
         closing = range(vocab.label_offset, vocab.label_offset + vocab.label.n_values)
         return check_objects(
@@ -202,9 +210,11 @@ class TokenSource:
         tokens = self._tokenizer.encode(nothing, nothing)  # neither classes nor instances
         return DecodedSequence(0, tokens, np.zeros(tokens.shape, np.float32), 0)
 
-    def _encode_mask(self, mask: np.ndarray, ids: np.ndarray | None = None) -> np.ndarray:
-        """Tokens of a mask (N, S, S) and its objects, as many as the model could decode."""
+    def _encode_mask(
+        self, budget: int | None, mask: np.ndarray, ids: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Tokens of a mask (N, S, S) and its objects, at most `budget` of them."""
         if ids is not None:
             order = self._tokenizer.scheme.order
             ids = by_first_pixel(torch.from_numpy(ids)[None], order)[0].numpy()
-        return self._tokenizer.encode(mask, ids, budget=self._model.config.tokens.max_tokens)
+        return self._tokenizer.encode(mask, ids, budget=budget)

@@ -69,6 +69,20 @@ def test_confidences_of_previews_are_not_known(segmenter, stack):
     assert np.isnan(seen.confidence).all()
 
 
+def test_previews_show_more_than_the_model_could_write(segmenter, stack):
+    ids = np.zeros((1, 16, 16), np.int32)
+    ids[:, ::2, ::2] = 1 + np.arange(64).reshape(8, 8)  # three tokens each
+    window = plan_windows(stack.shape, segmenter.info.window_spec)[0]
+
+    def guess(_):
+        return (ids > 0).astype(np.uint8), ids
+
+    (shown,) = segmenter._source.preview([[window]], lambda _: None, guess)
+    found = segmenter.tokenizer.decode(shown.tokens).instances
+    np.testing.assert_array_equal(found > 0, ids > 0)
+    assert len(np.unique(found)) == 65
+
+
 def test_what_is_kept_stays_within_its_capacity(segmenter, stack, monkeypatch):
     spec = segmenter.info.window_spec
     windows = plan_windows((1, *stack.shape[1:]), spec)
