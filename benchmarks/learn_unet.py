@@ -106,7 +106,7 @@ class UNetContender:
                 images, masks = self._on_device(coming.result())
                 step += 1
                 coming = pool.submit(self.sampler.batch, step)
-                with half_on(self.device):
+                with half_on(self.device, learns=True):
                     logits = net(images)
                 loss = loss_of(logits.float(), masks)
                 loss.backward()
@@ -264,8 +264,8 @@ def in_source(logits: Tensor, shape: tuple[int, ...], spec: WindowSpec) -> Tenso
     return F.interpolate(inside, shape[1:3], mode="bilinear", align_corners=False)
 
 
-def half_on(device: torch.device) -> torch.autocast | nullcontext[None]:
-    """Bfloat16 where we compute in it: on a GPU, and on a CPU that has units for it."""
-    if device.type == "cuda" or multiplies_bf16(device):
+def half_on(device: torch.device, *, learns: bool = False) -> torch.autocast | nullcontext[None]:
+    """Bfloat16 where we compute in it: on a GPU, and to learn on a CPU that has units for it."""
+    if device.type == "cuda" or (learns and multiplies_bf16(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
