@@ -4,6 +4,7 @@ import math
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 
@@ -96,7 +97,9 @@ def score_tracks(
     _check_labels(matches.given, tracks, "the tracks")
     if not matches.n_true:
         raise DataError("the truth has no objects; there is nothing to score")
-    return _scores(matches, true_tracks, tracks)
+    return _scores(
+        matches.renumbered(true_tracks, tracks), *map(_renumbered, (true_tracks, tracks))
+    )
 
 
 class _Matches:
@@ -111,8 +114,8 @@ class _Matches:
 
     def add(self, truth: np.ndarray, given: np.ndarray) -> None:
         """Compare the objects of a frame."""
-        true_ids, true_index = np.unique(truth, return_inverse=True)
-        given_ids, given_index = np.unique(given, return_inverse=True)
+        true_ids, true_index = _numbered(truth)
+        given_ids, given_index = _numbered(given)
         keys = true_index.ravel() * given_ids.size + given_index.ravel()
         counts = np.bincount(keys, minlength=true_ids.size * given_ids.size)
         shared = counts.reshape(true_ids.size, given_ids.size)
@@ -126,6 +129,20 @@ class _Matches:
         self.matched_given.append(given_ids[cols].tolist())
         self.overlaps.append(iou.tolist())
 
+    def renumbered(self, true_tracks: np.ndarray, tracks: np.ndarray) -> Self:
+        """The same with labels from 1 on: py-ctcmetrics makes tables up to the highest one."""
+        others = type(self)()
+        true, given = (
+            {label: k for k, label in enumerate(np.sort(table[:, 0]).tolist(), start=1)}
+            for table in (true_tracks, tracks)
+        )
+        others.overlaps = self.overlaps
+        for name in ("true", "matched_true"):
+            setattr(others, name, [[true[one] for one in of] for of in getattr(self, name)])
+        for name in ("given", "matched_given"):
+            setattr(others, name, [[given[one] for one in of] for of in getattr(self, name)])
+        return others
+
     @property
     def n_true(self) -> int:
         return sum(map(len, self.true))
@@ -133,6 +150,23 @@ class _Matches:
     @property
     def n_given(self) -> int:
         return sum(map(len, self.given))
+
+
+def _renumbered(tracks: np.ndarray) -> np.ndarray:
+    """Tracks with labels from 1 on, in their order."""
+    ids = np.append(0, np.sort(tracks[:, 0]))
+    label, parent = (np.searchsorted(ids, tracks[:, column]) for column in (0, 3))
+    return np.column_stack([label, tracks[:, 1:3], parent])
+
+
+def _numbered(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels that occur, and which of them each pixel has, as `numpy.unique`; faster if small."""
+    highest = int(labels.max(initial=0))
+    if highest > 4 * labels.size + 2**16:
+        return np.unique(labels, return_inverse=True)
+    occurs = np.zeros(highest + 1, bool)
+    occurs[labels.ravel()] = True
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[labels]
 
 
 def _scores(matches: _Matches, true_tracks: np.ndarray, tracks: np.ndarray) -> TrackScores:

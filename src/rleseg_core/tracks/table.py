@@ -214,3 +214,26 @@ class Tracks:
             is_one = self.track[before] == self.track[row]
             if is_one and self.frame[row] - self.frame[before] > 1:
                 yield before, row
+
+
+def tracks_of_links(before: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Ids (n,) int64, from 1 on, of the tracks that links make of objects.
+
+    A track goes on until its object divides or has no link to a later one.
+
+    Parameters
+    ----------
+    before : (n,) int64
+        Row of the object before each; -1 for none.
+    frame : (n,) int64
+        Frame of each, later than that of the one before it.
+    """
+    n_after = np.bincount(before[before >= 0], minlength=before.size)
+    track, n_tracks = np.zeros(before.size, np.int64), 0
+    for row in np.argsort(frame, kind="stable").tolist():
+        if before[row] >= 0 and n_after[before[row]] == 1:
+            track[row] = track[before[row]]
+        else:
+            n_tracks += 1
+            track[row] = n_tracks
+    return track

@@ -72,6 +72,13 @@ def test_single_frame_has_no_links(truth):
     assert math.isnan(found.edge_f1)
 
 
+def test_high_labels_are_scored_as_low_ones(truth):
+    table, high = TABLE.copy(), np.where(truth > 0, truth + np.int64(10**9), 0)
+    table[:, 0] += 10**9
+    table[table[:, 3] > 0, 3] += 10**9
+    assert scores(truth, TABLE, high, table) == scores(truth, TABLE, truth, TABLE)
+
+
 def test_frames_without_objects_are_scored(truth):
     later = np.concatenate([np.zeros_like(truth[:1]), truth])
     table = TABLE + np.array([0, 1, 1, 0])

@@ -12,7 +12,7 @@ import numpy as np
 from rleseg_core.data.metadata import UNKNOWN, StackMetadata
 from rleseg_core.errors import DataError
 from rleseg_core.outputs import Output, new_output
-from rleseg_core.tracks.table import Tracks
+from rleseg_core.tracks.table import Tracks, tracks_of_links
 
 if TYPE_CHECKING:
     from geff import GeffMetadata
@@ -123,9 +123,9 @@ def read_geff(path: str | Path) -> Tracks:
     before[edges[:, 1]] = edges[:, 0]
     if _SCORE in graph["edge_props"]:
         score[edges[:, 1]] = graph["edge_props"][_SCORE]["values"]
-    track = nodes[_TRACK] if _TRACK in nodes else _tracks_of(before, nodes["t"])
+    track = nodes[_TRACK] if _TRACK in nodes else tracks_of_links(before, nodes["t"])
     begins = np.flatnonzero((before >= 0) & (track != track[before]))
-    parents = dict(zip(track[begins].tolist(), track[before[begins]].tolist(), strict=True))
+    parents = zip(track[begins].tolist(), track[before[begins]].tolist(), strict=True)
     return Tracks(
         frame=nodes["t"],
         object=nodes.get("seg_id", np.arange(1, n + 1)),
@@ -134,7 +134,7 @@ def read_geff(path: str | Path) -> Tracks:
         col=nodes["x"],
         area=nodes.get("area", np.zeros(n)),
         score=score,
-        parents=parents,
+        parents=dict(parents),
     )
 
 
@@ -176,16 +176,6 @@ def _tracklets(tracks: Tracks) -> np.ndarray:
         return track
 
     return np.array([first(track) for track in tracks.track.tolist()], np.int64)
-
-
-def _tracks_of(before: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Ids (n,) from 1 on of the tracks that links make."""
-    n_after = np.bincount(before[before >= 0], minlength=before.size)
-    track = np.zeros(before.size, np.int64)
-    for row in np.argsort(frame, kind="stable").tolist():
-        goes_on = before[row] >= 0 and n_after[before[row]] == 1
-        track[row] = track[before[row]] if goes_on else track.max() + 1
-    return track
 
 
 def _is_geff(path: Path) -> bool:
