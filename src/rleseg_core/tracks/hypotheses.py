@@ -156,10 +156,7 @@ def _near(sources: Objects, targets: Objects) -> _Pairs:
     """Pairs that share pixels, or whose centroids are near to each other."""
     labels = np.full(targets.shape, -1, np.int64)
     labels[targets.rows, targets.cols] = targets.index
-    height, width = targets.shape
-    rows, cols = sources.rows, sources.cols
-    inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
-    target, source = labels[rows[inside], cols[inside]], sources.index[inside]
+    target, source = labels[sources.rows, sources.cols], sources.index
     both = target >= 0
     keys, shared = _counted(source[both] * len(targets) + target[both], len(sources) * len(targets))
     reach = _REACH * np.sqrt(sources.area)

@@ -23,7 +23,7 @@ class Objects:
     shape : (int, int)
         Rows and columns of a frame.
     rows, cols, index : (p,) int64
-        Their pixels, and which object each belongs to; pixels may lie outside of the frame.
+        Their pixels, and which object each belongs to.
     area : (n,) int64
         In pixels.
     centroids : (n, 2) float64
@@ -63,18 +63,36 @@ class Objects:
         return self.area.size
 
     def moved(self, displacement: np.ndarray) -> Self:
-        """The same objects elsewhere, by a displacement (n, 2) in pixels."""
+        """The same objects elsewhere, by a displacement (n, 2) in pixels.
+
+        What leaves the frame is cut off: area and centroid are those of the part that stays. An
+        object that has left as a whole has the area 0.
+        """
         step = np.rint(displacement).astype(np.int64)[self.index]
-        return replace(
+        rows, cols = self.rows + step[:, 0], self.cols + step[:, 1]
+        inside = (rows >= 0) & (rows < self.shape[0]) & (cols >= 0) & (cols < self.shape[1])
+        moved = replace(
             self,
-            rows=self.rows + step[:, 0],
-            cols=self.cols + step[:, 1],
+            rows=rows[inside],
+            cols=cols[inside],
+            index=self.index[inside],
             centroids=self.centroids + displacement,
         )
+        if inside.all():
+            return moved
+        n = len(self)
+        area = np.bincount(moved.index, minlength=n)
+        sums = [np.bincount(moved.index, side, n) for side in (moved.rows, moved.cols)]
+        is_cut = ((area < self.area) & (area > 0))[:, None]
+        visible = np.column_stack(sums) / np.maximum(area, 1)[:, None]
+        return replace(moved, area=area, centroids=np.where(is_cut, visible, moved.centroids))
 
     def lost(self, is_lost: np.ndarray, max_gap: int) -> Self:
-        """Those that were not found in one more frame, except where these are too many."""
-        keep = is_lost & (self.missed < max_gap)
+        """Those that were not found in one more frame, but for those that have left the frame.
+
+        Objects that were not found in `max_gap` frames before are left out.
+        """
+        keep = is_lost & (self.missed < max_gap) & (self.area > 0)
         number = np.cumsum(keep) - 1
         pixels = keep[self.index]
         return replace(
@@ -117,11 +135,8 @@ def shift_between(first: Objects, second: Objects) -> np.ndarray:
 
 def _cover(objects: Objects, step: int, shape: tuple[int, ...]) -> np.ndarray:
     """How many pixels of objects lie in each cell of a coarse grid."""
-    height, width = objects.shape
-    rows, cols = objects.rows, objects.cols
-    inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
-    inside &= (objects.missed == 0)[objects.index]
-    cells = rows[inside] // step * shape[1] + cols[inside] // step
+    latest = (objects.missed == 0)[objects.index]
+    cells = objects.rows[latest] // step * shape[1] + objects.cols[latest] // step
     return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
 
 

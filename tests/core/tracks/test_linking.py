@@ -106,12 +106,25 @@ def test_frames_without_objects_are_no_obstacle(colony, frames):
     assert (len(tracks), tracks.n_tracks) == (3 * sum(frames), 3 * bool(sum(frames)))
 
 
-def test_objects_that_leave_the_frame_cost_nothing():
-    ids = np.zeros((4, 32, 32), np.uint8)
-    for t in range(4):
-        ids[t, 10:18, 4:10] = 1
-        ids[t, 20:30, 16 + 3 * t : 30 + 3 * t] = 2
-    assert linked(ids).n_tracks == 2
+def test_objects_that_leave_the_frame_are_followed_to_its_border():
+    ids = np.zeros((5, 60, 60), np.uint8)
+    for t in range(5):
+        for k, row in enumerate((4, 18, 32, 46)):
+            ids[t, row : row + 8, 10 + 7 * t + 6 * (k % 2) : 26 + 7 * t + 6 * (k % 2)] = k + 1
+    tracks = linked(ids)
+    assert tracks.n_tracks == 4
+    assert np.median(tracks.links().score) > 0.8
+
+
+def test_objects_that_have_left_are_not_looked_for():
+    ids = np.zeros((3, 40, 40), np.uint8)
+    ids[0, 4:12, 28:38] = ids[2, 4:12, 30:40] = 1
+    for t in range(3):
+        for k, row in enumerate((14, 22, 30)):
+            ids[t, row : row + 6, 2 + 12 * t : 12 + 12 * t] = k + 2
+    tracks = linked(ids)
+    assert tracks.n_tracks == 5
+    assert list(tracks.gaps()) == []
 
 
 def test_negative_gap_is_refused():
