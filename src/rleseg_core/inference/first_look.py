@@ -77,8 +77,8 @@ def first_look(
     rows, cols = _middle(rows, most), _middle(cols, most)
     first = max(0, min(frame, stack.n_frames - spec.n_frames))
     part = stack.part(slice(first, first + spec.n_frames), rows, cols)
-    if size is not None:
-        size = max(1, round(scale * max(part.shape[1:3])))
+    # of frames as they are, too: else a size would be estimated for the part by itself
+    size = max(1, round(scale * max(part.shape[1:3])))
     seen = replace(options, image_size=size, diameter=None, preview=True)
     found = product_of(segmenter.segment(part, seen, frames=[frame - first]), lambda _: None)
     index = frame - first

@@ -57,6 +57,19 @@ def test_look_at_a_part_sees_it_at_the_size_of_the_frame(segmenter, images):
     np.testing.assert_array_equal(look.classes, seen.classes[0])
 
 
+def test_no_scale_is_looked_for_in_a_part(segmenter, images, monkeypatch):
+    looked, scale = [], segmenter._scales.scale
+
+    def watched(stack, options, spec):
+        looked.append((stack.shape, options.image_size))
+        return scale(stack, options, spec)
+
+    monkeypatch.setattr(segmenter._scales, "scale", watched)
+    stack = ImageStack.from_array(images)
+    first_look(segmenter, stack, PredictOptions(), 0, slice(0, 9), slice(0, 70))
+    assert looked == [((3, 100, 130, 1), None), ((1, 9, 70, 1), 70)]
+
+
 def test_of_a_large_part_the_middle_is_looked_at(segmenter):
     stack = ImageStack.from_array(np.zeros((1, 600, 300), np.uint8))
     look = first_look(segmenter, stack, PredictOptions(), 0, slice(0, 600), slice(100, 300))
