@@ -1,6 +1,8 @@
 """Where the tokens of windows come from: decoded, with or without drafts, or the dense head."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -189,19 +191,34 @@ class TokenSource:
         leniency: float,
         guess: Guess | None,
     ) -> Iterator[DecodedSequence]:
-        """What the dense heads see, without the objects that the tokens do not see."""
+        """What the dense heads see, without the objects that the tokens do not see.
 
-        def drafts() -> Iterator[tuple[Memory, list[np.ndarray]]]:
-            for windows in batches:
-                memory = encode(windows)
-                yield memory, self.dense_tokens(windows, memory, guess, max_tokens)
-
+        Objects beyond the tokens that the model can read stay; their log-probabilities are nan.
+        """
         max_tokens, vocab = self._model.config.tokens.max_tokens, self._tokenizer.vocab
         assert vocab.label is not None
         closing = range(vocab.label_offset, vocab.label_offset + vocab.label.n_values)
-        return check_objects(
+        unread: deque[np.ndarray] = deque()
+
+        def drafts() -> Iterator[tuple[Memory, list[np.ndarray]]]:
+            for windows in batches:
+                memory, read = encode(windows), []
+                for tokens in self.dense_tokens(windows, memory, guess, None):
+                    end = _end_of_objects(tokens, closing, max_tokens - 1)
+                    read.append(np.append(tokens[:end], vocab.eos))
+                    unread.append(tokens[end:-1])
+                yield memory, read
+
+        for found in check_objects(
             self._model, drafts(), self._tables, closing=closing, leniency=leniency
-        )
+        ):
+            if not (rest := unread.popleft()).size:
+                yield found
+                continue
+            unknown = np.full(rest.shape, np.nan, np.float32)
+            tokens = np.concatenate((found.tokens[:-1], rest, found.tokens[-1:]))
+            logprobs = np.concatenate((found.logprobs[:-1], unknown, found.logprobs[-1:]))
+            yield replace(found, tokens=tokens, logprobs=logprobs)
 
     def nothing(self) -> DecodedSequence:
         """The sequence of a window in which there is nothing."""
@@ -218,3 +235,11 @@ class TokenSource:
             order = self._tokenizer.scheme.order
             ids = by_first_pixel(torch.from_numpy(ids)[None], order)[0].numpy()
         return self._tokenizer.encode(mask, ids, budget=budget)
+
+
+def _end_of_objects(tokens: np.ndarray, closing: range, most: int) -> int:
+    """Where the last object ends that lies within so many tokens, of objects and then eos."""
+    if len(tokens) - 1 <= most:
+        return len(tokens) - 1
+    closed = (tokens[:most] >= closing.start) & (tokens[:most] < closing.stop)
+    return int(np.nonzero(closed)[0].max(initial=-1)) + 1

@@ -6,6 +6,7 @@ import torch
 
 from rleseg_core.checkpoints import build_model, new_model
 from rleseg_core.data import ImageStack, WindowReader, plan_windows
+from rleseg_core.decoding import Sampling
 from rleseg_core.inference import PredictOptions, Segmenter
 from rleseg_core.inference import memories as module
 from rleseg_core.inference.memories import WindowMemories
@@ -109,3 +110,34 @@ def test_what_is_kept_stays_within_its_capacity(segmenter, stack, monkeypatch):
         memories.forget()
         assert len(memories.take(windows[:2])) == 2
         assert sizes == [2, 4, 4, 4, 4, 2]
+
+
+@pytest.mark.parametrize("max_tokens", [64, 4])
+def test_objects_that_the_model_cannot_read_are_kept(max_tokens, stack, tmp_path):
+    info = new_model(
+        tmp_path / "tiny.safetensors",
+        size="test",
+        scheme=preset("iw"),
+        mask_spec=MaskSpec(size=(16, 16), class_names=("cell",)),
+        window_spec=WindowSpec(patch=32, patch_stride=24),
+        max_tokens=max_tokens,
+    )
+    segmenter = Segmenter(info, build_model(info), "cpu")
+    n_readable = (max_tokens - 1) // 3  # and the end
+    ids = np.zeros((1, 16, 16), np.int32)
+    ids[:, ::2, ::2] = 1 + np.arange(64).reshape(8, 8)  # three tokens each
+    windows = plan_windows(stack.shape, segmenter.info.window_spec)[:3]
+    source = segmenter._source
+    (*_, found) = source.decode(
+        [windows[:2], windows[2:]],
+        lambda some: source.encode(torch.rand(len(some), 1, 3, 32, 32)),
+        4,
+        Sampling(leniency=1000.0),
+        "dense",
+        lambda window: ((ids > 0).astype(np.uint8), ids),
+    )
+    decoded = segmenter.tokenizer.decode(found.tokens)
+    np.testing.assert_array_equal(decoded.instances, ids)
+    assert np.isfinite(found.logprobs[: 3 * n_readable]).all()
+    assert np.isnan(found.logprobs[3 * n_readable : -1]).all()
+    assert found.tokens.shape == found.logprobs.shape == (3 * 64 + 1,)
