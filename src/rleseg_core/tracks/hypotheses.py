@@ -1,5 +1,6 @@
 """What may have become of objects: each of them goes on as one object of the next frame, or two."""
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -11,14 +12,17 @@ from scipy.spatial import KDTree
 
 from rleseg_core.tracks.motion import Objects
 
-# chosen on frames 0 to 35 of bacteria_divisions; from half to twice of each, results are much alike
+# chosen on frames 0 to 35 of bacteria_divisions and on yeast_phase, where many values do as well
 _OVERLAP = 1.0  # 1 - IoU that lowers the affinity to 1/e
 _DISTANCE = 1.5  # and distance of the centroids, in square roots of the area
-_GROWTH = 0.35  # and logarithm of the ratio of areas
+_GROWTH = 0.35  # and logarithm of the ratio of areas, for large objects
+_OUTLINE = 2 * math.sqrt(
+    math.pi
+)  # the same for one more pixel all around, times the root of the area
 _REACH = 2.0  # square roots of the area within which an object is looked for
 _LEAST = 0.2  # affinity below which nothing is linked
 _DIVISION = 0.1  # gain that a division must have over its daughters apart
-_UNEQUAL = 0.3  # ratio of the areas of daughters below which a division becomes unlikely
+_UNEQUAL = 0.5  # ratio of the areas of daughters below which a division becomes unlikely
 _UNLIKE = 1.0  # difference of their overlaps with the object that lowers its affinity to 1/e
 _MISSED = 0.7  # factor of the gain for each frame in which an object was not found
 _MOST = 8  # candidates for the daughters of an object, the most alike ones
@@ -85,11 +89,11 @@ def find_hypotheses(
     Notes
     -----
     The affinity of an object A and what it may have become, B, is the exponential of minus
-    ((1 - IoU) / 1)² + (distance / (1.5 · √area of A))² + (log(area of B / area of A / growth) /
-    0.35)². B is one object or the union of two, so a division is judged as a whole: two halves of a
-    rod overlap with it, lie around its centre and have its area together, while neither half would
-    be much like it alone. It is less likely if the two differ a lot in area, or in how much of them
-    lies on A.
+    ((1 - IoU) / 1)² + (distance / (1.5 · √area of A))² + log(area of B / area of A / growth)² /
+    (0.35² + 4π / area of A); 4π / area is for one pixel more or less all around. B is one object
+    or the union of two, so a division is judged as a whole: two halves of a rod overlap with it,
+    lie around its centre and have its area together, while neither half would be much like it
+    alone. It is less likely if the two differ a lot in area, or in how much of them lies on A.
     """
     pairs = _near(sources, targets)
     single = _affinities(sources, targets, pairs, np.arange(pairs.source.size), None, growth)
@@ -221,6 +225,6 @@ def _affinities(
     terms = (
         (1 - iou) / _OVERLAP,
         distance / np.sqrt(before) / _DISTANCE,
-        np.log(area / before / growth) / _GROWTH,
+        np.log(area / before / growth) / np.hypot(_GROWTH, _OUTLINE / np.sqrt(before)),
     )
     return np.asarray(np.exp(-sum(term**2 for term in terms)))
