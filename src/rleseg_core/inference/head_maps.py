@@ -157,8 +157,9 @@ class HeadMaps:
                 maps = F.interpolate(
                     maps.float(), (patch, patch), mode="bilinear", align_corners=False
                 )
-                if memory.pixels is not None:
-                    maps[:, self._corrected] = memory.pixels.float()
+                pixels = self._model.pixel_logits(memory)
+                if pixels is not None:
+                    maps[:, self._corrected] = pixels.float()
             yield from zip(batch, maps.cpu().numpy(), strict=True)
 
 

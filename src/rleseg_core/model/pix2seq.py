@@ -211,6 +211,16 @@ class Pix2Seq(nn.Module):
             )
         return _on_grid(memory.affinities.transpose(1, 2), grid)
 
+    def pixel_logits(self, memory: Memory) -> Tensor | None:
+        """What the head for outlines says of the pixels of patches, None without one.
+
+        Returns
+        -------
+        (B, C + 1 + 2, P, P) tensor or None
+            See `OutlineHead`.
+        """
+        return memory.pixels
+
     def _pixels(self, images: Tensor, memory: Memory, at_mask: Tensor) -> Tensor:
         """What the head for outlines says of the pixels of patches."""
         assert self.outline is not None

@@ -32,6 +32,9 @@ class PerfectHeads:
         logits = torch.nn.functional.one_hot(classes, self.config.pointer.dense_classes)
         return SURE * logits.movedim(-1, 1)[:, None].float()
 
+    def pixel_logits(self, ids: torch.Tensor) -> None:
+        """There is no head for outlines."""
+
     def affinity_logits(self, ids: torch.Tensor) -> torch.Tensor:
         found = torch.full((len(ids), len(AFFINITIES), *ids.shape[1:]), -SURE)
         for k, offset in enumerate(AFFINITIES):
