@@ -91,11 +91,11 @@ def adapt_classes(
     if info.mask_spec.class_names == class_names:
         return info, checkpoint.weights
     adapted = with_classes(info, class_names)
-    fresh = build_model(adapted).state_dict()
+    model = build_model(adapted)
+    fresh, n_frames = model.state_dict(), model.frames_of_pixel
     weights = transfer_weights(
         checkpoint.weights, build_tokenizer(info).vocab, fresh, build_tokenizer(adapted).vocab
     )
-    n_frames = info.mask_spec.n_frames
     for name in ("dense.weight", "dense.bias"):  # a row for each class of each frame
         if name in fresh and name in checkpoint.weights:
             old, new = (

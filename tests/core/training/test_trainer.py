@@ -277,6 +277,24 @@ def test_the_dense_head_keeps_the_classes_that_both_have(tmp_path):
         assert torch.equal(dense.bias[:n], old.weights["dense.bias"][:n])
 
 
+def test_the_dense_head_of_a_volume_keeps_the_classes_that_both_have(tmp_path):
+    info = new_model(
+        tmp_path / "base.safetensors",
+        size="test",
+        scheme=preset("3d-c"),
+        mask_spec=MaskSpec(size=(8, 8), class_names=("ipsc", "dfc"), n_frames=2),
+        window_spec=WindowSpec(patch=32, patch_stride=32, n_frames=2),
+        max_tokens=64,
+    )
+    save_checkpoint(info, build_model(info).state_dict())
+    old = load_checkpoint(info.path)
+    adapted, weights = adapt_classes(old, ("a", "b", "c"))
+    dense = build_model(adapted, weights).dense
+    assert dense is not None
+    assert len(dense.weight) == 4  # its pixels lie in one frame each
+    assert torch.equal(dense.weight[:3], old.weights["dense.weight"])
+
+
 def test_a_scan_does_not_learn_shuffled_runs(tmp_path):
     with pytest.raises(TrainingError, match="first-hit starts come in ascending order"):
         next(start(tmp_path, replace(CONFIG, shuffle_runs=True)))
