@@ -1,10 +1,12 @@
-"""Print how well objects are linked into tracks, from true masks, and how long and large that is.
+"""Print how well objects are linked into tracks, and how long and large that is.
 
     python -m benchmarks.track --folder DATA
+    python -m benchmarks.track --folder DATA --sets "bacteria 36-44" --masks PREDICTED.tif
     python -m benchmarks.track --memory 50 500
 
 DATA is the folder of the data sets of docs/tracking.md. Masks are the true ones, so that linking
-alone is scored; the ids of T98G are those of another tool. Beside ours: the largest overlap with
+alone is scored, or with --masks those that a model has written for the frames of one set. The ids
+of T98G are those of another tool. Beside ours: the largest overlap with
 the frame before, the simplest rule, and laptrack with distances of centroids, if it is installed
 (`--group bench`), at the cutoff that is best for it on frames 0 to 35 of the bacteria.
 """
@@ -25,6 +27,7 @@ import tifffile
 
 from benchmarks.report import table
 from rleseg_core.evaluation.tracking import TrackScores, score_tracks
+from rleseg_core.objects.opening import open_objects
 from rleseg_core.objects.stack import ObjectStack
 from rleseg_core.reports import product_of
 from rleseg_core.tracks import Tracks, link_objects
@@ -42,6 +45,18 @@ SETS = {  # masks, table of parents if there is one, frames
     "T98G": ("usiigaci_t98g_timelapse/01_RES", None, slice(None)),
 }
 CUTOFFS = (1.0, 2.0, 3.0, 4.0)  # square roots of the median area
+OF_MODEL = (
+    "data",
+    "linker",
+    "SEG",
+    "DET",
+    "TRA",
+    "LNK",
+    "edges F",
+    "division F1",
+    "±1",
+    "id switches",
+)
 HEADINGS = ("data", "linker", "edges P", "R", "F", "TRA", "LNK", "division F1", "±1", "id switches")
 
 
@@ -126,6 +141,27 @@ def score(ids: np.ndarray, parents: Mapping[int, int], tracks: Tracks) -> TrackS
     whole = without_gaps(true)
     run = score_tracks(TrackIds(stack, whole), whole.spans(), TrackIds(stack, given), given.spans())
     return product_of(run)
+
+
+def of_model(folder: Path, name: str, masks: Path) -> None:
+    """Print the scores of tracks of masks that a model has written, by each linker."""
+    ids, parents = read_set(folder, name)
+    stack = ObjectStack.of(ids)
+    true = without_gaps(Tracks.of_frames(stack.each(), parents))
+    rows = []
+    linkers: dict[str, Linker] = {"ours": ours, "largest overlap": largest_overlap}
+    for linker, link in linkers.items():
+        given = open_objects(masks)
+        tracks = without_gaps(link(given))
+        run = score_tracks(
+            TrackIds(stack, true), true.spans(), TrackIds(given, tracks), tracks.spans()
+        )
+        found = product_of(run)
+        shares = (found.seg, found.det, found.tra, found.lnk, found.edge_f1)
+        divisions = (found.division_f1, found.division_f1_near)
+        shown = ("–" if value != value else f"{value:.4f}" for value in (*shares, *divisions))
+        rows.append((name, linker, *shown, str(found.n_id_switches)))
+    print(table(OF_MODEL, rows))
 
 
 def accuracy(folder: Path, names: list[str]) -> None:
@@ -213,11 +249,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, help="of the data sets")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--masks", type=Path, help="that a model has written for the first set")
     parser.add_argument("--memory", nargs="+", type=int, metavar="FRAMES", default=[])
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--across", type=int, default=14, help="cells along each side")
     arguments = parser.parse_args()
-    if arguments.folder is not None:
+    if arguments.masks is not None:
+        of_model(arguments.folder, arguments.sets[0], arguments.masks)
+    elif arguments.folder is not None:
         accuracy(arguments.folder, arguments.sets)
     if arguments.memory:
         memory(arguments.memory, arguments.side, arguments.across)

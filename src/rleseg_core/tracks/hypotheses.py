@@ -16,6 +16,7 @@ from rleseg_core.tracks.motion import Objects
 _OVERLAP = 1.0  # 1 - IoU that lowers the affinity to 1/e
 _DISTANCE = 1.5  # and distance of the centroids, in square roots of the area
 _GROWTH = 0.35  # and logarithm of the ratio of areas, for large objects
+_JUMP = 1.0  # the same for what is left over: masks of models may double from frame to frame
 _OUTLINE = 2 * math.sqrt(
     math.pi
 )  # the same for one more pixel all around, times the root of the area
@@ -71,7 +72,7 @@ class _Pairs:
 
 
 def find_hypotheses(
-    sources: Objects, targets: Objects, growth: float, *, divisions: bool
+    sources: Objects, targets: Objects, growth: float, *, divisions: bool, jumps: bool = False
 ) -> Hypotheses:
     """What may have become of objects that have been moved to where they are expected.
 
@@ -85,6 +86,8 @@ def find_hypotheses(
         Ratio of areas from one frame to the next that is usual, above 0.
     divisions : bool
         Whether objects can divide.
+    jumps : bool
+        Whether the area of an object can double or halve; without divisions, which look alike.
 
     Notes
     -----
@@ -96,9 +99,11 @@ def find_hypotheses(
     alone. It is less likely if the two differ a lot in area, or in how much of them lies on A.
     """
     pairs = _near(sources, targets)
-    single = _affinities(sources, targets, pairs, np.arange(pairs.source.size), None, growth)
+    spread = _JUMP if jumps else _GROWTH
+    every = np.arange(pairs.source.size)
+    single = _affinities(sources, targets, pairs, every, None, growth, spread)
     one, other = _couples(pairs, single) if divisions else np.empty((2, 0), np.int64)
-    double = _affinities(sources, targets, pairs, one, other, growth)
+    double = _affinities(sources, targets, pairs, one, other, growth, spread)
     double = double * _likeness(targets, pairs, one, other)
     found = Hypotheses(
         np.concatenate([pairs.source, pairs.source[one]]),
@@ -209,6 +214,7 @@ def _affinities(
     one: np.ndarray,
     other: np.ndarray | None,
     growth: float,
+    spread: float,
 ) -> np.ndarray:
     """Affinity (d,) of sources with a target, or with the union of two, by rows of pairs."""
     source, target = pairs.source[one], pairs.target[one]
@@ -225,6 +231,6 @@ def _affinities(
     terms = (
         (1 - iou) / _OVERLAP,
         distance / np.sqrt(before) / _DISTANCE,
-        np.log(area / before / growth) / np.hypot(_GROWTH, _OUTLINE / np.sqrt(before)),
+        np.log(area / before / growth) / np.hypot(spread, _OUTLINE / np.sqrt(before)),
     )
     return np.asarray(np.exp(-sum(term**2 for term in terms)))

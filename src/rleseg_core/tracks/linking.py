@@ -141,7 +141,26 @@ def _link(
     if sure.source.size >= _FEW:
         growth = float(np.median(area / before.area[sure.source]))
     chosen, scores = _solve(before, objects, displacement, growth, options)
-    return chosen, scores, displacement
+    rest, low_scores = _link_rest(before.moved(displacement), objects, growth, chosen)
+    joined = Hypotheses(*(np.concatenate(columns) for columns in zip(chosen, rest, strict=True)))
+    return joined, np.concatenate([scores, low_scores]), displacement
+
+
+def _link_rest(
+    before: Objects, objects: Objects, growth: float, chosen: Hypotheses
+) -> tuple[Hypotheses, np.ndarray]:
+    """Links, and their scores, between objects that would end and others that would begin.
+
+    Their areas may jump, which would make divisions of links if these were not chosen already.
+    """
+    ends, begins = np.ones(len(before), bool), np.ones(len(objects), bool)
+    ends[chosen.source] = False
+    begins[chosen.first] = False
+    begins[chosen.second[chosen.divides]] = False
+    found = find_hypotheses(before, objects, growth, divisions=False, jumps=True)
+    rest = found.select(ends[found.source] & begins[found.first])
+    rows, scores = choose(rest, len(before), len(objects))
+    return rest.select(rows), scores
 
 
 def _solve(

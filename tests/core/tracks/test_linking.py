@@ -78,6 +78,24 @@ def test_bud_is_no_division():
     assert (tracks.n_tracks, tracks.parents) == (2, {})
 
 
+def test_object_whose_area_jumps_goes_on_where_nothing_else_is_left():
+    ids = np.zeros((3, 60, 60), np.uint8)
+    ids[0, 10:40, 10:40], ids[1, 20:40, 10:40], ids[2, 10:40, 10:40] = 1, 2, 3
+    ids[:, 45:55, 45:55] = 9
+    tracks = linked(ids)
+    assert tracks.n_tracks == 2
+    links = tracks.links()
+    jumped = tracks.object[links.target] != 9
+    assert links.score[jumped].max() < links.score[~jumped].min()
+
+
+def test_half_whose_sister_is_there_is_no_jump():
+    ids = np.zeros((2, 40, 60), np.uint8)
+    ids[0, 10:20, 10:40] = 1
+    ids[1, 10:20, 10:24], ids[1, 10:20, 26:40] = 2, 3
+    assert linked(ids).divisions() == {1: (2, 3)}
+
+
 def test_each_frame_is_reported_and_read_once(colony):
     ids, _ = colony
     read = []
