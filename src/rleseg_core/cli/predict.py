@@ -62,6 +62,8 @@ class PredictArguments:
         to this power times as probably; with 0 the tokens alone decide.
     preview : bool
         Take what the dense heads see, without tokens: much faster and less exact.
+    refine : bool
+        Let the dense heads decide on outlines between mask pixels; without, the tokens do.
     """
 
     output: Annotated[
@@ -82,6 +84,7 @@ class PredictArguments:
     draft: Annotated[Literal["auto", "none", "frame", "dense"], Parameter(group=SPEED)] = "auto"
     leniency: Annotated[float, within(Within(0))] = 4.0
     preview: Annotated[bool, Parameter(group=SPEED, negative="--no-preview")] = False
+    refine: bool = True
     device: Annotated[Device, Parameter(group=SPEED)] = "auto"
     update: bool = False
     each: bool = False
@@ -176,6 +179,7 @@ def _options(options: PredictArguments) -> "PredictOptions":
         draft=options.draft,
         leniency=options.leniency,
         preview=options.preview,
+        refine=options.refine,
     )
 
 

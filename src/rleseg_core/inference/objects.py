@@ -13,6 +13,7 @@ from rleseg_core.inference.confidence import object_confidences
 from rleseg_core.inference.dense_objects import FrameObjects
 from rleseg_core.inference.frames import OpenFrames
 from rleseg_core.inference.geometry import foreground_in_source, ids_in_source, masks_in_source
+from rleseg_core.inference.options import PredictOptions
 from rleseg_core.inference.stitch import Stitcher, StitchRule
 from rleseg_core.objects import ObjectTable
 from rleseg_core.objects.joining import FrameJoiner, ObjectParts, OwnerRule
@@ -49,13 +50,15 @@ def painter(
     tokenizer: Tokenizer,
     class_names: tuple[str, ...],
     outputs: ResultArrays,
-    rule: StitchRule,
+    options: PredictOptions,
     found: FrameObjects | None = None,
 ) -> Painter:
     """The painter for a model with such a tokenizer; `found` is as for `InstancePainter`."""
     if tokenizer.scheme.blocks == "instance":
-        return InstancePainter(tokenizer, class_names, outputs, rule, found)
-    return PiecePainter(tokenizer, class_names, outputs, rule)
+        return InstancePainter(
+            tokenizer, class_names, outputs, options.stitch, found, refine=options.refine
+        )
+    return PiecePainter(tokenizer, class_names, outputs, options.stitch)
 
 
 class PiecePainter:
@@ -126,6 +129,8 @@ class InstancePainter:
         Which window a pixel belongs to; there is no vote on objects, so that 'vote' is 'centre'.
     found : FrameObjects or None
         What the dense heads see, which decides on the outlines of objects between mask pixels.
+    refine : bool
+        Whether it does; otherwise outlines are those of the tokens.
     """
 
     def __init__(
@@ -135,9 +140,11 @@ class InstancePainter:
         outputs: ResultArrays,
         rule: StitchRule,
         found: FrameObjects | None = None,
+        *,
+        refine: bool = True,
     ) -> None:
         self._tokenizer, self._class_names, self._outputs = tokenizer, class_names, outputs
-        self._rule, self._found = rule, found
+        self._rule, self._found, self._refine = rule, found, refine
         self._classes = OpenFrames(outputs.classes)
         self._objects = None if outputs.objects is None else OpenFrames(outputs.objects)
         self._joiners: dict[int, FrameJoiner] = {}
@@ -151,7 +158,7 @@ class InstancePainter:
         if self._found is not None:
             self._found.release_above(window.frames[0], window.rows[0])
         rows, cols, ids = ids_in_source(decoded.instances, window, reader.shape, reader.spec)
-        if self._found is not None and ids.any():
+        if self._found is not None and self._refine and ids.any():
             odds, scale = foreground_in_source(self._found.foreground(window), window, reader)
             ids = refined(ids[0], odds, _REACH * scale * self._found.step)[None]
         ids = reader.clear(ids, range(*window.frames), rows, cols)

@@ -54,6 +54,9 @@ class PredictOptions:
         decide what is written, with a large number the dense heads do.
     preview : bool
         Return what the dense heads see and decode no tokens: much faster, a little worse.
+    refine : bool
+        Whether the dense heads decide on outlines of objects between mask pixels, where the model
+        has them; otherwise outlines are those of the tokens, interpolated between mask pixels.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class PredictOptions:
     draft: DraftSource | Literal["auto"] = "auto"
     leniency: NotNegative = LENIENCY
     preview: bool = False
+    refine: bool = True
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)
@@ -103,3 +107,4 @@ class PredictKeywords(TypedDict, total=False):
     draft: DraftSource | Literal["auto"]
     leniency: float
     preview: bool
+    refine: bool

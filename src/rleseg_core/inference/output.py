@@ -241,6 +241,7 @@ def _record(
         draft=options.draft,
         leniency=options.leniency,
         preview=options.preview,
+        refine=options.refine,
         device=str(segmenter.device),
     )
     if stack.path is not None:

@@ -231,7 +231,7 @@ class Segmenter:
         reader = WindowReader(stack, spec)
         memories = WindowMemories(self._source.encode, reader, 0 if options.preview else KEPT_BYTES)
         found = frame_objects(self.model, memories.look, reader, self.info)
-        painting = painter(self.tokenizer, self.class_names, outputs, options.stitch, found)
+        painting = painter(self.tokenizer, self.class_names, outputs, options, found)
         size = options.batch_size or fitting_batch_size(
             self.model.config, self.info.window_spec, self.device
         )

@@ -13,6 +13,7 @@ from rleseg_core.checks import Rate, Share, check_fields
 from rleseg_core.data import LabelledStack
 from rleseg_core.data.sampling import labelled_windows
 from rleseg_core.errors import TrainingError
+from rleseg_core.model import ModelConfig
 from rleseg_core.spec import WindowSpec
 from rleseg_core.training.config import TrainConfig
 
@@ -66,19 +67,20 @@ def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe
         The base model.
     """
     config = TrainConfig(
-        n_steps=_n_steps(n_windows, device, rounds=2, least=150, most=300),
+        n_steps=_n_steps(n_windows, device, rounds=4, least=400, most=800),
         batch_size=_batch_size(device),
         learning_rate=1.5e-3,
-        warmup_steps=10,
+        warmup_steps=20,
         validate_every=25,
         checkpoint_every=50,
+        **_heads_first(base),
     )
     return Recipe(config=config, validation_share=0.0, replay_share=0.0)
 
 
 def thorough(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe:
     """As good as these frames allow, in up to an hour on a CPU; parameters as for `quick`."""
-    n_steps = _n_steps(n_windows, device, rounds=20, least=400, most=2000)
+    n_steps = _n_steps(n_windows, device, rounds=20, least=800, most=3000)
     config = TrainConfig(
         n_steps=n_steps,
         batch_size=_batch_size(device),
@@ -87,6 +89,7 @@ def thorough(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Rec
         validate_every=max(50, n_steps // 20),
         checkpoint_every=100,
         patience=8,
+        **_heads_first(base),
     )
     enough = n_frames >= ENOUGH_TO_HOLD_OUT * base.window_spec.n_frames
     return Recipe(config=config, validation_share=0.2 if enough else 0.0, replay_share=0.25)
@@ -96,6 +99,17 @@ FINE_TUNING: Mapping[PresetName, Callable[[int, int, str, ModelInfo], Recipe]] =
     "quick": quick,
     "thorough": thorough,
 }
+
+
+def _heads_first(base: ModelInfo) -> dict[str, Any]:
+    """Settings for a base that finds objects by its dense heads, and checks them by its tokens.
+
+    The heads learn from all windows and in all steps, tokens from half of the windows in the second
+    half of the steps, so that a step costs a good half.
+    """
+    if not ModelConfig.from_json(base.model).pointer.affinities:
+        return {}
+    return {"token_share": 0.5, "tokens_from": 0.5, "dense_weight": 2.0}
 
 
 def _batch_size(device: str) -> int:

@@ -2,12 +2,20 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from scipy.ndimage import binary_erosion
 from scipy.optimize import linear_sum_assignment
 from yaozarrs import validate_zarr_store
 
 from rleseg_core.checkpoints import build_model, new_model
 from rleseg_core.cli.each import objects_found
-from rleseg_core.data import ImageStack, LabelReader, LabelStack, subsample_labels
+from rleseg_core.data import (
+    ImageStack,
+    LabelReader,
+    LabelStack,
+    SyntheticConfig,
+    subsample_labels,
+    synthesize,
+)
 from rleseg_core.data.labels import components
 from rleseg_core.data.writers import write_labels
 from rleseg_core.decoding import DecodedSequence
@@ -441,3 +449,19 @@ def test_pieces_are_said_to_be_such(semantic, monkeypatch, tmp_path):
     assert objects_found([summary, summary]).startswith(
         f"{2 * len(table)} connected pieces of objects in 4 frames"
     )
+
+
+def test_outlines_that_are_not_refined_are_those_of_the_tokens():
+    movie = synthesize(SyntheticConfig(n_frames=1, size=(128, 128), seed=4))
+    stack = ImageStack.from_array(movie.images)
+    segmenter = Segmenter.from_checkpoint("demo-objects", "cpu")
+    results, coarse = product(segmenter.segment(stack, image_size=128, refine=False))
+    _, fine = product(segmenter.segment(stack, image_size=128))
+    said = segmenter.tokenizer.decode(results[-1].tokens).instances
+    np.testing.assert_array_equal(
+        subsample_labels(coarse.objects.astype(np.int64), (32, 32)) > 0, said > 0
+    )
+    changed = (coarse.objects != fine.objects)[0]
+    assert 0 < changed.mean() < 0.1
+    reach = 5  # a mask pixel of 4, and what lies between its middle and its corner
+    assert not changed[binary_erosion(coarse.objects[0] > 0, iterations=reach)].any()

@@ -154,3 +154,11 @@ def test_light_models_begin_at_a_high_rate():
     suits = from_scratch("nano")
     assert TrainConfig(**suits).learning_rate > TrainConfig().learning_rate
     assert from_scratch("paper") == {}
+
+
+def test_heads_that_find_objects_learn_before_the_tokens(demo):
+    objects = read_info(find_model("demo-objects"))
+    for choose in FINE_TUNING.values():
+        assert choose(1, 25, "cpu", objects).config.tokens_from == 0.5
+        assert choose(1, 25, "cpu", objects).config.token_share == 0.5
+        assert choose(1, 25, "cpu", demo).config.tokens_from == 0
