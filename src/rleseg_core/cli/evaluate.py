@@ -139,6 +139,11 @@ class EvaluateOptions:
     reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
     truth_reading: Annotated[GivenTruthReading, FLAT] = field(default_factory=dict)
 
+    def numbers(self) -> tuple[IdOptions, IdOptions]:
+        """What is known of the numbers of PREDICTED, and of TRUTH."""
+        given = replace(self.ids, background=self.predicted_background)
+        return given.options(), self.ids.options()
+
 
 def evaluate(
     predicted: Path,
@@ -165,7 +170,14 @@ def evaluate(
     """
     if options.tracks:
         _check_alone(options)
-        evaluate_tracks(predicted, truth, options.reading, options.truth_reading, reporting)
+        given_ids, true_ids = options.numbers()
+        evaluate_tracks(
+            predicted,
+            truth,
+            (options.reading, given_ids),
+            (options.truth_reading, true_ids),
+            reporting,
+        )
         return
     overwrite = overwriting.overwrite
     overwriting.check(_outputs(options), [predicted, truth])
@@ -206,11 +218,10 @@ def evaluate(
 
 def _check_alone(options: EvaluateOptions) -> None:
     """Refuse options of classes beside --tracks."""
-    plain = EvaluateOptions()
-    names = [one.name for one in fields(plain) if not one.name.endswith(("tracks", "reading"))]
+    plain, both = EvaluateOptions(), ("tracks", "reading", "ids", "predicted_background")
+    names = [one.name for one in fields(plain) if not one.name.endswith(both)]
     if others := [name for name in names if getattr(options, name) != getattr(plain, name)]:
-        spelled = {"csv_file": "csv", "ids": "ignore or --background"}
-        name = spelled.get(others[0], others[0]).replace("_", "-")
+        name = {"csv_file": "csv"}.get(others[0], others[0]).replace("_", "-")
         raise DataError(f"--{name} is for scores of classes; leave it out with --tracks")
 
 
@@ -226,12 +237,13 @@ def _open(
         noted = recorded_class_names(predicted) or recorded_class_names(truth)
         classes = ",".join(noted)
     names = classes_of(classes, options.instances or options.predicted_instances)
+    given_ids, true_ids = options.numbers()
     given = MaskStack.open(
         predicted,
         names,
         instances=options.predicted_instances,
         reading=ReadOptions(**options.reading),
-        ids=replace(options.ids, background=options.predicted_background).options(),
+        ids=given_ids,
     )
     if beside is not None:
         objects = LabelStack.open(beside.ids, **options.reading)
@@ -242,7 +254,7 @@ def _open(
             names,
             instances=options.instances,
             reading=ReadOptions(**options.truth_reading),
-            ids=options.ids.options(),
+            ids=true_ids,
         )
     return names, given, true
 

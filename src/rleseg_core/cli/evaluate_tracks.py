@@ -8,6 +8,7 @@ from typing import Any
 from rleseg_core.cli.console import LiteralTable, out, print_json, progress_bar
 from rleseg_core.cli.options import Reporting
 from rleseg_core.cli.reading import spelled_for
+from rleseg_core.data import IdOptions
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.evaluation.tracking import TrackScores, score_tracks
 from rleseg_core.reports import product_of
@@ -29,8 +30,8 @@ _SHOWN = {
 def evaluate_tracks(
     predicted: Path,
     truth: Path,
-    reading: Mapping[str, Any],
-    truth_reading: Mapping[str, Any],
+    reading: tuple[Mapping[str, Any], IdOptions],
+    truth_reading: tuple[Mapping[str, Any], IdOptions],
     reporting: Reporting,
 ) -> None:
     """Score tracks against the true ones, and print the scores.
@@ -39,8 +40,8 @@ def evaluate_tracks(
     ----------
     predicted, truth : Path
         As for `open_tracks`.
-    reading, truth_reading : mapping
-        Fields of `ReadOptions` that the user gave.
+    reading, truth_reading : (mapping, IdOptions)
+        Fields of `ReadOptions` that the user gave, and what is known of the numbers.
     reporting : Reporting
         What is printed.
     """
@@ -48,9 +49,9 @@ def evaluate_tracks(
     from rleseg_core.tracks.opening import open_tracks
     from rleseg_core.tracks.relabelled import TrackIds
 
-    given, tracks = open_tracks(predicted, ReadOptions(**reading))
+    given, tracks = open_tracks(predicted, ReadOptions(**reading[0]), reading[1])
     with spelled_for(truth, "truth-"):
-        true, true_tracks = open_tracks(truth, ReadOptions(**truth_reading))
+        true, true_tracks = open_tracks(truth, ReadOptions(**truth_reading[0]), truth_reading[1])
     whole, true_whole = without_gaps(tracks), without_gaps(true_tracks)
     run = score_tracks(
         TrackIds(true, true_whole), true_whole.spans(), TrackIds(given, whole), whole.spans()

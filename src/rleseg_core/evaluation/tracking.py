@@ -252,6 +252,8 @@ def _check_labels(labels: list[list[int]], tracks: np.ndarray, what: str) -> Non
         for label in of:
             spans.setdefault(label, [frame, frame])[1] = frame
     table = {track: [first, last] for track, first, last, _ in tracks.tolist()}
+    if unknown := sorted({*tracks[:, 3].tolist()} - table.keys() - {0}):
+        raise DataError(f"{what} have the parent {unknown[0]}, which is none of them")
     for label in sorted(spans.keys() | table.keys()):
         if spans.get(label) != table.get(label):
             there, said = spans.get(label), table.get(label)

@@ -63,8 +63,9 @@ class Tracks:
     Raises
     ------
     DataError
-        If the columns differ in length, an id is below 1, a track has two objects in a frame, or a
-        parent is no track or does not end before its daughter begins.
+        If the columns differ in length, a frame, id or area is no whole number, an id is below 1, a
+        track has two objects in a frame, or a parent is no track or does not end before its
+        daughter begins.
     """
 
     frame: np.ndarray
@@ -77,7 +78,7 @@ class Tracks:
     parents: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        columns = {name: np.asarray(getattr(self, name), COLUMNS[name]) for name in COLUMNS}
+        columns = {name: _column(name, getattr(self, name)) for name in COLUMNS}
         shapes = {name: column.shape for name, column in columns.items()}
         if len(set(shapes.values())) > 1 or columns["track"].ndim != 1:
             raise DataError(f"columns of tracks must be (n,), one length for all; got {shapes}")
@@ -214,6 +215,17 @@ class Tracks:
             is_one = self.track[before] == self.track[row]
             if is_one and self.frame[row] - self.frame[before] > 1:
                 yield before, row
+
+
+def _column(name: str, given: np.ndarray) -> np.ndarray:
+    """A column of the type that it has."""
+    values = np.asarray(given)
+    with np.errstate(invalid="ignore"):
+        column = values.astype(COLUMNS[name])
+    if column.dtype.kind == "i" and not np.array_equal(column, values):
+        wrong = values[column != values].flat[0]
+        raise DataError(f"{name} {wrong} in a table of tracks; it must be a whole number")
+    return column
 
 
 def tracks_of_links(before: np.ndarray, frame: np.ndarray) -> np.ndarray:

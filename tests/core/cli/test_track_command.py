@@ -5,8 +5,10 @@ import pytest
 import tifffile
 
 from rleseg_core.data import LabelStack
+from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.data.writers import metadata_of, write_labels
+from rleseg_core.errors import DataError
 from rleseg_core.objects import ObjectTable
 from rleseg_core.tracks.files.geff_store import read_geff
 from rleseg_core.tracks.files.table_file import read_tracks
@@ -113,11 +115,43 @@ def test_evaluate_takes_ids_that_persist(values, result, truth):
     assert found["edge_recall"] == pytest.approx(3 / 5)
 
 
+def test_evaluate_reads_ids_that_look_like_marks_as_it_is_told(run, values, result, truth):
+    (truth / "TRA" / "man_track.txt").write_text("1 0 1 0\n2 2 2 1\n3 2 2 1\n65535 0 2 0\n")
+    ids = np.stack([tifffile.imread(file) for file in sorted(truth.rglob("*.tif"))])
+    ids[ids == 9] = 65535
+    for t, file in enumerate(sorted(truth.rglob("*.tif"))):
+        tifffile.imwrite(file, ids[t])
+    write_labels(result / "ids.tif", ids)
+    command = ("evaluate", result / "ids.tif", truth, "--tracks")
+    code, _, err = run(*command)
+    assert code == 2
+    assert "--ignore none" in " ".join(err.split())
+    assert values(*command, "--ignore", "none")["det"] == 1
+
+
+def test_table_of_other_masks_is_refused(run, result):
+    out = result / "tracks.tif"
+    assert run("track", result / "out.tif", "-q", "-o", out)[0] == 0
+    ids = tifffile.imread(out)
+    ids[1, 0, 0] = 4  # track 4 is in frame 2 alone
+    write_labels(out, ids, overwrite=True)
+    with pytest.raises(DataError, match=r"track 4 is in frame 1 in the masks but not in .*csv"):
+        open_tracks(out)
+    ids[1, 0, 0] = 0
+    write_labels(out, ids[:2], overwrite=True)
+    with pytest.raises(DataError, match=r"in frame 2 not in the masks but in .*csv"):
+        open_tracks(out)
+
+
+def test_reading_options_hold_for_folders_of_the_challenge(truth):
+    with pytest.raises(DataError, match="label 2 is not in the masks"):
+        open_tracks(truth, ReadOptions(pattern="man_track00[01].tif"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
         (("--csv", "a.csv"), "--csv is for scores of classes; leave it out with --tracks"),
-        (("--ignore", "255"), "--ignore or --background is for scores of classes"),
         (("--boundary",), "--metrics is for scores of classes"),
     ],
 )

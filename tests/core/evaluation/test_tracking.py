@@ -92,6 +92,7 @@ def test_frames_without_objects_are_scored(truth):
     [
         (lambda ids, table: (ids[:, :5], table), "both must be the same"),
         (lambda ids, table: (ids, table[:3]), "label 4 of the tracks is in frames 0 to 3 of the"),
+        (lambda ids, table: (ids, table + np.array([0, 0, 0, 7])), "the tracks have the parent 7"),
         (lambda ids, table: (np.where(ids == 4, 0, ids), table), "label 4 of the tracks is in no"),
     ],
 )

@@ -81,6 +81,72 @@ def test_geff_of_another_program_gets_tracks_from_its_links(tracks, tmp_path):
     assert np.isnan(found.score).all()
 
 
+def _store(path, frame, edges, *, directed=True, ids=None, missing=None, score=None, **more):
+    from geff import GeffMetadata
+    from geff.core_io import write_arrays
+
+    n, missing = len(frame), missing or {}
+    columns = {"t": frame, "y": np.arange(n), "x": np.arange(n), **more}
+    edge = {} if score is None else {"values": np.array(score), "missing": np.isnan(score)}
+    write_arrays(
+        path,
+        np.arange(n, dtype=np.uint64) if ids is None else np.array(ids, np.uint64),
+        {k: {"values": np.array(v), "missing": missing.get(k)} for k, v in columns.items()},
+        np.array(edges, np.uint64),
+        {"score": edge} if edge else {},
+        GeffMetadata(directed=directed, node_props_metadata={}, edge_props_metadata={}),
+    )
+    return path
+
+
+@pytest.mark.parametrize("edges", [[[0, 1], [1, 2]], [[1, 0], [2, 1]], [[1, 0], [1, 2]]])
+def test_edges_of_other_programs_are_read_forward_in_time(tmp_path, edges):
+    path = _store(tmp_path / "a.geff", [0, 1, 2], edges, directed=False, score=[0.5, np.nan])
+    tracks = read_geff(path)
+    assert (tracks.track.tolist(), tracks.parents) == ([1, 1, 1], {})
+    np.testing.assert_array_equal(tracks.score, [np.nan, 0.5, np.nan])
+
+
+@pytest.mark.parametrize("named", [[0, 0, 0], [1, 1, 1], [1, 1, 2]])
+def test_property_that_numbers_no_tracks_is_left_out(tmp_path, named):
+    path = _store(tmp_path / "a.geff", [0.0, 1, 1], [[0, 1], [0, 2]], track=named, note=["a"] * 3)
+    tracks = read_geff(path)
+    assert (tracks.track.tolist(), tracks.parents) == ([1, 2, 3], {2: 1, 3: 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"edges": [[0, 1], [1, 77]]}, "an edge of node 77, which is not there"),
+        ({"edges": [[0, 15], [10, 20]], "ids": [0, 10, 20]}, "an edge of node 15"),
+        ({"ids": [0, 1, 1]}, "two nodes of one id"),
+        ({"frame": [0, 0, 1]}, "an edge between two objects of frame 0"),
+        ({"frame": [0, 0.5, 1]}, r"a.geff: frame 0.5 in a table of tracks"),
+        ({"edges": [[0, 2], [1, 2]]}, "two parents"),
+        ({"missing": {"t": np.array([False, True, False])}}, "no 't' of node 1"),
+        ({"seg_id": [5, 6, 7], "missing": {"seg_id": np.arange(3) == 2}}, "no 'seg_id' of node 2"),
+        ({"seg_id": ["a", "b", "c"]}, "it must be numbers"),
+    ],
+)
+def test_stores_that_are_no_tracks_are_refused(tmp_path, changes, match):
+    plain = {"frame": [0, 1, 2], "edges": [[0, 1], [1, 2]]}
+    with pytest.raises(DataError, match=match):
+        read_geff(_store(tmp_path / "a.geff", **plain | changes))
+
+
+def test_ids_may_be_high(tmp_path):
+    tracks = Tracks(
+        frame=[0, 1, 1],
+        object=[1, 1, 2],
+        track=[2**40, 2**41, 2**42],
+        **{name: [1, 2, 3] for name in ("row", "col", "area")},
+        score=[np.nan] * 3,
+        parents={2**41: 2**40, 2**42: 2**40},
+    )
+    write_geff(tracks, tmp_path / "a.geff")
+    assert_same(read_geff(tmp_path / "a.geff"), tracks)
+
+
 @pytest.mark.parametrize("side", ["result", "truth"])
 def test_challenge_folder_comes_back_without_a_difference(colony, tmp_path, side):
     ids = colony[0]
@@ -153,6 +219,7 @@ def _folder(path, table, frames=((1, 0),)):
         ("1 0 0 0\n2 0 0 0", "label 2 is not in the masks but in .*res_track.txt"),
         ("", "label 1 is in the masks but not in"),
         ("1 0 0 0\n1 0 0 0", "two lines for label 1"),
+        (f"{10**30} 0 0 0", "line 1: 10+ is too high for a label"),
         ("1 0 0 7", "track 7 is the parent of 1, but 7 is no track"),
     ],
 )
@@ -201,6 +268,12 @@ def test_nothing_else_is_written_over(tracks, tmp_path, suffix):
         ("id,frame\n", "has no column 'track'"),
         ("track,frame,object,parent,score,area,row,col\n1,x,1,0,,1,1,1\n", "line 2: 'x' is no"),
         ("track,frame,object,parent,score,area,row,col\n1,0,1,4,,1,1,1\n", "a.csv: track 4 is the"),
+        (f"track,frame,object,parent,score,area,row,col\n{10**30},0,1,0,,1,1,1\n", "line 2: '10+'"),
+        (
+            "track,frame,object,parent,score,area,row,col\n"
+            "1,0,1,0,,1,1,1\n2,1,1,1,,1,1,1\n2,2,1,0,,1,1,1\n",
+            "several parents of track 2",
+        ),
     ],
 )
 def test_tables_of_something_else_are_refused(tmp_path, text, match):

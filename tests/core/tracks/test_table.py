@@ -54,6 +54,8 @@ def test_no_objects_are_no_tracks():
         ({"frame": [0, 1, 2]}, "one length for all"),
         ({"track": [1, 1, 2, 3, 2, 3, 0]}, "track 0 in a table of tracks; the least is 1"),
         ({"frame": [0, 1, 2, 2, 4, 2, 1]}, "track 3 has two objects in frame 2"),
+        ({"frame": [0, 1, 2, 2, 4, 2.5, 1]}, "frame 2.5 in a table of tracks; it must be a whole"),
+        ({"frame": [0, 1, 2, 2, 4, np.nan, 1]}, "frame nan in a table of tracks"),
         ({"parents": {2: 9}}, "track 9 is the parent of 2, but 9 is no track"),
         ({"parents": {1: 2}}, "it must end before that begins"),
     ],

@@ -9,7 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from rleseg_core.data import IdOptions
 from rleseg_core.data.arrays import frame_of
+from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.errors import DataError, DataWarning
 from rleseg_core.objects.opening import ObjectOptions, open_objects
 from rleseg_core.objects.stack import ObjectStack
@@ -23,7 +25,9 @@ Side = Literal["result", "truth"]
 
 _TABLES = {"res_track.txt": "mask", "man_track.txt": "man_track"}  # and how masks begin
 _TABLE_OF: dict[Side, str] = {"result": "res_track.txt", "truth": "man_track.txt"}
+_UNSAID = IdOptions()
 _LARGEST = np.iinfo(np.uint16).max
+_HIGHEST = np.iinfo(np.uint32).max  # that is read
 _is_tiff = begins_with(b"II*\0", b"MM\0*")
 
 
@@ -109,13 +113,19 @@ def write_challenge(
     return Path(path)
 
 
-def read_challenge(path: str | Path) -> tuple[ObjectStack, Tracks]:
+def read_challenge(
+    path: str | Path, reading: ReadOptions = ReadOptions(), ids: IdOptions = _UNSAID
+) -> tuple[ObjectStack, Tracks]:
     """Masks and tracks of a folder of the Cell Tracking Challenge.
 
     Parameters
     ----------
     path : str or Path
         A result, ``01_RES``, or the truth, ``01_GT`` or its ``TRA``.
+    reading : ReadOptions
+        Which of the masks are read, and how.
+    ids : IdOptions
+        What is known of the labels; by default all but 0 are tracks.
 
     Returns
     -------
@@ -138,7 +148,8 @@ def read_challenge(path: str | Path) -> tuple[ObjectStack, Tracks]:
         )
     file = next(folder / name for name in _TABLES if (folder / name).is_file())
     table = read_table(file)
-    stack = open_objects(folder, ObjectOptions(numbers="objects"))
+    ids = IdOptions(ignore=()) if ids == _UNSAID else ids
+    stack = open_objects(folder, ObjectOptions(numbers="objects", reading=reading, ids=ids))
     stack = replace(stack, inputs=(*stack.inputs, folder))
     parents = {track: parent for track, _, _, parent in table.tolist() if parent}
     labels = _labels_of(stack)
@@ -182,6 +193,8 @@ def read_table(file: Path) -> np.ndarray:
                 "last frame and parent"
             )
         rows.append([int(part) for part in parts])
+        if max(rows[-1]) > _HIGHEST:
+            raise DataError(f"{file}, line {number}: {max(rows[-1])} is too high for a label")
     table = np.array(sorted(rows), np.int64).reshape(-1, 4)
     twice = np.flatnonzero(np.diff(table[:, 0]) == 0)
     if twice.size:

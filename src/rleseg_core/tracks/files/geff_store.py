@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,50 +93,96 @@ def write_geff(
 def read_geff(path: str | Path) -> Tracks:
     """Tracks of a GEFF store, of `write_geff` or of another program.
 
-    Without ``track``, tracks end where an object divides and begin where one has no parent.
-    Without ``seg_id``, objects are numbered from 1 on.
+    Edges are read forward in time, whichever way they lead in the store. Without ``track``, or
+    where it is something else than a track, tracks end where an object divides and begin where one
+    has no parent. Without ``seg_id``, objects are numbered from 1 on.
 
     Raises
     ------
     DataError
-        If it cannot be read, has no frames ``t`` or centroids ``y`` and ``x``, or objects merge.
+        If it cannot be read, has no frames ``t`` or centroids ``y`` and ``x``, lacks a value of a
+        node, an edge joins objects of one frame or one that is not there, or objects merge.
     """
+    nodes, edge_score, edges = _read(Path(path))
+    n = nodes["t"].size
+    frame = nodes["t"]
+    source, target = edges.T
+    forward = frame[source] <= frame[target]
+    source, target = np.where(forward, source, target), np.where(forward, target, source)
+    if (same := frame[source] == frame[target]).any():
+        raise DataError(
+            f"{path} has an edge between two objects of frame {frame[source[same]][0]}; edges lead "
+            "from a frame to a later one"
+        )
+    if np.unique(target).size < target.size:
+        raise DataError(f"{path} has objects with two parents; tracks that merge cannot be read")
+    before, score = np.full(n, -1, np.int64), np.full(n, np.nan, np.float32)
+    before[target], score[target] = source, edge_score
+    track = nodes.get(_TRACK)
+    if track is None or not _are_tracks(track, before):
+        track = tracks_of_links(before, frame)
+    begins = np.flatnonzero((before >= 0) & (track != track[before]))
+    parents = zip(track[begins].tolist(), track[before[begins]].tolist(), strict=True)
+    try:
+        return Tracks(
+            frame=frame,
+            object=nodes.get("seg_id", np.arange(1, n + 1)),
+            track=track,
+            row=nodes["y"],
+            col=nodes["x"],
+            area=np.rint(np.nan_to_num(nodes.get("area", np.zeros(n)))),
+            score=score,
+            parents=dict(parents),
+        )
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Properties of nodes (n,), scores of edges (e,), and the rows (e, 2) of the edges' nodes."""
     from geff import GeffReader
 
     with _reading(path):
         reader = GeffReader(str(path), validate=False)
-        reader.read_node_props()
-        reader.read_edge_props()
+        reader.read_node_props(
+            [name for name in (*_NODE, _TRACK) if name in reader.node_prop_names]
+        )
+        reader.read_edge_props([name for name in (_SCORE,) if name in reader.edge_prop_names])
         graph = reader.build()
-    nodes = {name: prop["values"] for name, prop in graph["node_props"].items()}
-    if missing := [name for name in ("t", "y", "x") if name not in nodes]:
+        ids, edges = np.asarray(graph["node_ids"]), np.asarray(graph["edge_ids"]).reshape(-1, 2)
+    if absent := [name for name in ("t", "y", "x") if name not in graph["node_props"]]:
         raise DataError(
-            f"{path} has no property {missing[0]!r} of its nodes; frames are read from 't', "
+            f"{path} has no property {absent[0]!r} of its nodes; frames are read from 't', "
             "centroids from 'y' and 'x'"
         )
-    order = np.argsort(graph["node_ids"])
-    known = np.asarray(graph["node_ids"])[order]
-    edges = order[np.searchsorted(known, np.asarray(graph["edge_ids"]).reshape(-1, 2))]
-    n = known.size
-    before, score = np.full(n, -1, np.int64), np.full(n, np.nan, np.float32)
-    if np.unique(edges[:, 1]).size < len(edges):
-        raise DataError(f"{path} has objects with two parents; tracks that merge cannot be read")
-    before[edges[:, 1]] = edges[:, 0]
+    nodes = {}
+    for name, values in graph["node_props"].items():
+        nodes[name] = values["values"]
+        if nodes[name].dtype.kind not in "iuf":
+            raise DataError(f"{path} has {name!r} of type {nodes[name].dtype}; it must be numbers")
+        if values["missing"] is not None and values["missing"].any():
+            lacking = ids[values["missing"].argmax()]
+            raise DataError(f"{path} has no {name!r} of node {lacking}; all nodes must have it")
+    order = np.argsort(ids)
+    if (np.diff(ids[order]) == 0).any():
+        raise DataError(f"{path} has two nodes of one id; each node must have an id of its own")
+    if unknown := sorted(set(edges.ravel().tolist()).difference(ids.tolist())):
+        raise DataError(f"{path} has an edge of node {unknown[0]}, which is not there")
+    score = np.full(len(edges), np.nan)
     if _SCORE in graph["edge_props"]:
-        score[edges[:, 1]] = graph["edge_props"][_SCORE]["values"]
-    track = nodes[_TRACK] if _TRACK in nodes else tracks_of_links(before, nodes["t"])
-    begins = np.flatnonzero((before >= 0) & (track != track[before]))
-    parents = zip(track[begins].tolist(), track[before[begins]].tolist(), strict=True)
-    return Tracks(
-        frame=nodes["t"],
-        object=nodes.get("seg_id", np.arange(1, n + 1)),
-        track=track,
-        row=nodes["y"],
-        col=nodes["x"],
-        area=nodes.get("area", np.zeros(n)),
-        score=score,
-        parents=dict(parents),
-    )
+        found = graph["edge_props"][_SCORE]
+        known = np.ones(len(edges), bool) if found["missing"] is None else ~found["missing"]
+        score[known] = found["values"][known]
+    return nodes, score, order[np.searchsorted(ids[order], edges)]
+
+
+def _are_tracks(track: np.ndarray, before: np.ndarray) -> bool:
+    """Whether a property numbers tracks from 1 on: chains that end where they have daughters."""
+    begins = (before < 0) | (track != track[before])
+    inside = before[~begins]
+    is_chain = np.unique(inside).size == inside.size and begins.sum() == np.unique(track).size
+    ends = not np.isin(before[begins & (before >= 0)], inside).any()
+    return bool(is_chain and ends and track.min(initial=1) >= 1)
 
 
 def _description(metadata: StackMetadata, path: Path, labels: Path | None) -> "GeffMetadata":
@@ -167,7 +214,7 @@ def _description(metadata: StackMetadata, path: Path, labels: Path | None) -> "G
 
 def _tracklets(tracks: Tracks) -> np.ndarray:
     """The longest simple path that each object is in, (n,) int64: a track, with only daughters."""
-    n_daughters = np.bincount(list(tracks.parents.values()), minlength=1)
+    n_daughters = Counter(tracks.parents.values())
     only = {track: of for track, of in tracks.parents.items() if n_daughters[of] == 1}
 
     def first(track: int) -> int:

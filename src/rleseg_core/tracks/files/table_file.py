@@ -1,6 +1,7 @@
 """Tracks as CSV: a row for each object, with the link to the one before it."""
 
 import csv
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,21 +103,29 @@ def read_tracks(path: str | Path) -> Tracks:
         for line, row in enumerate(rows, start=2):
             try:
                 values.append(parse(row[name] or ""))
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 text = f"{path}, line {line}: {row[name]!r} is no value of {name!r}"
                 raise DataError(text) from error
         return np.array(values, np.float64 if parse is _number else np.int64)
 
-    track, parent = column("track", int), column("parent", int)
+    track, parent = column("track", _integer), column("parent", _integer)
+    pairs = {*zip(track.tolist(), parent.tolist(), strict=True)}
+    if len(pairs) > np.unique(track).size:
+        twice, _ = min(Counter(one for one, _ in pairs).items(), key=lambda item: -item[1])
+        raise DataError(f"{path} has several parents of track {twice}; a track has one, or 0")
     try:
         return Tracks(
             track=track,
-            **{name: column(name, int) for name in ("frame", "object", "area")},
+            **{name: column(name, _integer) for name in ("frame", "object", "area")},
             **{name: column(name, _number) for name in ("score", "row", "col")},
-            parents=dict(zip(track[parent > 0].tolist(), parent[parent > 0].tolist(), strict=True)),
+            parents={one: of for one, of in pairs if of > 0},
         )
     except DataError as error:
         raise error if str(error).startswith(str(path)) else DataError(f"{path}: {error}") from None
+
+
+def _integer(text: str) -> int:
+    return int(np.int64(int(text)))  # which refuses what is too high
 
 
 def _number(text: str) -> float:
