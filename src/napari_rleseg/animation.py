@@ -83,10 +83,8 @@ class Animation(QObject):
         """Windows of the frame that is shown, row by row."""
         image, _, spec = self._subject()
         shape = stack_shape(image)
-        if shape[0] < spec.n_frames:
-            plan_windows(shape, spec)  # raises
-        first = min(self._frame(image), shape[0] - spec.n_frames)
-        frames = (first, first + spec.n_frames)
+        first = max(0, min(self._frame(image), shape[0] - spec.n_frames))
+        frames = (first, min(first + spec.n_frames, shape[0]))
         planned = plan_windows((spec.n_frames, *shape[1:]), spec)
         return [replace(window, frames=frames) for window in planned]
 

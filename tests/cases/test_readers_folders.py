@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from rleseg_core.data import ImageStack, LabelledStack, LabelStack
+from rleseg_core.data.formats.frame_names import find_breaks
 from rleseg_core.errors import DataError, DataWarning
 
 FRAMES = np.random.default_rng(0).integers(0, 200, (4, 32, 48), dtype=np.uint8)
@@ -80,6 +82,26 @@ def test_gap_in_the_numbers_is_said(folder):
     with pytest.warns(DataWarning, match=r"leave some out between t0\.tif and t2\.tif"):
         stack = ImageStack.open(folder)
     assert stack.n_frames == 3
+    assert stack.breaks == (1,)
+    assert ImageStack.open(folder, join_gaps=True).breaks == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "breaks"),
+    [
+        ("t1 t2 t3 t4", ()),
+        ("t10 t20 t30 t50 t60", (3,)),
+        ("at0_1003 at1_2001 at2_3010", ()),
+        ("a b c", ()),
+        ("a0 a1 b0 b1", (2,)),
+        ("p1_t0 p1_t1 p1_t2 p2_t0 p2_t1 p2_t2", (3,)),
+        ("p1_t0 p1_t1 p1_t4 p1_t5 p2_t0 p2_t1", (2, 4)),
+        ("t3 t2 t1", (1, 2)),
+        ("t0 t7", ()),
+    ],
+)
+def test_frames_that_do_not_follow_are_found_by_their_names(names, breaks):
+    assert find_breaks([Path(f"{name}.tif") for name in names.split()]) == breaks
 
 
 def test_numbers_with_a_step_are_no_gap(folder):

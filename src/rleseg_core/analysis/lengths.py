@@ -11,7 +11,7 @@ import numpy as np
 
 from rleseg_core.data.labels import SubsampleRule, resize_labels, subsample_labels, without_ignored
 from rleseg_core.data.masks import MaskStack
-from rleseg_core.data.windows import Window, plan_windows, resized_shape
+from rleseg_core.data.windows import Window, resized_shape
 from rleseg_core.errors import DataError, SchemeError
 from rleseg_core.evaluation.scores import confusion_matrix, plain_number, score
 from rleseg_core.spec import IGNORED, MaskSpec, WindowSpec
@@ -369,12 +369,7 @@ def _planned(
     """Windows with the index of their stack, thinned out evenly."""
     planned = []
     for index, stack in enumerate(stacks):
-        if stack.n_frames < spec.n_frames:
-            raise DataError(
-                f"windows of {spec.n_frames} frames need as many, and a stack of masks has "
-                f"{stack.n_frames}; choose fewer frames"
-            )
-        planned += [(index, window) for window in plan_windows(stack.shape, spec)]
+        planned += [(index, window) for window in stack.plan(spec)]
     if most is None or len(planned) <= most:
         return planned
     return [planned[i] for i in np.linspace(0, len(planned) - 1, most).round().astype(int)]

@@ -16,7 +16,7 @@ from rleseg_core.data.labels import (
     without_ignored,
 )
 from rleseg_core.data.masks import MaskStack
-from rleseg_core.data.windows import model_labels, plan_windows
+from rleseg_core.data.windows import model_labels
 from rleseg_core.errors import DataError
 from rleseg_core.evaluation.boundary import boundary_counts, boundary_f
 from rleseg_core.evaluation.scores import confusion_matrix, plain_number, score
@@ -188,17 +188,11 @@ def measure_fidelity(
     """
     if not stacks:
         raise DataError("there is nothing to measure: give at least one stack of masks")
-    for masks in stacks:
-        if masks.n_frames < window.n_frames:
-            raise DataError(
-                f"windows of {window.n_frames} frames need as many, and a stack of masks has "
-                f"{masks.n_frames}; choose fewer frames"
-            )
     names = stacks[0].class_names
     tokenizers = _tokenizers(scheme, window, names, steps.mask_sizes)
     chains = product(steps.mask_sizes, steps.subsampling, steps.cuts, steps.upsampling)
     sums = {key: _Counts.none(len(names)) for key in chains}
-    n_windows = sum(len(plan_windows(masks.shape, window)) for masks in stacks)
+    n_windows = sum(len(masks.plan(window)) for masks in stacks)
     windows = chain.from_iterable(_windows(masks, window) for masks in stacks)
     for done, (truth, ids) in enumerate(windows, start=1):
         n_objects = 0 if ids is None else _n_objects(ids)
@@ -241,7 +235,7 @@ def _tokenizers(
 
 def _windows(masks: MaskStack, spec: WindowSpec) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Class ids and instance ids (N, P, P) of all windows."""
-    for frames, windows in groupby(plan_windows(masks.shape, spec), lambda window: window.frames):
+    for frames, windows in groupby(masks.plan(spec), lambda window: window.frames):
         found = [(masks.class_frame(t), masks.instance_frame(t)) for t in range(*frames)]
         classes = np.stack([model_labels(labels, spec) for labels, _ in found])
         ids = [model_labels(labels, spec) for _, labels in found if labels is not None]

@@ -26,6 +26,7 @@ from rleseg_core.data.windows import (
     LabelReader,
     Window,
     WindowReader,
+    plan_frames,
     plan_windows,
     resized_shape,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "cut_crops",
     "grid_samples",
     "open_labels",
+    "plan_frames",
     "plan_windows",
     "resize_labels",
     "resized_shape",

@@ -116,6 +116,13 @@ class MaskStack:
         return self.shape[0]
 
     @property
+    def breaks(self) -> tuple[int, ...]:
+        """Frames that do not follow the one before them; see `ImageStack.breaks`."""
+        stack = self.classes or self.instances
+        assert stack is not None
+        return stack.breaks
+
+    @property
     def mapping(self) -> IdMapping:
         """What the numbers of the masks mean; the first time, all frames are read for it.
 
@@ -169,6 +176,24 @@ class MaskStack:
         )
         return IdReader(labels, rules, str(labels.path or labels.name or "the mask"))
 
+    def plan(self, spec: WindowSpec) -> list[Window]:
+        """Windows of N frames that cover the masks; shorter runs between gaps are left out.
+
+        Raises
+        ------
+        DataError
+            If there are none.
+        """
+        planned = plan_windows(self.shape, spec, self.breaks)
+        whole = [one for one in planned if one.n_frames == spec.n_frames]
+        if not whole:
+            in_a_row = " in a row" if self.breaks else ""
+            raise DataError(
+                f"windows of {spec.n_frames} frames need as many{in_a_row}, and a stack of masks "
+                f"has {max(one.n_frames for one in planned)}; choose fewer frames"
+            )
+        return whole
+
     def windows(
         self, spec: WindowSpec, windows: Iterable[Window] | None = None, *, instances: bool = True
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -179,7 +204,7 @@ class MaskStack:
         spec : WindowSpec
             How frames are resized and cut; N + 1 of them are kept in memory.
         windows : iterable of Window, optional
-            Which ones; all by default.
+            Which ones; those of `plan` by default.
         instances : bool
             Whether instance ids are wanted.
 
@@ -192,7 +217,7 @@ class MaskStack:
         classes = LabelReader(_Frames(self, "classes"), spec)
         ids = LabelReader(_Frames(self, "instances"), spec)
         wanted = instances and self.instances is not None
-        for window in plan_windows(self.shape, spec) if windows is None else windows:
+        for window in self.plan(spec) if windows is None else windows:
             yield classes.read(window), ids.read(window) if wanted else None
 
 

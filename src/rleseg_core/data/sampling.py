@@ -93,7 +93,14 @@ class WindowSource:
         stacks = [*stacks, *replay]
         self._spec = window_spec
         self._foreground_share, self._most_ignored = foreground_share, most_ignored
-        self._starts = [_starts(stack.frames, window_spec.n_frames, frame_gap) for stack in stacks]
+        self._starts = [
+            [
+                start
+                for run in _runs(stack)
+                for start in _starts(run, window_spec.n_frames, frame_gap)
+            ]
+            for stack in stacks
+        ]
         areas = [np.prod(resized_shape(stack.images.shape, window_spec)) for stack in stacks]
         weights = np.array(
             [len(starts) * area for starts, area in zip(self._starts, areas, strict=True)], float
@@ -227,7 +234,7 @@ def grid_samples(
 def labelled_windows(stack: LabelledStack, spec: WindowSpec) -> list[Window]:
     """Windows of a stack all of whose frames are labelled, each run of frames covered flush."""
     windows = []
-    for run in _runs(stack.frames):
+    for run in _runs(stack, adjacent=True):
         if len(run) >= spec.n_frames:
             for window in plan_windows((len(run), *stack.images.shape[1:]), spec):
                 first, stop = window.frames
@@ -293,14 +300,15 @@ def _collate(samples: list[_Sample]) -> SampleBatch:
     return SampleBatch(images, np.stack([classes for _, classes, _ in samples]), instances)
 
 
-def _runs(frames: Sequence[int]) -> list[list[int]]:
-    """Ascending frames, parted where one is missing."""
+def _runs(stack: LabelledStack, *, adjacent: bool = False) -> list[list[int]]:
+    """Labelled frames, parted where frames are missing, or where one has no labels."""
     runs: list[list[int]] = []
-    for frame in frames:
-        if runs and frame == runs[-1][-1] + 1:
-            runs[-1].append(frame)
-        else:
-            runs.append([frame])
+    for frame in stack.frames:
+        before = runs[-1][-1] if runs else frame
+        is_parted = any(before < later <= frame for later in stack.images.breaks)
+        if not runs or is_parted or (adjacent and frame != before + 1):
+            runs.append([])
+        runs[-1].append(frame)
     return runs
 
 

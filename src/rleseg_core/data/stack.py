@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
@@ -45,6 +46,7 @@ class _Stack:
         self.options = ReadOptions() if opened is None else opened.options
         self.metadata = StackMetadata() if opened is None else opened.metadata
         self.notes = () if opened is None else opened.notes
+        self.breaks: tuple[int, ...] = () if opened is None else opened.breaks
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -105,6 +107,9 @@ class ImageStack(_Stack):
         What the file says about it.
     notes : tuple of str
         What was assumed, and what is missing: sentences.
+    breaks : tuple of int
+        Frames that do not follow the one before them, because some are missing between; windows of
+        several frames do not reach across. None where frames are not numbered.
     """
 
     is_colour = False
@@ -211,6 +216,12 @@ class ImageStack(_Stack):
         part = copy(self)
         part._channel, part._range = self.channel, self.intensity_range()
         part.data = self.data[frames, rows, cols]
+        kept = range(self.n_frames)[frames]
+        part.breaks = tuple(
+            index
+            for index, (before, after) in enumerate(pairwise(kept), start=1)
+            if any(before < frame <= after for frame in self.breaks)
+        )
         return part
 
     def _sampled_range(self) -> tuple[float, float]:

@@ -1,8 +1,9 @@
 """Windows: which parts of a stack a model sees, and what it sees there."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -27,7 +28,7 @@ class Window:
     Parameters
     ----------
     frames : (int, int)
-        First frame, and the one after the last.
+        First frame, and the one after the last: N, or all of a run of frames shorter than that.
     rows, cols : (int, int)
         In resized pixels; they reach beyond a frame that is smaller than the patch.
     """
@@ -35,6 +36,11 @@ class Window:
     frames: tuple[int, int]
     rows: tuple[int, int]
     cols: tuple[int, int]
+
+    @property
+    def n_frames(self) -> int:
+        """How many frames it has in the stack."""
+        return self.frames[1] - self.frames[0]
 
 
 def resized_shape(shape: tuple[int, ...], spec: WindowSpec) -> tuple[int, int]:
@@ -59,7 +65,9 @@ def resized_shape(shape: tuple[int, ...], spec: WindowSpec) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def plan_windows(shape: tuple[int, ...], spec: WindowSpec) -> list[Window]:
+def plan_windows(
+    shape: tuple[int, ...], spec: WindowSpec, breaks: Sequence[int] = ()
+) -> list[Window]:
     """Windows that cover a stack.
 
     Parameters
@@ -68,25 +76,23 @@ def plan_windows(shape: tuple[int, ...], spec: WindowSpec) -> list[Window]:
         Of the stack, in source pixels.
     spec : WindowSpec
         Sizes and strides.
+    breaks : sequence of int
+        Frames that do not follow the one before them, as `ImageStack.breaks`.
 
     Returns
     -------
     list of Window
-        Frame by frame, then row by row. Every pixel of every frame is covered, and the last windows
-        end flush with the stack (Sec. III-B1). Only a frame smaller than the patch is exceeded.
+        The frames of `plan_frames` one after the other, each row by row. Every pixel of every frame
+        is covered, and the last windows of a row or column end flush with the frame (Sec. III-B1).
+        Only a frame smaller than the patch is exceeded.
 
     Raises
     ------
     DataError
-        If the stack has fewer frames than a window.
+        If breaks are no frames of the stack in ascending order.
     BudgetError
         If a resized frame does not fit into memory.
     """
-    if shape[0] < spec.n_frames:
-        raise DataError(
-            f"the stack has {shape[0]} frames, but the model sees {spec.n_frames} at a time; open "
-            "a longer stack or choose another model"
-        )
     height, width = resized_shape(shape, spec)
     check_room(
         12 * max(height, spec.patch) * max(width, spec.patch),  # three channels, float32
@@ -94,10 +100,48 @@ def plan_windows(shape: tuple[int, ...], spec: WindowSpec) -> list[Window]:
         "choose a smaller image size or patch",
     )
     return [
-        Window((t, t + spec.n_frames), (y, y + spec.patch), (x, x + spec.patch))
-        for t in _starts(int(shape[0]), spec.n_frames, spec.frame_stride)
+        Window(frames, (y, y + spec.patch), (x, x + spec.patch))
+        for frames in plan_frames(int(shape[0]), spec, breaks)
         for y in _starts(height, spec.patch, spec.patch_stride)
         for x in _starts(width, spec.patch, spec.patch_stride)
+    ]
+
+
+def plan_frames(
+    n_frames: int, spec: WindowSpec, breaks: Sequence[int] = ()
+) -> list[tuple[int, int]]:
+    """Frames of the temporal windows that cover a stack (Sec. IV).
+
+    Parameters
+    ----------
+    n_frames : int
+        T, frames of the stack.
+    spec : WindowSpec
+        With N and the frame stride.
+    breaks : sequence of int
+        Frames that do not follow the one before them: no window reaches across.
+
+    Returns
+    -------
+    list of (int, int)
+        First frame, and the one after the last, in ascending order. Every frame is covered, and the
+        last window of each run of frames between breaks ends flush with it. A run shorter than N is
+        one window; `WindowReader` repeats its last frame up to N.
+
+    Raises
+    ------
+    DataError
+        If breaks are no frames of the stack in ascending order.
+    """
+    bounds = [0, *breaks, n_frames]
+    if any(stop <= first for first, stop in pairwise(bounds)):
+        raise DataError(
+            f"breaks must be frames from 1 to {n_frames - 1} in ascending order, got {list(breaks)}"
+        )
+    return [
+        (first + start, min(first + start + spec.n_frames, stop))
+        for first, stop in pairwise(bounds)
+        for start in _starts(stop - first, spec.n_frames, spec.frame_stride)
     ]
 
 
@@ -228,9 +272,13 @@ class WindowReader:
         return prepared
 
     def read(self, window: Window) -> np.ndarray:
-        """Images of a window, (N, 3, P, P) float32 in [0, 1]; grey is in all three channels."""
+        """Images of a window, (N, 3, P, P) float32 in [0, 1]; grey is in all three channels.
+
+        The last frame of a window of fewer frames is repeated.
+        """
         rows, cols = slice(*window.rows), slice(*window.cols)
-        patches = np.stack([self._frames[t].image[rows, cols] for t in range(*window.frames)])
+        frames = _repeated(range(*window.frames), self.spec.n_frames)
+        patches = np.stack([self._frames[t].image[rows, cols] for t in frames])
         images = np.empty((len(patches), 3, *patches.shape[1:3]), np.float32)
         images[:] = patches.transpose(0, 3, 1, 2)  # one channel goes to all three
         return images
@@ -282,6 +330,7 @@ class LabelReader:
     """
 
     def __init__(self, labels: ArrayLike, spec: WindowSpec) -> None:
+        self._n_frames = spec.n_frames
         self._frames = _FrameCache(
             lambda frame: model_labels(frame_of(labels, frame), spec), size=spec.n_frames + 1
         )
@@ -289,4 +338,10 @@ class LabelReader:
     def read(self, window: Window) -> np.ndarray:
         """Labels of a window, (N, P, P) in patch pixels, of the labels' dtype."""
         rows, cols = slice(*window.rows), slice(*window.cols)
-        return np.stack([self._frames[t][rows, cols] for t in range(*window.frames)])
+        frames = _repeated(range(*window.frames), self._n_frames)
+        return np.stack([self._frames[t][rows, cols] for t in frames])
+
+
+def _repeated(frames: range, n_frames: int) -> list[int]:
+    """Frames, the last of them repeated until there are so many."""
+    return [*frames, *[frames[-1]] * (n_frames - len(frames))]

@@ -90,6 +90,7 @@ class PiecePainter:
     def add(self, reader: WindowReader, window: Window, sequence: DecodedSequence) -> Painted:
         """Add what the tokens of a window say; ids are 0 as long as frames are not done."""
         masks = self._tokenizer.decode(sequence.tokens).classes
+        masks = masks[: window.n_frames]
         rows, cols, masks = masks_in_source(masks, window, reader.shape, reader.spec)
         masks = reader.clear(masks, range(*window.frames), rows, cols)
         labels = self._stitcher.add_window(window, rows, cols, masks, self._outputs.frames)
@@ -154,10 +155,11 @@ class InstancePainter:
         """Add what the tokens of a window say; ids may change until frames are done."""
         decoded = self._tokenizer.decode(sequence.tokens)
         assert decoded.instances is not None
-        parts = self._parts(sequence, decoded)
+        parts = self._parts(sequence, decoded)[: window.n_frames]
         if self._found is not None:
             self._found.release_above(window.frames[0], window.rows[0])
-        rows, cols, ids = ids_in_source(decoded.instances, window, reader.shape, reader.spec)
+        local = decoded.instances[: window.n_frames]
+        rows, cols, ids = ids_in_source(local, window, reader.shape, reader.spec)
         if self._found is not None and self._refine and ids.any():
             odds, scale = foreground_in_source(self._found.foreground(window), window, reader)
             ids = refined(ids[0], odds, _REACH * scale * self._found.step)[None]

@@ -31,13 +31,13 @@ class SampledFrames:
     Raises
     ------
     DataError
-        If a frame is out of range, or the stack has fewer frames than a window.
+        If a frame is out of range.
     """
 
     def __init__(
         self, stack: ImageStack, spec: WindowSpec, frames: Sequence[int], n_windows: int
     ) -> None:
-        last = stack.n_frames - spec.n_frames
+        last = max(0, stack.n_frames - spec.n_frames)
         if not len(frames) or min(frames) < 0 or max(frames) > last:
             raise DataError(
                 f"windows of {spec.n_frames} frames start at frames 0 to {last}, got {list(frames)}"
@@ -45,7 +45,9 @@ class SampledFrames:
         self._patch, self._n_each = spec.patch, math.ceil(n_windows / len(frames))
         self._groups = [
             [
-                normalised_frame(stack, first + step, spec.normalisation)[0]
+                normalised_frame(stack, min(first + step, stack.n_frames - 1), spec.normalisation)[
+                    0
+                ]
                 for step in range(spec.n_frames)
             ]
             for first in frames

@@ -227,7 +227,7 @@ class Segmenter:
             stack.shape[:3], frames, classes, objects, wants_objects=wants_objects
         )
         spec = self._spec_for(stack, options)
-        windows = outputs.windows(plan_windows(stack.shape, spec))
+        windows = outputs.windows(plan_windows(stack.shape, spec, stack.breaks))
         reader = WindowReader(stack, spec)
         memories = WindowMemories(self._source.encode, reader, 0 if options.preview else KEPT_BYTES)
         found = frame_objects(self.model, memories.look, reader, self.info)

@@ -13,6 +13,7 @@ from rleseg_core.data import (
 )
 from rleseg_core.data.crops import DrawnWindow, mirrored
 from rleseg_core.data.frames import Frames
+from rleseg_core.data.sampling import labelled_windows
 from rleseg_core.errors import DataError
 from rleseg_core.normalisation import BY_TYPE
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -144,6 +145,20 @@ def test_frames_of_a_window_can_be_apart():
     }
     with pytest.raises(DataError, match="3 labelled frames 7 apart"):
         greys_of(stack, 3, frame_gap=(7, 7))
+
+
+def test_windows_end_where_frames_are_missing():
+    stack = numbered(7, None)
+    stack.images.breaks = (3,)
+    assert greys_of(stack, 2) == {(0, 1), (1, 2), (3, 4), (4, 5), (5, 6)}
+    assert greys_of(stack, 2, frame_gap=(2, 2)) == {(0, 2), (3, 5), (4, 6)}
+    window_spec, mask_spec = specs(n_frames=4)
+    planned = labelled_windows(stack, window_spec)
+    assert {window.frames for window in planned} == {(3, 7)}
+    (first, *_) = grid_samples([stack], window_spec, mask_spec)
+    assert first.images[0, :, 0, 0, 0].tolist() == [3, 4, 5, 6]
+    part = stack.images.part(slice(2, 6), slice(0, 8), slice(0, 8))
+    assert part.breaks == (1,)
 
 
 @pytest.mark.parametrize("share", [{"foreground_share": 1.5}, {"replay_share": 1.0}])

@@ -2,12 +2,15 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rleseg_core.data import (
     ImageStack,
     LabelReader,
     Window,
     WindowReader,
+    plan_frames,
     plan_windows,
     resized_shape,
 )
@@ -27,17 +30,13 @@ SPECS = [
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_windows_cover_everything_and_end_flush(shape, spec):
-    if shape[0] < spec.n_frames:
-        with pytest.raises(DataError, match=f"sees {spec.n_frames} at a time"):
-            plan_windows(shape, spec)
-        return
     windows = plan_windows(shape, spec)
     height, width = resized_shape(shape, spec)
     volume = (shape[0], max(height, spec.patch), max(width, spec.patch))
     covered = np.zeros(volume, int)
     for window in windows:
         box = (window.frames, window.rows, window.cols)
-        sides = (spec.n_frames, spec.patch, spec.patch)
+        sides = (min(spec.n_frames, shape[0]), spec.patch, spec.patch)
         for (start, stop), side, limit in zip(box, sides, volume, strict=True):
             assert stop - start == side
             assert 0 <= start < stop <= limit
@@ -50,6 +49,46 @@ def test_windows_cover_everything_and_end_flush(shape, spec):
     assert windows == sorted(windows, key=lambda w: (w.frames, w.rows, w.cols))
     starts = sorted({w.rows[0] for w in windows})
     assert all(b - a <= spec.patch_stride for a, b in itertools.pairwise(starts))
+
+
+@given(
+    n_frames=st.integers(1, 30),
+    size=st.integers(1, 9),
+    stride=st.integers(1, 9),
+    breaks=st.sets(st.integers(1, 29)),
+)
+def test_frames_of_windows_cover_all_runs_and_end_flush(n_frames, size, stride, breaks):
+    stride, breaks = min(stride, size), sorted(b for b in breaks if b < n_frames)
+    spec = WindowSpec(patch=8, patch_stride=8, n_frames=size, frame_stride=stride)
+    planned = plan_frames(n_frames, spec, breaks)
+    covering = [[w for w in planned if w[0] <= t < w[1]] for t in range(n_frames)]
+    assert all(covering)
+    assert max(map(len, covering)) <= -(-size // stride) + 1  # the last one is moved back
+    for first, stop in itertools.pairwise([0, *breaks, n_frames]):
+        inside = [w for w in planned if first <= w[0] < stop]
+        assert (inside[0][0], inside[-1][1]) == (first, stop)
+        assert {b - a for a, b in inside} == {min(size, stop - first)}
+        steps = [b[0] - a[0] for a, b in itertools.pairwise(inside)]
+        assert all(step == stride for step in steps[:-1])
+        assert all(0 < step <= stride for step in steps)
+
+
+@pytest.mark.parametrize("breaks", [(0,), (3,), (2, 1), (1, 1)])
+def test_breaks_are_frames_in_order(breaks):
+    spec = WindowSpec(patch=8, patch_stride=8, n_frames=2)
+    with pytest.raises(DataError, match="breaks must be frames from 1 to 2 in ascending order"):
+        plan_frames(3, spec, breaks)
+
+
+def test_last_frame_of_a_short_window_is_repeated():
+    frames = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    spec = WindowSpec(patch=8, patch_stride=8, n_frames=4, normalisation=BY_TYPE)
+    short, single = plan_windows(frames.shape, spec, breaks=[2])
+    reader = WindowReader(ImageStack.from_array(frames), spec)
+    np.testing.assert_allclose(
+        reader.read(short)[:, 0] * 255, frames[[0, 1, 1, 1]], rtol=0, atol=1e-4
+    )
+    np.testing.assert_array_equal(LabelReader(frames, spec).read(single), frames[[2, 2, 2, 2]])
 
 
 def test_windows_without_overlap_are_as_few_as_can_be():

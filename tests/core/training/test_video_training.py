@@ -112,6 +112,20 @@ def test_single_frames_of_a_window_can_be_segmented(tmp_path):
     assert not labels[[0, 2, 3, 4, 5]].any()
 
 
+@pytest.mark.parametrize("scheme", ["tac", "iw-tac"])
+def test_windows_of_a_stack_end_where_frames_are_missing(tmp_path, scheme):
+    info = header(tmp_path / "model.safetensors", scheme, 3)
+    torch.manual_seed(0)
+    segmenter = Segmenter(info, build_model(info), "cpu")
+    images = labelled(6).images
+    parts = [images.part(frames, slice(None), slice(None)) for frames in (slice(2), slice(2, 6))]
+    images.breaks = (2,)
+    results, labels = product(segmenter.predict(images))
+    assert sorted({result.frames for result in results}) == [(0, 1), (2, 3, 4), (3, 4, 5)]
+    alone = [product(segmenter.predict(part))[1] for part in parts]  # the first has two frames
+    np.testing.assert_array_equal(labels, np.concatenate(alone))
+
+
 def test_a_video_model_can_begin_as_an_image_model(tmp_path):
     image_info = header(tmp_path / "image.safetensors", "lac", 1)
     torch.manual_seed(0)

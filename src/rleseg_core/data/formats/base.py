@@ -27,6 +27,7 @@ class ReadKeywords(TypedDict, total=False):
     z: int | str | None
     pattern: str | None
     allow_missing: bool
+    join_gaps: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,9 @@ class ReadOptions:
         Which files of a folder are its frames, by name, such as '*_phase.tif'.
     allow_missing : bool
         Read what is there where frames, files or chunks are missing, and say what is.
+    join_gaps : bool
+        Windows of several frames reach across frames that are missing, by the numbers of a folder's
+        files; otherwise they do not.
     """
 
     axes: str | None = None
@@ -57,6 +61,7 @@ class ReadOptions:
     z: int | str | None = None
     pattern: str | None = None
     allow_missing: bool = False
+    join_gaps: bool = False
 
     def keywords(self) -> ReadKeywords:
         """What was chosen, by name, without what has its default; plain values for JSON."""
@@ -88,6 +93,8 @@ class Series:
     missing : tuple of str
         What the file announces and does not hold: sentences. It is refused unless that was allowed,
         and said otherwise.
+    breaks : tuple of int
+        Frames that do not follow the one before them: some are missing between.
     """
 
     name: str = ""
@@ -98,6 +105,7 @@ class Series:
     metadata: StackMetadata = StackMetadata()
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    breaks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +128,8 @@ class Opened:
         What the file says about it.
     notes : tuple of str
         What is to be said: what was assumed, what is missing.
+    breaks : tuple of int
+        Frames that do not follow the one before them.
     """
 
     data: "da.Array"
@@ -129,6 +139,7 @@ class Opened:
     is_colour: bool = False
     metadata: StackMetadata = StackMetadata()
     notes: tuple[str, ...] = ()
+    breaks: tuple[int, ...] = ()
 
 
 Lister = Callable[[Path, ReadOptions, bool], Sequence[Series]]

@@ -61,6 +61,7 @@ def choose(series: Sequence[Series], path: Path, options: ReadOptions, masks: bo
         is_colour="S" in names and data.shape[names.index("S")] >= 3,
         metadata=one.metadata,
         notes=tuple(notes),
+        breaks=one.breaks,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from rleseg_core.data.arrays import frames_array, grey_of_colour, reading
 from rleseg_core.data.formats.base import Lister, Opened, ReadOptions, Series
 from rleseg_core.data.formats.choosing import choose
+from rleseg_core.data.formats.frame_names import find_breaks
 from rleseg_core.data.metadata import StackMetadata
 from rleseg_core.errors import DataError
 
@@ -89,6 +90,7 @@ def frames_series(
         metadata=headers[0].metadata,
         notes=tuple(notes),
         missing=(*missing, *lost),
+        breaks=() if options.join_gaps else find_breaks([frame.path for frame in frames]),
     )
 
 

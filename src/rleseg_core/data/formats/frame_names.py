@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from rleseg_core.errors import DataError
@@ -30,7 +30,7 @@ class _Name:
         return cls(path, _NUMBER.sub("#", path.stem), numbers)
 
 
-def check_names(folder: Path, files: Sequence[Path]) -> list[str]:
+def check_names(folder: Path, files: Sequence[Path], *, join_gaps: bool = False) -> list[str]:
     """Sentences on what the names of a folder's images leave open.
 
     Parameters
@@ -39,6 +39,8 @@ def check_names(folder: Path, files: Sequence[Path]) -> list[str]:
         The folder.
     files : sequence of Path
         Its images, in order.
+    join_gaps : bool
+        Whether gaps in their numbers do not matter.
 
     Raises
     ------
@@ -53,7 +55,8 @@ def check_names(folder: Path, files: Sequence[Path]) -> list[str]:
         by_form[name.form].append(name)
     notes = _several_forms(folder, by_form)
     for form, alike in by_form.items():
-        notes += _counted_in_several_places(folder, form, alike) or _gaps(folder, alike)
+        counted = _counted_in_several_places(folder, form, alike)
+        notes += counted if counted or join_gaps else _gaps(folder, alike)
     return notes
 
 
@@ -121,20 +124,72 @@ def _counted_in_several_places(folder: Path, form: str, alike: Sequence[_Name]) 
 
 def _gaps(folder: Path, alike: Sequence[_Name]) -> list[str]:
     """A sentence if the numbers that count the files leave some out."""
-    columns = list(zip(*(name.numbers for name in alike), strict=True))
-    counting = [column for column in columns if len(set(column)) == len(alike)]
-    if not counting or len(alike) < 3:
+    counting = _counting(alike)
+    if counting is None:
         return []
-    order = sorted(range(len(alike)), key=lambda k: counting[-1][k])
-    values = [counting[-1][k] for k in order]
-    steps = [after - before for before, after in pairwise(values)]
-    usual = min(steps)
-    jumps = [index for index, step in enumerate(steps) if step != usual]
+    order = sorted(range(len(alike)), key=counting.__getitem__)
+    jumps = _jumps([counting[k] for k in order])
     if not jumps:
         return []
-    before, after = (alike[order[jumps[0] + k]].path.name for k in (0, 1))
+    before, after = (alike[order[jumps[0] + k]].path.name for k in (-1, 0))
     more = f", and {len(jumps) - 1} more times" if len(jumps) > 1 else ""
     return [
         f"the numbers of the files of {folder} leave some out between {before} and {after}{more}; "
-        "what follows is read as the next frame"
+        "what follows is read as the next frame, but windows of several frames do not reach across "
+        "(--join-gaps: they do)"
     ]
+
+
+def find_breaks(files: Sequence[Path]) -> tuple[int, ...]:
+    """Indices of files that do not follow the one before them, by their names.
+
+    A file follows if its name has the same form and the number in which all differ counts on, by
+    the usual step. If there is none, names count in several places, such as positions and times:
+    then a file follows if only one of its numbers is another. Without numbers all files follow.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The frames of a stack, in order.
+    """
+    found: list[int] = []
+    first = 0
+    for form, group in groupby(map(_Name.of, files), lambda name: name.form):
+        names = list(group)
+        if first and "#" in form:
+            found.append(first)
+        found += [first + index for index in _breaks_among(names)]
+        first += len(names)
+    return tuple(found)
+
+
+def _breaks_among(alike: Sequence[_Name]) -> list[int]:
+    """Indices of names of one form that do not follow the one before them."""
+    counting = _counting(alike)
+    if counting is not None:
+        return _jumps(counting)
+    bounds = [0, *(k for k in range(1, len(alike)) if _n_changes(*alike[k - 1 : k + 1]) > 1)]
+    if len(bounds) == 1:
+        return []
+    found = []
+    for first, stop in pairwise([*bounds, len(alike)]):
+        found += [first, *(first + jump for jump in _jumps(_counting(alike[first:stop]) or ()))]
+    return found[1:]
+
+
+def _n_changes(before: _Name, after: _Name) -> int:
+    return sum(one != other for one, other in zip(before.numbers, after.numbers, strict=True))
+
+
+def _counting(alike: Sequence[_Name]) -> tuple[int, ...] | None:
+    """The last of the numbers that differs in all names of one form, of three or more."""
+    columns = zip(*(name.numbers for name in alike), strict=True)
+    counting = [column for column in columns if len(set(column)) == len(alike)]
+    return counting[-1] if counting and len(alike) > 2 else None
+
+
+def _jumps(numbers: Sequence[int]) -> list[int]:
+    """Indices of numbers before which some are left out, or the order is another."""
+    steps = [after - before for before, after in pairwise(numbers)]
+    usual = min((step for step in steps if step > 0), default=1)
+    return [index for index, step in enumerate(steps, start=1) if not 0 < step < 2 * usual]

@@ -195,7 +195,7 @@ def folder_contents(folder: Path, options: ReadOptions = ReadOptions()) -> Folde
         raise DataError(
             "; ".join(missing) or f"there are no images ({' '.join(suffixes)}){chosen} in {folder}"
         )
-    notes = check_names(folder, named)
+    notes = check_names(folder, named, join_gaps=options.join_gaps)
     others = [
         path.name
         for path in entries
