@@ -292,7 +292,7 @@ def test_disk_without_room_for_strokes_is_no_error_while_painting(
 ):
     layer, told = painting
     with monkeypatch.context() as patch:
-        patch.setattr("rleseg_core.corrections.lines.LineFile.append", full)
+        patch.setattr("rleseg_core.files.lines.LineFile.append", full)
         paint(layer, 1, 40, 20, 2)
         paint(layer, 1, 44, 24, 1)
         assert layer.data.failure is not None

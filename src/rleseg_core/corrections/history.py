@@ -15,9 +15,9 @@ from rleseg_core.corrections.records import (
     Frames,
     Record,
     checked,
-    read_lines,
 )
 from rleseg_core.errors import DataError
+from rleseg_core.files.lines import read_lines
 
 _log = logging.getLogger(__name__)
 

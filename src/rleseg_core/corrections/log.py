@@ -26,14 +26,14 @@ from rleseg_core.corrections.header import (
 )
 from rleseg_core.corrections.history import Change, read_history
 from rleseg_core.corrections.labels import with_strokes
-from rleseg_core.corrections.lines import LineFile
 from rleseg_core.corrections.logged import FrameRecorded, LoggedFrames
 from rleseg_core.corrections.prediction import Prediction
-from rleseg_core.corrections.records import MARK, Frames, Record, to_line
+from rleseg_core.corrections.records import MARK, Frames, Record
 from rleseg_core.corrections.session import create_session
 from rleseg_core.corrections.strokes import StrokeFile
 from rleseg_core.errors import DataError
 from rleseg_core.files import time_stamp
+from rleseg_core.files.lines import LineFile, to_line
 
 
 class CorrectionLog:

@@ -1,8 +1,6 @@
-"""Lines of the log and of the strokes: a JSON object each, whose last key is a checksum."""
+"""What the lines of the log and of the strokes say."""
 
-import json
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,31 +81,6 @@ class Record:
             fields["runs"] = self.correction.to_text()
         optional = {"n": self.number, "of": self.target, "strokes": self.strokes}
         return fields | {key: value for key, value in optional.items() if value is not None}
-
-
-def to_line(record: Mapping[str, object]) -> bytes:
-    """A record as a line with its checksum, newline included."""
-    body = json.dumps(record)[:-1].encode("utf-8")
-    return body + b', "crc": "%08x"}\n' % zlib.crc32(body)
-
-
-def from_line(line: bytes) -> dict | None:
-    """The fields of a line without its newline; None if it is torn or damaged."""
-    body, mark, seal = line.rpartition(b', "crc": "')
-    if not mark or seal != b'%08x"}' % zlib.crc32(body):
-        return None
-    try:
-        fields = json.loads(body + b"}")
-    except (ValueError, RecursionError):
-        return None
-    return fields if isinstance(fields, dict) else None
-
-
-def read_lines(content: bytes) -> Iterator[tuple[int, dict | None]]:
-    """Number, from 1, and fields of each line that is not empty; None for a damaged one."""
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if line:
-            yield number, from_line(line)
 
 
 def checked(fields: Mapping[str, object], number: int, frames: Frames, where: str) -> Record:

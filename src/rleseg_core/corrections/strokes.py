@@ -6,8 +6,8 @@ from pathlib import Path
 from rleseg_core.corrections.delta import Correction
 from rleseg_core.corrections.gate import WriterGate
 from rleseg_core.corrections.history import Covered, History, read_content
-from rleseg_core.corrections.lines import LineFile
-from rleseg_core.corrections.records import Frames, checked_runs, count, read_lines, to_line
+from rleseg_core.corrections.records import Frames, checked_runs, count
+from rleseg_core.files.lines import LineFile, read_lines, to_line
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,18 @@
 """Objects over time: which of them are one cell, and which cells are its daughters."""
 
+from rleseg_core.tracks.editing import TrackEditor
+from rleseg_core.tracks.edits import EditLog, Node, TrackEdit
 from rleseg_core.tracks.linking import FrameLinked, LinkOptions, link_objects
 from rleseg_core.tracks.table import Links, Tracks
 
-__all__ = ["FrameLinked", "LinkOptions", "Links", "Tracks", "link_objects"]
+__all__ = [
+    "EditLog",
+    "FrameLinked",
+    "LinkOptions",
+    "Links",
+    "Node",
+    "TrackEdit",
+    "TrackEditor",
+    "Tracks",
+    "link_objects",
+]

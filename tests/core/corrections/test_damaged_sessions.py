@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rleseg_core.corrections import CorrectedDataset, CorrectionLog, recover
-from rleseg_core.corrections.records import from_line, to_line
 from rleseg_core.errors import DataError
+from rleseg_core.files.lines import from_line, to_line
 
 SHAPE = (3, 10, 12)
 ODD = (

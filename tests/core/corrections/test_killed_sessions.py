@@ -17,7 +17,8 @@ SHAPE = (3, 24, 30)
 PAINTER = """
 import os, signal, sys
 import numpy as np
-from rleseg_core.corrections import CorrectionLog, cache, lines
+from rleseg_core.corrections import CorrectionLog, cache
+from rleseg_core.files import lines
 
 folder, target, when, n = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 left = [n]
@@ -190,7 +191,7 @@ def test_strokes_after_a_session_of_version_0_1_count(tmp_path):
     with CorrectionLog.create(tmp_path / "s", np.zeros(SHAPE, np.uint8), class_names=("a",)) as log:
         log.record(0, np.ones(SHAPE[1:], np.uint8))
     path = tmp_path / "s" / "corrections.jsonl"
-    from rleseg_core.corrections.records import from_line, to_line
+    from rleseg_core.files.lines import from_line, to_line
 
     fields = from_line(path.read_bytes()[:-1])
     old = {key: value for key, value in fields.items() if key not in ("n", "strokes")}

@@ -9,9 +9,10 @@ import tifffile
 from rleseg_core.corrections import CorrectedDataset, CorrectionLog
 from rleseg_core.corrections.header import MARKS
 from rleseg_core.corrections.history import read_history
-from rleseg_core.corrections.records import Frames, to_line
+from rleseg_core.corrections.records import Frames
 from rleseg_core.data import IGNORED
 from rleseg_core.errors import DataError
+from rleseg_core.files.lines import to_line
 
 SHAPE = (3, 12, 17)
 

@@ -1,6 +1,9 @@
-"""A file of lines that grows: a line is there whole, or not at all."""
+"""A file of lines that grows: JSON objects with a checksum, each there whole or not at all."""
 
+import json
 import os
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -78,3 +81,28 @@ class LineFile:
                 self._file.seek(self._size - 1)
                 self._torn = self._torn_before = self._file.read(1) != b"\n"
         return self._file
+
+
+def to_line(record: Mapping[str, object]) -> bytes:
+    """A record as a line with its checksum, newline included."""
+    body = json.dumps(record)[:-1].encode("utf-8")
+    return body + b', "crc": "%08x"}\n' % zlib.crc32(body)
+
+
+def from_line(line: bytes) -> dict | None:
+    """The fields of a line without its newline; None if it is torn or damaged."""
+    body, mark, seal = line.rpartition(b', "crc": "')
+    if not mark or seal != b'%08x"}' % zlib.crc32(body):
+        return None
+    try:
+        fields = json.loads(body + b"}")
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def read_lines(content: bytes) -> Iterator[tuple[int, dict | None]]:
+    """Number, from 1, and fields of each line that is not empty; None for a damaged one."""
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if line:
+            yield number, from_line(line)
