@@ -228,9 +228,26 @@ def _ids(stack: LabelledStack, frame: int) -> np.ndarray:
     return ids
 
 
-def synthetic(n_sequences: int, looks: dict[str, tuple[float, float]]) -> list[LabelledStack]:
-    """Sequences of synthetic cells, of the seeds from 0 on."""
-    drawn = forked(_synthetic, [(seed, looks) for seed in range(n_sequences)])
+KINDS = ("cells", "rods", "yeast", "nuclei", "spread")  # of synthetic cells
+
+
+def synthetic(
+    n_sequences: int, looks: dict[str, tuple[float, float]], kinds: Sequence[str] = KINDS
+) -> list[LabelledStack]:
+    """Sequences of synthetic cells, of the seeds from 0 on; the kinds take turns.
+
+    Parameters
+    ----------
+    n_sequences : int
+        Number of sequences, each of 4 frames of 256 x 256 pixels, in which objects are as large as
+        a model sees them.
+    looks : dict of str to (float, float)
+        Lowest and highest values of the looks of the kind ``cells``.
+    kinds : sequence of str
+        Some of `KINDS`; one may be named more than once.
+    """
+    turns = [(seed, kinds[seed % len(kinds)], looks) for seed in range(n_sequences)]
+    drawn = forked(_synthetic, turns)
     return [
         LabelledStack(
             images=ImageStack.from_array(images), classes=classes_from_instances(ids),
@@ -241,9 +258,9 @@ def synthetic(n_sequences: int, looks: dict[str, tuple[float, float]]) -> list[L
 
 
 def _synthetic(
-    seed: int, looks: dict[str, tuple[float, float]]
+    seed: int, kind: Any, looks: dict[str, tuple[float, float]]
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    stack = varied_stack(seed, class_names=CLASSES, looks=looks)
+    stack = varied_stack(seed, class_names=CLASSES, kind=kind, looks=looks)
     images = [stack.images.frame(frame)[..., 0] for frame in stack.frames]
     return np.stack(images), np.stack([_ids(stack, frame) for frame in stack.frames])
 

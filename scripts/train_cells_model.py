@@ -5,8 +5,9 @@ r"""Train the bundled model of real cells: the recipe behind models/cells.safete
         --processes 13 --device cuda --precision bf16 \
         --from src/rleseg_core/models/cells.safetensors --out runs/cells/best.safetensors
 
-It learns one class, cell, from synthetic phase contrast and from real images in a folder that is
-not part of the project; `SOURCES` of cells_data.py says which, at what sizes, and what is held out.
+It learns one class, cell, from synthetic cells of all kinds (--synthetic-kinds) and from real
+images in a folder that is not part of the project; `SOURCES` of cells_data.py says which, at what
+sizes, and what is held out.
 With --minutes it trains by the clock, and leaves the best weights and the last ones in the folder
 of --out; without, for a number of steps, which is the way on a CPU:
 
@@ -25,7 +26,16 @@ from pathlib import Path
 import dask
 import torch
 from bundling import adopted, bundle, circumstances, follow_training, recipe
-from cells_data import CLASSES, IMAGE_SIZE, SOURCES, load, prepare, synthetic, with_few_levels
+from cells_data import (
+    CLASSES,
+    IMAGE_SIZE,
+    KINDS,
+    SOURCES,
+    load,
+    prepare,
+    synthetic,
+    with_few_levels,
+)
 from timed_training import Run, Timed, drawn_batches
 
 from rleseg_core.augment.config import AUGMENTATIONS
@@ -81,6 +91,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sequences", type=int, default=100)
     parser.add_argument("--synthetic-share", type=float, default=0.1)
+    parser.add_argument(
+        "--synthetic-kinds",
+        nargs="+",
+        choices=KINDS,
+        default=KINDS,
+        help="they take turns; what is named more often is drawn more often",
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     parser.add_argument("--run-dir", type=Path, help="runs/ and the name of --out by default")
@@ -114,7 +131,10 @@ def model_card(arguments: argparse.Namespace, sources: Sequence[str]) -> dict[st
         "licence": "BSD-3-Clause",
         "name": "Cells" if "usiigaci" in sources else "Cells, without the phase-contrast fields",
         "data": [SOURCES[source].licence for source in sources]
-        + [f"synthetic phase contrast, seeds 0 to {arguments.sequences - 1}"],
+        + [
+            f"synthetic {', '.join(dict.fromkeys(arguments.synthetic_kinds))}, "
+            f"seeds 0 to {arguments.sequences - 1}"
+        ],
         "held_out": held_out,
         "chosen_by": "Dice of windows of the held-out images, so it is a little kind",
         "recipe": recipe("train_cells_model.py", sys.argv[1:]),
@@ -199,7 +219,7 @@ def main() -> None:
     data = TrainingData(
         stacks=teaching,
         validation=[stack for stacks in held_out.values() for stack in stacks],
-        replay=synthetic(arguments.sequences, CELLS_LOOKS),
+        replay=synthetic(arguments.sequences, CELLS_LOOKS, arguments.synthetic_kinds),
         replay_share=arguments.synthetic_share,
     )
     if arguments.minutes:

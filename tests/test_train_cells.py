@@ -129,3 +129,14 @@ def test_prepared_copies_keep_the_objects(scripts, tmp_path, monkeypatch):
     with dask.config.set(scheduler="synchronous"):  # forked processes have no threads
         teaching, held_out = data.load(tmp_path / "small", ["yeast"])
     assert all(stack.instances is not None for stack in [*teaching, *held_out["yeast"]])
+
+
+def test_kinds_of_synthetic_cells_take_turns(scripts):
+    looks = {"cell_radius": (12.0, 24.0)}
+    drawn = scripts[0].synthetic(4, looks, ["rods", "cells"])
+    assert [stack.class_names for stack in drawn] == [("cell",)] * 4
+    for seed, kind in enumerate(["rods", "cells", "rods", "cells"]):
+        expected = varied_stack(seed, class_names=("cell",), kind=kind, looks=looks)
+        np.testing.assert_array_equal(
+            drawn[seed].images.frame(3), np.asarray(expected.images.frame(3))
+        )

@@ -42,7 +42,7 @@ _COMMANDS = (
     (
         app,
         "synth:synth",
-        "Make a synthetic phase-contrast time-lapse of two cell classes, with its true masks.",
+        "Make a synthetic time-lapse, of two cell classes or of another kind, with its true masks.",
     ),
     (
         app,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from cyclopts import Parameter
@@ -30,12 +30,16 @@ class SynthOptions:
         Columns of a frame, in pixels.
     seed : int
         The same seed gives the same cells.
+    kind : str
+        Phase contrast of two classes (cells), bacteria (rods), budding yeast, stained nuclei, or
+        thin and spindly cells (spread); the seed decides how the last four look.
     """
 
     frames: Annotated[int, POSITIVE] = 16
     height: Annotated[int, POSITIVE] = 256
     width: Annotated[int, POSITIVE] = 256
     seed: int = 0
+    kind: Literal["cells", "rods", "yeast", "nuclei", "spread"] = "cells"
 
 
 def synth(
@@ -45,7 +49,7 @@ def synth(
     overwriting: Overwriting = Overwriting(),
     reporting: Reporting = Reporting(),
 ) -> None:
-    """Make a synthetic phase-contrast time-lapse of two cell classes, with its true masks.
+    """Make a synthetic time-lapse, of two cell classes or of another kind, with its true masks.
 
     Parameters
     ----------
@@ -58,7 +62,7 @@ def synth(
     reporting : Reporting
         What is printed.
     """
-    from rleseg_core.data import SyntheticConfig, synthesize
+    from rleseg_core.data import CultureConfig, SyntheticConfig, synthesize
     from rleseg_core.data.writers import metadata_of, write_labels
 
     output = result_folder(
@@ -73,8 +77,13 @@ def synth(
     )
     overwriting.check([output], [])
     size = (options.height, options.width)
-    sequence = synthesize(SyntheticConfig(n_frames=options.frames, size=size, seed=options.seed))
-    made = {"synthetic": {"seed": options.seed}}
+    sequence = synthesize(
+        SyntheticConfig(n_frames=options.frames, size=size, seed=options.seed)
+        if options.kind == "cells"
+        else CultureConfig(kind=options.kind, n_frames=options.frames, size=size, seed=options.seed)
+    )
+    kind = {} if options.kind == "cells" else {"kind": options.kind}
+    made = {"synthetic": {"seed": options.seed, **kind}}
     images, classes, instances = _FILES
     with new_output(output, overwrite=overwriting.overwrite) as temporary:
         write_labels(temporary / images, sequence.images, (), made)

@@ -17,6 +17,7 @@ from rleseg_core.data.sampling import SampleBatch, WindowSource, grid_samples
 from rleseg_core.data.stack import ImageStack, LabelStack, open_labels
 from rleseg_core.data.synthetic import (
     CLASS_NAMES,
+    CultureConfig,
     SyntheticConfig,
     SyntheticSequence,
     synthesize,
@@ -35,6 +36,7 @@ __all__ = [
     "CLASS_NAMES",
     "IGNORED",
     "CropBatch",
+    "CultureConfig",
     "IdMapping",
     "IdOptions",
     "ImageStack",

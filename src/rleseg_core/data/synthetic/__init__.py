@@ -1,6 +1,6 @@
-"""Synthetic phase-contrast time-lapses of two cell classes, with masks, identities and parents."""
+"""Synthetic time-lapses of cells of many kinds, with masks, identities and parents."""
 
-from rleseg_core.data.synthetic.config import SyntheticConfig
+from rleseg_core.data.synthetic.config import CultureConfig, Kind, Modality, SyntheticConfig
 from rleseg_core.data.synthetic.looks import LOOKS, varied_stack
 from rleseg_core.data.synthetic.sequence import (
     CLASS_NAMES,
@@ -13,6 +13,9 @@ from rleseg_core.data.synthetic.sequence import (
 __all__ = [
     "CLASS_NAMES",
     "LOOKS",
+    "CultureConfig",
+    "Kind",
+    "Modality",
     "SyntheticConfig",
     "SyntheticFrame",
     "SyntheticSequence",

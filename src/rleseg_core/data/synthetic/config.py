@@ -1,12 +1,15 @@
-"""Settings of a synthetic time-lapse."""
+"""Settings of synthetic time-lapses."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
 from rleseg_core.checks import Count, Index, NotNegative, Seed, Share, Side, Within, check_fields
 from rleseg_core.errors import DataError
+
+Kind = Literal["rods", "yeast", "nuclei", "spread"]
+Modality = Literal["phase", "bright_field", "fluorescence"]
 
 _TYPICAL_RADIUS = 17.0
 _TYPICAL_COVER = 0.166  # 12 cells of the typical radius on 256 × 256 pixels
@@ -94,3 +97,56 @@ class SyntheticConfig:
             return self.n_cells
         area = self.size[0] * self.size[1]
         return max(1, round(_TYPICAL_COVER * area / (np.pi * self.cell_radius**2)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CultureConfig:
+    """What a synthetic time-lapse of another kind shows; the seed draws all that is not given.
+
+    Parameters
+    ----------
+    kind : str
+        ``rods``: bacteria; ``yeast``: budding yeast; ``nuclei``: stained nuclei; ``spread``: thin,
+        spindly and flat adherent cells.
+    n_frames : int
+        Number of frames, 1 or more.
+    size : (int, int)
+        Rows and columns of a frame, in pixels; each side must be at least 16.
+    seed : int
+        The same config gives the same arrays; a shorter sequence is the beginning of a longer one.
+    n_cells : int or None
+        Cells in the first frame, about: colonies grow until they have so many. 0 is an empty dish.
+    cell_radius : float or None
+        Half the width, pixels, at least 3, of a rod, a grown yeast cell, a nucleus, or the middle
+        of a spread cell.
+    modality : str or None
+        ``phase``, ``bright_field`` or ``fluorescence``.
+
+    Raises
+    ------
+    DataError
+        If a value is out of its range, or the cells do not fit in the frame.
+    """
+
+    kind: Kind
+    n_frames: Count = 16
+    size: tuple[Side, Side] = (256, 256)
+    seed: Seed = 0
+    n_cells: Index | None = None
+    cell_radius: Annotated[float, Within(3)] | None = None
+    modality: Modality | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self, DataError)
+        radius = self.cell_radius if self.cell_radius is not None else 8.0
+        if min(self.size) < 2 * radius:
+            raise DataError(
+                f"a frame of {self.size} pixels cannot hold a cell of radius {radius:g}; "
+                f"it needs two sides of at least {2 * radius:g}"
+            )
+        room = max(1, int(0.7 * self.size[0] * self.size[1] / (np.pi * radius**2)))
+        if self.n_cells is not None and self.n_cells > room:
+            raise DataError(
+                f"n_cells must lie between 0 and {room}, the cells of radius {radius:g} "
+                f"that fit in {self.size} pixels, got {self.n_cells}"
+            )

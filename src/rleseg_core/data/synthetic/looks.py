@@ -1,15 +1,15 @@
 """Labelled synthetic stacks whose looks vary with the seed, to learn from."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from rleseg_core.data.datasets import LabelledStack
 from rleseg_core.data.labels import classes_from_instances
 from rleseg_core.data.stack import ImageStack
-from rleseg_core.data.synthetic.config import SyntheticConfig
-from rleseg_core.data.synthetic.sequence import CLASS_NAMES, synthesize
+from rleseg_core.data.synthetic.config import CultureConfig, Kind, SyntheticConfig
+from rleseg_core.data.synthetic.sequence import synthesize
 
 LOOKS: Mapping[str, tuple[float, float]] = {
     "ipsc_share": (0.3, 0.7),
@@ -27,7 +27,8 @@ def varied_stack(
     *,
     n_frames: int = 4,
     side: int = 256,
-    class_names: tuple[str, ...] = CLASS_NAMES,
+    class_names: tuple[str, ...] | None = None,
+    kind: Kind | Literal["cells"] = "cells",
     looks: Mapping[str, tuple[float, float]] = LOOKS,
 ) -> LabelledStack:
     """One synthetic time-lapse with its masks.
@@ -38,23 +39,39 @@ def varied_stack(
         The same seed gives the same looks and the same cells.
     n_frames, side : int
         Number of frames, and rows and columns of each.
-    class_names : tuple of str
-        Names of the classes; with a single name, all cells are of this class.
+    class_names : tuple of str or None
+        Names of the classes; with a single name, all cells are of this class. None names those of
+        the kind.
+    kind : str
+        ``cells`` of two classes, or a kind of `CultureConfig`.
     looks : mapping of str to (float, float)
-        Lowest and highest value of each setting of `SyntheticConfig` that is drawn.
+        Lowest and highest value of each setting of `SyntheticConfig` that is drawn, for ``cells``;
+        other kinds draw theirs themselves.
 
     Returns
     -------
     LabelledStack
         With instances.
     """
-    rng = np.random.default_rng(seed)
-    drawn: dict[str, Any] = {name: float(rng.uniform(*ends)) for name, ends in looks.items()}
-    sequence = synthesize(SyntheticConfig(n_frames=n_frames, size=(side, side), seed=seed, **drawn))
-    one_class = len(class_names) == 1
+    config = (
+        _drawn(seed, looks, n_frames, side)
+        if kind == "cells"
+        else CultureConfig(kind=kind, n_frames=n_frames, size=(side, side), seed=seed)
+    )
+    sequence = synthesize(config)
+    names = class_names or sequence.class_names
+    one_class = len(names) == 1
     return LabelledStack(
         images=ImageStack.from_array(sequence.images, name=f"synthetic {seed}"),
         classes=classes_from_instances(sequence.classes) if one_class else sequence.classes,
-        class_names=class_names,
+        class_names=names,
         instances=sequence.instances,
     )
+
+
+def _drawn(
+    seed: int, looks: Mapping[str, tuple[float, float]], n_frames: int, side: int
+) -> SyntheticConfig:
+    rng = np.random.default_rng(seed)
+    drawn: dict[str, Any] = {name: float(rng.uniform(*ends)) for name, ends in looks.items()}
+    return SyntheticConfig(n_frames=n_frames, size=(side, side), seed=seed, **drawn)

@@ -7,8 +7,7 @@ from scipy import ndimage
 
 from rleseg_core.data.synthetic.cells import IPSC, N_ANGLES, Cell
 from rleseg_core.data.synthetic.config import SyntheticConfig
-
-_TILE = 128  # side of the periodic textures; a power of two
+from rleseg_core.data.synthetic.textures import TILE, dots, smooth_noise, uneven_light
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +80,6 @@ def _assign(patches: list[_Patch], size: tuple[int, int]) -> tuple[np.ndarray, n
     return owner, best - second
 
 
-def _smooth_noise(rng: np.random.Generator, size: tuple[int, int], sigma: float) -> np.ndarray:
-    """Noise with mean 0 and standard deviation 1, smooth over `sigma` pixels, periodic."""
-    noise = ndimage.gaussian_filter(
-        rng.standard_normal(size, dtype=np.float32), sigma, mode="wrap", truncate=3
-    )
-    noise -= noise.mean()
-    return noise / (noise.std() + 1e-6)
-
-
-def _dots(
-    rng: np.random.Generator, size: tuple[int, int], share: float, sigma: float
-) -> np.ndarray:
-    """Sparse round dots of height about 1, periodic; `share` of the pixels are centres."""
-    seeds = np.where(rng.random(size) < share, rng.uniform(0.4, 1.0, size), 0).astype(np.float32)
-    return ndimage.gaussian_filter(seeds, sigma, mode="wrap") * np.float32(2 * np.pi * sigma**2)
-
-
 class Microscope:
     """A field of view: fixed illumination, dirt and textures, and floating debris.
 
@@ -118,10 +100,10 @@ class Microscope:
         self._halo = config.halo * rng.uniform(0.85, 1.15)
         self._noise = config.noise * rng.uniform(0.7, 1.3)
         self._blur = config.blur * rng.uniform(0.7, 1.3)
-        tile = (_TILE, _TILE)
-        self._grain = _smooth_noise(rng, tile, 1.1 * scale)
-        self._vesicles = _dots(rng, tile, 0.010 / scale**2, 1.0 * scale)
-        self._field = self._draw_field(config.illumination)
+        tile = (TILE, TILE)
+        self._grain = smooth_noise(rng, tile, 1.1 * scale)
+        self._vesicles = dots(rng, tile, 0.010 / scale**2, 1.0 * scale)
+        self._field = uneven_light(rng, size, scale, config.illumination)
         self._dirt = self._draw_dirt(config.debris)
         n_specks = rng.poisson(config.debris * 3.5e-5 * size[0] * size[1] / scale**2)
         self._specks = [self._new_speck(rng.random(2) * size) for _ in range(n_specks)]
@@ -172,29 +154,16 @@ class Microscope:
         radius = float(np.clip(rng.lognormal(0.5, 0.35), 1.0, 4.0)) * self._scale
         return _Speck(position, rng.normal(0, 1, 2), radius, rng.uniform(40, 110))
 
-    def _draw_field(self, illumination: float) -> np.ndarray:
-        """Relative brightness: a tilted, off-centre vignette with slow stains."""
-        rng = self._rng
-        down = np.linspace(-1, 1, self._size[0], dtype=np.float32)[:, None]
-        right = np.linspace(-1, 1, self._size[1], dtype=np.float32)[None, :]
-        tilt = rng.normal(0, 0.5, 2)
-        centre = rng.normal(0, 0.3, 2)
-        bowl = (down - centre[0]) ** 2 + (right - centre[1]) ** 2
-        stains = _smooth_noise(rng, self._size, 14 * self._scale)
-        uneven = tilt[0] * down + tilt[1] * right - 0.5 * bowl + 0.12 * stains
-        field = rng.uniform(0.88, 1.15) + illumination * (uneven - uneven.mean())
-        return np.maximum(field, 0.2).astype(np.float32)
-
     def _draw_dirt(self, debris: float) -> np.ndarray:
         """Grey offsets of the dish: a faint texture and small dark blotches that never move."""
         rng, scale = self._rng, self._scale
-        texture = 1.6 * _smooth_noise(rng, self._size, 2.2 * scale)
+        texture = 1.6 * smooth_noise(rng, self._size, 2.2 * scale)
         blotches = ndimage.gaussian_filter(
             (rng.random(self._size) < debris * 2.5e-4 / scale**2).astype(np.float32),
             2.6 * scale,
             truncate=3,
         ) * np.float32(2 * np.pi * (2.6 * scale) ** 2)
-        rough = _smooth_noise(rng, self._size, 1.0 * scale)
+        rough = smooth_noise(rng, self._size, 1.0 * scale)
         return texture - 26 * np.clip(blotches * (0.35 + rough), 0, 1)
 
     def _draw_cell(self, patch: _Patch, margin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -206,8 +175,8 @@ class Microscope:
         radius = np.float32(cell.radius)
         inner = np.clip(margin, 0, 1)
         edge = np.clip(inner * radius / (2.2 * self._scale), 0, 1)
-        tile_row = (across + 997 * look[4]).astype(np.intp) & (_TILE - 1)
-        tile_col = (along + 997 * look[5]).astype(np.intp) & (_TILE - 1)
+        tile_row = (across + 997 * look[4]).astype(np.intp) & (TILE - 1)
+        tile_col = (along + 997 * look[5]).astype(np.intp) & (TILE - 1)
         grain = self._grain[tile_row, tile_col]
         vesicles = self._vesicles[tile_row, tile_col]
 

@@ -3,15 +3,29 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from rleseg_core.data.synthetic.adherent import Adherent
 from rleseg_core.data.synthetic.cells import Population
-from rleseg_core.data.synthetic.config import SyntheticConfig
+from rleseg_core.data.synthetic.config import CultureConfig, Kind, SyntheticConfig
+from rleseg_core.data.synthetic.culture import Culture
+from rleseg_core.data.synthetic.exposure import Exposure
+from rleseg_core.data.synthetic.nuclei import Nuclei
 from rleseg_core.data.synthetic.optics import Microscope
+from rleseg_core.data.synthetic.rods import Rods
+from rleseg_core.data.synthetic.yeast import Yeast
 from rleseg_core.memory import check_room
 
 CLASS_NAMES: tuple[str, str] = ("ipsc", "dfc")
+
+_CULTURES: dict[Kind, tuple[type[Culture[Any]], str]] = {
+    "rods": (Rods, "bacterium"),
+    "yeast": (Yeast, "yeast"),
+    "nuclei": (Nuclei, "nucleus"),
+    "spread": (Adherent, "cell"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +37,7 @@ class SyntheticFrame:
     image : (Y, X) uint8
         Grey values.
     classes : (Y, X) uint8
-        0 background, 1 ipsc, 2 dfc.
+        0 background, 1 ipsc, 2 dfc; 1 for all cells of a culture.
     instances : (Y, X) int32
         Cell ids, 0 = background; an id names the same cell in all frames.
     parents : dict of int to int
@@ -45,14 +59,15 @@ class SyntheticSequence:
     images : (T, Y, X) uint8
         Grey values.
     classes : (T, Y, X) uint8
-        0 background, 1 ipsc, 2 dfc.
+        0 background, 1 ipsc, 2 dfc; 1 for all cells of a culture.
     instances : (T, Y, X) int32
         Cell ids, 0 = background; an id names the same cell in all frames.
     parents : dict of int to int
-        Mother's id of each cell that was born by division.
+        Mother's id of each cell that was born by division. The mother's id ends, but for yeast:
+        there the bud is born, and the mother lives on.
     class_names : tuple of str
         Name of class k at ``class_names[k - 1]``.
-    config : SyntheticConfig
+    config : SyntheticConfig or CultureConfig
         What it was made from.
     """
 
@@ -61,15 +76,15 @@ class SyntheticSequence:
     instances: np.ndarray
     parents: dict[int, int]
     class_names: tuple[str, ...]
-    config: SyntheticConfig
+    config: SyntheticConfig | CultureConfig
 
 
-def frames(config: SyntheticConfig) -> Iterator[SyntheticFrame]:
+def frames(config: SyntheticConfig | CultureConfig) -> Iterator[SyntheticFrame]:
     """The frames of a synthetic time-lapse, one by one.
 
     Parameters
     ----------
-    config : SyntheticConfig
+    config : SyntheticConfig or CultureConfig
         What to show.
 
     Yields
@@ -80,6 +95,9 @@ def frames(config: SyntheticConfig) -> Iterator[SyntheticFrame]:
     life, optics = (
         np.random.default_rng(seed) for seed in np.random.SeedSequence(config.seed).spawn(2)
     )
+    if isinstance(config, CultureConfig):
+        yield from _culture_frames(config, life, optics)
+        return
     population = Population(config, life)
     microscope = Microscope(config, optics)
     for index in range(config.n_frames):
@@ -94,18 +112,33 @@ def frames(config: SyntheticConfig) -> Iterator[SyntheticFrame]:
         yield SyntheticFrame(image, kinds[instances], instances, born)
 
 
-def synthesize(config: SyntheticConfig | None = None) -> SyntheticSequence:
-    """A synthetic phase-contrast time-lapse of ipsc and dfc cells, with its ground truth.
+def _culture_frames(
+    config: CultureConfig, life: np.random.Generator, optics: np.random.Generator
+) -> Iterator[SyntheticFrame]:
+    culture = _CULTURES[config.kind][0](config, life)
+    exposure = Exposure(config, culture.radius, optics)
+    for index in range(config.n_frames):
+        born = culture.step() if index else {}
+        if index:
+            exposure.drift()
+        image, instances = exposure.expose(culture)
+        yield SyntheticFrame(image, (instances > 0).astype(np.uint8), instances, born)
 
-    Cells of both classes crawl in a persistent random walk, deform, touch, divide (the mother's id
-    ends and two new ids of her class begin) and die (they round up, fade and vanish). An ipsc cell
-    is round and thick, with a bright halo, and keeps to others; a dfc cell is flat, long and has
-    protrusions. Their mean grey values overlap.
+
+def synthesize(config: SyntheticConfig | CultureConfig | None = None) -> SyntheticSequence:
+    """A synthetic time-lapse with its ground truth.
+
+    By default it shows ipsc and dfc cells in phase contrast. Cells of both classes crawl in a
+    persistent random walk, deform, touch, divide (the mother's id ends and two new ids of her class
+    begin) and die (they round up, fade and vanish). An ipsc cell is round and thick, with a bright
+    halo, and keeps to others; a dfc cell is flat, long and has protrusions. Their mean grey values
+    overlap.
 
     Parameters
     ----------
-    config : SyntheticConfig or None
-        What to show; None is ``SyntheticConfig()``.
+    config : SyntheticConfig, CultureConfig or None
+        What to show; None is ``SyntheticConfig()``. A culture is of one class: bacteria, yeast,
+        nuclei or adherent cells.
 
     Returns
     -------
@@ -131,4 +164,7 @@ def synthesize(config: SyntheticConfig | None = None) -> SyntheticSequence:
         images[index], classes[index] = frame.image, frame.classes
         instances[index] = frame.instances
         parents.update(frame.parents)
-    return SyntheticSequence(images, classes, instances, parents, CLASS_NAMES, config)
+    names: tuple[str, ...] = CLASS_NAMES
+    if isinstance(config, CultureConfig):
+        names = (_CULTURES[config.kind][1],)
+    return SyntheticSequence(images, classes, instances, parents, names, config)
