@@ -31,8 +31,9 @@ def check_objects(
     """Drafts without the objects that the model does not see, in the order of their windows.
 
     An object is left out if at its first token the model would rather end, or go on with a later
-    pixel, and this is more than e^leniency times as probable (`sampling.choose_or_keep`). Nothing
-    is added, and the runs of objects stay as they are.
+    pixel, and this is more than e^leniency times as probable (`sampling.choose_or_keep`). Of 2D
+    starts the column decides if the model agrees on the row, or if pixels go column by column.
+    Nothing is added, and the runs of objects stay as they are.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ class _Checker:
         drafted, begins = proposals.drafted[there], self._begins(before[there])
         logprobs = logits.gather(-1, drafted[:, None])[:, 0] - logits.logsumexp(dim=-1)
         leaves = torch.zeros_like(begins)
-        leaves[begins] = self._leaves(logits[begins], drafted[begins])
+        leaves[begins] = self._leaves(logits, drafted, begins.nonzero()[:, 0])
         parts = (part.cpu().split(counts) for part in (drafted, logprobs, begins, leaves))
         for tokens, sure, first, left in zip(*parts, strict=True):
             stays = ~left[first][first.cumsum(0) - 1]
@@ -104,11 +105,20 @@ class _Checker:
         closed = (before >= self._closing.start) & (before < self._closing.stop)
         return closed | (before == self._grammar.bos)
 
-    def _leaves(self, logits: Tensor, drafted: Tensor) -> Tensor:
-        """Whether the model would leave the drafted objects (N,) out; (N,) bool."""
-        chosen, _ = choose_or_keep(logits, drafted, self._leniency, self._model.stops)
-        later = (chosen > drafted) | (chosen == self._grammar.eos)
-        return later & (drafted != self._grammar.eos)
+    def _leaves(self, logits: Tensor, drafted: Tensor, first: Tensor) -> Tensor:
+        """Whether the model would leave out the objects with these first tokens; (N,) bool."""
+        grid, eos = self._model.config.tokens.grid, self._grammar.eos
+        last = 1 if grid is not None and grid.start == "coords" else 0
+        leaves = torch.zeros_like(first, dtype=torch.bool)
+        which = (drafted[first] != eos).nonzero()[:, 0]
+        for k in range(last + 1):
+            at = first[which] + k
+            own = drafted[at]
+            chosen, _ = choose_or_keep(logits[at], own, self._leniency, self._model.stops)
+            decides = k == last or (grid is not None and grid.order == "C")
+            leaves[which] = (chosen == eos) | (chosen > own) if decides else chosen == eos
+            which = which[chosen == own]
+        return leaves
 
 
 def _groups(proposals: Proposals, vocab_size: int) -> Iterator[slice]:

@@ -64,8 +64,8 @@ class FrameObjects:
     ----------
     batch_size : int
         Windows that are looked at together.
-    step : int
-        Resized pixels from one mask pixel to the next.
+    step : (int, int)
+        Resized pixels from one mask pixel to the next, along rows and columns.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class FrameObjects:
         self._offsets = model.config.pointer.affinities
         height, width = resized_shape(shape, spec)
         self._size = max(height, spec.patch), max(width, spec.patch)
-        self.step = spec.patch // mask_spec.size[0]
+        self.step = spec.patch // mask_spec.size[0], spec.patch // mask_spec.size[1]
         area = np.pi / 4 * diameter**2 if diameter else 0.0
-        self._smallest = max(self.step**2, round(_SMALLEST * area))
+        self._smallest = max(self.step[0] * self.step[1], round(_SMALLEST * area))
         self.batch_size = 1
         self._is_blank = is_blank
         self._windows = plan_windows((1, *shape[1:3]), spec)

@@ -44,7 +44,8 @@ class WindowMemories:
             if n_bytes > self._free:
                 break
             self._free -= n_bytes
-            self._kept[window] = memory.select(slice(index, index + 1))
+            # a copy: a view would keep all windows of the batch, as long as one is not taken
+            self._kept[window] = memory.select(torch.tensor([index]))
         return memory
 
     def take(self, windows: Sequence[Window]) -> Memory:

@@ -162,7 +162,7 @@ class InstancePainter:
         rows, cols, ids = ids_in_source(local, window, reader.shape, reader.spec)
         if self._found is not None and self._refine and ids.any():
             odds, scale = foreground_in_source(self._found.foreground(window), window, reader)
-            ids = refined(ids[0], odds, _REACH * scale * self._found.step)[None]
+            ids = refined(ids[0], odds, _REACH * scale * max(self._found.step))[None]
         ids = reader.clear(ids, range(*window.frames), rows, cols)
         painted = [
             self._add(frame, rows, cols, mask, of_frame)

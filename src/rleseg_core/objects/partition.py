@@ -28,7 +28,7 @@ def partition(
     affinities: np.ndarray,
     offsets: Sequence[tuple[int, int]],
     *,
-    step: int = 1,
+    step: tuple[int, int] = (1, 1),
     smallest: int = 1,
 ) -> np.ndarray:
     """Ids of the objects of a map.
@@ -42,8 +42,8 @@ def partition(
     offsets : sequence of (int, int)
         Rows and columns from the one to the other, in mask pixels; the neighbours are (0, -1) and
         (-1, 0).
-    step : int
-        Pixels of the map from one mask pixel to the next.
+    step : (int, int)
+        Pixels of the map from one mask pixel to the next, along rows and columns.
     smallest : int
         Pixels of the smallest object; smaller ones are background.
 
@@ -52,7 +52,7 @@ def partition(
     (Y, X) int32
         Ids from 1 on in the order of the objects' first pixels, 0 = background.
     """
-    scaled = [(rows * step, cols * step) for rows, cols in offsets]
+    scaled = [(rows * step[0], cols * step[1]) for rows, cols in offsets]
     fragments = _fragments(foreground, affinities, scaled, step)
     n = int(fragments.max(initial=0))
     if n == 0:
@@ -75,12 +75,12 @@ def _fragments(
     foreground: np.ndarray,
     affinities: np.ndarray,
     offsets: Sequence[tuple[int, int]],
-    step: int,
+    step: tuple[int, int],
 ) -> np.ndarray:
     """Parts (Y, X) of objects, numbered from 1 on, each around a place deep within an object."""
     inside = np.zeros(foreground.shape, np.float32)
     n_pairs = np.zeros(foreground.shape, np.float32)
-    near = [(offsets.index(beside), beside) for beside in ((0, -step), (-step, 0))]
+    near = [(offsets.index(beside), beside) for beside in ((0, -step[1]), (-step[0], 0))]
     for k, offset in near:
         here, there = pair_slices(foreground.shape, offset)
         both = foreground[here] & foreground[there]
@@ -89,7 +89,7 @@ def _fragments(
             inside[side] += same
             n_pairs[side] += 1
     inside /= np.maximum(n_pairs, 1)
-    smooth = ndimage.gaussian_filter(inside, _SMOOTHING * step)
+    smooth = ndimage.gaussian_filter(inside, tuple(_SMOOTHING * side for side in step))
     peaks = foreground & (smooth >= ndimage.maximum_filter(smooth, 3))
     markers, _ = ndimage.label(peaks, structure=np.ones((3, 3)))
     basins = watershed(-smooth, markers, mask=foreground)

@@ -167,7 +167,10 @@ def leave() -> None:
 
 
 def share_of_batch(batch_size: int, accelerator: "Accelerator") -> slice:
-    """Rows of a step's batch that this process computes.
+    """Rows of a step's batch that this process computes: every n-th of n processes.
+
+    So the first of each are, together, the first of the batch, of which alone tokens may be
+    learned (`TrainConfig.token_share`).
 
     Raises
     ------
@@ -180,8 +183,7 @@ def share_of_batch(batch_size: int, accelerator: "Accelerator") -> slice:
             f"{n} processes cannot share the {batch_size} windows of a step evenly; choose a "
             "number of processes that divides them, or another --batch-size"
         )
-    share = batch_size // n
-    return slice(rank * share, (rank + 1) * share)
+    return slice(rank, batch_size, n)
 
 
 def check_same_step(step: int, accelerator: "Accelerator") -> None:

@@ -63,7 +63,8 @@ class Objective:
         self.config = config
         self._offsets = model.pointer.affinities
         grid = model.tokens.grid
-        self._step = 1 if grid is None else model.image_size // grid.rows
+        side = model.image_size
+        self._step = (1, 1) if grid is None else (side // grid.rows, side // grid.cols)
         self._head_sizes = [head.size for head in model.tokens.heads]
         self._of_each_token: dict[str, Any] = {
             "kind": config.loss,
@@ -104,7 +105,7 @@ class Objective:
         n_classes = logits.shape[1] - (len(NEIGHBOURS) if self._offsets else 0)
         loss = dense_loss(logits[:, None, :n_classes], wanted.classes)
         if self._offsets and wanted.instances is not None:
-            offsets = [(rows * self._step, cols * self._step) for rows, cols in NEIGHBOURS]
+            offsets = [(rows * self._step[0], cols * self._step[1]) for rows, cols in NEIGHBOURS]
             loss = loss + affinity_loss(
                 logits[:, n_classes:], wanted.instances, wanted.classes, offsets
             )

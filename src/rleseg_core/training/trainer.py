@@ -42,6 +42,8 @@ from rleseg_core.training.validation import validate
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+_OF_TOKENS = {"projection", "decoder"}  # parts of a model that the dense heads do not read
+
 
 class Trainer:
     """Trains one model in one folder.
@@ -96,11 +98,7 @@ class Trainer:
                 "first-hit starts come in ascending order and cannot learn shuffled runs; make the "
                 'model with starts="pointer", or leave out shuffle_runs'
             )
-        if config.tokens_from and not (self.model.dense is not None and config.dense_weight):
-            raise TrainingError(
-                "tokens_from lets the dense heads learn first, and here are none that learn; leave "
-                "it out, or make a model with a dense class head (dense_weight above 0)"
-            )
+        self._check_learns()
         self.best = BestScore()
         self.overwrite = False
         self._first_step = 0
@@ -108,6 +106,25 @@ class Trainer:
         self._learner: Learner | None = None
         self._saved_at: int | None = None
         self._report: StepReport | None = None  # of the last step
+
+    def _check_learns(self) -> None:
+        """Raise an error unless each step has something to learn."""
+        config, weights = self.config, self.model.named_parameters()
+        learning = {name.partition(".")[0] for name, weight in weights if weight.requires_grad}
+        if not learning:
+            raise TrainingError("all parts of the model are frozen; leave one that can learn")
+        if not config.tokens_from:
+            return
+        if self.model.dense is None or not config.dense_weight:
+            raise TrainingError(
+                "tokens_from lets the dense heads learn first, and here are none that learn; leave "
+                "it out, or make a model with a dense class head (dense_weight above 0)"
+            )
+        if not learning - _OF_TOKENS:
+            raise TrainingError(
+                "tokens_from lets the dense heads learn first, and all that they could learn with "
+                f"is frozen ({', '.join(config.frozen)}); leave it out, or freeze less"
+            )
 
     @classmethod
     def resume(

@@ -23,11 +23,12 @@ def drafted_mask(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return (ids > 0) * (1 + ids % 2).astype(np.uint8), ids
 
 
-@pytest.fixture(params=["flat", "coords"])
+@pytest.fixture(params=[("flat", "C"), ("coords", "C"), ("coords", "F")])
 def read(request):
     """A tokenizer, a random model of objects, nine windows, and a draft of each."""
     spec = MaskSpec(size=(10, 12), class_names=("a", "b"))
-    tokenizer = Tokenizer.build(preset("iw", start=request.param), spec)
+    start, order = request.param
+    tokenizer = Tokenizer.build(preset("iw", start=start, order=order), spec)
     torch.manual_seed(5)
     config = model_config(
         "test", vocab_size=tokenizer.vocab.size, max_tokens=ROOM, image_size=32,
@@ -86,14 +87,17 @@ def test_with_much_leniency_drafts_stay_as_they_are(read) -> None:
 @pytest.mark.parametrize("leniency", [0.0, 1.0, 3.0])
 def test_objects_are_left_out_where_the_model_goes_on_without_them(read, leniency) -> None:
     tokenizer, model, _, drafts = read
+    scheme, eos = tokenizer.scheme, tokenizer.vocab.eos
     n_left_out = 0
     for window, found in enumerate(checked(read, leniency)):
         sure, kept = teacher(read, window), []
         for at in blocks(tokenizer, drafts[window]):
-            token = torch.from_numpy(drafts[window][at[:1]])
-            chosen = choose_or_keep(sure[at[:1]], token, leniency, model.stops)[0]
-            leaves = chosen == tokenizer.vocab.eos or chosen > token
-            if leaves and token != tokenizer.vocab.eos:
+            tokens = torch.from_numpy(drafts[window][at[:2]])
+            chosen = choose_or_keep(sure[at[:2]], tokens, leniency, model.stops)[0]
+            leaves = chosen[0] == eos or (scheme.order == "C" and chosen[0] > tokens[0])
+            if scheme.start == "coords" and chosen[0] == tokens[0] and len(at) > 1:
+                leaves = chosen[1] > tokens[1]
+            if leaves and tokens[0] != eos:
                 n_left_out += 1
             else:
                 kept.append(at)

@@ -112,6 +112,16 @@ def test_what_is_kept_stays_within_its_capacity(segmenter, stack, monkeypatch):
         assert sizes == [2, 4, 4, 4, 4, 2]
 
 
+def test_what_is_kept_of_a_window_holds_no_other(segmenter, stack):
+    spec = segmenter.info.window_spec
+    windows = plan_windows((1, *stack.shape[1:]), spec)[:4]
+    memories = WindowMemories(segmenter._source.encode, WindowReader(stack, spec))
+    with torch.inference_mode():
+        memories.look(windows)
+        kept = memories.take(windows[1:2])
+    assert kept.context.untyped_storage().nbytes() == kept.context.nbytes
+
+
 @pytest.mark.parametrize("max_tokens", [64, 4])
 def test_objects_that_the_model_cannot_read_are_kept(max_tokens, stack, tmp_path):
     info = new_model(

@@ -7,11 +7,11 @@ from rleseg_core.affinities import AFFINITIES, pair_slices
 from rleseg_core.objects.partition import partition, renumbered
 
 
-def affinities_of(ids: np.ndarray, step: int = 1, sure: float = 5.0) -> np.ndarray:
+def affinities_of(ids: np.ndarray, step: tuple[int, int] = (1, 1), sure: float = 5.0) -> np.ndarray:
     """What a perfect head says of a mask of ids (Y, X)."""
     found = np.full((len(AFFINITIES), *ids.shape), -sure, np.float32)
     for k, (rows, cols) in enumerate(AFFINITIES):
-        here, there = pair_slices(ids.shape, (rows * step, cols * step))
+        here, there = pair_slices(ids.shape, (rows * step[0], cols * step[1]))
         found[k][here] = np.where((ids[here] == ids[there]) & (ids[here] > 0), sure, -sure)
     return found
 
@@ -27,9 +27,10 @@ def touching_discs(seed: int, size: int = 48, radius: int = 7) -> np.ndarray:
     return ids
 
 
-@pytest.mark.parametrize("step", [1, 2, 3])
-def test_perfect_affinities_part_a_touching_grid(step: int) -> None:
-    rows, cols = np.mgrid[: 24 * step, : 24 * step] // (8 * step)
+@pytest.mark.parametrize("step", [(1, 1), (2, 2), (3, 3), (1, 4), (3, 2)])
+def test_perfect_affinities_part_a_touching_grid(step: tuple[int, int]) -> None:
+    rows, cols = np.mgrid[: 24 * step[0], : 24 * step[1]]
+    rows, cols = rows // (8 * step[0]), cols // (8 * step[1])
     ids = (rows * 3 + cols + 1).astype(np.int32)
     found = partition(ids > 0, affinities_of(ids, step), AFFINITIES, step=step)
     np.testing.assert_array_equal(found, ids)
@@ -39,7 +40,7 @@ def test_perfect_affinities_part_a_touching_grid(step: int) -> None:
 @settings(max_examples=25, deadline=None)
 def test_no_object_holds_pixels_of_two(seed: int, step: int) -> None:
     ids = touching_discs(seed).repeat(step, axis=0).repeat(step, axis=1)
-    found = partition(ids > 0, affinities_of(ids, step), AFFINITIES, step=step)
+    found = partition(ids > 0, affinities_of(ids, (step, step)), AFFINITIES, step=(step, step))
     assert np.array_equal(found > 0, ids > 0)
     for number in range(1, found.max() + 1):
         owners, counts = np.unique(ids[found == number], return_counts=True)

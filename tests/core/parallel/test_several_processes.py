@@ -90,6 +90,7 @@ def data(tmp_path_factory) -> Path:
 def test_two_processes_of_any_launcher_come_to_the_losses_of_one(data, start_child):
     # few small steps: AdamW makes more of a rounding error with each
     more = ("--steps", 6, "--lr", 1e-4, "--seed", 2, "--backbone", data / "backbone.safetensors")
+    more += ("--token-share", 0.5)  # of the same windows
     with socket.socket() as free:
         free.bind(("localhost", 0))
         where = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
@@ -156,7 +157,7 @@ def of(rank: int, n: int) -> SimpleNamespace:
 
 def test_batch_is_shared_evenly_or_not_at_all():
     shares = [share_of_batch(6, of(rank, 3)) for rank in range(3)]
-    assert [row for share in shares for row in range(6)[share]] == list(range(6))
+    assert [list(range(6)[share]) for share in shares] == [[0, 3], [1, 4], [2, 5]]
     assert range(6)[share_of_batch(6, of(0, 1))] == range(6)
     with pytest.raises(TrainingError, match="4 processes cannot share the 6 windows of a step"):
         share_of_batch(6, of(0, 4))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rleseg_core.checkpoints import ModelInfo, new_model
+from rleseg_core.checkpoints import ModelInfo, build_model, new_model
 from rleseg_core.data import ImageStack, LabelledStack, SyntheticSequence
 from rleseg_core.devices import multiplies_bf16
 from rleseg_core.errors import TrainingError
@@ -82,6 +82,24 @@ def test_without_dense_heads_nothing_can_learn_first(tmp_path: Path, stack: Labe
     config = TrainConfig(**(vars(CONFIG) | {"tokens_from": 0.5}))
     info = header(tmp_path, "lac", dense_classes=0)
     with pytest.raises(TrainingError, match="tokens_from lets the dense heads learn first"):
+        trainer(tmp_path, stack, info, config)
+
+
+@pytest.mark.parametrize(
+    ("free", "match"),
+    [
+        ((), "all parts of the model are frozen"),
+        (("decoder",), "all that they could learn with is frozen .backbone, "),
+        (("projection", "decoder"), "is frozen"),
+    ],
+)
+def test_frozen_parts_must_leave_something_to_learn(
+    tmp_path: Path, stack: LabelledStack, free: tuple[str, ...], match: str
+) -> None:
+    info = header(tmp_path)
+    parts = tuple(name for name, _ in build_model(info).named_children() if name not in free)
+    config = TrainConfig(**(vars(CONFIG) | {"tokens_from": 0.5, "frozen": parts}))
+    with pytest.raises(TrainingError, match=match):
         trainer(tmp_path, stack, info, config)
 
 
