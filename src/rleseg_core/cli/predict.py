@@ -64,6 +64,10 @@ class PredictArguments:
         Take what the dense heads see, without tokens: much faster and less exact.
     refine : bool
         Let the dense heads decide on outlines between mask pixels; without, the tokens do.
+    precision : {'auto', 'fp32', 'bf16'}
+        Number format of the computation. Auto: bf16 on GPUs that have it; on CPUs fp32, but for
+        the encoder where the processor has units for bf16 (AMX). With fp32 the masks are the same
+        on all processors.
     """
 
     output: Annotated[
@@ -86,6 +90,7 @@ class PredictArguments:
     preview: Annotated[bool, Parameter(group=SPEED, negative="--no-preview")] = False
     refine: bool = True
     device: Annotated[Device, Parameter(group=SPEED)] = "auto"
+    precision: Annotated[Literal["auto", "fp32", "bf16"], Parameter(group=SPEED)] = "auto"
     update: bool = False
     each: bool = False
     reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
@@ -130,7 +135,7 @@ def predict(
     frames = frames_of(options.frames, images.n_frames)
     overwrite, update = overwriting.overwrite, options.update
     check_result(options.output, images, frames=frames, overwrite=overwrite, update=update)
-    segmenter = Segmenter.from_checkpoint(options.model, options.device)
+    segmenter = Segmenter.from_checkpoint(options.model, options.device, options.precision)
     scale = segmenter.scale(images, how)
     if scale.text and not reporting.quiet:
         print_line(scale.text, err)
@@ -203,5 +208,5 @@ def _predict_each(
         raise DataError("--frames and --update are for one stack; leave them out with --each")
     reading = dict(options.reading)
     plan = plan_each(stacks, options.output, reading.pop("pattern", None))
-    segmenter = Segmenter.from_checkpoint(options.model, options.device)
+    segmenter = Segmenter.from_checkpoint(options.model, options.device, options.precision)
     predict_each(segmenter, plan, how, reading, overwriting, reporting)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Self, Unpack, cast
+from typing import Self, Unpack, cast
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from rleseg_core.inference.memories import KEPT_BYTES, WindowMemories
 from rleseg_core.inference.memory import fitting_batch_size, smaller_batch_size
 from rleseg_core.inference.objects import painter
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
+from rleseg_core.inference.precision import NumberFormats, Precision
 from rleseg_core.inference.results import Segmentation, WindowResult
 from rleseg_core.inference.scale import Scale, ScaleFinder
 from rleseg_core.inference.token_source import TokenSource
@@ -38,8 +39,6 @@ from rleseg_core.objects import ObjectTable
 from rleseg_core.objects.scale import DiameterEstimate
 from rleseg_core.spec import WindowSpec
 from rleseg_core.tokens import Event
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 class Segmenter:
@@ -55,7 +54,8 @@ class Segmenter:
     device : str
         'auto', 'cpu', 'cuda', 'cuda:1', 'mps', …
     precision : {'auto', 'fp32', 'bf16'}
-        Precision of the computation; auto: bf16 on GPUs that support it.
+        Precision of the computation; auto: bf16 on GPUs that support it; on CPUs fp32, but for the
+        encoder where the processor has units for bf16 (AMX). fp32: the same masks everywhere.
     copy : bool
         False: use `model` itself, which saves the memory of its weights once more; for models that
         nobody else holds.
@@ -77,19 +77,11 @@ class Segmenter:
     ) -> None:
         self.info = info
         self.device = choose_device(device)
-        if precision == "auto":
-            has_bf16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-            precision = "bf16" if has_bf16 else "fp32"
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.model = (deepcopy(model) if copy else model).to(self.device).eval()
-        self.model.decoder.to(dtype)
-        if self.device.type == "cpu":  # convolutions are faster so
-            for weights in self.model.parameters():
-                if weights.ndim == 4:
-                    weights.data = weights.data.contiguous(memory_format=torch.channels_last)
+        formats = NumberFormats.of(precision, self.device)
+        self.model = formats.prepare(deepcopy(model) if copy else model, self.device)
         self.tokenizer = build_tokenizer(info)
         self._tables = self.tokenizer.grammar.on(self.device)
-        self._source = TokenSource(self.model, self.tokenizer, self._tables, dtype)
+        self._source = TokenSource(self.model, self.tokenizer, self._tables, formats)
         self._scales = ScaleFinder(info, self.model, self.tokenizer, self._source)
 
     @classmethod

@@ -19,6 +19,7 @@ from rleseg_core.decoding import (
 from rleseg_core.inference.dense_objects import objects_of_windows
 from rleseg_core.inference.memories import Encode
 from rleseg_core.inference.options import DraftSource
+from rleseg_core.inference.precision import NumberFormats
 from rleseg_core.model import Memory, Pix2Seq
 from rleseg_core.tokens import Draft, Tokenizer
 from rleseg_core.tokens.object_order import by_first_pixel
@@ -38,22 +39,22 @@ class TokenSource:
         Tokenizer of the model.
     tables : GrammarTables
         Its grammar on the model's device.
-    dtype : torch.dtype
-        Precision of the computation.
+    formats : NumberFormats
+        In which the model computes.
     """
 
     def __init__(
-        self, model: Pix2Seq, tokenizer: Tokenizer, tables: GrammarTables, dtype: torch.dtype
+        self, model: Pix2Seq, tokenizer: Tokenizer, tables: GrammarTables, formats: NumberFormats
     ) -> None:
         self._model, self._tokenizer, self._tables = model, tokenizer, tables
-        self._dtype = dtype
+        self._formats = formats
 
     def encode(self, images: Tensor) -> Memory:
         """Memory of windows (B, N, 3, P, P), in the decoder's precision."""
-        device = next(self._model.parameters()).device
-        with torch.autocast(device.type, self._dtype, enabled=self._dtype != torch.float32):
+        device, (encoder, decoder) = next(self._model.parameters()).device, self._formats
+        with torch.autocast(device.type, encoder, enabled=encoder != torch.float32):
             memory = self._model.encode(images.to(device))
-        return memory.to(self._dtype)
+        return memory.to(decoder)
 
     def dense_tokens(
         self,

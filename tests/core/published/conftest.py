@@ -1,11 +1,21 @@
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from benchmarks.tf_checkpoint import write_tf_checkpoint
+
+from rleseg_core.inference import precision
+
+
+@pytest.fixture(autouse=True, scope="module")
+def float32() -> Iterator[None]:
+    """A processor without units for bf16: outputs are compared with those of float32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "multiplies_bf16", lambda device: False)
+        yield
 
 
 @pytest.fixture(name="write_tf_checkpoint")
