@@ -249,7 +249,8 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
         recipe = replace(recipe, train={**recipe.train, "batch_size": given.pop("batch_size")})
     if "patch" in given:
         given["stride"] = given["patch"] * recipe.stride // recipe.patch
-    return replace(recipe, **given)
+    recipe = replace(recipe, **given)
+    return recipe.changed(CHANGES[arguments.change]) if arguments.change else recipe
 
 
 def machine(device: torch.device, arguments: argparse.Namespace) -> dict[str, str]:
@@ -302,6 +303,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     common.add_argument(
         "--diameter", type=float, help="resize frames so that objects have it, in pixels"
     )
+    common.add_argument("--change", choices=CHANGES, help="an option of the ablation")
     common.add_argument("--json", type=Path, help="file to write the figures to")
     timed = argparse.ArgumentParser(add_help=False)
     timed.add_argument("--cpu-minutes", "--minutes", dest="minutes", type=float, required=True)

@@ -244,6 +244,12 @@ CHANGES: dict[str, Change] = {
     "outlines": Change(
         what="a head corrects the dense heads between mask pixels", model={"outline_dim": 24}
     ),
+    "finer-masks": Change(
+        what="masks of 48, and more tokens", recipe={"mask": 48, "max_tokens": 768}
+    ),
+    "finest-masks": Change(
+        what="masks as fine as the patch", recipe={"mask": 96, "max_tokens": 1536}
+    ),
     "tokens-at-once": Change(
         what="tokens are learned from the first step on", train={"tokens_from": 0.0}
     ),

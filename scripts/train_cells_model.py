@@ -88,6 +88,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--validations", type=int, default=12, help="with --steps, at most")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--tokens-from", type=float, default=0.0, help="share of the steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sequences", type=int, default=100)
     parser.add_argument("--synthetic-share", type=float, default=0.1)
@@ -114,6 +115,7 @@ def settings(arguments: argparse.Namespace) -> TrainConfig:
         ema=0.998,
         rates=RATES,
         token_share=0.5,
+        tokens_from=arguments.tokens_from,
         dense_weight=2.0,
         augment=AUGMENT,
         precision=arguments.precision,

@@ -376,3 +376,13 @@ def test_a_run_becomes_longer_when_its_steps_become_cheaper(
     trained = learn_train.train_for(minutes, begin, torch.device("cpu"), name="a run")
     assert trained.minutes == pytest.approx(minutes, rel=0.05)
     assert trained.n_steps == lengths[-1] > 1.2 * (60 * minutes / 0.1 - learn_train.PROBE)
+
+
+def test_an_option_of_the_ablation_changes_the_recipe_of_a_rival():
+    common = ("rival", "--objects", "--data", "bacteria", "--cpu-minutes", "1")
+    plain, finer = (
+        learn.chosen_recipe(learn.parse([*common, *more]))
+        for more in ((), ("--change", "outlines"))
+    )
+    assert (plain.model, finer.model) == ({}, {"outline_dim": 24})
+    assert finer.changed(CHANGES["finer-masks"]).mask == 48
