@@ -9,6 +9,7 @@ from rleseg_core.data import Window, WindowReader
 from rleseg_core.data.labels import components
 from rleseg_core.decoding import DecodedSequence
 from rleseg_core.inference.arrays import ResultArrays
+from rleseg_core.inference.class_outlines import ClassOutlines
 from rleseg_core.inference.confidence import object_confidences
 from rleseg_core.inference.dense_objects import FrameObjects
 from rleseg_core.inference.frames import OpenFrames
@@ -52,13 +53,14 @@ def painter(
     outputs: ResultArrays,
     options: PredictOptions,
     found: FrameObjects | None = None,
+    outlines: ClassOutlines | None = None,
 ) -> Painter:
-    """The painter for a model with such a tokenizer; `found` is as for `InstancePainter`."""
+    """The painter for a model with such a tokenizer; the others are as for the two of them."""
     if tokenizer.scheme.blocks == "instance":
         return InstancePainter(
             tokenizer, class_names, outputs, options.stitch, found, refine=options.refine
         )
-    return PiecePainter(tokenizer, class_names, outputs, options.stitch)
+    return PiecePainter(tokenizer, class_names, outputs, options.stitch, outlines)
 
 
 class PiecePainter:
@@ -74,6 +76,8 @@ class PiecePainter:
         Where masks and ids go.
     rule : {'centre', 'last', 'vote'}
         See `Stitcher`.
+    outlines : ClassOutlines or None
+        What decides on outlines between mask pixels.
     """
 
     def __init__(
@@ -82,8 +86,10 @@ class PiecePainter:
         class_names: tuple[str, ...],
         outputs: ResultArrays,
         rule: StitchRule,
+        outlines: ClassOutlines | None = None,
     ) -> None:
         self._tokenizer, self._class_names, self._outputs = tokenizer, class_names, outputs
+        self._outlines = outlines
         self._stitcher = Stitcher(outputs.classes, len(class_names), rule)
         self._next_id = outputs.first_id
 
@@ -92,6 +98,8 @@ class PiecePainter:
         masks = self._tokenizer.decode(sequence.tokens).classes
         masks = masks[: window.n_frames]
         rows, cols, masks = masks_in_source(masks, window, reader.shape, reader.spec)
+        if self._outlines is not None:
+            masks = self._outlines.refine(masks, window, reader)
         masks = reader.clear(masks, range(*window.frames), rows, cols)
         labels = self._stitcher.add_window(window, rows, cols, masks, self._outputs.frames)
         return Painted(rows, cols, labels, np.zeros(labels.shape, np.uint32))

@@ -55,8 +55,8 @@ class PredictOptions:
     preview : bool
         Return what the dense heads see and decode no tokens: much faster, a little worse.
     refine : bool
-        Whether the dense heads decide on outlines of objects between mask pixels, where the model
-        has them; otherwise outlines are those of the tokens, interpolated between mask pixels.
+        Whether the dense heads decide on outlines between mask pixels, where the model has them;
+        otherwise outlines are those of the tokens, interpolated between mask pixels.
 
     Raises
     ------

@@ -24,8 +24,9 @@ from rleseg_core.decoding import GREEDY, DecodedSequence, Sampling, generate
 from rleseg_core.devices import choose_device, is_out_of_memory
 from rleseg_core.inference.arrays import choose_arrays, frames_that_end
 from rleseg_core.inference.blank import decode_between_blanks, is_blank
+from rleseg_core.inference.class_outlines import class_outlines
 from rleseg_core.inference.dense_objects import FrameObjects, encoder_of, frame_objects
-from rleseg_core.inference.memories import KEPT_BYTES, WindowMemories
+from rleseg_core.inference.memories import KEPT_BYTES, Encode, WindowMemories
 from rleseg_core.inference.memory import fitting_batch_size, smaller_batch_size
 from rleseg_core.inference.objects import painter
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
@@ -215,15 +216,17 @@ class Segmenter:
         *,
         wants_objects: bool,
     ) -> Generator[WindowResult, None, Segmentation]:
-        outputs = choose_arrays(
-            stack.shape[:3], frames, classes, objects, wants_objects=wants_objects
-        )
+        shape = stack.shape[:3]
+        outputs = choose_arrays(shape, frames, classes, objects, wants_objects=wants_objects)
         spec = self._spec_for(stack, options)
         windows = outputs.windows(plan_windows(stack.shape, spec, stack.breaks))
         reader = WindowReader(stack, spec)
         memories = WindowMemories(self._source.encode, reader, 0 if options.preview else KEPT_BYTES)
         found = frame_objects(self.model, memories.look, reader, self.info)
-        painting = painter(self.tokenizer, self.class_names, outputs, options, found)
+        encode = encoder_of(memories, found)
+        outlines = class_outlines(self.model, encode, self.tokenizer.scheme, options)
+        encode = outlines.encode
+        painting = painter(self.tokenizer, self.class_names, outputs, options, found, outlines)
         size = options.batch_size or fitting_batch_size(
             self.model.config, self.info.window_spec, self.device
         )
@@ -237,7 +240,7 @@ class Segmenter:
                 try:
                     if found is not None:
                         found.batch_size = size
-                    sequences = self._decode(memories, remaining, size, options, found)
+                    sequences = self._decode(reader, remaining, size, options, encode, found)
                     for sequence in sequences:
                         window = windows[n_done]
                         painted = painting.add(reader, window, sequence)
@@ -363,10 +366,11 @@ class Segmenter:
 
     def _decode(
         self,
-        memories: WindowMemories,
+        reader: WindowReader,
         windows: Sequence[Window],
         size: int,
         options: PredictOptions,
+        encode: Encode,
         found: FrameObjects | None,
     ) -> Iterator[DecodedSequence]:
         """Token sequences of windows in their order; `size` of them at once."""
@@ -377,7 +381,6 @@ class Segmenter:
 
         draft, sampling = options.decoding(has_affinities=found is not None)
         guess = None if found is None else found.guess
-        encode = encoder_of(memories, found)
 
         def decode(seen: Iterator[Window]) -> Iterator[DecodedSequence]:
             if options.preview:
@@ -385,5 +388,5 @@ class Segmenter:
             return self._source.decode(batches(seen), encode, size, sampling, draft, guess)
 
         return decode_between_blanks(
-            windows, partial(is_blank, memories.reader), decode, self._source.nothing()
+            windows, partial(is_blank, reader), decode, self._source.nothing()
         )
