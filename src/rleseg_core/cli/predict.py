@@ -21,6 +21,7 @@ from rleseg_core.reports import product_of
 if TYPE_CHECKING:
     from rleseg_core.inference.options import PredictOptions
 
+OVERLAPS = Group("Overlapping windows", sort_key=40)
 SPEED = Group("Speed", sort_key=50)
 
 
@@ -35,9 +36,15 @@ class PredictArguments:
         The masks to write.
     model : str
         A model file, or the name of an installed model; `rleseg models` lists them.
-    stitch : {'centre', 'last', 'vote'}
-        Which window decides where several overlap: the one whose centre is nearest, the last one,
-        or the majority.
+    stitch : {'centre', 'last', 'vote', 'weighted', 'or', 'and', 'min', 'max'}
+        Which patch decides where several overlap: the one whose centre is nearest, the last one, or
+        the majority, plain or weighted by how sure the model is; foreground if any (or) or all
+        (and) say so; the smallest or the largest class.
+    stitch_time : {'centre', 'last', 'vote', 'or', 'and', 'min', 'max'}
+        The same for windows of several frames that overlap in time.
+    frame_stride : int or None
+        Frames from one window of several frames to the next; with fewer than the model sees at a
+        time, windows overlap.
     sampling : {'greedy', 'nucleus'}
         How the next token is chosen: the most likely one, or at random among the likely ones.
     frames : str or None
@@ -75,7 +82,16 @@ class PredictArguments:
         Parameter(name=("--out", "-o"), help=f"The masks to write: a new {output_suffixes()}."),
     ]
     model: Annotated[str, Parameter(alias="-m")] = "cells"
-    stitch: Literal["centre", "last", "vote"] = "centre"
+    stitch: Annotated[
+        Literal["centre", "last", "vote", "weighted", "or", "and", "min", "max"],
+        Parameter(group=OVERLAPS),
+    ] = "centre"
+    stitch_time: Annotated[
+        Literal["centre", "last", "vote", "or", "and", "min", "max"], Parameter(group=OVERLAPS)
+    ] = "centre"
+    frame_stride: Annotated[
+        int | None, POSITIVE, Parameter(group=OVERLAPS, show_default="of the model")
+    ] = None
     sampling: Literal["greedy", "nucleus"] = "greedy"
     frames: Annotated[str | None, Parameter(metavar="LIST", show_default="all")] = None
     image_size: Annotated[ImageSize, Parameter(show_default="by the objects")] = None
@@ -175,6 +191,8 @@ def _options(options: PredictArguments) -> "PredictOptions":
         raise DataError("both decide on the size of frames: give --image-size or --diameter")
     return PredictOptions(
         stitch=options.stitch,
+        stitch_time=options.stitch_time,
+        frame_stride=options.frame_stride,
         sampling=Sampling(top_p=None if options.sampling == "greedy" else 0.4),
         batch_size=options.batch_size,
         image_size=options.image_size,

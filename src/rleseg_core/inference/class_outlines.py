@@ -71,7 +71,9 @@ class ClassOutlines:
         step = reader.spec.patch / logits.shape[-1] * masks.shape[1] / max(covered[0], 1)
         around = (1, *[2 * max(1, round(_REACH * step)) + 1] * 2)
         near = maximum_filter(masks, around) != minimum_filter(masks, around)
-        seen = np.stack([_in_source(of_frame, masks, covered, reader) for of_frame in logits])
+        seen = np.stack(
+            [_in_source(of_frame, masks, covered, reader) for of_frame in logits[: len(masks)]]
+        )
         if (seen != masks)[~near].sum() > _DISAGREEMENT * (~near).sum():
             return masks
         return np.where(near, seen, masks)

@@ -86,6 +86,29 @@ def confidences(tokenizer: Tokenizer, tokens: np.ndarray, logprobs: np.ndarray) 
     )
 
 
+def pixel_weights(tokenizer: Tokenizer, tokens: np.ndarray, logprobs: np.ndarray) -> np.ndarray:
+    """How sure a model is of the class of each pixel, as weights of votes.
+
+    Parameters
+    ----------
+    tokenizer, tokens, logprobs
+        As for `confidences`.
+
+    Returns
+    -------
+    (N, S, S) float32
+        Confidence of the last run that painted each mask pixel, from 0 to 1; of the whole mask
+        where none did. 1 where it is not known.
+    """
+    found = confidences(tokenizer, tokens, logprobs)
+    is_painted = np.zeros(found.pixels.shape, bool)
+    for event in tokenizer.events(tokens):
+        if isinstance(event, RunPainted):
+            is_painted[tokenizer.run_pixels(event)] = True
+    weights = np.where(is_painted, found.pixels, np.float32(found.mask))
+    return np.nan_to_num(weights, nan=1.0)
+
+
 def object_confidences(
     tokenizer: Tokenizer, tokens: np.ndarray, logprobs: np.ndarray, n_skipped: int
 ) -> tuple[np.ndarray, np.ndarray]:

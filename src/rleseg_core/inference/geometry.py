@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rleseg_core.data import Window, WindowReader, upsample_labels
+from rleseg_core.data import Window, WindowReader, resize_labels, upsample_labels
 from rleseg_core.data.upsampling import FinePixels, upsample_ids
 from rleseg_core.data.windows import resize_image, resized_shape
 from rleseg_core.spec import WindowSpec
@@ -66,6 +66,28 @@ def masks_in_source(
     if masks.shape[1:] != size:
         masks = upsample_labels(masks, size, rule="nearest")
     return rows, cols, masks
+
+
+def weights_in_source(
+    weights: np.ndarray, window: Window, shape: tuple[int, ...], spec: WindowSpec
+) -> np.ndarray:
+    """Weights of the pixels of a window at the resolution of the source.
+
+    Parameters
+    ----------
+    weights : (N, S, S) float32
+        In mask pixels.
+    window, shape, spec
+        As for `source_rectangle`.
+
+    Returns
+    -------
+    (N, h, w) float32
+        Those of the mask pixels that source pixels lie in, for the part of `masks_in_source`.
+    """
+    rows, cols, covered = source_rectangle(window, shape, spec)
+    weights = resize_labels(weights, (spec.patch, spec.patch))[:, : covered[0], : covered[1]]
+    return resize_labels(weights, (rows.stop - rows.start, cols.stop - cols.start))
 
 
 def ids_in_source(

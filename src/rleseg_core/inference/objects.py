@@ -8,16 +8,24 @@ import numpy as np
 from rleseg_core.data import Window, WindowReader
 from rleseg_core.data.labels import components
 from rleseg_core.decoding import DecodedSequence
+from rleseg_core.errors import DataError
 from rleseg_core.inference.arrays import ResultArrays
 from rleseg_core.inference.class_outlines import ClassOutlines
-from rleseg_core.inference.confidence import object_confidences
+from rleseg_core.inference.confidence import object_confidences, pixel_weights
 from rleseg_core.inference.dense_objects import FrameObjects
 from rleseg_core.inference.frames import OpenFrames
-from rleseg_core.inference.geometry import foreground_in_source, ids_in_source, masks_in_source
+from rleseg_core.inference.geometry import (
+    foreground_in_source,
+    ids_in_source,
+    masks_in_source,
+    weights_in_source,
+)
+from rleseg_core.inference.merging import StitchRule, TimeRule, depth_in_time
 from rleseg_core.inference.options import PredictOptions
-from rleseg_core.inference.stitch import Stitcher, StitchRule
+from rleseg_core.inference.owners import OwnedFrame
+from rleseg_core.inference.stitch import Stitcher
 from rleseg_core.objects import ObjectTable
-from rleseg_core.objects.joining import FrameJoiner, ObjectParts, OwnerRule
+from rleseg_core.objects.joining import ObjectParts, OwnerRule
 from rleseg_core.objects.measuring import class_of_each, measure_frame
 from rleseg_core.objects.refining import refined
 from rleseg_core.tokens import Tokenizer
@@ -56,11 +64,10 @@ def painter(
     outlines: ClassOutlines | None = None,
 ) -> Painter:
     """The painter for a model with such a tokenizer; the others are as for the two of them."""
+    rules = options.stitch, options.stitch_time
     if tokenizer.scheme.blocks == "instance":
-        return InstancePainter(
-            tokenizer, class_names, outputs, options.stitch, found, refine=options.refine
-        )
-    return PiecePainter(tokenizer, class_names, outputs, options.stitch, outlines)
+        return InstancePainter(tokenizer, class_names, outputs, rules, found, refine=options.refine)
+    return PiecePainter(tokenizer, class_names, outputs, rules, outlines)
 
 
 class PiecePainter:
@@ -74,8 +81,8 @@ class PiecePainter:
         Names of the classes.
     outputs : ResultArrays
         Where masks and ids go.
-    rule : {'centre', 'last', 'vote'}
-        See `Stitcher`.
+    rules : (StitchRule, TimeRule)
+        For patches and for temporal windows; see `Stitcher`.
     outlines : ClassOutlines or None
         What decides on outlines between mask pixels.
     """
@@ -85,23 +92,28 @@ class PiecePainter:
         tokenizer: Tokenizer,
         class_names: tuple[str, ...],
         outputs: ResultArrays,
-        rule: StitchRule,
+        rules: tuple[StitchRule, TimeRule],
         outlines: ClassOutlines | None = None,
     ) -> None:
         self._tokenizer, self._class_names, self._outputs = tokenizer, class_names, outputs
         self._outlines = outlines
-        self._stitcher = Stitcher(outputs.classes, len(class_names), rule)
+        self._stitcher = Stitcher(outputs.classes, len(class_names), *rules)
         self._next_id = outputs.first_id
 
     def add(self, reader: WindowReader, window: Window, sequence: DecodedSequence) -> Painted:
         """Add what the tokens of a window say; ids are 0 as long as frames are not done."""
-        masks = self._tokenizer.decode(sequence.tokens).classes
-        masks = masks[: window.n_frames]
+        masks = self._tokenizer.decode(sequence.tokens).classes[: window.n_frames]
+        weights = None
+        if self._stitcher.rule == "weighted":
+            of_pixels = pixel_weights(self._tokenizer, sequence.tokens, sequence.logprobs)
+            of_pixels = of_pixels[: window.n_frames]
+            weights = weights_in_source(of_pixels, window, reader.shape, reader.spec)
         rows, cols, masks = masks_in_source(masks, window, reader.shape, reader.spec)
         if self._outlines is not None:
             masks = self._outlines.refine(masks, window, reader)
         masks = reader.clear(masks, range(*window.frames), rows, cols)
-        labels = self._stitcher.add_window(window, rows, cols, masks, self._outputs.frames)
+        wanted = self._outputs.frames
+        labels = self._stitcher.add_window(window, rows, cols, masks, wanted, weights)
         return Painted(rows, cols, labels, np.zeros(labels.shape, np.uint32))
 
     def close(self, frames: Iterable[int]) -> ObjectTable:
@@ -134,12 +146,18 @@ class InstancePainter:
     ----------
     tokenizer, class_names, outputs
         As for `PiecePainter`.
-    rule : {'centre', 'last', 'vote'}
-        Which window a pixel belongs to; there is no vote on objects, so that 'vote' is 'centre'.
+    rules : (StitchRule, TimeRule)
+        Which patch a pixel belongs to, and which temporal window a frame: 'centre' or 'last'. There
+        is no vote on objects: 'vote' is 'centre'.
     found : FrameObjects or None
         What the dense heads see, which decides on the outlines of objects between mask pixels.
     refine : bool
         Whether it does; otherwise outlines are those of the tokens.
+
+    Raises
+    ------
+    DataError
+        If a rule is one for pixels.
     """
 
     def __init__(
@@ -147,16 +165,17 @@ class InstancePainter:
         tokenizer: Tokenizer,
         class_names: tuple[str, ...],
         outputs: ResultArrays,
-        rule: StitchRule,
+        rules: tuple[StitchRule, TimeRule],
         found: FrameObjects | None = None,
         *,
         refine: bool = True,
     ) -> None:
         self._tokenizer, self._class_names, self._outputs = tokenizer, class_names, outputs
-        self._rule, self._found, self._refine = rule, found, refine
+        self._owners = _owner(rules[0]), _owner(rules[1])
+        self._found, self._refine = found, refine
         self._classes = OpenFrames(outputs.classes)
         self._objects = None if outputs.objects is None else OpenFrames(outputs.objects)
-        self._joiners: dict[int, FrameJoiner] = {}
+        self._joiners: dict[int, OwnedFrame] = {}
         self._next_id = outputs.first_id
 
     def add(self, reader: WindowReader, window: Window, sequence: DecodedSequence) -> Painted:
@@ -173,7 +192,7 @@ class InstancePainter:
             ids = refined(ids[0], odds, _REACH * scale * max(self._found.step))[None]
         ids = reader.clear(ids, range(*window.frames), rows, cols)
         painted = [
-            self._add(frame, rows, cols, mask, of_frame)
+            self._add(window, frame, (rows, cols), mask, of_frame)
             for frame, mask, of_frame in zip(range(*window.frames), ids, parts, strict=True)
             if frame in self._outputs.frames
         ]
@@ -184,21 +203,33 @@ class InstancePainter:
         return Painted(rows, cols, labels, objects)
 
     def _add(
-        self, frame: int, rows: slice, cols: slice, ids: np.ndarray, parts: ObjectParts
+        self,
+        window: Window,
+        frame: int,
+        box: tuple[slice, slice],
+        ids: np.ndarray,
+        parts: ObjectParts,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Class ids and ids of objects (h, w) in the window afterwards."""
         joiner = self._joiners.get(frame)
         if joiner is None:
-            owner: OwnerRule = "last" if self._rule == "last" else "centre"
-            joiner = self._joiners[frame] = FrameJoiner(self._outputs.classes.shape[1:], owner)
+            joiner = OwnedFrame(self._outputs.classes.shape[1:], *self._owners)
+            self._joiners[frame] = joiner
             self._classes[frame][...] = 0  # of an earlier result
             if self._objects is not None:
                 self._objects[frame][...] = 0
-        labels, objects = joiner.add(rows, cols, ids, parts)
+        depth = depth_in_time(frame, window.frames)
+        joined = joiner.add(box, ids, parts, window.frames, depth)
+        if joined is None:
+            shown = self._classes[frame][box].astype(np.uint8)
+            if self._objects is None:
+                return shown, np.zeros(shown.shape, np.uint32)
+            return shown, self._objects[frame][box].copy()
+        labels, objects = joined
         objects[objects > 0] += np.uint32(self._next_id - 1)
-        self._classes[frame][rows, cols] = labels
+        self._classes[frame][box] = labels
         if self._objects is not None:
-            self._objects[frame][rows, cols] = objects
+            self._objects[frame][box] = objects
         return labels, objects
 
     def close(self, frames: Iterable[int]) -> ObjectTable:
@@ -239,3 +270,21 @@ class InstancePainter:
                 ObjectParts(class_ids=class_ids[1:], confidence=confidence, n_tokens=n_tokens)
             )
         return parts
+
+
+def _owner(rule: StitchRule | TimeRule) -> OwnerRule:
+    """The rule for objects.
+
+    Raises
+    ------
+    DataError
+        If it is one for pixels.
+    """
+    if rule == "last":
+        return "last"
+    if rule in ("centre", "vote"):
+        return "centre"
+    raise DataError(
+        f"{rule!r} merges pixels, and this model tells objects apart, which are joined whole; "
+        "choose 'centre' or 'last'"
+    )

@@ -7,9 +7,9 @@ from rleseg_core.checkpoints.header import Diameter
 from rleseg_core.checks import Count, NotNegative, check_fields
 from rleseg_core.decoding import GREEDY, Sampling
 from rleseg_core.errors import DataError
-from rleseg_core.inference.stitch import StitchRule
+from rleseg_core.inference.merging import StitchRule, TimeRule
 from rleseg_core.normalisation import Contrast
-from rleseg_core.spec import ImageSide
+from rleseg_core.spec import Frames, ImageSide, WindowSpec
 
 DraftSource = Literal["none", "frame", "dense"]
 LENIENCY = 4.0
@@ -22,8 +22,15 @@ class PredictOptions:
 
     Parameters
     ----------
-    stitch : {'centre', 'last', 'vote'}
-        Which window counts where several overlap; see `Stitcher`.
+    stitch : {'centre', 'last', 'vote', 'weighted', 'or', 'and', 'min', 'max'}
+        Which patch counts where several overlap; see `Stitcher`. Weighted: a vote in which classes
+        weigh as much as the model is sure of them. Models that tell objects apart join these, by
+        'centre' or 'last'; see `FrameJoiner`.
+    stitch_time : {'centre', 'last', 'vote', 'or', 'and', 'min', 'max'}
+        The same for frames that several temporal windows show.
+    frame_stride : int, optional
+        Frames from one temporal window to the next, 1 to N, instead of the model's own; with fewer
+        than N, windows overlap in time.
     sampling : Sampling
         How tokens are chosen; greedy by default.
     batch_size : int, optional
@@ -65,6 +72,8 @@ class PredictOptions:
     """
 
     stitch: StitchRule = "centre"
+    stitch_time: TimeRule = "centre"
+    frame_stride: Frames | None = None
     sampling: Sampling = GREEDY
     batch_size: Count | None = None
     image_size: ImageSide | None = None
@@ -80,6 +89,23 @@ class PredictOptions:
         check_fields(self, DataError)
         if self.image_size is not None and self.diameter is not None:
             raise DataError("both decide on the size of frames: give image_size or diameter")
+
+    def in_time(self, spec: WindowSpec) -> WindowSpec:
+        """Windows of a model with this frame stride.
+
+        Raises
+        ------
+        DataError
+            If it is larger than N, so that frames would be left out.
+        """
+        if self.frame_stride is None:
+            return spec
+        if self.frame_stride > spec.n_frames:
+            raise DataError(
+                f"frame_stride must be at most the {spec.n_frames} frames that the model sees at a "
+                f"time, got {self.frame_stride}"
+            )
+        return replace(spec, frame_stride=self.frame_stride)
 
     def decoding(self, *, has_affinities: bool) -> tuple[DraftSource, Sampling]:
         """The draft and the sampling for a model that has a head of affinities, or none."""
@@ -98,6 +124,8 @@ class PredictKeywords(TypedDict, total=False):
     """The fields of `PredictOptions` as keywords, for calls that change one or two of them."""
 
     stitch: StitchRule
+    stitch_time: TimeRule
+    frame_stride: int | None
     sampling: Sampling
     batch_size: int | None
     image_size: int | None

@@ -234,6 +234,7 @@ def _record(
     record = segmenter.info.provenance(
         model_sha256=segmenter.info.file_hash(),
         stitch=options.stitch,
+        **_in_time(segmenter, options),
         top_p=options.sampling.top_p,
         image_size=spec.image_size,
         diameter=scale.diameter,
@@ -249,3 +250,11 @@ def _record(
     if stack.options.keywords():
         record["reading"] = stack.options.keywords()
     return record
+
+
+def _in_time(segmenter: Segmenter, options: PredictOptions) -> dict[str, object]:
+    """What decides on windows of several frames; nothing of models that see single ones."""
+    spec = options.in_time(segmenter.info.window_spec)
+    if spec.n_frames == 1:
+        return {}
+    return {"stitch_time": options.stitch_time, "frame_stride": spec.frame_stride}

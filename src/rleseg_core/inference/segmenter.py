@@ -279,7 +279,7 @@ class Segmenter:
     def _spec_for(self, stack: ImageStack, options: PredictOptions) -> WindowSpec:
         """Windows of a stack, at the scale at which it is seen."""
         size = self.scale(stack, options).image_size
-        return self.window_spec(size, options.invert, options.contrast)
+        return options.in_time(self.window_spec(size, options.invert, options.contrast))
 
     def scale(
         self,
