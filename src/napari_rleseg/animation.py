@@ -134,8 +134,8 @@ class Animation(QObject):
             self._next = lambda: self.show(window, masks, device=device)
             self.cancel()
             return
-        if masks is None and (session.inference.busy or session.reading.busy):
-            raise DataError("another job is running; cancel it or wait for it")
+        if masks is None:
+            session.check_idle()
         tokenizer = build_tokenizer(model)
         self._model, self._window_spec, self.window = model, spec, window
         transform = _mask_transform(image, window, spec, tokenizer.spec)
@@ -174,8 +174,7 @@ class Animation(QObject):
         if window is None or spec is None or model is None or tokenizer is None:
             raise DataError("there is nothing to export yet; play a window, or wait for its tokens")
         session = self._session
-        if self._job or session.inference.busy or session.reading.busy:
-            raise DataError("another job is running; cancel it or wait for it")
+        session.check_idle(busy=bool(self._job))
         sequence = tracing.WindowTokens(
             window=window,
             window_spec=spec,
@@ -220,9 +219,7 @@ class Animation(QObject):
 
     def _subject(self) -> tuple[Image, ModelInfo, WindowSpec]:
         session = self._session
-        image, model, spec = session.image, session.model, session.window_spec
-        if image is None:
-            raise DataError("there is no image; open one in the Load tab")
+        image, model, spec = session.needed_image(), session.model, session.window_spec
         if model is None or spec is None:
             raise DataError("no model is chosen; choose one in the Segment tab")
         return image, model, spec

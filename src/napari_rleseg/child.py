@@ -103,9 +103,14 @@ def _run(
             return
 
 
+def _leave(*_: object) -> None:
+    sys.exit(1)
+
+
 def main() -> None:
     """Serve jobs until the other side closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in the terminal is for the viewer
+    signal.signal(signal.SIGTERM, _leave)  # so that a job that does not hear it cleans up, too
     if hasattr(os, "nice"):
         os.nice(5)  # a busy model must not make the viewer stutter
     key = bytes.fromhex(sys.stdin.readline().strip())

@@ -100,9 +100,8 @@ class MaskCorrection(QObject):
             If there is no image, the masks do not fit it, or another job is running.
         """
         session = self._session
-        if session.image is None:
-            raise DataError("there is no image to correct masks of; open one in the Load tab")
-        shape, image_shape = stack_shape(layer), stack_shape(session.image)
+        image = session.needed_image()
+        shape, image_shape = stack_shape(layer), stack_shape(image)
         if shape != image_shape:
             raise DataError(f"masks are {shape}, the image is {image_shape}; both must be the same")
         self._check_idle()
@@ -112,7 +111,7 @@ class MaskCorrection(QObject):
             raise DataError(f"the classes of layer {layer.name!r} have no names; give some")
         self._source, self._waiting = layer, True
         self.started.emit()
-        session.when_on_disk(session.image, lambda images: self._keep(layer, names, images))
+        session.when_on_disk(image, lambda images: self._keep(layer, names, images))
 
     def resume(self, folder: Path, *, read_only: bool = False) -> None:
         """Resume an earlier session; what was painted and is not in the log is recorded first.
@@ -279,8 +278,7 @@ class MaskCorrection(QObject):
     def _check_idle(self) -> None:
         if self.recorder is not None and not self.save():
             raise DataError("the corrections that are open cannot be saved; make room on the disk")
-        if self.busy or self._session.reading.busy or self._session.inference.busy:
-            raise DataError("another job is running; cancel it or wait for it")
+        self._session.check_idle(busy=self.busy)
 
     def _keep(self, layer: Labels, names: tuple[str, ...], images: Path) -> None:
         self._waiting = False

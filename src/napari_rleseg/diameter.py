@@ -14,7 +14,6 @@ from napari_rleseg.layers import current_frame
 from napari_rleseg.player import HIGHLIGHT_COLOUR
 from napari_rleseg.session import Session
 from napari_rleseg.tasks import SegmentSettings
-from rleseg_core.errors import DataError
 from rleseg_core.objects.scale import DiameterEstimate
 
 CIRCLE = "diameter"
@@ -60,13 +59,11 @@ class DiameterEstimation(QObject):
             If there is no image, or another job is running.
         """
         session = self._session
-        if session.image is None:
-            raise DataError("there is no image; open one in the Load tab")
-        if self.running or session.inference.busy or session.reading.busy:
-            raise DataError("another job is running; cancel it or wait for it")
+        image = session.needed_image()
+        session.check_idle(busy=self.running)
         self._runner = session.reading
         self.started.emit()
-        session.when_on_disk(session.image, lambda images: self._estimate(images, settings))
+        session.when_on_disk(image, lambda images: self._estimate(images, settings))
 
     def cancel(self) -> None:
         """Give the estimate up."""
@@ -147,9 +144,7 @@ class DiameterDrawing(QObject):
         DataError
             If there is no image.
         """
-        viewer, image = self._session.viewer, self._session.image
-        if image is None:
-            raise DataError("there is no image; open one in the Load tab")
+        viewer, image = self._session.viewer, self._session.needed_image()
         if self.on:
             return
         self._image = image

@@ -23,7 +23,6 @@ from napari_rleseg.object_files import ObjectFiles, load_objects
 from napari_rleseg.objects import objects_layer
 from napari_rleseg.session import Session
 from rleseg_core.checkpoints import ModelInfo
-from rleseg_core.errors import DataError
 from rleseg_core.objects import ObjectTable
 
 REFRESH_MS = 100  # least time between two redraws of the layer while windows arrive
@@ -109,11 +108,8 @@ class Segmentation(QObject):
             If there is no image, or another job is running.
         """
         session = self._session
-        if session.image is None:
-            raise DataError("there is no image to segment; open one in the Load tab")
-        if self.running or session.inference.busy or session.reading.busy:
-            raise DataError("another job is running; cancel it or wait for it")
-        shape = stack_shape(session.image)
+        shape = stack_shape(session.needed_image())
+        session.check_idle(busy=self.running)
         names = model.mask_spec.class_names
         self._newest, self._shown = (frames[0] if frames else 0), None
         self.running, self.cancelling = True, False

@@ -249,6 +249,17 @@ class Session:
     def folder(self, path: Path) -> None:
         self._folder = Path(path)
 
+    def needed_image(self) -> Image:
+        """The image; a DataError if there is none."""
+        if self.image is None:
+            raise DataError("there is no image; open one in the Load tab")
+        return self.image
+
+    def check_idle(self, *, busy: bool = False) -> None:
+        """Raise a DataError if `busy`, or if a job reads the image or computes with the model."""
+        if busy or self.inference.busy or self.reading.busy:
+            raise DataError("another job is running; cancel it or wait for it")
+
     def new_path(self, name: str) -> Path:
         """A new path in the session's folder: ``name``, or ``name-2`` and so on if it is taken."""
         stem, suffix = Path(name).stem, Path(name).suffix

@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 
 from napari_rleseg.preferences import preference
 from napari_rleseg.session import Session
+from napari_rleseg.widgets.segment import SegmentWidget
 from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data import SyntheticConfig, SyntheticSequence, synthesize
 
@@ -120,3 +121,14 @@ def cells(session: Session) -> SyntheticSequence:
     sequence = synthesize(SyntheticConfig(n_frames=4, size=(96, 64), seed=3))
     session.image = session.viewer.add_image(sequence.images, name="cells", scale=(1, 0.5, 0.5))
     return sequence
+
+
+@pytest.fixture
+def panel(
+    session: Session, cells: SyntheticSequence, tiny_model: ModelInfo, qtbot: QtBot
+) -> SegmentWidget:
+    """The panel that segments the session's image, with a model chosen."""
+    widget = SegmentWidget(session)
+    qtbot.addWidget(widget)
+    session.model = tiny_model
+    return widget

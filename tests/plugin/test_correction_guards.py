@@ -150,5 +150,5 @@ def test_nothing_begins_while_another_job_runs(correction, masks, session, monke
 
 def test_nothing_begins_without_an_image(correction, masks, session):
     session.image = None
-    with pytest.raises(DataError, match="no image to correct"):
+    with pytest.raises(DataError, match="there is no image; open one"):
         correction.start(masks)

@@ -19,14 +19,6 @@ from rleseg_core.reports import product_of
 pytestmark = pytest.mark.gui
 
 
-@pytest.fixture
-def panel(session, cells, tiny_model, qtbot) -> SegmentWidget:
-    widget = SegmentWidget(session)
-    qtbot.addWidget(widget)
-    session.model = tiny_model
-    return widget
-
-
 def segmented(panel: SegmentWidget, session, qtbot) -> list:
     """The reports of a segmentation."""
     reports: list = []

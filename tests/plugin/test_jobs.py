@@ -242,12 +242,13 @@ def test_process_of_one_job_ends_with_it(qtbot):
         os.kill(pid, 0)
 
 
-def test_job_that_does_not_stop_is_terminated(process, qtbot, monkeypatch):
+def test_job_that_does_not_stop_is_terminated_and_cleans_up(process, qtbot, monkeypatch, tmp_path):
     monkeypatch.setattr(jobs, "GRACE_S", 0.1)
     with qtbot.waitSignal(process.reported):
-        process.start("toy_jobs:deaf")
+        process.start("toy_jobs:deaf", tmp_path / "note")
     with qtbot.waitSignal(process.cancelled):
         process.cancel()
+    assert (tmp_path / "note").read_text() == "closed"
     assert run(process, qtbot, "count", 2)[-1] == ("finished", "2 counted")
 
 

@@ -22,10 +22,7 @@ MANY = 1000
 
 
 @pytest.fixture
-def segment(session, cells, tiny_model, qtbot) -> SegmentWidget:
-    panel = SegmentWidget(session)
-    qtbot.addWidget(panel)
-    session.model = tiny_model
+def segment(panel) -> SegmentWidget:
     return panel
 
 

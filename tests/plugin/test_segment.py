@@ -20,14 +20,6 @@ from rleseg_core.inference import Segmenter
 pytestmark = pytest.mark.gui
 
 
-@pytest.fixture
-def panel(session, cells, tiny_model, qtbot) -> SegmentWidget:
-    widget = SegmentWidget(session)
-    qtbot.addWidget(widget)
-    session.model = tiny_model
-    return widget
-
-
 def finish(panel: SegmentWidget, qtbot) -> str:
     with qtbot.waitSignal(panel.segmentation.stopped) as how:
         panel.button.click()

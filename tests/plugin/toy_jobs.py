@@ -33,9 +33,12 @@ def tidy(note: Path) -> Generator[int, None, None]:
         note.write_text("closed")
 
 
-def deaf() -> Generator[int, None, None]:
-    yield 0
-    time.sleep(600)
+def deaf(note: Path) -> Generator[int, None, None]:
+    try:
+        yield 0
+        time.sleep(600)
+    finally:
+        note.write_text("closed")
 
 
 IGNORE_TERM = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
