@@ -1,11 +1,13 @@
 """A first look at a part of one frame, by the dense heads alone, before tokens are decoded."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rleseg_core.data import ImageStack
 from rleseg_core.data.windows import resized_shape
+from rleseg_core.errors import DataError
 from rleseg_core.inference.options import PredictOptions
 from rleseg_core.inference.segmenter import Segmenter
 from rleseg_core.reports import product_of
@@ -54,7 +56,8 @@ def first_look(
     frame : int
         The frame.
     rows, cols : slice
-        The part that is wanted, in source pixels; of a large one, the middle.
+        The part that is wanted, in source pixels; of a large one the middle, of one smaller than a
+        window what is around it as well.
 
     Returns
     -------
@@ -68,13 +71,15 @@ def first_look(
     BudgetError
         If memory does not suffice for a single window.
     """
+    if not 0 <= frame < stack.n_frames:
+        raise DataError(f"there is no frame {frame}; frames are 0 to {stack.n_frames - 1}")
     if not _has_heads(segmenter):
         return None
     size = segmenter.scale(stack, options).image_size
     spec = segmenter.window_spec(size, options.invert, options.contrast)
     scale = max(resized_shape(stack.shape, spec)) / max(stack.shape[1:3])
-    most = max(1, round(_MOST_PATCHES * spec.patch / scale))
-    rows, cols = _middle(rows, most), _middle(cols, most)
+    sides = zip((rows, cols), stack.shape[1:3], strict=True)
+    rows, cols = (_fitting(side, length, spec.patch / scale) for side, length in sides)
     first = max(0, min(frame, stack.n_frames - spec.n_frames))
     part = stack.part(slice(first, first + spec.n_frames), rows, cols)
     # of frames as they are, too: else a size would be estimated for the part by itself
@@ -92,7 +97,9 @@ def _has_heads(segmenter: Segmenter) -> bool:
     return model.dense is not None and (model.affinity is not None or blocks != "instance")
 
 
-def _middle(side: slice, most: int) -> slice:
-    """The middle of a part of a side, `most` pixels of it."""
-    spare = max(0, side.stop - side.start - most)
-    return slice(side.start + spare // 2, side.stop - (spare - spare // 2))
+def _fitting(side: slice, length: int, patch: float) -> slice:
+    """One to `_MOST_PATCHES` patches of a side of so many pixels, around the middle of a part."""
+    n = side.stop - side.start
+    fitting = min(max(n, math.ceil(patch)), max(1, round(_MOST_PATCHES * patch)), length)
+    first = min(max(side.start + (n - fitting) // 2, 0), length - fitting)
+    return slice(first, first + fitting)

@@ -4,6 +4,7 @@ import torch
 
 from rleseg_core.checkpoints import build_model, new_model
 from rleseg_core.data import ImageStack, SyntheticConfig, synthesize
+from rleseg_core.errors import DataError
 from rleseg_core.inference import PredictOptions, Segmenter, first_look
 from rleseg_core.reports import product_of
 from rleseg_core.spec import MaskSpec, WindowSpec
@@ -67,7 +68,7 @@ def test_no_scale_is_looked_for_in_a_part(segmenter, images, monkeypatch):
     monkeypatch.setattr(segmenter._scales, "scale", watched)
     stack = ImageStack.from_array(images)
     first_look(segmenter, stack, PredictOptions(), 0, slice(0, 9), slice(0, 70))
-    assert looked == [((3, 100, 130, 1), None), ((1, 9, 70, 1), 70)]
+    assert looked == [((3, 100, 130, 1), None), ((1, 64, 70, 1), 70)]
 
 
 def test_of_a_large_part_the_middle_is_looked_at(segmenter):
@@ -75,6 +76,23 @@ def test_of_a_large_part_the_middle_is_looked_at(segmenter):
     look = first_look(segmenter, stack, PredictOptions(), 0, slice(0, 600), slice(100, 300))
     assert (look.rows, look.cols) == (slice(172, 428), slice(100, 300))
     assert look.classes.shape == look.objects.shape == (256, 200)
+
+
+@pytest.mark.parametrize(
+    ("part", "seen"), [((0, 2), (0, 200)), ((300, 301), (200, 400)), ((598, 600), (400, 600))]
+)
+def test_around_a_small_part_more_is_looked_at(segmenter, part, seen):
+    stack = ImageStack.from_array(np.zeros((1, 600, 600), np.uint8))
+    options = PredictOptions(image_size=192)  # 64 of 200 pixels
+    look = first_look(segmenter, stack, options, 0, slice(*part), slice(*part))
+    assert look.rows == look.cols == slice(*seen)
+
+
+@pytest.mark.parametrize("frame", [-1, 3])
+def test_frame_that_is_not_there_is_refused(segmenter, images, frame):
+    stack = ImageStack.from_array(images)
+    with pytest.raises(DataError, match=f"there is no frame {frame}; frames are 0 to 2"):
+        first_look(segmenter, stack, PredictOptions(), frame, slice(0, 9), slice(0, 9))
 
 
 def test_models_without_dense_heads_see_nothing_at_first(images, tmp_path):
