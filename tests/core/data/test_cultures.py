@@ -108,7 +108,10 @@ def test_divisions_are_recorded(sequence: SyntheticSequence) -> None:
 
 
 def test_yeast_mother_keeps_her_id_beside_her_bud() -> None:
-    made = synthesize(CultureConfig(kind="yeast", n_frames=25, size=(128, 128), seed=2, n_cells=6))
+    config = CultureConfig(
+        kind="yeast", n_frames=25, size=(128, 128), seed=5, n_cells=5, cell_radius=9
+    )
+    made = synthesize(config)
     last = set(np.unique(made.instances[-1]))
     buds = [bud for bud, mother in made.parents.items() if {bud, mother} <= last]
     assert buds

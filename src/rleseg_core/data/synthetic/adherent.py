@@ -14,7 +14,7 @@ _ROUNDING = 4  # frames in which a cell is a ball before it divides
 class Adherent(Culture[Spread]):
     """Cells of one line, from spindles with two arms to flat ones with many."""
 
-    radii = (6.5, 12.0)  # of the middle; with its arms a cell is three to eight times as long
+    radii = (7.5, 15.0)  # of the middle; with its arms a cell is three to eight times as long
 
     def __init__(self, config: CultureConfig, rng: np.random.Generator) -> None:
         super().__init__(config, rng)
@@ -139,7 +139,7 @@ class Adherent(Culture[Spread]):
         phase = (1 - ball) * phase + ball * 1.7 * np.sqrt(inner)
         tone = np.float32(0.4 * (look[1] - 0.45))
         rough = self._grain * (0.8 * mottle + 0.6 * grain) - self._granules * dots * (1 - nucleus)
-        rough = rough * np.float32(0.3 + 2.2 * look[6] ** 2)
+        rough = rough * np.float32(0.4 + 1.4 * look[6] ** 2)
         detail = edge * ((1 - ball) * (tone + rough) + ball * (2.6 * inner + 0.3 * mottle))
         light = edge * (0.25 + 0.75 * inner) * (1 + 0.2 * mottle) * np.float32(0.3 + 0.7 * look[2])
         return Drawn(*(part.astype(np.float32) for part in (phase, detail, light)))

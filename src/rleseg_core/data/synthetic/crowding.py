@@ -99,7 +99,7 @@ def _contacts(
     points: np.ndarray, radii: np.ndarray, owner: np.ndarray, cling: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of near discs of different bodies, the direction between them, and their overlap."""
-    near = 2 * radii.max() * (1.15 if cling else 1.0)
+    near = 2 * radii.max() * (1.3 if cling else 1.0)
     pairs = cKDTree(points).query_pairs(near, output_type="ndarray")
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]  # sums must not depend on the tree
     one, other = pairs[:, 0], pairs[:, 1]
@@ -107,7 +107,7 @@ def _contacts(
     distance = np.sqrt((apart**2).sum(axis=1)) + 1e-6
     overlap = radii[one] + radii[other] - distance
     if cling:
-        clings = np.where(-overlap < 0.3 * radii[one], cling * overlap, 0.0)
+        clings = np.where(-overlap < 0.6 * radii[one], cling * overlap, 0.0)
         overlap = np.where(overlap > 0, overlap, clings)
     kept = (owner[one] != owner[other]) & (overlap != 0 if cling else overlap > 0)
     return one[kept], other[kept], (apart / distance[:, None])[kept], overlap[kept]

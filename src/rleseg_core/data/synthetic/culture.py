@@ -73,7 +73,7 @@ class Culture(Generic[AnyBody]):
     def _drawn_number(self, least: int, area: float, cover: float) -> int:
         """The wanted number of cells, or one drawn: from `least` to those that cover that share."""
         most = max(least, int(cover * self.size[0] * self.size[1] / area))
-        drawn = int(least + (most + 0.99 - least) * self._rng.random() ** 1.5)
+        drawn = int(least + (most + 0.99 - least) * self._rng.random() ** 1.1)
         return self._wanted if self._wanted is not None else drawn
 
     def _new_id(self) -> int:

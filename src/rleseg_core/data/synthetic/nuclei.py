@@ -26,7 +26,7 @@ class Nuclei(Culture[Oval]):
         self._clumping = rng.uniform(0.1, 0.85)
         self._overlap = rng.uniform(0.86, 1.0)
         self._long = rng.uniform(1.1, 1.6)
-        self._lumpy = rng.uniform(0.01, 0.05)
+        self._lumpy = rng.uniform(0.01, 0.05) * (2 if rng.random() < 0.2 else 1)
         self._range = np.log(rng.uniform(1.2, 8.0))  # of brightness
         self._speed = rng.uniform(0.0, 0.06)
         self._dividing = rng.uniform(0.0, 0.02)

@@ -8,7 +8,7 @@ from rleseg_core.data.synthetic.crowding import Link, push_apart
 from rleseg_core.data.synthetic.culture import Culture, Textures
 from rleseg_core.data.synthetic.painting import Drawn, Patch
 
-_FIRST = 0.30  # radius of a bud that can be seen, relative to that of a grown cell
+_FIRST = 0.34  # radius of a bud that can be seen, relative to that of a grown cell
 _OFF = 0.78  # and of one that comes off
 _CROWDED = 0.75  # overlap, in radii, from which nothing grows
 
@@ -57,7 +57,7 @@ class Yeast(Culture[Oval]):
 
     def _advance(self, tempo: float) -> None:
         rng = self._rng
-        pressure = push_apart(self.bodies, self.links, rounds=10, cling=0.12)
+        pressure = push_apart(self.bodies, self.links, rounds=10, cling=0.15)
         mothers = {id(link.one) for link in self.links}
         born: list[Oval] = []
         for cell, press in zip(self.bodies, pressure, strict=True):
