@@ -13,7 +13,7 @@ from rleseg_core.data.colours import as_rgb
 from rleseg_core.data.metadata import UNKNOWN, StackMetadata
 from rleseg_core.objects import ObjectTable
 
-Colouring = Literal["id", "class", "confidence"]
+Colouring = Literal["id", "track", "class", "confidence"]
 
 SCALE = "viridis"  # of confidences
 N_COLOURS = 49  # of ids, then they repeat
@@ -30,6 +30,7 @@ def object_colormap(
     metadata: StackMetadata = UNKNOWN,
     chosen: int = 0,
     frame: int = 0,
+    tracks: np.ndarray | None = None,
 ) -> CyclicLabelColormap:
     """Colours of a layer of object ids.
 
@@ -37,7 +38,7 @@ def object_colormap(
     ----------
     table : ObjectTable
         The objects.
-    by : {'id', 'class', 'confidence'}
+    by : {'id', 'track', 'class', 'confidence'}
         What colours tell.
     metadata : StackMetadata
         Has the colours of the classes.
@@ -46,15 +47,17 @@ def object_colormap(
     frame : int
         The frame that is shown. Its objects have their own colours whatever their number; those of
         other frames may not, if there are more than 65,000.
+    tracks : (n,) int64, optional
+        Tracks of the objects, 0 for none, for colours by track.
     """
     n_ids = min(int(table.id.max(initial=0)) + _SPARE, _MOST)
     colours = np.tile(np.array(UNKNOWN_COLOUR, np.float32), (n_ids + 1, 1))
     if by == "id":
-        palette = np.array(label_colormap(N_COLOURS).colors, np.float32)[1:]
-        palette[:, :3] /= palette[:, :3].max(axis=1, keepdims=True)  # seen on dark images
-        colours[1:] = palette[np.arange(n_ids) % len(palette)]
+        colours[1:] = colours_of_ids(np.arange(1, n_ids + 1))
     slots = (table.id.astype(np.int64) - 1) % n_ids + 1
     of_each = _colours_of_each(table, by, metadata)
+    if by == "track" and tracks is not None:
+        of_each = np.where(tracks[:, None] > 0, colours_of_ids(tracks), UNKNOWN_COLOUR)
     if of_each is not None:
         here = table.frame == frame
         for rows in (~here, here):  # where two share a slot, that of the frame wins
@@ -63,6 +66,19 @@ def object_colormap(
         colours[(chosen - 1) % n_ids + 1] = CHOSEN_COLOUR
     colours[0] = 0
     return CyclicLabelColormap(colors=colours)
+
+
+def palette() -> np.ndarray:
+    """Colours (k, 4) of ids, float32 from 0 to 1, which repeat after the last."""
+    colours = np.array(label_colormap(N_COLOURS).colors, np.float32)[1:]
+    colours[:, :3] /= colours[:, :3].max(axis=1, keepdims=True)  # seen on dark images
+    return colours
+
+
+def colours_of_ids(ids: np.ndarray) -> np.ndarray:
+    """Colours (n, 4) of ids of objects or tracks, 1 or more."""
+    colours = palette()
+    return colours[(ids - 1) % len(colours)]
 
 
 def is_crowded(table: ObjectTable) -> bool:
@@ -79,12 +95,12 @@ def confidence_range(table: ObjectTable) -> tuple[float, float] | None:
 def _colours_of_each(
     table: ObjectTable, by: Colouring, metadata: StackMetadata
 ) -> np.ndarray | None:
-    """Colours (n, 4) of the rows of a table; None by id."""
+    """Colours (n, 4) of the rows of a table; None by id, and by track."""
     if by == "class":
         rgb = [as_rgb(metadata.colour_of(k)) for k in range(1, table.n_classes + 1)]
-        palette = np.ones((max(len(rgb), 1), 4), np.float32)
-        palette[: len(rgb), :3] = np.array(rgb, np.float32).reshape(-1, 3) / 255
-        return palette[table.class_id - 1]
+        of_class = np.ones((max(len(rgb), 1), 4), np.float32)
+        of_class[: len(rgb), :3] = np.array(rgb, np.float32).reshape(-1, 3) / 255
+        return of_class[table.class_id - 1]
     if by == "confidence":
         limits = confidence_range(table)
         colours = np.tile(np.array(UNKNOWN_COLOUR, np.float32), (len(table), 1))

@@ -2,7 +2,7 @@
 
 import functools
 import weakref
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +47,8 @@ class ObjectView:
         The objects of the frames that are done, by frame and id.
     picks : bool
         Whether a click chooses an object; False while the mouse has another task.
+    track_of : callable or None
+        Gives the tracks (n,) of the objects of a table, 0 for none; None where there are no tracks.
     """
 
     changed = Signal()  # another layer, or other objects
@@ -60,6 +62,7 @@ class ObjectView:
         self.masks: Labels | None = None
         self.table = ObjectTable.empty(())
         self.picks = True
+        self.track_of: Callable[[ObjectTable], np.ndarray] | None = None
         self._colouring: Colouring = "id"
         self._chosen = 0
         viewer.layers.events.removed.connect(self._forget_layer)
@@ -114,14 +117,14 @@ class ObjectView:
 
     @property
     def colouring(self) -> Colouring:
-        """What colours tell: 'id', 'class' or 'confidence'."""
+        """What colours tell: 'id', 'track', 'class' or 'confidence'."""
         return self._colouring
 
     @colouring.setter
     def colouring(self, by: Colouring) -> None:
         if by != self._colouring:
             self._colouring = by
-            self._colour()
+            self.colour()
 
     @property
     def outlined(self) -> bool:
@@ -160,7 +163,7 @@ class ObjectView:
         self._chosen = object_id
         if object_id:
             self.layer.selected_label = object_id
-        self._colour()
+        self.colour()
         self.chosen.emit(object_id)
 
     def row_of(self, object_id: int) -> int | None:
@@ -200,9 +203,10 @@ class ObjectView:
         """Give the layer the table, which napari shows in its status bar, and colours."""
         assert self.layer is not None
         self.layer.features = object_features(self.table)
-        self._colour()
+        self.colour()
 
-    def _colour(self) -> None:
+    def colour(self) -> None:
+        """Colour the layer anew, because what colours tell has changed."""
         if self.layer is None:
             return
         masks = self.masks
@@ -212,6 +216,7 @@ class ObjectView:
             metadata=noted_metadata(masks if masks is not None else self.layer),
             chosen=self._chosen,
             frame=self.frame,
+            tracks=None if self.track_of is None else self.track_of(self.table),
         )
         colours.use_selection = self.layer.show_selected_label  # napari keeps it in the old one
         colours.selection = self.layer.selected_label
@@ -220,7 +225,7 @@ class ObjectView:
 
     def _show_frame_colours(self, _: object = None) -> None:
         if self.layer is not None and self._colouring != "id" and is_crowded(self.table):
-            self._colour()
+            self.colour()
 
     def _press(self, viewer: "Viewer", event: object) -> Generator[None, None, None]:
         """Choose the object that is clicked on, unless the mouse paints or moves the view."""

@@ -49,5 +49,6 @@ PANELS = [
     Panel("segment", "Segment", f"{_WIDGETS}.segment:SegmentWidget", "Segment a time-lapse"),
     Panel("animate", "Animate", f"{_WIDGETS}.animate:AnimateWidget", "Watch the token generation"),
     Panel("correct", "Correct", f"{_WIDGETS}.correct:CorrectWidget", "Correct the masks"),
+    Panel("track", "Track", f"{_WIDGETS}.track:TrackWidget", "Track the objects"),
     Panel("finetune", "Fine-tune", f"{_WIDGETS}.finetune:FinetuneWidget", "Fine-tune a model"),
 ]

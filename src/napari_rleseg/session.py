@@ -21,6 +21,7 @@ from napari_rleseg.layers import labels_layer, notes, stack_shape
 from napari_rleseg.object_files import MASKS
 from napari_rleseg.objects import ObjectView
 from napari_rleseg.preferences import preference
+from napari_rleseg.tracks import TrackView
 from rleseg_core.checkpoints import ModelInfo
 from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.errors import DataError
@@ -63,6 +64,8 @@ class Session:
         Whether the model sees the images inverted, and at which contrast.
     objects : ObjectView
         The objects of `result`, and the layer that shows them.
+    tracks : TrackView
+        Their tracks.
     corrections : CorrectionLog or None
         Log of the corrections of `result`.
     inference, training, reading : Runner
@@ -89,6 +92,7 @@ class Session:
         self._corrections: CorrectionLog | None = None
         self._folder: Path | None = None
         self.objects = ObjectView(viewer)
+        self.tracks = TrackView(viewer, self.objects)
         threads = int(str(preference("inference", "threads"))) or None
         self.reading: Runner = InProcessRunner("RLE Seg: reading images")
         self.inference: Runner
@@ -340,6 +344,7 @@ class Session:
         """Stop all jobs and end their processes."""
         for runner in self.runners:
             runner.close()
+        self.tracks.close()
         if self._corrections is not None:
             self._corrections.close()
 

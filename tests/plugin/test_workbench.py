@@ -31,7 +31,7 @@ def open_workbench(session):
 
 
 @pytest.mark.window
-def test_dock_has_a_whole_tab_for_each_step_at_300_pixels(session, qtbot, qapp):
+def test_dock_has_a_whole_tab_for_each_step_at_350_pixels(session, qtbot, qapp):
     tabs = open_workbench(session).tabs
     titles = [tabs.tabText(index) for index in range(tabs.count())]
     assert titles == [panel.title for panel in PANELS]
@@ -44,7 +44,7 @@ def test_dock_has_a_whole_tab_for_each_step_at_300_pixels(session, qtbot, qapp):
             if part.isHidden() and not part.isWindow():
                 part.show()
         qapp.processEvents()  # the layout takes the style of napari and what was unfolded
-        assert panel.minimumSizeHint().width() <= tabs.widget(index).viewport().width() <= 320, (
+        assert panel.minimumSizeHint().width() <= tabs.widget(index).viewport().width() <= 360, (
             titles[index]
         )
     bar = tabs.tabBar()

@@ -1,5 +1,6 @@
 """The button that exports objects: asks where to, and shows how far it is."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,20 +29,27 @@ class ExportButton(QWidget):
     ----------
     session : Session
         Its objects are written.
+    kinds : sequence of ExportKind
+        What is offered.
     parent : QWidget or None
         Owner.
     """
 
     told = Signal(str)  # what came of an export, a sentence
 
-    def __init__(self, session: Session, parent: QWidget | None = None):
+    def __init__(
+        self,
+        session: Session,
+        kinds: Sequence[ExportKind] = EXPORT_KINDS,
+        parent: QWidget | None = None,
+    ):
         super().__init__(parent)
         self._session = session
         self.export = ObjectExport(session, self)
         self.button = QPushButton("Export…")
         self.button.setToolTip("Write the objects for other programs, or measure them")
         self.menu = QMenu(self)
-        for kind in EXPORT_KINDS:
+        for kind in kinds:
             action = self.menu.addAction(on_button(f"{kind.title}…"))
             action.triggered.connect(partial(self._ask, kind))
         self.button.clicked.connect(self._press)

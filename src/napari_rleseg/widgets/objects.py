@@ -55,6 +55,7 @@ class ObjectsPanel(QWidget):
         self.colouring.setMinimumWidth(90)
         self.colouring.setToolTip("What the colours of the objects tell")
         self.colouring.addItem("id", "id")
+        self.colouring.addItem("track", "track")
         self.colouring.addItem("class", "class")
         self.colouring.addItem("confidence", "confidence")
         self.outlines = QCheckBox("Outlines")
@@ -128,6 +129,8 @@ class ObjectsPanel(QWidget):
         self._show_chosen(objects.chosen_id)
 
     def _show_colours(self) -> None:
+        by_track = self.colouring.model().item(self.colouring.findData("track"))
+        by_track.setEnabled(self._objects.track_of is not None)
         self.colouring.setCurrentIndex(self.colouring.findData(self._objects.colouring))
         by_confidence = self._objects.colouring == "confidence"
         self.legend.show_range(confidence_range(self._objects.table) if by_confidence else None)

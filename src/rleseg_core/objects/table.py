@@ -245,6 +245,23 @@ class ObjectTable:
         counts = np.bincount(keys, minlength=n_frames * self.n_classes)
         return counts.reshape(-1 if self.n_classes else n_frames, self.n_classes)[:n_frames]
 
+    def mean_areas(self, n_frames: int | None = None) -> np.ndarray:
+        """Mean area in pixels of the objects of each class in each frame, (T, C) float64.
+
+        It is nan where there are none.
+
+        Parameters
+        ----------
+        n_frames : int, optional
+            T; by default up to the last frame that has objects.
+        """
+        counts = self.counts(n_frames)
+        keys = self.frame * self.n_classes + self.class_id - 1
+        sums = np.bincount(keys, self.area, minlength=counts.size)[: counts.size]
+        means = np.full(counts.shape, np.nan)
+        np.divide(sums.reshape(counts.shape), counts, out=means, where=counts > 0)
+        return means
+
     def class_map(self, ids: np.ndarray) -> np.ndarray:
         """Class ids (T, Y, X) uint8 of a stack of ids; 0 where the table knows no object."""
         order = np.argsort(self.id, kind="stable")

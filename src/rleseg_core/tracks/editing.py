@@ -42,6 +42,8 @@ class TrackEditor:
     ----------
     frame, object, track : (n,) int64
         Of each object; rows stay what they are while tracks change. Not to be written to.
+    centroids : (2, n) float64
+        Rows and columns in pixels.
     before : (n,) int64
         Row of the object before each; -1 for none.
     score : (n,) float32
@@ -53,6 +55,7 @@ class TrackEditor:
     def __init__(self, tracks: Tracks, log: EditLog | None = None):
         self._base = tracks
         self.frame, self.object = tracks.frame, tracks.object
+        self.centroids = np.stack([tracks.row, tracks.col])
         self.track, self.before = tracks.track.copy(), tracks.before.copy()
         self.score = tracks.score.copy()
         self._order = np.lexsort((self.object, self.frame))
@@ -79,6 +82,17 @@ class TrackEditor:
                 parents=self.parents(),
             )
         return self._tracks
+
+    @property
+    def n_tracks(self) -> int:
+        """Number of tracks."""
+        return np.unique(self.track).size
+
+    @property
+    def n_divisions(self) -> int:
+        """Number of objects that divide."""
+        _, n_after = np.unique(self.before[self.before >= 0], return_counts=True)
+        return int((n_after > 1).sum())
 
     @property
     def n_edits(self) -> int:
