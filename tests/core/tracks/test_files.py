@@ -239,10 +239,22 @@ def test_folder_without_a_table_is_refused(tmp_path):
         read_challenge(tmp_path)
 
 
-def test_more_tracks_than_the_masks_hold_are_refused(tracks, tmp_path):
-    many = Tracks.of_frames(ObjectStack.of(np.full((1, 2, 2), 70_000, np.uint32)).each(), {})
-    stack = ObjectStack.of(np.full((1, 2, 2), 70_000, np.uint32))
-    with pytest.raises(DataError, match="ids up to 70,000; masks of the Cell"):
+def test_ids_beyond_16_bits_are_numbered_anew(tmp_path):
+    ids = np.array([[[70_000, 70_000]], [[80_000, 90_000]]], np.uint32)
+    tracks = Tracks.of_frames(ObjectStack.of(ids).each(), {80_000: 70_000, 90_000: 70_000})
+    product_of(write_challenge(ObjectStack.of(ids), tracks, tmp_path / "RES"))
+    stack, found = read_challenge(tmp_path / "RES")
+    assert found.spans().tolist() == [[1, 0, 0, 0], [2, 1, 1, 1], [3, 1, 1, 1]]
+    assert stack.objects(1).ids.tolist() == [[2, 3]]
+
+
+def test_more_tracks_than_the_masks_hold_are_refused(tmp_path):
+    n = 65_536
+    columns = {name: np.ones(n) for name in ("row", "col", "area", "score")}
+    each = np.arange(1, n + 1)
+    many = Tracks(frame=np.zeros(n), object=each, track=each, **columns)
+    stack = ObjectStack.of(np.zeros((1, 2, 2), np.uint32))
+    with pytest.raises(DataError, match=r"there are 65,536 tracks, .* hold 65,535"):
         product_of(write_challenge(stack, many, tmp_path / "RES"))
     assert list(tmp_path.iterdir()) == []
 

@@ -67,7 +67,8 @@ def write_challenge(
         The objects.
     tracks : Tracks
         Their tracks. The format has no gaps and no scores: what comes after a gap is written as a
-        track of its own, the only daughter of what comes before.
+        track of its own, the only daughter of what comes before. If an id is above 65,535, tracks
+        are numbered anew from 1 on.
     path : str or Path
         The folder; its name has no suffix.
     side : {'result', 'truth'}
@@ -83,19 +84,14 @@ def write_challenge(
     Raises
     ------
     DataError
-        If there are more tracks than the 65,535 that 16-bit masks hold.
+        If there are more tracks, with those after gaps, than the 65,535 that 16-bit masks hold.
     OutputError
         If there is something of that name, and `overwrite` is not set or it is no such folder.
     """
     import tifffile
 
-    whole = without_gaps(tracks)
+    whole = _fitting(without_gaps(tracks))
     table = whole.spans()
-    if table.size and int(table[:, 0].max()) > _LARGEST:
-        raise DataError(
-            f"the tracks have ids up to {int(table[:, 0].max()):,}; masks of the Cell Tracking "
-            f"Challenge hold {_LARGEST:,}"
-        )
     ids, name = TrackIds(stack, whole), _TABLE_OF[side]
     digits = 3 if stack.n_frames <= 1000 else 4
     with new_output(challenge_output(path), overwrite=overwrite) as temporary:
@@ -200,6 +196,21 @@ def read_table(file: Path) -> np.ndarray:
     if twice.size:
         raise DataError(f"{file} has two lines for label {table[twice[0], 0]}; each has one")
     return table
+
+
+def _fitting(tracks: Tracks) -> Tracks:
+    """The same tracks with ids of 16 bits."""
+    if tracks.track.max(initial=0) <= _LARGEST:
+        return tracks
+    ids, index = np.unique(tracks.track, return_inverse=True)
+    if ids.size > _LARGEST:
+        raise DataError(
+            f"there are {ids.size:,} tracks, counted anew after each gap; masks of the Cell "
+            f"Tracking Challenge hold {_LARGEST:,}: leave out that format, or choose fewer frames"
+        )
+    number = {track: k for k, track in enumerate(ids.tolist(), start=1)}
+    parents = {number[track]: number[parent] for track, parent in tracks.parents.items()}
+    return replace(tracks, track=index + 1, parents=parents)
 
 
 def _labels_of(stack: ObjectStack) -> set[int]:
