@@ -25,9 +25,11 @@ KINDS = get_args(Kind)
 @pytest.fixture(scope="module", params=KINDS)
 def sequence(request) -> SyntheticSequence:
     """Long enough for births, of each kind."""
-    seed = {"rods": 3, "yeast": 2, "nuclei": 3, "spread": 0}[request.param]
+    n_frames, seed = {"rods": (16, 3), "yeast": (24, 2), "nuclei": (36, 3), "spread": (36, 0)}[
+        request.param
+    ]
     config = CultureConfig(
-        kind=request.param, n_frames=36, size=(128, 144), seed=seed, n_cells=10, cell_radius=7
+        kind=request.param, n_frames=n_frames, size=(128, 144), seed=seed, n_cells=10, cell_radius=7
     )
     return synthesize(config)
 

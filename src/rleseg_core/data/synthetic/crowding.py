@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from rleseg_core.data.synthetic.bodies import Body
 
@@ -99,6 +98,8 @@ def _contacts(
     points: np.ndarray, radii: np.ndarray, owner: np.ndarray, cling: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of near discs of different bodies, the direction between them, and their overlap."""
+    from scipy.spatial import cKDTree  # takes 0.1 s, which all that import this package would pay
+
     near = 2 * radii.max() * (1.3 if cling else 1.0)
     pairs = cKDTree(points).query_pairs(near, output_type="ndarray")
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]  # sums must not depend on the tree
