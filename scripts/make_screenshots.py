@@ -89,6 +89,7 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     camera.take("segment.png")
     camera.wait_until(lambda: not running.running)
     photograph_objects(camera, bench, frame=3)
+    photograph_tracks(camera, bench, frame=5)
 
     viewer.dims.set_current_step(0, 3)
     bench.show_tab("Animate")
@@ -132,6 +133,22 @@ def photograph_objects(camera: Photographer, bench, frame: int) -> None:
     camera.take("objects.png")
     objects.choose(0)
     bench.segment.objects.numbers.setChecked(False)
+    session.result.visible = True
+
+
+def photograph_tracks(camera: Photographer, bench, frame: int) -> None:
+    """The tracks of the objects, with the lineage of the one that is least certain."""
+    session, panel = bench.session, bench.track
+    bench.show_tab("Track")
+    panel.button.click()
+    camera.wait_until(lambda: not panel.tracking.busy)
+    session.result.visible = False
+    camera.viewer.dims.set_current_step(0, frame)
+    divisions = session.tracks.editor.tracks.divisions()
+    session.tracks.choose_track(next(iter(divisions), 1))
+    camera.take("tracks.png")
+    session.tracks.clear()
+    session.objects.choose(0)
     session.result.visible = True
 
 

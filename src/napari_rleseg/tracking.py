@@ -12,10 +12,11 @@ from napari_rleseg.object_files import OBJECTS
 from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
 from napari_rleseg.track_files import TRACKS, TrackFiles, link_shown, open_kept
+from rleseg_core.corrections.objects import CORRECTED
 from rleseg_core.errors import DataError
 from rleseg_core.tracks import FrameLinked, LinkOptions, TrackEditor
 
-LEAST_SHARED = 0.5  # of the objects of a layer: with fewer, tracks are not those of its objects
+LEAST_KEPT = 0.5  # of the objects of a layer: with fewer, tracks are not of its objects
 
 
 class Tracking(QObject):
@@ -86,14 +87,12 @@ class Tracking(QObject):
         layer, tracks = self._session.objects.layer, self._session.tracks
         if layer is self._layer:
             return
-        before = self._files if tracks.editor is not None else None
-        if before is not None and self._shared() < LEAST_SHARED:
-            before = None
+        noted = None if layer is None else notes(layer).get("path")
+        path = Path(str(noted)) if noted else None
+        before = self._files if path is not None and self._are_corrected(path) else None
         self._runner.close()
         tracks.clear()
-        self._layer = layer
-        path = None if layer is None else notes(layer).get("path")
-        self._files = TrackFiles.beside(Path(str(path)) if path else None)
+        self._layer, self._files = layer, TrackFiles.beside(path)
         files = self._files
         if files is None:
             return
@@ -104,10 +103,11 @@ class Tracking(QObject):
         self.started.emit()
         self._runner.start(open_kept, files, before, read_only=self._read_only)
 
-    def _shared(self) -> float:
-        """Share of the objects that are shown now that the tracks have, 0 to 1."""
-        tracks, table = self._session.tracks, self._session.objects.table
-        return float((tracks.tracks_of(table) > 0).mean()) if len(table) else 0.0
+    def _are_corrected(self, ids: Path) -> bool:
+        """Whether a file holds the objects of the tracks that are shown, now to be corrected."""
+        table = self._session.objects.table
+        n_kept = self._session.tracks.n_kept(table)
+        return ids.name == CORRECTED and n_kept > LEAST_KEPT * len(table)
 
     def _report(self, reports: list[object]) -> None:
         last = reports[-1]

@@ -106,15 +106,29 @@ class TrackView:
 
     def tracks_of(self, table: ObjectTable) -> np.ndarray:
         """Tracks (n,) int64 of the objects of a table; 0 for those that have none."""
+        rows = self._rows_of(table)
+        if self.editor is None or not len(self.editor):
+            return np.zeros(len(table), np.int64)
+        return np.where(rows >= 0, self.editor.track[rows], 0)
+
+    def n_kept(self, table: ObjectTable) -> int:
+        """How many objects of a table the tracks have with the same number of pixels."""
+        rows = self._rows_of(table)
+        if self.editor is None or not len(self.editor):
+            return 0
+        return int(((rows >= 0) & (self.editor.area[rows] == table.area)).sum())
+
+    def _rows_of(self, table: ObjectTable) -> np.ndarray:
+        """Rows (n,) int64 of the objects of a table among the tracks; -1 for those without."""
         editor = self.editor
         if editor is None or not len(editor):
-            return np.zeros(len(table), np.int64)
+            return np.full(len(table), -1, np.int64)
         width = max(int(editor.object.max()), int(table.id.max(initial=0))) + 1
         known = editor.frame * width + editor.object
         order = np.argsort(known, kind="stable")
         wanted = table.frame * width + table.id.astype(np.int64)
         at = np.minimum(np.searchsorted(known[order], wanted), known.size - 1)
-        return np.where(known[order][at] == wanted, editor.track[order][at], 0)
+        return np.where(known[order][at] == wanted, order[at], -1)
 
     @property
     def n_unlinked(self) -> int:

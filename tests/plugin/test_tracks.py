@@ -15,6 +15,7 @@ from napari_rleseg.object_colours import colours_of_ids
 from napari_rleseg.object_files import IDS, ObjectFiles
 from napari_rleseg.objects import objects_layer
 from napari_rleseg.session import Session
+from napari_rleseg.widgets.correct import CorrectWidget
 from napari_rleseg.widgets.track import TrackWidget
 from rleseg_core.data.formats.zarr_writing import create_stack
 from rleseg_core.objects import ObjectTable
@@ -289,4 +290,35 @@ def test_changed_objects_are_said_to_have_no_track(panel, session, qtbot):
     link(panel, qtbot)
     table = session.objects.table.in_frames([1])
     session.objects.replace([1], ObjectTable(**{**vars(table), "id": table.id + 100}))
-    assert "3 objects have changed since and have no track" in panel.about.text()
+    assert "3 objects have changed since, without a track" in panel.about.text()
+
+
+def test_tracks_go_along_with_corrected_masks_and_come_back_with_them(panel, session, files, qtbot):
+    correct = CorrectWidget(session)
+    qtbot.addWidget(correct)
+    link(panel, qtbot)
+    click(session.viewer, 2, 32, 12)
+    panel.tools.cut.click()
+    now = spans(session)
+    with qtbot.waitSignal(panel.tracking.stopped):
+        correct.correction.start(session.result)
+    folder = session.corrections.folder
+    assert (folder / "tracks.csv").read_bytes() == (files.ids.parent / "tracks.csv").read_bytes()
+    assert spans(session) == now
+    click(session.viewer, 4, 32, 30)
+    panel.tools.cut.click()
+    masks, recorder = session.result, correct.correction.recorder
+    masks.data_setitem((np.full(2, 1), np.array([5, 5]), np.array([50, 51])), np.ones(2, np.uint8))
+    recorder.flush()
+    qtbot.waitUntil(lambda: "1 object has changed" in panel.about.text())
+    link(panel, qtbot)  # the new object is a track of its own
+    later = spans(session)
+    assert len(later) == len(now) + 2
+    correct.correction.finish()
+    session.objects.clear()
+    assert session.tracks.editor is None
+    with qtbot.waitSignal(panel.tracking.stopped):
+        correct.correction.resume(folder)
+    assert spans(session) == later
+    assert panel.tools.undo.text() == "Undo (2)"
+    correct.correction.finish()

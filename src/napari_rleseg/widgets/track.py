@@ -176,5 +176,6 @@ class TrackWidget(QWidget):
             f"{n_divisions:,} division{'s' * (n_divisions != 1)}"
         )
         if n_lost := self._session.tracks.n_unlinked:
-            words += f"\n{n_lost:,} objects have changed since and have no track: press Track."
+            have = "objects have" if n_lost > 1 else "object has"
+            words += f"\n{n_lost:,} {have} changed since, without a track: press Track."
         return words

@@ -40,7 +40,7 @@ class TrackEditor:
 
     Attributes
     ----------
-    frame, object, track : (n,) int64
+    frame, object, area, track : (n,) int64
         Of each object; rows stay what they are while tracks change. Not to be written to.
     centroids : (2, n) float64
         Rows and columns in pixels.
@@ -54,7 +54,7 @@ class TrackEditor:
 
     def __init__(self, tracks: Tracks, log: EditLog | None = None):
         self._base = tracks
-        self.frame, self.object = tracks.frame, tracks.object
+        self.frame, self.object, self.area = tracks.frame, tracks.object, tracks.area
         self.centroids = np.stack([tracks.row, tracks.col])
         self.track, self.before = tracks.track.copy(), tracks.before.copy()
         self.score = tracks.score.copy()
