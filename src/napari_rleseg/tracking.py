@@ -90,7 +90,9 @@ class Tracking(QObject):
         noted = None if layer is None else notes(layer).get("path")
         path = Path(str(noted)) if noted else None
         before = self._files if path is not None and self._are_corrected(path) else None
-        self._runner.close()
+        if self.busy:
+            self._runner.close()  # which no signal tells
+            self.stopped.emit("")
         tracks.clear()
         self._layer, self._files = layer, TrackFiles.beside(path)
         files = self._files

@@ -119,7 +119,10 @@ class TrackView:
         return int(((rows >= 0) & (self.editor.area[rows] == table.area)).sum())
 
     def _rows_of(self, table: ObjectTable) -> np.ndarray:
-        """Rows (n,) int64 of the objects of a table among the tracks; -1 for those without."""
+        """Rows (n,) int64 of the objects of a table among the tracks; -1 for those without.
+
+        An object that lies elsewhere than that of its id did is another one, segmented since.
+        """
         editor = self.editor
         if editor is None or not len(editor):
             return np.full(len(table), -1, np.int64)
@@ -128,7 +131,10 @@ class TrackView:
         order = np.argsort(known, kind="stable")
         wanted = table.frame * width + table.id.astype(np.int64)
         at = np.minimum(np.searchsorted(known[order], wanted), known.size - 1)
-        return np.where(known[order][at] == wanted, order[at], -1)
+        rows = order[at]
+        away = np.hypot(*(np.stack([table.row, table.col]) - editor.centroids[:, rows]))
+        is_same = (known[rows] == wanted) & (away <= np.sqrt(table.area))
+        return np.where(is_same, rows, -1)
 
     @property
     def n_unlinked(self) -> int:

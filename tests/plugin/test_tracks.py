@@ -293,6 +293,21 @@ def test_changed_objects_are_said_to_have_no_track(panel, session, qtbot):
     assert "3 objects have changed since, without a track" in panel.about.text()
 
 
+def test_objects_that_lie_elsewhere_are_other_ones(panel, session, qtbot):
+    link(panel, qtbot)
+    table = session.objects.table.in_frames([1])  # three objects; the middle one stays
+    session.objects.replace([1], ObjectTable(**{**vars(table), "col": table.col[[2, 1, 0]]}))
+    assert "2 objects have changed since, without a track" in panel.about.text()
+
+
+def test_linking_ends_with_the_objects(panel, session, qtbot):
+    panel.button.click()
+    assert panel.button.text() == "Cancel"
+    session.objects.clear()
+    assert panel.button.text() == "Track"
+    assert not panel.progress.isVisible()
+
+
 def test_tracks_go_along_with_corrected_masks_and_come_back_with_them(panel, session, files, qtbot):
     correct = CorrectWidget(session)
     qtbot.addWidget(correct)
