@@ -72,6 +72,11 @@ _COMMANDS = (
     ),
     (
         app,
+        "follow:follow",
+        "Follow one object through the frames of a stack, from the frame in which it is given.",
+    ),
+    (
+        app,
         "evaluate:evaluate",
         "Score masks against the truth: Dice, IoU, precision and recall of each class.",
     ),

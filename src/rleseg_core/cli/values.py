@@ -106,6 +106,22 @@ def diameter_of(text: str | None) -> float | Literal["auto"] | None:
         ) from None
 
 
+def point_of(text: str) -> tuple[int, int]:
+    """Row and column of a text such as '120,85'.
+
+    Raises
+    ------
+    DataError
+        If it is something else.
+    """
+    parts = parts_of(text)
+    if len(parts) != 2 or not all(part.isascii() and part.isdecimal() for part in parts):
+        raise DataError(
+            f"--at takes the row and the column of a pixel, as 120,85; got {text[:80]!r}"
+        )
+    return int(parts[0]), int(parts[1])
+
+
 def numbers_by_name(texts: Sequence[str]) -> dict[str, float]:
     """Numbers by name, of texts such as 'backbone=0.1'.
 

@@ -105,6 +105,9 @@ class ImageStack(_Stack):
         Whether its channels are those of a colour picture, rather than images of their own.
     metadata : StackMetadata
         What the file says about it.
+    region : (slice, slice) or None
+        Rows and columns that are looked at, in source pixels; None: all. Windows that do not meet
+        them are left out of a segmentation, those that do are as they would be otherwise.
     notes : tuple of str
         What was assumed, and what is missing: sentences.
     breaks : tuple of int
@@ -113,6 +116,7 @@ class ImageStack(_Stack):
     """
 
     is_colour = False
+    region: tuple[slice, slice] | None = None
     _range: tuple[float, float] | None = None
     _channel: int | None = None
 
@@ -223,6 +227,13 @@ class ImageStack(_Stack):
             if any(before < frame <= after for frame in self.breaks)
         )
         return part
+
+    def near(self, rows: slice, cols: slice) -> Self:
+        """The same images, of which only a region is looked at."""
+        near = copy(self)
+        near._channel, near._range = self.channel, self.intensity_range()
+        near.region = rows, cols
+        return near
 
     def _sampled_range(self) -> tuple[float, float]:
         frames = np.unique(np.linspace(0, self.n_frames - 1, _SAMPLED_FRAMES).astype(int))

@@ -262,7 +262,7 @@ class WindowReader:
 
     def __init__(self, stack: ImageStack, spec: WindowSpec) -> None:
         self._stack, self.spec = stack, spec
-        self.shape = stack.shape
+        self.shape, self.region = stack.shape, stack.region
         self._frames = _FrameCache(self._prepare, size=spec.n_frames + 1)
         self._no_data: dict[int, np.ndarray | None] = {}
 

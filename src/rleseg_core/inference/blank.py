@@ -3,17 +3,38 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from rleseg_core.data import Window, WindowReader
+from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows
 from rleseg_core.decoding import DecodedSequence
 from rleseg_core.inference.geometry import source_rectangle
+from rleseg_core.spec import WindowSpec
 
 _PATIENCE = 16  # windows without data in a row, after which those before them are decoded first
 
 
 def is_blank(reader: WindowReader, window: Window) -> bool:
-    """Whether no pixel of a window has data."""
+    """Whether no pixel of a window has data, or none is in the region that is looked at."""
     rows, cols, _ = source_rectangle(window, reader.shape, reader.spec)
+    if reader.region is not None and not _meet((rows, cols), reader.region):
+        return True
     return not reader.has_data(range(*window.frames), rows, cols)
+
+
+def windows_of(stack: ImageStack, spec: WindowSpec) -> list[Window]:
+    """The windows of a stack that meet its region; see `plan_windows`."""
+    planned = plan_windows(stack.shape, spec, stack.breaks)
+    if stack.region is None:
+        return planned
+    return [
+        window
+        for window in planned
+        if _meet(source_rectangle(window, stack.shape, spec)[:2], stack.region)
+    ]
+
+
+def _meet(one: tuple[slice, slice], other: tuple[slice, slice]) -> bool:
+    """Whether two boxes have pixels in common."""
+    pairs = zip(one, other, strict=True)
+    return all(max(a.start, b.start) < min(a.stop, b.stop) for a, b in pairs)
 
 
 def decode_between_blanks(

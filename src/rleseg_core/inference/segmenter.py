@@ -19,13 +19,14 @@ from rleseg_core.checkpoints import (
     find_model,
     load_checkpoint,
 )
-from rleseg_core.data import ImageStack, Window, WindowReader, plan_windows
+from rleseg_core.data import ImageStack, Window, WindowReader
 from rleseg_core.decoding import GREEDY, DecodedSequence, Sampling, generate
 from rleseg_core.devices import choose_device, is_out_of_memory
 from rleseg_core.inference.arrays import choose_arrays, frames_that_end
-from rleseg_core.inference.blank import decode_between_blanks, is_blank
+from rleseg_core.inference.blank import decode_between_blanks, is_blank, windows_of
 from rleseg_core.inference.class_outlines import class_outlines
 from rleseg_core.inference.dense_objects import FrameObjects, encoder_of, frame_objects
+from rleseg_core.inference.follow import FollowsObjects
 from rleseg_core.inference.memories import KEPT_BYTES, Encode, WindowMemories
 from rleseg_core.inference.memory import fitting_batch_size, smaller_batch_size
 from rleseg_core.inference.objects import painter
@@ -42,7 +43,7 @@ from rleseg_core.spec import WindowSpec
 from rleseg_core.tokens import Event
 
 
-class Segmenter:
+class Segmenter(FollowsObjects):
     """Segments stacks with one model on one device.
 
     Parameters
@@ -219,7 +220,7 @@ class Segmenter:
         shape = stack.shape[:3]
         outputs = choose_arrays(shape, frames, classes, objects, wants_objects=wants_objects)
         spec = self._spec_for(stack, options)
-        windows = outputs.windows(plan_windows(stack.shape, spec, stack.breaks))
+        windows = outputs.windows(windows_of(stack, spec))
         reader = WindowReader(stack, spec)
         memories = WindowMemories(self._source.encode, reader, 0 if options.preview else KEPT_BYTES)
         found = frame_objects(self.model, memories.look, reader, self.info)

@@ -1,6 +1,6 @@
 """Objects of frames linked into tracks, frame after frame."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,11 @@ class LinkOptions:
 DEFAULTS = LinkOptions()
 
 
+KnownLinks = Mapping[int, np.ndarray]
+"""Links that are known, by the frame that they lead to: (k, 3) float64 rows with the id of the
+object in the frame before, that of the object, and the score."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FrameLinked:
     """A frame whose objects are linked with those before.
@@ -62,7 +67,7 @@ class FrameLinked:
 
 
 def link_objects(
-    stack: ObjectStack, options: LinkOptions = DEFAULTS
+    stack: ObjectStack, options: LinkOptions = DEFAULTS, known: KnownLinks | None = None
 ) -> Generator[FrameLinked, None, Tracks]:
     """Link the objects of frames into tracks.
 
@@ -75,6 +80,9 @@ def link_objects(
         The objects. Their ids need not persist.
     options : LinkOptions
         How they are linked.
+    known : mapping of int to (k, 3) array, optional
+        Links that are taken as they are, such as those that the tokens of a model say: the other
+        objects are linked by what they look like.
 
     Yields
     ------
@@ -97,6 +105,7 @@ def link_objects(
     """
     growing = _GrowingTracks()
     before: Objects | None = None
+    latest = np.empty(0, np.int64)
     for frame in range(stack.n_frames):
         found = stack.objects(frame)
         objects = Objects.of_frame(found, growing.n_objects)
@@ -104,14 +113,15 @@ def link_objects(
         n_new = len(objects)
         hypotheses = None
         if before is not None:
-            hypotheses, scores, displacement = _link(before, objects, options)
+            pairs = _known_pairs(known or {}, frame, latest, found.table.id)
+            hypotheses, scores, displacement = _link(before, objects, options, pairs)
             growing.add(before, objects, hypotheses, scores)
             n_new -= hypotheses.first.size + int(hypotheses.divides.sum())
             is_lost = np.ones(len(before), bool)
             is_lost[hypotheses.source] = False
             objects = objects.with_others(before.moved(displacement).lost(is_lost, options.max_gap))
         growing.end()
-        before = objects
+        before, latest = objects, found.table.id
         yield FrameLinked(
             frame=frame,
             n_objects=len(found.table),
@@ -123,8 +133,36 @@ def link_objects(
     return growing.tracks()
 
 
+def _known_pairs(
+    known: KnownLinks, frame: int, before: np.ndarray, after: np.ndarray
+) -> Hypotheses:
+    """The known links to a frame between objects of ascending ids, as sure hypotheses.
+
+    Raises
+    ------
+    DataError
+        If there is no such object, or one has two links.
+    """
+    rows = np.asarray(known.get(frame, np.empty((0, 3))), np.float64).reshape(-1, 3)
+    source = _rows_of(rows[:, 0].astype(np.int64), before, frame - 1)
+    target = _rows_of(rows[:, 1].astype(np.int64), after, frame)
+    score = rows[:, 2]
+    return Hypotheses(source, target, np.full(score.size, -1), score, np.ones(score.size))
+
+
+def _rows_of(ids: np.ndarray, there: np.ndarray, frame: int) -> np.ndarray:
+    """Where ids, each of them once, are among the ascending ones of a frame."""
+    is_there = np.isin(ids, there)
+    if not is_there.all():
+        raise DataError(f"frame {frame} has no object {ids[~is_there][0]}, which a link names")
+    found, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise DataError(f"object {found[counts > 1][0]} of frame {frame} has two links")
+    return np.searchsorted(there, ids)
+
+
 def _link(
-    before: Objects, objects: Objects, options: LinkOptions
+    before: Objects, objects: Objects, options: LinkOptions, known: Hypotheses
 ) -> tuple[Hypotheses, np.ndarray, np.ndarray]:
     """The chosen hypotheses, their scores, and how far each object (n, 2) was expected to move."""
     displacement = np.zeros((len(before), 2))
@@ -133,14 +171,14 @@ def _link(
         return Hypotheses(none, none, none, np.empty(0), np.empty(0)), np.empty(0), displacement
     shift = shift_between(before, objects) if not before.missed.all() else np.zeros(2)
     displacement, growth = displacement + shift, 1.0
-    chosen, scores = _solve(before, objects, displacement, growth, options)
+    chosen, scores = _solve(before, objects, displacement, growth, options, known)
     sure = chosen.select(chosen.affinity > _TRUSTED)
     area, centroids = _joined(objects, sure)
     moves = centroids - before.centroids[sure.source]
     displacement = local_displacements(before, sure.source, moves, shift)
     if sure.source.size >= _FEW:
         growth = float(np.median(area / before.area[sure.source]))
-    chosen, scores = _solve(before, objects, displacement, growth, options)
+    chosen, scores = _solve(before, objects, displacement, growth, options, known)
     rest, low_scores = _link_rest(before.moved(displacement), objects, growth, chosen)
     joined = Hypotheses(*(np.concatenate(columns) for columns in zip(chosen, rest, strict=True)))
     return joined, np.concatenate([scores, low_scores]), displacement
@@ -169,12 +207,18 @@ def _solve(
     displacement: np.ndarray,
     growth: float,
     options: LinkOptions,
+    known: Hypotheses,
 ) -> tuple[Hypotheses, np.ndarray]:
+    """The known hypotheses and the best ones of the other objects, with their scores."""
     found = find_hypotheses(
         before.moved(displacement), objects, growth, divisions=options.divisions
     )
+    taken = np.isin(found.first, known.first) | np.isin(found.second, known.first)
+    found = found.select(~taken & ~np.isin(found.source, known.source))
     rows, scores = choose(found, len(before), len(objects))
-    return found.select(rows), scores
+    both = zip(known, found.select(rows), strict=True)
+    joined = Hypotheses(*(np.concatenate(columns) for columns in both))
+    return joined, np.concatenate([known.affinity, scores])
 
 
 def _joined(objects: Objects, chosen: Hypotheses) -> tuple[np.ndarray, np.ndarray]:

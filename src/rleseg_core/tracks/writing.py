@@ -14,7 +14,7 @@ from rleseg_core.outputs import Output, check_outputs
 from rleseg_core.tracks.files.ctc import challenge_output, write_challenge
 from rleseg_core.tracks.files.geff_store import geff_output, write_geff
 from rleseg_core.tracks.files.table_file import tracks_output, write_tracks
-from rleseg_core.tracks.linking import DEFAULTS, FrameLinked, LinkOptions, link_objects
+from rleseg_core.tracks.linking import DEFAULTS, FrameLinked, KnownLinks, LinkOptions, link_objects
 from rleseg_core.tracks.opening import table_of
 from rleseg_core.tracks.relabelled import TrackIds
 from rleseg_core.tracks.table import Tracks
@@ -92,6 +92,7 @@ def track_to_files(
     files: TrackFiles,
     options: LinkOptions = DEFAULTS,
     *,
+    known: KnownLinks | None = None,
     overwrite: bool = False,
 ) -> Generator[FrameLinked, None, TrackSummary]:
     """Link objects, and write their tracks; each file appears only when it is complete.
@@ -104,6 +105,8 @@ def track_to_files(
         Where they go.
     options : LinkOptions
         How they are linked.
+    known : mapping, optional
+        As for `link_objects`.
     overwrite : bool
         Whether older files of the kind are replaced.
 
@@ -121,8 +124,23 @@ def track_to_files(
     """
     read = [file for source in stack.inputs for file in source_files(source)]
     check_outputs(files.outputs(), read, overwrite=overwrite)
-    with closing(link_objects(stack, options)) as linking:
+    with closing(link_objects(stack, options, known)) as linking:
         tracks = yield from linking
+    return write_files(stack, tracks, files, overwrite=overwrite)
+
+
+def write_files(
+    stack: ObjectStack, tracks: Tracks, files: TrackFiles, *, overwrite: bool = False
+) -> TrackSummary:
+    """Write tracks to all files, each of which appears only when it is complete.
+
+    Parameters
+    ----------
+    stack : ObjectStack
+        The objects that were linked, or followed.
+    tracks, files, overwrite
+        As for `track_to_files`, which checks the files first.
+    """
     metadata = replace(stack.metadata, class_names=(), class_colours=())  # ids are no classes
     ids = TrackIds(stack, tracks)
     if files.ctc is not None:  # which may refuse too many tracks

@@ -148,3 +148,28 @@ def test_objects_that_have_left_are_not_looked_for():
 def test_negative_gap_is_refused():
     with pytest.raises(DataError, match="max_gap must be"):
         LinkOptions(max_gap=-1)
+
+
+def test_known_links_are_taken_and_the_rest_is_found():
+    ids = np.zeros((2, 40, 90), np.uint8)
+    ids[0, 5:15, 5:25], ids[0, 5:15, 30:50], ids[0, 25:35, 5:35] = 1, 2, 3
+    ids[1, 5:15, 6:26], ids[1, 5:15, 31:51] = 11, 12
+    ids[1, 25:35, 5:19], ids[1, 25:35, 21:35] = 13, 14
+    crossed = {1: np.array([[1, 12, 0.9], [2, 11, 0.8]])}
+    tracks = product_of(link_objects(ObjectStack.of(ids), known=crossed))
+    links = tracks.links()
+    found = zip(*(tracks.object[side].tolist() for side in links[:2]), links.score, strict=True)
+    scores = {(one, other): float(score) for one, other, score in found}
+    assert set(scores) == {(1, 12), (2, 11), (3, 13), (3, 14)}
+    assert scores[1, 12] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("links", "message"),
+    [([[7, 11, 1]], "frame 0 has no object 7"), ([[1, 11, 1], [1, 12, 1]], "has two links")],
+)
+def test_known_links_of_other_objects_are_refused(links, message):
+    ids = np.zeros((2, 20, 60), np.uint8)
+    ids[0, 5:15, 5:25], ids[1, 5:15, 5:25], ids[1, 5:15, 30:50] = 1, 11, 12
+    with pytest.raises(DataError, match=message):
+        product_of(link_objects(ObjectStack.of(ids), known={1: np.array(links)}))
