@@ -48,6 +48,7 @@ class TrackCorrection(QObject):
         self._session, self._tracks = session, session.tracks
         self.pairing: Pairing | None = None
         self._first: Node | None = None
+        self._doubtful: int | None = None  # row that was shown last because its link is doubtful
         listen(session.objects.chosen, self._pair, self)
         listen(session.tracks.changed, self._check, self)
 
@@ -109,9 +110,13 @@ class TrackCorrection(QObject):
         if not rows.size:
             self.told.emit("Every link is sure, or was accepted.")
             return
-        here = np.flatnonzero(rows == (-1 if tracks.chosen_row is None else tracks.chosen_row))
+        row = tracks.chosen_row
+        here = (
+            np.flatnonzero(rows == row) if row is not None and row == self._doubtful else rows[:0]
+        )
         at = int(here[0] + 1) % rows.size if here.size else 0
-        tracks.choose(int(rows[at]), centre=True)
+        self._doubtful = int(rows[at])
+        tracks.choose(self._doubtful, centre=True)
         self.told.emit(f"Doubtful link {at + 1} of {rows.size}. {self.words()}")
 
     def step(self, step: int) -> None:

@@ -265,7 +265,6 @@ class TrackView:
             colormaps_dict={COLOUR: Colormap(colours, interpolation="zero", name="ids")},
             tail_width=WIDTH,
             tail_length=TAIL,
-            hide_completed_tracks=True,
             blending="translucent",  # the lines have the colours of the objects
             metadata={NOTES: {"preview": True}},
         )
