@@ -42,7 +42,7 @@ class _Optics:
     ) -> "_Optics":
         """Optics as one meets them with cells of a kind."""
         between = rng.uniform
-        sharp = {"rods": 0.75, "yeast": 0.16, "nuclei": 0.3, "spread": 0.2}[kind]
+        sharp = {"rods": 0.75, "yeast": 0.19, "nuclei": 0.3, "spread": 0.2}[kind]
         if kind == "yeast" and modality == "bright_field":
             sharp = 0.11
         ground = between(45, 150)
@@ -53,12 +53,12 @@ class _Optics:
         return cls(
             ground=ground,
             contrast=contrast,
-            near=between(0.4, 1.0) + 0.2 * (kind == "spread"),
+            near=between(0.4, 1.0) + (0.2 if kind in ("spread", "yeast") else 0.0),
             near_width=max(0.9, sharp * radius * between(0.8, 1.3)),
             rim=between(1.0, 1.6) if kind == "spread" else between(1.4, 4.0),
-            far=between(0.15, 0.5),
+            far=between(0.2, 0.75) if kind == "rods" else between(0.15, 0.5),
             far_width=max(2.0, between(1.3, 2.6) * (radius if kind == "rods" else 0.5 * radius)),
-            focus=between(0.5, 1.3) * (1 if rng.random() < 0.5 else -1),
+            focus=between(0.6, 1.9) * (1 if rng.random() < 0.5 else -1),
             haze=between(0, 0.25),
             glow=between(0, 0.25) * (rng.random() < 0.6),
             blur=between(0.5, 1.1),

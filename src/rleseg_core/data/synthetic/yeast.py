@@ -23,7 +23,7 @@ class Yeast(Culture[Oval]):
         self._growth = rng.uniform(0.03, 0.10)  # of a bud's radius per frame, relative to a cell's
         self._budding = rng.uniform(0.08, 0.25)
         self._long = rng.uniform(1.03, 1.35)
-        self._vacuole = np.float32(rng.uniform(0.1, 0.9))
+        self._vacuole = np.float32(rng.uniform(0.2, 0.9))
         self._granules = np.float32(rng.uniform(0.1, 0.8))
         self._rim = np.float32(rng.uniform(0.12, 0.3))
         self._textures = Textures(rng, max(1.0, 0.1 * self.radius))
@@ -111,14 +111,13 @@ class Yeast(Culture[Oval]):
         rim = np.clip(inner / self._rim, 0, 1)
         grain, mottle, dots = self._textures.of(patch)
         shift = np.float32(0.7 * cell.radius * (look[1] - 0.5))
-        size = np.float32(cell.radius * (0.25 + 0.35 * look[2]))
+        size = np.float32(cell.radius * (0.28 + 0.37 * look[2]))
         far = np.hypot(patch.along - shift, patch.across + shift) / size
-        vacuole = np.exp(-(far**4)) * np.float32(look[3] > 0.25)
+        vacuole = np.exp(-(far**6)) * np.float32(look[3] > 0.25)
         young = np.float32(np.clip(1.6 - cell.radius / self.radius, 0, 0.5))
         phase = np.sqrt(rim) * (np.float32(0.85 + 0.25 * look[6]) + 0.4 * young)
         detail = rim * (
-            self._vacuole * vacuole
-            + self._granules * (0.16 * mottle + 0.05 * grain + 0.5 * dots * (1 - vacuole))
+            self._vacuole * vacuole + self._granules * (0.2 * mottle + 0.08 * grain + 0.5 * dots)
         )
         stained = inner ** np.float32(0.5) * (1 - 0.7 * vacuole) * (1 + 0.12 * mottle)
         light = stained * np.float32(0.3 + 0.7 * look[7])
