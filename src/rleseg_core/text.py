@@ -24,3 +24,18 @@ def printable(text: str, keep: str = "") -> str:
         else character.encode("unicode_escape", "surrogatepass").decode("ascii")
         for character in text
     )
+
+
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """A number of things, such as "1 frame" and "1,200 frames".
+
+    Parameters
+    ----------
+    n : int
+        How many there are.
+    noun : str
+        One of them.
+    plural : str
+        Several of them, if an s is not all that is added.
+    """
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"

@@ -12,6 +12,7 @@ from rleseg_core.data import IdOptions
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.evaluation.tracking import TrackScores, score_tracks
 from rleseg_core.reports import product_of
+from rleseg_core.text import counted
 
 _SHOWN = {
     "seg": "SEG",
@@ -62,19 +63,10 @@ def evaluate_tracks(
         print_json({"frames": true.n_frames, **scores.to_json()})
     elif not reporting.quiet:
         out.print(_table(scores))
-        divisions = (
-            "1 division"
-            if scores.n_true_divisions == 1
-            else (f"{scores.n_true_divisions:,} divisions")
-        )
-        switches = (
-            "1 id switch"
-            if scores.n_id_switches == 1
-            else (f"{scores.n_id_switches:,} id switches")
-        )
         out.print(
-            f"{scores.n_true:,} true objects in {true.n_frames:,} frames, with {divisions}; "
-            f"{scores.n_predicted:,} predicted ones, with {switches}.",
+            f"{counted(scores.n_true, 'true object')} in {counted(true.n_frames, 'frame')}, with "
+            f"{counted(scores.n_true_divisions, 'division')}; {scores.n_predicted:,} predicted, "
+            f"with {counted(scores.n_id_switches, 'id switch', 'id switches')}.",
             soft_wrap=True,
         )
 

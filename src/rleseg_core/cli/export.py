@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from rleseg_core.cli.console import print_json, print_line, progress_bar
-from rleseg_core.cli.objects import ObjectChoices, ObjectPath
+from rleseg_core.cli.objects import ObjectChoices, ObjectPath, found_in
 from rleseg_core.cli.options import FLAT, Reporting, given_fields
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.values import frames_of
@@ -108,9 +108,8 @@ def export(
     if reporting.as_json:
         print_json(summary.to_json())
     elif not reporting.quiet:
-        what = "connected pieces of classes" if summary.are_pieces else "objects"
-        frames = "1 frame" if summary.n_frames == 1 else f"{summary.n_frames} frames"
-        print_line(f"{summary.n_objects:,} {what} in {frames}: {options.output}")
+        found = found_in(summary.n_objects, summary.n_frames, are_pieces=summary.are_pieces)
+        print_line(f"{found}: {options.output}")
 
 
 def _names(images: Path | None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from rleseg_core.cli.console import LiteralTable, out, print_json, print_line, progress_bar
-from rleseg_core.cli.objects import ObjectChoices, ObjectPath
+from rleseg_core.cli.objects import ObjectChoices, ObjectPath, found_in
 from rleseg_core.cli.options import FLAT, Reporting
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.cli.reading import GivenImageReading, spelled_for
@@ -91,9 +91,8 @@ def measure(
         print_json(summary.to_json())
     elif not reporting.quiet:
         out.print(summary_table(summary))
-        what = "connected pieces of classes" if summary.are_pieces else "objects"
-        frames = "1 frame" if summary.n_frames == 1 else f"{summary.n_frames} frames"
-        print_line(f"Medians of {summary.n_objects:,} {what} in {frames}: {options.output}")
+        found = found_in(summary.n_objects, summary.n_frames, are_pieces=summary.are_pieces)
+        print_line(f"Medians of {found}: {options.output}")
 
 
 def _images(options: MeasureOptions) -> "ImageStack | None":

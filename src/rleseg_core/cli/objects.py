@@ -13,6 +13,7 @@ from rleseg_core.cli.values import parts_of
 from rleseg_core.data.formats.base import ReadOptions
 from rleseg_core.data.formats.registry import input_kinds
 from rleseg_core.errors import DataError
+from rleseg_core.text import counted
 
 if TYPE_CHECKING:
     from rleseg_core.objects.stack import ObjectStack
@@ -83,3 +84,9 @@ class ObjectChoices:
         if stack.mapping is not None:
             tell_mapping(path, stack.mapping, quiet)
         return stack
+
+
+def found_in(n_objects: int, n_frames: int, *, are_pieces: bool) -> str:
+    """How many objects there are in how many frames, for people."""
+    names = ("connected piece of a class", "connected pieces of classes") if are_pieces else ()
+    return f"{counted(n_objects, *(names or ('object',)))} in {counted(n_frames, 'frame')}"

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from rleseg_core.cli.console import print_json, print_line, progress_bar
-from rleseg_core.cli.objects import ObjectChoices, ObjectPath
+from rleseg_core.cli.objects import ObjectChoices, ObjectPath, found_in
 from rleseg_core.cli.options import FLAT, Reporting, given_fields
 from rleseg_core.cli.overwriting import Overwriting
 from rleseg_core.data.formats.registry import output_suffixes
 from rleseg_core.reports import product_of
+from rleseg_core.text import counted
 from rleseg_core.tracks import LinkOptions
 
 LINKING = Group("Linking", sort_key=15)
@@ -92,7 +93,8 @@ def track(
             )
         )
         print_line(
-            f"{summary.n_objects:,} objects in {summary.n_frames:,} frames are "
-            f"{summary.n_tracks:,} tracks with {summary.n_divisions:,} divisions and "
-            f"{summary.n_gaps:,} gaps: {summary.out}, {files.table}.{doubt}"
+            f"{found_in(summary.n_objects, summary.n_frames, are_pieces=False)} are "
+            f"{counted(summary.n_tracks, 'track')} with "
+            f"{counted(summary.n_divisions, 'division')} and {counted(summary.n_gaps, 'gap')}: "
+            f"{summary.out}, {files.table}.{doubt}"
         )
