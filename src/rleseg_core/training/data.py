@@ -107,12 +107,23 @@ class TrainingData:
 
         Where masks do not number them, connected pieces are taken for objects, with a
         `DataWarning`.
+
+        Raises
+        ------
+        TrainingError
+            If the model follows objects over several frames: pieces of frames have no lasting ids.
         """
         every = [*self.stacks, *self.replay, *(self.validation or ())]
         if Scheme.from_json(info.scheme).blocks != "instance" or all(
             stack.instances is not None for stack in every
         ):
             return self
+        if info.window_spec.n_frames > 1:
+            raise TrainingError(
+                f"the model follows objects over {info.window_spec.n_frames} frames, but masks do "
+                "not number them; give masks in which an object has the same id in all frames "
+                "(--instances), such as those that `rleseg track` writes"
+            )
         warnings.warn(
             "the model tells objects apart, but masks do not number them: their connected pieces "
             "are taken for objects, so those that touch are one; give masks that number them if "
