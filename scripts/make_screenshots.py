@@ -59,7 +59,9 @@ def main() -> None:
     os.environ["NAPARI_CONFIG"] = ""  # the image must not depend on the user's settings
     with tempfile.TemporaryDirectory() as home:
         os.environ["XDG_DATA_HOME"] = home
-        photograph(arguments.out, arguments.model, [int(n) for n in arguments.size.split("x")])
+        size = [int(n) for n in arguments.size.split("x")]
+        photograph_tracks(arguments.out, size)
+        photograph(arguments.out, arguments.model, size)
 
 
 def photograph(folder: Path, model: str, size: list[int]) -> None:
@@ -89,7 +91,6 @@ def photograph(folder: Path, model: str, size: list[int]) -> None:
     camera.take("segment.png")
     camera.wait_until(lambda: not running.running)
     photograph_objects(camera, bench, frame=3)
-    photograph_tracks(camera, bench, frame=5)
 
     viewer.dims.set_current_step(0, 3)
     bench.show_tab("Animate")
@@ -136,20 +137,51 @@ def photograph_objects(camera: Photographer, bench, frame: int) -> None:
     session.result.visible = True
 
 
-def photograph_tracks(camera: Photographer, bench, frame: int) -> None:
-    """The tracks of the objects, with the lineage of the one that is least certain."""
+def photograph_tracks(folder: Path, size: list[int]) -> None:
+    """Tracks of bacteria whose masks are the true ones, with the lineage of one that divides."""
+    from napari.viewer import Viewer
+
+    from napari_rleseg.layers import show_labels
+    from napari_rleseg.objects import objects_layer
+    from rleseg_core.data.synthetic import CultureConfig, synthesize
+    from rleseg_core.objects import ObjectTable
+
+    sequence = synthesize(CultureConfig(kind="rods", n_frames=16, seed=2))
+    ids = numbered_by_frame(sequence.instances)
+    classes, names = (ids > 0).astype(np.uint8), ("bacterium",)
+    viewer = Viewer()
+    viewer.window.resize(*size)
+    camera = Photographer(viewer, folder)
+    _, bench = viewer.window.add_plugin_dock_widget("napari-rleseg", "Workbench")
     session, panel = bench.session, bench.track
+    session.image = viewer.add_image(sequence.images, name="bacteria", contrast_limits=(0, 90))
+    masks = show_labels(viewer, classes, names, name="bacteria masks", image=session.image)
+    session.result, masks.visible = masks, False
+    table = ObjectTable.of(ids, classes, names)
+    session.objects.show(objects_layer(ids, masks), masks, table)
+    viewer.window.resize(*size)
     bench.show_tab("Track")
     panel.button.click()
     camera.wait_until(lambda: not panel.tracking.busy)
-    session.result.visible = False
-    camera.viewer.dims.set_current_step(0, frame)
-    divisions = session.tracks.editor.tracks.divisions()
-    session.tracks.choose_track(next(iter(divisions), 1))
+    viewer.reset_view()
+    viewer.dims.set_current_step(0, 11)
+    tracks = session.tracks
+    largest = max((tracks.lineage(track) for track in tracks.daughters()), key=len)
+    tracks.choose_track(largest[1])  # a daughter
+    camera.wait(0.2)
     camera.take("tracks.png")
-    session.tracks.clear()
-    session.objects.choose(0)
-    session.result.visible = True
+    session.close()
+    viewer.close()
+
+
+def numbered_by_frame(ids: np.ndarray) -> np.ndarray:
+    """Ids (T, Y, X) uint32 that differ between frames, as those of objects do, of any ids."""
+    found = np.zeros(ids.shape, np.uint32)
+    for frame, here in enumerate(ids):
+        numbers = {number: n for n, number in enumerate(np.unique(here[here > 0]), found.max() + 1)}
+        for number, new in numbers.items():
+            found[frame][here == number] = new
+    return found
 
 
 def photograph_fine_tuning(camera: Photographer, bench, truth) -> None:

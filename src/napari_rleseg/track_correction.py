@@ -110,11 +110,9 @@ class TrackCorrection(QObject):
         if not rows.size:
             self.told.emit("Every link is sure, or was accepted.")
             return
-        row = tracks.chosen_row
-        here = (
-            np.flatnonzero(rows == row) if row is not None and row == self._doubtful else rows[:0]
-        )
-        at = int(here[0] + 1) % rows.size if here.size else 0
+        here = np.flatnonzero(rows == tracks.chosen_row)
+        is_next = here.size and tracks.chosen_row == self._doubtful
+        at = int(here[0] + 1) % rows.size if is_next else 0
         self._doubtful = int(rows[at])
         tracks.choose(self._doubtful, centre=True)
         self.told.emit(f"Doubtful link {at + 1} of {rows.size}. {self.words()}")
