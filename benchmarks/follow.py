@@ -12,6 +12,7 @@ frames between are kept too; divisions if both daughters are.
 import argparse
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,9 +70,13 @@ class Kept(NamedTuple):
     n_after: int
 
 
-def synthetic(seed: int, n_frames: int) -> Movie:
-    """A movie of a seed."""
-    made = synthesize(SyntheticConfig(n_frames=n_frames, seed=seed))
+def synthetic(seed: int, n_frames: int, small: bool) -> Movie:
+    """A movie of a seed, or a small one like those of `benchmarks.video`."""
+    config = SyntheticConfig(n_frames=n_frames, seed=seed)
+    if small:
+        rates = {"division_rate": 0.03, "death_rate": 0.02}
+        config = replace(config, size=(96, 128), cell_radius=9, **rates)
+    made = synthesize(config)
     return Movie(f"synthetic {seed}", made.images, made.instances, dict(made.parents))
 
 
@@ -147,12 +152,13 @@ def main() -> None:
     parser.add_argument("--model", default="demo-objects")
     parser.add_argument("--seeds", nargs="+", type=int, default=[])
     parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--small", action="store_true", help="small movies with many divisions")
     parser.add_argument("--folder", type=Path, help="of the data sets")
     parser.add_argument("--objects", type=int, default=12, help="of each movie")
     parser.add_argument("--image-size", type=int)
     arguments = parser.parse_args()
     segmenter = Segmenter.from_checkpoint(arguments.model, "cpu")
-    movies = [synthetic(seed, arguments.frames) for seed in arguments.seeds]
+    movies = [synthetic(seed, arguments.frames, arguments.small) for seed in arguments.seeds]
     if arguments.folder is not None:
         movies.append(bacteria(arguments.folder))
     options = PredictOptions(image_size=arguments.image_size)

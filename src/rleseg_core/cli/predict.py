@@ -1,13 +1,14 @@
 """``rleseg predict``: segment a stack with a model."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
 from rleseg_core.checks import Within
-from rleseg_core.cli.console import err, print_json, print_line, progress_bar
+from rleseg_core.cli.console import Bar, err, print_json, print_line, progress_bar
 from rleseg_core.cli.each import objects_found, plan_each, predict_each
 from rleseg_core.cli.greys import GreyValues
 from rleseg_core.cli.options import FLAT, POSITIVE, Device, ImageSize, Reporting, within
@@ -19,7 +20,10 @@ from rleseg_core.errors import DataError
 from rleseg_core.reports import product_of
 
 if TYPE_CHECKING:
+    from rleseg_core.inference.block_links import BlockLinks
     from rleseg_core.inference.options import PredictOptions
+    from rleseg_core.inference.results import WindowResult
+    from rleseg_core.tracks.writing import TrackFiles
 
 OVERLAPS = Group("Overlapping windows", sort_key=40)
 SPEED = Group("Speed", sort_key=50)
@@ -69,6 +73,9 @@ class PredictArguments:
         to this power times as probably; with 0 the tokens alone decide.
     preview : bool
         Take what the dense heads see, without tokens: much faster and less exact.
+    tracks : Path or None
+        Link the objects as well, and write masks with ids of tracks and their table, as `rleseg
+        track` does. Models that write objects through several frames link them by their tokens.
     refine : bool
         Let the dense heads decide on outlines between mask pixels; without, the tokens do.
     precision : {'auto', 'fp32', 'bf16'}
@@ -109,6 +116,7 @@ class PredictArguments:
     precision: Annotated[Literal["auto", "fp32", "bf16"], Parameter(group=SPEED)] = "auto"
     update: bool = False
     each: bool = False
+    tracks: Annotated[Path | None, Parameter(metavar="FILE")] = None
     reading: Annotated[GivenReading, FLAT] = field(default_factory=dict)
     greys: GreyValues = GreyValues()
 
@@ -138,6 +146,8 @@ def predict(
     from rleseg_core.data import ImageStack
     from rleseg_core.data.writers import label_output
     from rleseg_core.inference import Segmenter, check_result, predict_to_file
+    from rleseg_core.inference.block_links import BlockLinks
+    from rleseg_core.tracks.writing import TrackFiles
 
     how = _options(options)
     if options.each:
@@ -150,6 +160,9 @@ def predict(
     images = ImageStack.open(stack, **options.reading)
     frames = frames_of(options.frames, images.n_frames)
     overwrite, update = overwriting.overwrite, options.update
+    files = None if options.tracks is None else TrackFiles(masks=options.tracks)
+    if files is not None:
+        overwriting.check(files.outputs(), [stack, options.output])
     check_result(options.output, images, frames=frames, overwrite=overwrite, update=update)
     segmenter = Segmenter.from_checkpoint(options.model, options.device, options.precision)
     scale = segmenter.scale(images, how)
@@ -164,8 +177,12 @@ def predict(
         overwrite=overwrite,
         update=update,
     )
+    spec = segmenter.window_spec(scale.image_size)
+    links = BlockLinks(segmenter.tokenizer, images.shape, spec) if files is not None else None
     with progress_bar("segment", reporting.quiet) as bar:
-        summary = product_of(run, lambda result: bar.update(result.n_done, result.n_windows))
+        summary = product_of(run, partial(_report, bar, links))
+    if files is not None and links is not None:
+        _link(options.output, links, files, overwriting, reporting)
     if reporting.as_json:
         print_json(summary.to_json())
     elif not reporting.quiet:
@@ -174,6 +191,36 @@ def predict(
             f"({summary.tokens_per_s:.0f}/s) in {summary.seconds:.1f} s: {options.output}"
         )
         print_line(objects_found([summary]))
+
+
+def _report(bar: Bar, links: "BlockLinks | None", result: "WindowResult") -> None:
+    bar.update(result.n_done, result.n_windows)
+    if links is not None:
+        links.add(result)
+
+
+def _link(
+    result: Path,
+    links: "BlockLinks",
+    files: "TrackFiles",
+    overwriting: Overwriting,
+    reporting: Reporting,
+) -> None:
+    """Link the objects of a result, and write their tracks."""
+    from rleseg_core.objects.opening import open_objects
+    from rleseg_core.objects.paths import ResultPaths
+    from rleseg_core.tracks.writing import track_to_files
+
+    stack = open_objects(ResultPaths.of(result).ids)
+    known = links.links(stack.ids)
+    run = track_to_files(stack, files, known=known, overwrite=overwriting.overwrite)
+    with progress_bar("track", reporting.quiet) as bar:
+        summary = product_of(run, lambda done: bar.update(done.n_done, done.n_frames))
+    if not (reporting.quiet or reporting.as_json):
+        print_line(
+            f"{summary.n_tracks:,} tracks with {summary.n_divisions:,} divisions: {summary.out}, "
+            f"{files.table}"
+        )
 
 
 def _options(options: PredictArguments) -> "PredictOptions":
@@ -222,8 +269,10 @@ def _predict_each(
     """
     from rleseg_core.inference import Segmenter
 
-    if options.frames is not None or options.update:
-        raise DataError("--frames and --update are for one stack; leave them out with --each")
+    if options.frames is not None or options.update or options.tracks is not None:
+        raise DataError(
+            "--frames, --update and --tracks are for one stack; leave them out with --each"
+        )
     reading = dict(options.reading)
     plan = plan_each(stacks, options.output, reading.pop("pattern", None))
     segmenter = Segmenter.from_checkpoint(options.model, options.device, options.precision)

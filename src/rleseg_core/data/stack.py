@@ -1,11 +1,12 @@
 """Stacks: images and labels over time, read when they are looked at."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
@@ -108,6 +109,9 @@ class ImageStack(_Stack):
     region : (slice, slice) or None
         Rows and columns that are looked at, in source pixels; None: all. Windows that do not meet
         them are left out of a segmentation, those that do are as they would be otherwise.
+    expected : mapping of int to ((Y, X) integer array, float)
+        Ids of objects that are expected in frames, in source pixels, and with which weight, in log
+        odds, against what a model sees.
     notes : tuple of str
         What was assumed, and what is missing: sentences.
     breaks : tuple of int
@@ -117,6 +121,7 @@ class ImageStack(_Stack):
 
     is_colour = False
     region: tuple[slice, slice] | None = None
+    expected: Mapping[int, tuple[np.ndarray, float]] = MappingProxyType({})
     _range: tuple[float, float] | None = None
     _channel: int | None = None
 
@@ -234,6 +239,13 @@ class ImageStack(_Stack):
         near._channel, near._range = self.channel, self.intensity_range()
         near.region = rows, cols
         return near
+
+    def expecting(self, ids: np.ndarray, frame: int, weight: float) -> Self:
+        """The same images, with objects (Y, X) that are expected in a frame."""
+        expecting = copy(self)
+        expecting._channel, expecting._range = self.channel, self.intensity_range()
+        expecting.expected = {**self.expected, frame: (ids, weight)}
+        return expecting
 
     def _sampled_range(self) -> tuple[float, float]:
         frames = np.unique(np.linspace(0, self.n_frames - 1, _SAMPLED_FRAMES).astype(int))

@@ -283,6 +283,13 @@ class WindowReader:
         images[:] = patches.transpose(0, 3, 1, 2)  # one channel goes to all three
         return images
 
+    def expected(self, frame: int) -> tuple[np.ndarray, float] | None:
+        """Ids (y, x) of the objects that are expected in a frame, as it is resized, and weight."""
+        if frame not in self._stack.expected:
+            return None
+        ids, weight = self._stack.expected[frame]
+        return model_labels(ids, self.spec), weight
+
     def has_data(self, frames: range, rows: slice, cols: slice) -> bool:
         """Whether any pixel of a part of frames, in source pixels, has data; see `no_data`."""
         for frame in frames:

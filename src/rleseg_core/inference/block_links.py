@@ -31,7 +31,7 @@ class BlockLinks:
     Parameters
     ----------
     tokenizer : Tokenizer
-        Of blocks of instances, in windows of several frames.
+        Of blocks of instances, in windows of several frames; others say no links.
     shape : (T, Y, X[, C])
         Of the stack, in source pixels.
     spec : WindowSpec
@@ -43,8 +43,8 @@ class BlockLinks:
         self._windows: list[tuple[Window, np.ndarray]] = []
 
     def add(self, result: WindowResult) -> None:
-        """Take note of the tokens of a window."""
-        if result.tokens.size > 1:
+        """Take note of the tokens of a window, if they say anything of several frames."""
+        if result.tokens.size > 1 and writes_through_frames(self._tokenizer):
             self._windows.append((result.window, result.tokens))
 
     def links(self, objects: ArrayLike) -> KnownLinks:

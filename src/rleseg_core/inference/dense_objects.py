@@ -19,6 +19,7 @@ from rleseg_core.inference.head_maps import HeadMaps, Strip, plan_strips
 from rleseg_core.inference.memories import Encode, WindowMemories
 from rleseg_core.memory import check_room
 from rleseg_core.model import Memory, Pix2Seq
+from rleseg_core.objects.expected import add_expected
 from rleseg_core.objects.partition import partition
 from rleseg_core.spec import MaskSpec, WindowSpec
 
@@ -59,6 +60,8 @@ class FrameObjects:
         Of typical objects, in resized pixels.
     is_blank : callable
         Whether a window has no data: the heads need not look at it.
+    expected : callable
+        Objects that are expected in a frame and their weight, if any; see `add_expected`.
 
     Attributes
     ----------
@@ -77,8 +80,9 @@ class FrameObjects:
         mask_spec: MaskSpec,
         diameter: float | None = None,
         is_blank: Callable[[Window], bool] = lambda _: False,
+        expected: Callable[[int], tuple[np.ndarray, float] | None] = lambda _: None,
     ) -> None:
-        self._model, self._encode = model, encode
+        self._model, self._encode, self._expected = model, encode, expected
         self._spec, self._mask_size = spec, mask_spec.size
         self._offsets = model.config.pointer.affinities
         height, width = resized_shape(shape, spec)
@@ -154,6 +158,10 @@ class FrameObjects:
         n_classes = len(logits) - len(self._offsets)
         of_classes, affinities = logits[:n_classes], logits[n_classes:]
         foreground = of_classes[1:].max(axis=0) - of_classes[0]
+        if (expected := self._expected(frame)) is not None:
+            offsets = [(rows * self.step[0], cols * self.step[1]) for rows, cols in self._offsets]
+            there = expected[0][slice(*strip.seen)]
+            add_expected(foreground, affinities, offsets, there, expected[1])
         ids = partition(
             foreground > 0, affinities, self._offsets, step=self.step, smallest=self._smallest
         )
@@ -185,6 +193,7 @@ def frame_objects(
         info.mask_spec,
         info.object_diameter,
         lambda window: is_blank(reader, window),
+        reader.expected,
     )
 
 

@@ -133,6 +133,21 @@ def link_objects(
     return growing.tracks()
 
 
+def expected_places(before: FrameObjects, after: FrameObjects) -> np.ndarray:
+    """The objects of a frame where they are expected in another, (Y, X) integer ids.
+
+    Each has moved as its neighbours have, and keeps its shape. Where two lie on each other then,
+    the later one shows.
+    """
+    one, other = Objects.of_frame(before, 0), Objects.of_frame(after, 0)
+    pairs = _known_pairs({}, 1, before.table.id, after.table.id)
+    *_, displacement = _link(one, other, DEFAULTS, pairs)
+    moved = one.moved(displacement)
+    ids = np.zeros_like(before.ids)
+    ids[moved.rows, moved.cols] = before.table.id[moved.index]
+    return ids
+
+
 def _known_pairs(
     known: KnownLinks, frame: int, before: np.ndarray, after: np.ndarray
 ) -> Hypotheses:

@@ -7,6 +7,7 @@ import pytest
 from rleseg_core.checkpoints import load_checkpoint, save_checkpoint
 from rleseg_core.data.formats.registry import series_of
 from rleseg_core.inference import Segmenter, Stitcher
+from rleseg_core.tracks.opening import open_tracks
 
 COMMAND = ("predict",)
 
@@ -134,3 +135,15 @@ def test_diameters_that_cannot_be(refused, synthetic, model, knowing, tmp_path):
     both = ("--diameter", "9", "--image-size", 99)
     refused(*how, "-m", knowing, *both, about="give --image-size or --diameter")
     assert not list(tmp_path.iterdir())
+
+
+def test_objects_are_linked_and_their_tracks_written(run, synthetic, model, tmp_path):
+    masks, tracks = tmp_path / "masks.tif", tmp_path / "tracks.tif"
+    how = ("-m", model, "-o", masks, "--device", "cpu", "--tracks", tracks)
+    code, out, err = run(synthetic / "images.tif", *how)
+    assert code == 0, err
+    assert "tracks with" in " ".join(out.split())
+    _, found = open_tracks(tracks)
+    assert found.frame.max() == 5
+    assert run(synthetic / "images.tif", *how[:2], "-o", tmp_path / "o.tif", *how[4:])[0] == 2
+    assert not (tmp_path / "o.tif").exists()

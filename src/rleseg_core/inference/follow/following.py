@@ -10,9 +10,16 @@ from rleseg_core.data import ImageStack
 from rleseg_core.errors import DataError
 from rleseg_core.inference.block_links import writes_through_frames
 from rleseg_core.inference.follow.blocks import BlockFollower
+from rleseg_core.inference.follow.changes import ObjectChange
 from rleseg_core.inference.follow.found import Followed, FrameFollowed, ObjectMask
 from rleseg_core.inference.follow.frames import FrameFollower
 from rleseg_core.inference.follow.history import History
+from rleseg_core.inference.follow.propagation import (
+    WEIGHT,
+    Corrected,
+    FramePropagated,
+    Propagation,
+)
 from rleseg_core.inference.follow.region import RegionFinder, Segments
 from rleseg_core.inference.options import DEFAULTS, PredictKeywords, PredictOptions
 from rleseg_core.tracks import LinkOptions
@@ -149,6 +156,82 @@ class FollowsObjects:
                 "pixel, or paint a mask"
             )
         return np.asarray(found == found[row, col])
+
+    def propagate(
+        self,
+        stack: ImageStack,
+        corrected: Corrected,
+        frames: Sequence[int],
+        options: PredictOptions = DEFAULTS,
+        *,
+        weight: float = WEIGHT,
+        **changes: Unpack[PredictKeywords],
+    ) -> Generator[FramePropagated, None, tuple[ObjectChange, ...]]:
+        """Write the frames beside a corrected one again.
+
+        Parameters
+        ----------
+        stack, options, **changes
+            As for `follow`.
+        corrected : Corrected
+            The frame, and the objects of the others, with those that are approved.
+        frames : sequence of int
+            Frames to write; each is written from the one beside it, so that they lie next to each
+            other and to the corrected one.
+        weight : float
+            Log odds, 0 or more, of what is expected from the frame beside against what the model
+            sees, for models that do not write objects through several frames.
+
+        Yields
+        ------
+        FramePropagated
+            Each frame. Closing the generator cancels; nothing is written to `corrected.objects`.
+
+        Returns
+        -------
+        tuple of ObjectChange
+            What has changed, in all frames.
+
+        Raises
+        ------
+        DataError
+            If a frame is not there, is the corrected one, or does not lie next to the others; or
+            the ids are not those of a frame.
+
+        Notes
+        -----
+        Instance-wise models of several frames write each object of the corrected frame as `follow`
+        does; objects so far that lie elsewhere stay. With other models the objects are moved to
+        where their neighbours have gone, and the frame is segmented with the expectation that they
+        are there (`add_expected`), as far as the model has a head of affinities.
+        """
+        segmenter, options = cast(Segments, self), replace(options, **changes)
+        order = _beside(stack, corrected, frames)
+        finder = RegionFinder(segmenter, stack, options)
+        blocks = None
+        if _writes_on(segmenter):
+            unbroken, wanted = _unbroken(stack, corrected.frame), range(order[0], order[-1] + 1)
+            blocks = BlockFollower(segmenter, stack, finder.spec, wanted, unbroken)
+        return (yield from Propagation(finder, corrected, weight).run(stack, order, blocks))
+
+
+def _beside(stack: ImageStack, corrected: Corrected, frames: Sequence[int]) -> list[int]:
+    """Frames in their order, checked to lie beside the corrected one."""
+    order, at = sorted({*frames}), corrected.frame
+    every = sorted({*order, at})
+    if not order or at in order or every != list(range(every[0], every[-1] + 1)):
+        raise DataError(
+            f"frames {order} cannot be written from frame {at}; they must lie next to each other "
+            "and to it"
+        )
+    if every[0] < 0 or every[-1] >= stack.n_frames:
+        raise DataError(f"there are frames 0 to {stack.n_frames - 1}, got {every}")
+    if tuple(corrected.ids.shape) != frame_shape(stack):
+        raise DataError(
+            f"the corrected ids are {corrected.ids.shape}, a frame {frame_shape(stack)}; both must "
+            "be (Y, X)"
+        )
+    return order
 
 
 def frame_shape(stack: ImageStack) -> tuple[int, int]:

@@ -15,6 +15,7 @@ class History:
     """
 
     def __init__(self, given: ObjectMask) -> None:
+        self._given = given
         self.parents: dict[int, int] = {}
         self._objects = {(given.frame, given.track): given}
         self._scores: dict[tuple[int, int], float] = {}
@@ -39,6 +40,12 @@ class History:
             self._pending[track] = score
         else:
             self._scores[frame, track] = score
+
+    def score_of(self, one: ObjectMask) -> float:
+        """The score of the link by which an object was found, forwards or backwards."""
+        if one.frame > self._given.frame:
+            return self._scores[one.frame, one.track]
+        return self._scores[self.next_frame(one.track, one.frame), one.track]
 
     def add(self, objects: Iterable[ObjectMask]) -> None:
         """Note what was found in a frame."""

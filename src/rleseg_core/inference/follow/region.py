@@ -96,15 +96,19 @@ class RegionFinder:
         rows, cols = slice(max(0, top), min(height, bottom)), slice(max(0, left), min(width, right))
         return rows, cols
 
-    def find(self, frame: int, box: Box) -> np.ndarray:
+    def find(
+        self, frame: int, box: Box, expected: tuple[np.ndarray, float] | None = None
+    ) -> np.ndarray:
         """Ids (Y, X) uint32 of the objects that the model finds in a part of a frame.
 
         There they are those of the whole frame. Around it they may be cut, and farther away there
-        are none.
+        are none. Objects (Y, X) may be expected there, with a weight; see `ImageStack.expecting`.
         """
         n_frames = min(self.spec.n_frames, self._stack.n_frames)
         first = min(frame, self._stack.n_frames - n_frames)
         whole = slice(None)
         part = self._stack.part(slice(first, first + n_frames), whole, whole).near(*box)
+        if expected is not None:
+            part = part.expecting(expected[0], frame - first, expected[1])
         run = self._segmenter.segment(part, self._options, frames=[frame - first])
         return product_of(run).objects[frame - first]
