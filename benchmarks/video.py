@@ -160,9 +160,10 @@ class Replay:
 
     def scores(self, options: PredictOptions) -> Scores:
         """Scores of the tokens' masks merged so; the dense head does not touch them."""
-        return scores_of({seed: self._merged(seed, options) for seed in self._decoded})
+        return scores_of({seed: self.merged(seed, options) for seed in self._decoded})
 
-    def _merged(self, seed: int, options: PredictOptions) -> np.ndarray:
+    def merged(self, seed: int, options: PredictOptions) -> np.ndarray:
+        """Class ids (T, Y, X) of a movie."""
         images = movie(seed).images
         spec = options.in_time(self._segmenter.window_spec())
         outputs = choose_arrays(images.shape[:3], None, None, None, wants_objects=False)

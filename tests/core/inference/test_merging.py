@@ -12,6 +12,7 @@ from rleseg_core.decoding import DecodedSequence
 from rleseg_core.errors import DataError
 from rleseg_core.inference import PredictOptions, Stitcher
 from rleseg_core.inference.arrays import choose_arrays, frames_that_end
+from rleseg_core.inference.confidence import pixel_weights
 from rleseg_core.inference.frames import OpenFrames
 from rleseg_core.inference.merging import depth_in_time
 from rleseg_core.inference.objects import painter
@@ -193,3 +194,16 @@ def test_frame_stride_is_at_most_the_frames_of_a_window():
     assert PredictOptions().in_time(spec) is spec
     with pytest.raises(DataError, match="at most the 4 frames that the model sees"):
         PredictOptions(frame_stride=5).in_time(spec)
+
+
+def test_votes_weigh_as_much_as_the_model_is_sure():
+    tokenizer = Tokenizer.build(preset("lac"), MaskSpec(size=(4, 4), class_names=NAMES))
+    mask = np.zeros((1, 4, 4), np.uint8)
+    mask[0, 1, :2] = 2
+    tokens = tokenizer.encode(mask)
+    logprobs = np.log([0.25, 1.0, 0.4]).astype(np.float32)  # of start, length and eos
+    weights = pixel_weights(tokenizer, tokens, logprobs)
+    np.testing.assert_allclose(weights[mask > 0], 0.5, rtol=1e-5)
+    np.testing.assert_allclose(weights[mask == 0], 0.1 ** (1 / 3), rtol=1e-5)
+    unknown = pixel_weights(tokenizer, tokens, np.full(3, np.nan, np.float32))
+    np.testing.assert_array_equal(unknown, 1)
