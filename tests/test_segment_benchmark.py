@@ -1,12 +1,15 @@
 import json
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from benchmarks.segment_fields import fields_of, seen_at
+from benchmarks.segment_stacks import Case, cost_table, frames_for, measured
 from benchmarks.segment_table import dice
 
 ROOT = Path(__file__).parents[1]
@@ -53,3 +56,19 @@ def test_dice_of_nothing_is_full() -> None:
     assert dice(nothing, nothing) == 1
     assert dice(some, nothing) == 0
     assert dice(some, ~some | some) == pytest.approx(2 / 3)
+
+
+@pytest.mark.filterwarnings("ignore:next to no objects")  # they are too small here
+@pytest.mark.parametrize("preview", [False, True])
+def test_a_stack_is_measured_from_file_to_files(tmp_path: Path, preview: bool) -> None:
+    case = Case(n_frames=2, side=96, seen=96)
+    source = tmp_path / "stack.tif"
+    tifffile.imwrite(source, np.stack(list(frames_for(case, None))), metadata={"axes": "TYX"})
+    started = time.time()
+    cost = measured(source, case, "cells", preview, started)
+    assert cost.n_windows == 2
+    assert 0 < cost.first_cpu < cost.cpu
+    assert cost.memory > 1e8
+    line = cost_table({"image": cost}).splitlines()[-1]
+    assert [cell.strip() for cell in line.split("|")[1:4]] == ["image", "1 of 256²", "256"]
+    assert (tmp_path / "masks.tif").exists()

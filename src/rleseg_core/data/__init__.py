@@ -1,4 +1,10 @@
-"""Images and labels: stacks read lazily, windows of them, label algebra, patches to train on."""
+"""Images and labels: stacks read lazily, windows of them, label algebra, patches to train on.
+
+Importing the package does not import what makes synthetic images.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from rleseg_core.data.arrays import check_same_shape
 from rleseg_core.data.crops import CropBatch, cut_crops
@@ -15,14 +21,6 @@ from rleseg_core.data.labels import (
 from rleseg_core.data.masks import MaskStack
 from rleseg_core.data.sampling import SampleBatch, WindowSource, grid_samples
 from rleseg_core.data.stack import ImageStack, LabelStack, open_labels
-from rleseg_core.data.synthetic import (
-    CLASS_NAMES,
-    CultureConfig,
-    SyntheticConfig,
-    SyntheticSequence,
-    synthesize,
-    varied_stack,
-)
 from rleseg_core.data.windows import (
     LabelReader,
     Window,
@@ -31,6 +29,16 @@ from rleseg_core.data.windows import (
     plan_windows,
     resized_shape,
 )
+
+if TYPE_CHECKING:
+    from rleseg_core.data.synthetic import (
+        CLASS_NAMES,
+        CultureConfig,
+        SyntheticConfig,
+        SyntheticSequence,
+        synthesize,
+        varied_stack,
+    )
 
 __all__ = [
     "CLASS_NAMES",
@@ -66,3 +74,18 @@ __all__ = [
     "upsample_labels",
     "varied_stack",
 ]
+
+_SYNTHETIC = (
+    "CLASS_NAMES",
+    "CultureConfig",
+    "SyntheticConfig",
+    "SyntheticSequence",
+    "synthesize",
+    "varied_stack",
+)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _SYNTHETIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.synthetic"), name)

@@ -178,11 +178,11 @@ def image_of(path: Path) -> Path | None:
     DataError
         If it lies in a group of labels, but of no OME-Zarr image.
     """
-    import zarr
-
     image = path.absolute().parent.parent
     if path.absolute().parent.name != LABELS or not _is_node(image):
         return None
+    import zarr
+
     node = zarr.open(image, mode="r")
     attributes = dict(node.attrs)
     ome = attributes.get("ome", attributes)
