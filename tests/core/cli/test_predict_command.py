@@ -28,7 +28,7 @@ def test_masks_are_written_with_their_classes(run, values, synthetic, model, tmp
 def test_interrupted_segmentation_leaves_nothing(
     run, synthetic, model, tmp_path, monkeypatch, number
 ):
-    monkeypatch.setattr(Stitcher, "add", lambda *_: os.kill(os.getpid(), number))
+    monkeypatch.setattr(Stitcher, "add", lambda *_, **__: os.kill(os.getpid(), number))
     # the tests may themselves run where interrupts are ignored, as behind nohup
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
