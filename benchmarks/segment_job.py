@@ -180,6 +180,7 @@ def unet_of(job: Job, device: torch.device) -> Callable[[ImageStack, int], np.nd
     from benchmarks.learn_recipe import RivalRecipe
     from benchmarks.learn_train import count
     from benchmarks.learn_unet import frame_logits, unet, width_for
+    from rleseg_core.devices import multiplies_bf16
 
     ours = Segmenter.from_checkpoint(job.model, "cpu")
     spec = ours.window_spec(job.image_size)
@@ -190,8 +191,10 @@ def unet_of(job: Job, device: torch.device) -> Callable[[ImageStack, int], np.nd
     net = net.to(device, memory_format=torch.channels_last)
 
     def foreground(stack: ImageStack, frame: int) -> np.ndarray:
-        logits = frame_logits(net, stack, frame, spec, recipe, device)
-        return logits.argmax(0).cpu().numpy() > 0
+        # in the precision of our encoder
+        with torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bf16(device)):
+            logits = frame_logits(net, stack, frame, spec, recipe, device)
+        return logits.float().argmax(0).cpu().numpy() > 0
 
     return foreground
 
