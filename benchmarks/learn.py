@@ -42,6 +42,7 @@ from benchmarks.learn_step import step_table, time_steps
 from benchmarks.learn_train import Contender, Ours, count, segmented
 from benchmarks.learn_unet import UNetContender, WatershedContender
 from rleseg_core.checkpoints import build_model
+from rleseg_core.data import LabelledStack
 from rleseg_core.files import whole_file
 
 CONTENDERS = ("ours", "unet", "unet-watershed", "cellpose")
@@ -80,11 +81,13 @@ def rival(arguments: argparse.Namespace) -> None:
     """Train and test ours, another, or one after the other."""
     device = torch.device(arguments.device)
     fields = load_fields(arguments.data, arguments.data_dir)
+    fields = fields if arguments.images is None else fields.few(arguments.images)
+    held_out: tuple[LabelledStack, ...] = getattr(fields, arguments.part)
     results: dict[str, dict[str, object]] = {}
     for name in [arguments.only] if arguments.only else CONTENDERS:
         model = contender(name, fields, arguments)
         trained = model.train(arguments.minutes)
-        quality = measure(trained.predict, fields.test, fields.class_names)
+        quality = measure(trained.predict, held_out, fields.class_names)
         results[name] = {
             **asdict(quality),
             "n_parameters": model.n_parameters,
@@ -101,7 +104,7 @@ def rival(arguments: argparse.Namespace) -> None:
             recipe = chosen_recipe(arguments)
             times = time_steps(fields, recipe, arguments.seed, device, TIMED_STEPS)
             results[name]["encoding_share"] = times["encoding"] / times["step"]
-    results["truth"] = perfect(fields)
+    results["truth"] = perfect(fields, held_out)
     images = {part: sum(len(stack.frames) for stack in getattr(fields, part)) for part in PARTS}
     print(f"\n{arguments.data}: {describe(images)}\n\n{rival_table(results)}")
     write_json(arguments.json, {"data": arguments.data, "images": images, "results": results})
@@ -121,15 +124,15 @@ def contender(name: str, fields: Fields, arguments: argparse.Namespace) -> Conte
     return unet(fields, recipe, RivalRecipe(), seed, device, n_ours)
 
 
-def perfect(fields: Fields) -> dict[str, object]:
+def perfect(fields: Fields, held_out: Sequence[LabelledStack]) -> dict[str, object]:
     """What the true classes would score: objects that touch are one component."""
-    stacks = {id(stack.images): stack for stack in fields.test}
+    stacks = {id(stack.images): stack for stack in held_out}
     quality = asdict(
         measure(
             lambda images, frame: with_pieces(
                 stacks[id(images)].class_frame(frame), fields.smallest
             ),
-            fields.test,
+            held_out,
             fields.class_names,
         )
     )
@@ -312,6 +315,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 
     command = commands.add_parser("rival", parents=[common, timed, one], help=rival.__doc__)
     command.add_argument("--only", choices=CONTENDERS)
+    command.add_argument("--images", type=int, help="that teach, if not all; evenly chosen")
+    command.add_argument("--part", choices=PARTS[1:], default="test", help="that is segmented")
     command.add_argument("--run-dir", type=Path, default=Path("runs/learn"))
     command.set_defaults(call=rival)
     command = commands.add_parser("table", help=table.__doc__)

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import imageio.v3 as imageio
 import numpy as np
@@ -79,6 +79,13 @@ class Fields:
     def diameter(self) -> float:
         """Median diameter of objects, 2 · sqrt(area / π) of the training masks, source pixels."""
         return 2 * math.sqrt(float(np.median(self.areas)) / math.pi)
+
+    def few(self, n_images: int) -> Self:
+        """The same with that many training images, evenly chosen from the first stack."""
+        stack = self.train[0]
+        chosen = np.linspace(0, len(stack.frames) - 1, n_images + 2)[1:-1].round().astype(int)
+        frames = tuple(stack.frames[index] for index in chosen)
+        return replace(self, train=(replace(stack, frames=frames),))
 
     def image_size_for(self, diameter: float) -> int:
         """I, the longer side of frames in which the median diameter is that many pixels."""

@@ -206,6 +206,13 @@ def test_frames_are_resized_by_the_diameter_of_objects() -> None:
     assert our_recipe("yeast").window_spec(fields).image_size is None
 
 
+def test_few_images_are_chosen_evenly() -> None:
+    fields = load_fields("synthetic", Path())
+    assert [stack.frames for stack in fields.few(1).train] == [(2,)]
+    assert [stack.frames for stack in fields.few(2).train] == [(1, 2)]
+    assert fields.few(4).test == fields.test
+
+
 def test_the_truth_scores_fully() -> None:
     fields = load_fields("synthetic", Path())
     stacks = fields.test[:1]
