@@ -250,6 +250,7 @@ class MaskCorrection(QObject):
         if not self.save():
             return False
         recorder, self.recorder = self.recorder, None
+        self._session.recorder = None
         marks, self.marks = self.marks, None
         if marks is not None:
             marks.close(self._session.viewer)
@@ -335,7 +336,7 @@ class MaskCorrection(QObject):
         self.recorder = CorrectionRecorder(layer, log, session.viewer.dims, self)
         self.recorder.saved.connect(self._saved)
         self.recorder.failed.connect(show_failure)
-        session.result = layer
+        session.recorder, session.result = self.recorder, layer
         session.viewer.layers.selection.active = layer
         session.corrections = log
         self.objects.open(product.objects, layer, self.recorder)

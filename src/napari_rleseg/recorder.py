@@ -113,12 +113,21 @@ class CorrectionRecorder(QObject):
         self.flush()
         self.log.accept(frame, False)
         self.log.record(frame, self.log.predicted(frame))
-        self._write(frame)
+        self.show_recorded()
 
     def accept(self, frame: int, accepted: bool = True) -> None:
         """Record that a frame is correct, changed or not (or is to be reviewed again)."""
         self.flush()
         self.log.accept(frame, accepted)
+        self.saved.emit()
+
+    def show_recorded(self) -> None:
+        """Show what was recorded other than by painting, and tell that it was."""
+        mode = self.layer.mode
+        self.layer.editable = False  # napari forgets its history, which is no longer true
+        self.layer.editable = True
+        self.layer.mode = mode
+        self.layer.refresh()
         self.saved.emit()
 
     def close(self) -> None:
@@ -166,16 +175,8 @@ class CorrectionRecorder(QObject):
     def _show(self, correction: Correction | None) -> int | None:
         if correction is None:
             return None
-        self._write(correction.frame)
+        self.show_recorded()
         return correction.frame
-
-    def _write(self, frame: int) -> None:
-        mode = self.layer.mode
-        self.layer.editable = False  # napari forgets its history, which is no longer true
-        self.layer.editable = True
-        self.layer.mode = mode
-        self.layer.refresh()
-        self.saved.emit()
 
 
 def _record_painted(log: CorrectionLog) -> Generator[FrameRecorded, None, None]:

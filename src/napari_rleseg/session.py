@@ -32,6 +32,7 @@ from rleseg_core.spec import WindowSpec
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from napari_rleseg.recorder import CorrectionRecorder
     from rleseg_core.corrections import CorrectionLog
 
 _SESSIONS: "weakref.WeakKeyDictionary[Viewer, Session]" = weakref.WeakKeyDictionary()
@@ -68,6 +69,8 @@ class Session:
         Their tracks.
     corrections : CorrectionLog or None
         Log of the corrections of `result`.
+    recorder : CorrectionRecorder or None
+        Records the corrections; None while `result` is not being corrected.
     inference, training, reading : Runner
         Runners of the jobs: a process that keeps its model, a process per training, a thread.
     """
@@ -90,6 +93,7 @@ class Session:
         self._seen_size: int | None = None
         self._greys = GreyChoice()
         self._corrections: CorrectionLog | None = None
+        self.recorder: CorrectionRecorder | None = None
         self._folder: Path | None = None
         self.objects = ObjectView(viewer)
         self.tracks = TrackView(viewer, self.objects)

@@ -214,7 +214,7 @@ def _segment(
 ) -> Generator[SegmentReport | Previewed | str, None, None]:
     stack = ImageStack.from_source(open_source(images))  # its notes were said when it was shown
     model = segmenter(settings.model, settings.device)
-    options = _options(settings)
+    options = predict_options(settings)
     if model.info.object_diameter is not None:
         yield "Looking how large the objects are…"
     scale, warning = _scale(model, stack, options)
@@ -254,7 +254,8 @@ def _segment(
                 )
 
 
-def _options(settings: SegmentSettings) -> "PredictOptions":
+def predict_options(settings: SegmentSettings) -> "PredictOptions":
+    """The settings of a segmentation as the core takes them."""
     from rleseg_core.decoding import Sampling
     from rleseg_core.inference import PredictOptions
 

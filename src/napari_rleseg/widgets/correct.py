@@ -13,6 +13,7 @@ from napari_rleseg.session import Session
 from napari_rleseg.signals import listen
 from napari_rleseg.widgets.controls import text_label
 from napari_rleseg.widgets.painting import PaintTools
+from napari_rleseg.widgets.proposals import propagate_controls
 from napari_rleseg.widgets.review import ReviewControls
 from napari_rleseg.widgets.start_page import StartPage
 from napari_rleseg.widgets.unreviewed import NotReviewed
@@ -39,6 +40,7 @@ class CorrectWidget(QWidget):
         self.progress.setFormat("%v of %m frames")
         self.tools = PaintTools()
         self.not_reviewed = NotReviewed(self.correction)
+        self.propagate = propagate_controls(session)
         self.review = ReviewControls(self.correction)
         self.status = text_label()
         layout = QVBoxLayout(self)
@@ -49,8 +51,8 @@ class CorrectWidget(QWidget):
         self._show_state()
 
     def _parts(self) -> tuple[QWidget, ...]:
-        progress, tools = self.progress, (self.tools, self.not_reviewed, self.review)
-        return self.start_page, progress, *tools, self.status
+        tools = (self.tools, self.not_reviewed, self.propagate, self.review)
+        return self.start_page, self.progress, *tools, self.status
 
     def showEvent(self, event: QShowEvent) -> None:
         """Look for earlier corrections of the image."""
@@ -144,6 +146,7 @@ class CorrectWidget(QWidget):
         self.start_page.setVisible(recorder is None and not busy)
         self.tools.setVisible(recorder is not None and not recorder.log.read_only)
         self.not_reviewed.setVisible(recorder is not None and not recorder.log.read_only)
+        self.propagate.setVisible(recorder is not None and not recorder.log.read_only)
         self.review.setVisible(recorder is not None)
         self.progress.setVisible(busy)
         if busy:

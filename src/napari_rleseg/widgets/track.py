@@ -20,6 +20,7 @@ from napari_rleseg.widgets.controls import text_label
 from napari_rleseg.widgets.export import ExportButton
 from napari_rleseg.widgets.lineage import LineageTree
 from napari_rleseg.widgets.over_time import OverTime
+from napari_rleseg.widgets.proposals import follow_controls
 from napari_rleseg.widgets.track_tools import TrackTools
 from rleseg_core.errors import RlesegError
 from rleseg_core.tracks import LinkOptions
@@ -64,6 +65,7 @@ class TrackWidget(QWidget):
         self.only_lineage.setToolTip("Click an object to draw the tracks of its ancestors and kin")
         self.lineage = LineageTree(session.tracks, session.objects)
         self.tools = TrackTools(session)
+        self.follow = follow_controls(session)
         self.over_time = OverTime(session)
         self.export = ExportButton(session, TRACK_KINDS)
         self.export.button.setToolTip("Write the tracks for other programs")
@@ -88,6 +90,7 @@ class TrackWidget(QWidget):
         layout = QVBoxLayout(self)
         for part in (self._options, self.button, self.progress, self.about, self._body):
             layout.addWidget(part)
+        layout.addWidget(self.follow)
         layout.addWidget(self.over_time)
         layout.addWidget(self.export)
         layout.addStretch()
@@ -161,6 +164,7 @@ class TrackWidget(QWidget):
         has_objects, editor = session.objects.layer is not None, session.tracks.editor
         self._options.setVisible(has_objects)
         self.button.setVisible(has_objects)
+        self.follow.setVisible(has_objects)
         self._body.setVisible(editor is not None)
         self.export.setVisible(editor is not None)
         self.about.setText(self._counts() if has_objects else NO_OBJECTS)
