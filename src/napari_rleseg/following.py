@@ -65,8 +65,12 @@ class ObjectFollowing(Proposal):
             first, last = max(frame - reach, 0), min(frame + reach, objects.n_frames - 1)
             frames = list(range(first, last + 1))
         self._start("follow", settings, given, frames)
-        if self.layer is not None:
-            self.layer.contour = 0
+
+    def keep(self) -> None:
+        """Record what was found; a DataError if the masks are not corrected, or have no objects."""
+        if self._session.recorder is not None and self._session.objects.layer is None:
+            raise DataError("these masks have no objects; press Show objects in Segment first")
+        super().keep()
 
     def _of_track(self) -> dict[int, int]:
         """The objects of the track of the chosen one, by frame."""

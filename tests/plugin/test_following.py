@@ -133,6 +133,17 @@ def test_what_cannot_be_followed_or_kept_is_said(panel, session, seeing, qtbot):
     assert follow.proposal.proposed  # it waits until they are
 
 
+def test_masks_that_lost_their_objects_are_not_touched(panel, session, seeing, begin, qtbot):
+    begin()
+    qtbot.waitUntil(lambda: not panel.tracking.busy)
+    click(session.viewer, 2, 32, 12)
+    run(panel.follow, qtbot)
+    session.objects.clear()
+    panel.follow.keep.click()
+    assert panel.follow.told.text().startswith("These masks have no objects;")
+    assert session.corrections.n_changes == 0
+
+
 def test_follower_that_is_cancelled_or_fails_gives_the_button_back(
     panel, session, qtbot, monkeypatch
 ):

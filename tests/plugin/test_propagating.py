@@ -113,6 +113,15 @@ def test_discarded_changes_leave_all_as_it_was_and_paint_meanwhile_stays(
     qtbot.waitUntil(lambda: not controls.proposal.keeping)
     assert log.frame(2)[40, 40] == 1
     assert (log.frame(2) != log.predicted(2)).sum() == 13
+    panel.correction.go_to(2)
+    run(controls, qtbot)
+    folder = log.folder
+    panel.correction.finish()
+    with qtbot.waitSignal(panel.correction.opened):
+        panel.correction.resume(folder)
+    controls.keep.click()
+    assert "that were finished; discard them" in controls.told.text()
+    assert session.corrections.n_changes == log.n_changes
 
 
 def test_what_cannot_be_propagated_is_said(panel, session, qtbot):
