@@ -121,7 +121,7 @@ def test_next_to_no_objects_are_told(run, synthetic, knowing, tmp_path, monkeypa
     assert "note: next to no objects were found (0.00% of the pixels)" in err
 
 
-def blank_decode(segmenter, reader, windows, size, options, found):
+def blank_decode(segmenter, reader, windows, size, options, encode, found):
     return (segmenter._source.nothing() for _ in windows)
 
 
