@@ -28,8 +28,8 @@ class FramePropagation(Proposal):
 
     name = "propagated changes"
     colours: ClassVar[dict[int | None, str]] = {
-        1: "#e66100",
-        None: "#1a85ff",
+        1: "#ff2bd6",
+        None: "#ffffff",
     }  # pixels that go; those that come
 
     def __init__(self, session: Session, parent: QObject | None = None):

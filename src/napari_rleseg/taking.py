@@ -115,6 +115,7 @@ def classes_for(
     for label in np.unique(now[(now > 0) & (now != before)]).tolist():
         mine = now == label
         wanted[mine] = class_of.get(label) or _most_common(classes[mine])
+    now = _without_passing(before, now, wanted == classes)
     wanted[_new_borders(before, now, wanted)] = 0
     return np.where(classes == IGNORED, classes, wanted)
 
@@ -123,6 +124,23 @@ def _most_common(classes: np.ndarray) -> int:
     """The class that most pixels have; 1 if none has any."""
     known = classes[(classes > 0) & (classes != IGNORED)]
     return int(np.bincount(known).argmax()) if known.size else 1
+
+
+def _without_passing(before: np.ndarray, now: np.ndarray, same: np.ndarray) -> np.ndarray:
+    """Objects (Y, X) as `now`, but for pixels that passed from one that stays to another.
+
+    Their classes (`same`) do not tell that, and a border around them would cut them off.
+    """
+    old, at = np.unique(before, return_inverse=True)
+    new, to = np.unique(now, return_inverse=True)
+    at, to = at.reshape(now.shape), to.reshape(now.shape)
+    n_common = np.bincount((at * new.size + to).ravel(), minlength=old.size * new.size)
+    n_common = n_common.reshape(old.size, new.size)
+    union = n_common.sum(axis=1, keepdims=True) + n_common.sum(axis=0) - n_common
+    alike = (n_common > SAME * union) & (old > 0)[:, None] & (new > 0)
+    successor = np.where(alike.any(axis=1), new[alike.argmax(axis=1)], 0)
+    stays = same & (successor[at] > 0) & alike.any(axis=0)[to]
+    return np.where(stays, successor[at], now)
 
 
 def _new_borders(before: np.ndarray, now: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -191,3 +191,14 @@ def test_other_objects_keep_their_pixels_and_their_classes():
     wanted = classes_for(classes, ids, now, {3: 1})
     np.testing.assert_array_equal(wanted[:, 8:14][:10], classes[:, 8:14][:10])
     assert (wanted[10, 2:9] == 1).all()
+
+
+def test_pixels_that_pass_between_touching_objects_make_no_fragments():
+    ids = np.zeros((12, 20), np.uint32)
+    ids[2:10, 2:9], ids[2:10, 9:16] = 3, 4
+    now = ids.copy()
+    now[2:10, 8] = 4
+    now[5:9, 9] = 3
+    classes = (ids > 0).astype(np.uint8)
+    wanted = classes_for(classes, ids, now, {})
+    np.testing.assert_array_equal(wanted, classes)
