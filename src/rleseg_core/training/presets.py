@@ -67,7 +67,7 @@ def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe
         The base model.
     """
     config = TrainConfig(
-        n_steps=_n_steps(n_windows, device, rounds=4, least=400, most=800),
+        n_steps=_n_steps(n_windows, device, rounds=20, least=400, most=1200),
         batch_size=_batch_size(device),
         learning_rate=1.5e-3,
         warmup_steps=20,
@@ -80,7 +80,7 @@ def quick(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe
 
 def thorough(n_frames: int, n_windows: int, device: str, base: ModelInfo) -> Recipe:
     """As good as these frames allow, in up to an hour on a CPU; parameters as for `quick`."""
-    n_steps = _n_steps(n_windows, device, rounds=20, least=800, most=3000)
+    n_steps = _n_steps(n_windows, device, rounds=40, least=800, most=3000)
     config = TrainConfig(
         n_steps=n_steps,
         batch_size=_batch_size(device),
