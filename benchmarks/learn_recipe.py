@@ -245,10 +245,12 @@ CHANGES: dict[str, Change] = {
         what="a head corrects the dense heads between mask pixels", model={"outline_dim": 24}
     ),
     "finer-masks": Change(
-        what="masks of 48, and more tokens", recipe={"mask": 48, "max_tokens": 768}
+        what="masks of 48 for patches of 96, and more tokens",
+        recipe={"patch": 96, "mask": 48, "max_tokens": 768},
     ),
     "finest-masks": Change(
-        what="masks as fine as the patch", recipe={"mask": 96, "max_tokens": 1536}
+        what="masks as fine as patches of 96",
+        recipe={"patch": 96, "mask": 96, "max_tokens": 1536},
     ),
     "tokens-at-once": Change(
         what="tokens are learned from the first step on", train={"tokens_from": 0.0}
