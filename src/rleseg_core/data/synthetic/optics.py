@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from rleseg_core.data.synthetic.cells import IPSC, N_ANGLES, Cell
 from rleseg_core.data.synthetic.config import SyntheticConfig
+from rleseg_core.data.synthetic.painting import deepest
 from rleseg_core.data.synthetic.textures import TILE, dots, smooth_noise, uneven_light
 
 
@@ -60,15 +61,7 @@ def _assign(patches: list[_Patch], size: tuple[int, int]) -> tuple[np.ndarray, n
     margin : (Y, X) float32
         0 on an outline or on the border of two touching cells, up to 1 at a centre.
     """
-    owner = np.zeros(size, np.int32)
-    best = np.zeros(size, np.float32)
-    second = np.zeros(size, np.float32)
-    for patch in patches:
-        first, runner_up, ids = best[patch.box], second[patch.box], owner[patch.box]
-        wins = patch.depth > first
-        np.maximum(runner_up, np.where(wins, first, patch.depth), out=runner_up)
-        np.maximum(first, patch.depth, out=first)
-        ids[wins] = patch.cell.id
+    owner, margin = deepest(size, ((patch.box, patch.depth, patch.cell.id) for patch in patches))
     for patch in patches:
         ids = owner[patch.box]
         lost = (patch.depth > 0) & (ids != patch.cell.id)
@@ -77,7 +70,7 @@ def _assign(patches: list[_Patch], size: tuple[int, int]) -> tuple[np.ndarray, n
             np.minimum.at(reach, patch.bins[lost], patch.distance[lost])
             reach = ndimage.minimum_filter1d(reach, 5, mode="wrap")
             ids[(ids == patch.cell.id) & (patch.distance > reach[patch.bins])] = 0
-    return owner, best - second
+    return owner, margin
 
 
 class Microscope:

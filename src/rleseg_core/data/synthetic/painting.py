@@ -1,5 +1,6 @@
 """Which pixel belongs to which body, and how far it lies from the border."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,6 +46,36 @@ def patch_of(body: Body, size: tuple[int, int]) -> Patch | None:
     return Patch(body, (rows, cols), along, across, body.depth(along, across))
 
 
+def deepest(
+    size: tuple[int, int], parts: Iterable[tuple[tuple[slice, slice], np.ndarray, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which of several things that overlap each pixel lies deepest in.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Rows and columns.
+    parts : iterable of (slice, slice), (h, w) float32, int
+        Of each thing its box, how deep the pixels there lie in it, above 0 inside, and its id.
+
+    Returns
+    -------
+    owner : (Y, X) int32
+        The id, 0 = in none.
+    margin : (Y, X) float32
+        By how much it is deeper there than the next one.
+    """
+    owner = np.zeros(size, np.int32)
+    best, second = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    for box, depth, identity in parts:
+        first, runner_up, ids = best[box], second[box], owner[box]
+        wins = depth > first
+        np.maximum(runner_up, np.where(wins, first, depth), out=runner_up)
+        np.maximum(first, depth, out=first)
+        ids[wins] = identity
+    return owner, best - second
+
+
 def assign(patches: list[Patch], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Owner of each pixel, and its distance from the border.
 
@@ -58,15 +89,7 @@ def assign(patches: list[Patch], size: tuple[int, int]) -> tuple[np.ndarray, np.
     margin : (Y, X) float32
         About the distance from an outline or from the border of two that touch, pixels.
     """
-    owner = np.zeros(size, np.int32)
-    best = np.zeros(size, np.float32)
-    second = np.zeros(size, np.float32)
-    for patch in patches:
-        first, runner_up, ids = best[patch.box], second[patch.box], owner[patch.box]
-        wins = patch.depth > first
-        np.maximum(runner_up, np.where(wins, first, patch.depth), out=runner_up)
-        np.maximum(first, patch.depth, out=first)
-        ids[wins] = patch.body.id
+    owner, margin = deepest(size, ((patch.box, patch.depth, patch.body.id) for patch in patches))
     for patch in patches:
         ids = owner[patch.box]
         own = ids == patch.body.id
@@ -77,4 +100,4 @@ def assign(patches: list[Patch], size: tuple[int, int]) -> tuple[np.ndarray, np.
             largest = int(sizes.argmax())
             kept = pieces == largest if sizes[largest] >= _SMALLEST else np.zeros_like(own)
             ids[own & ~kept] = 0
-    return owner, best - second
+    return owner, margin
