@@ -103,15 +103,14 @@ def follow(
 
     if (options.at is None) == (options.mask is None):
         raise DataError("which object is followed? Give --at Y,X or --mask FILE, one of the two")
-    if options.image_size is not None and options.diameter is not None:
-        raise DataError("both decide on the size of frames: give --image-size or --diameter")
+    diameter = diameter_of(options.diameter, options.image_size)
     files = TrackFiles(masks=options.output, ctc=options.ctc, geff=options.geff)
     overwriting.check(files.outputs(), [stack, *([options.mask] if options.mask else [])])
     images = ImageStack.open(stack, **options.reading)
     frames = frames_of(options.frames, images.n_frames)
     how = PredictOptions(
         image_size=options.image_size,
-        diameter=diameter_of(options.diameter),
+        diameter=diameter,
         invert=options.greys.invert,
         contrast=options.greys.limits,
     )

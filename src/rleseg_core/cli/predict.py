@@ -234,8 +234,6 @@ def _options(options: PredictArguments) -> "PredictOptions":
     from rleseg_core.decoding import Sampling
     from rleseg_core.inference.options import PredictOptions
 
-    if options.image_size is not None and options.diameter is not None:
-        raise DataError("both decide on the size of frames: give --image-size or --diameter")
     return PredictOptions(
         stitch=options.stitch,
         stitch_time=options.stitch_time,
@@ -243,7 +241,7 @@ def _options(options: PredictArguments) -> "PredictOptions":
         sampling=Sampling(top_p=None if options.sampling == "greedy" else 0.4),
         batch_size=options.batch_size,
         image_size=options.image_size,
-        diameter=diameter_of(options.diameter),
+        diameter=diameter_of(options.diameter, options.image_size),
         invert=options.greys.invert,
         contrast=options.greys.limits,
         draft=options.draft,

@@ -88,14 +88,16 @@ def contrast_of(text: str) -> Contrast:
     return ROBUST.changed(contrast=(low, high)).contrast or "auto"
 
 
-def diameter_of(text: str | None) -> float | Literal["auto"] | None:
+def diameter_of(text: str | None, image_size: int | None) -> float | Literal["auto"] | None:
     """A diameter of a text such as '37.5', or 'auto'; None of None.
 
     Raises
     ------
     DataError
-        If it is neither.
+        If it is neither, or an image size is given as well.
     """
+    if image_size is not None and text is not None:
+        raise DataError("both decide on the size of frames: give --image-size or --diameter")
     if text is None or text.strip() == "auto":
         return None if text is None else "auto"
     try:
